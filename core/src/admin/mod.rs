@@ -1,0 +1,4 @@
+//! What admins look at and set: activity, platform settings, the check of every derived value.
+
+pub mod activity;
+pub mod settings;

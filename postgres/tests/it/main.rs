@@ -1,0 +1,5 @@
+//! Behaviour of the embedded Postgres, on real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod testing;
