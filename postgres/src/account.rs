@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn finds_ids_but_never_those_of_root() {
-        let passwd = "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\npostgres:x:101:104:a,b:/var:/bin/sh\n";
+        let passwd = "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\npostgres:x:101:104:a,b:/var:/bin/sh\n";
         assert_eq!(lookup(passwd, "postgres"), Some((101, 104)));
         assert_eq!(lookup(passwd, "toor"), None);
         assert_eq!(lookup(passwd, "postgre"), None);

@@ -11,7 +11,7 @@ pub enum Durability {
     Relaxed,
 }
 
-/// What [`Server::start`] needs to know.
+/// What [`Server::start`](crate::Server::start) needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The data root, such as `.cairn/postgres`; made if missing. Fetched binaries go to `postgres-bin` beside it.
@@ -21,7 +21,7 @@ pub struct Options {
     /// Further server settings, name and value; they win over those of this crate.
     pub settings: Vec<(String, String)>,
     /// Where a live process already runs the server of this data root: use that server (which then neither
-    /// [`Server::stop`] nor dropping stops) instead of failing with [`Error::AlreadyRunning`].
+    /// [`Server::stop`](crate::Server::stop) nor dropping stops) instead of failing with [`Error::AlreadyRunning`](crate::Error::AlreadyRunning).
     pub reuse: bool,
     /// Removes the whole data root once the server is down, also when this process is killed.
     pub remove_when_stopped: bool,

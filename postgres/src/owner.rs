@@ -1,7 +1,7 @@
 //! Who runs the server of a data root: one process at a time, the holder of a locked file.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,9 @@ impl Ownership {
     }
 
     fn write_owner(&self, text: &str) -> Result<()> {
-        std::fs::write(&self.path, text).map_err(io("write", &self.path))
+        // Through the handle: the path may be gone with the whole data root, and must not come back.
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        written.map_err(io("write", &self.path))
     }
 }
 

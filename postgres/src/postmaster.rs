@@ -83,9 +83,15 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Whether there is a process of this id.
+/// Whether there is a process of this id, and not just the remains of one that its parent did not wait for.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    to_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+    to_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH)) && !is_defunct(pid)
+}
+
+/// Known on Linux only. The state follows the name, which is in parentheses and may itself hold some.
+fn is_defunct(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Whether process `pid` is a Postgres server on exactly this data directory, and not one that got its id later.

@@ -70,11 +70,11 @@ pub(crate) async fn launch_on_a_port(
     password: &str,
 ) -> Result<(Child, u16)> {
     let deadline = Instant::now() + START_LIMIT;
-    let mut preferred = fixed.or_else(|| layout.saved_port());
+    let mut preferred = layout.saved_port();
     loop {
         launch.port = match fixed {
             Some(port) => port,
-            None => free_port(preferred.take())?,
+            None => free_port(preferred)?,
         };
         let (log, start) = cluster::open_log(layout)?;
         let mut child = launch.spawn(log)?;
@@ -82,11 +82,13 @@ pub(crate) async fn launch_on_a_port(
             return Ok((child, launch.port));
         }
         let failure = cluster::log_tail(layout, start);
-        let passing = ["could not create any TCP/IP sockets", "is still in use"];
-        if Instant::now() > deadline || !passing.iter().any(|text| failure.contains(text)) {
+        let port_taken = failure.contains("could not create any TCP/IP sockets");
+        let still_ending = failure.contains("is still in use");
+        if Instant::now() > deadline || !(port_taken || still_ending) {
             end(&mut child, &SHUTDOWN, layout).await?;
             return Err(Error::Start { log: failure, file: layout.log() });
         }
+        preferred = preferred.filter(|_| !port_taken);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -2,4 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod binaries;
+mod crash;
+mod lifecycle;
+
+mod support;
 mod testing;

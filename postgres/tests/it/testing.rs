@@ -1,7 +1,13 @@
 //! Databases for tests.
 
-use cairn_postgres::testing::test_database;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cairn_postgres::testing::{URL_VARIABLE, test_database, throw_away_server};
+use cairn_postgres::{Durability, Error};
 use sqlx::{Connection, PgConnection, PgPool};
+
+use crate::support::Process;
 
 async fn prepare(url: &str) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
@@ -30,4 +36,86 @@ async fn test_databases_are_isolated_and_gone_after_drop() {
     let gone = "SELECT count(*) FROM pg_database WHERE datname = $1";
     let left: i64 = sqlx::query_scalar(gone).bind(name).fetch_one(&in_second).await.unwrap();
     assert_eq!(left, 0, "dropped although connections to it are open");
+}
+
+#[tokio::test]
+async fn a_template_is_prepared_once() {
+    let prepared = AtomicUsize::new(0);
+    let make = || {
+        test_database("counted", async |url: &str| {
+            prepared.fetch_add(1, Ordering::SeqCst);
+            prepare(url).await
+        })
+    };
+    let (first, second, third) = tokio::join!(make(), make(), make());
+    assert_eq!(prepared.load(Ordering::SeqCst), 1);
+    let names = [first.unwrap(), second.unwrap(), third.unwrap()].map(|database| database.name().to_owned());
+    assert!(names[0] != names[1] && names[1] != names[2]);
+}
+
+#[tokio::test]
+async fn a_failed_preparation_leaves_no_template() {
+    let fail = async |url: &str| {
+        prepare(url).await?;
+        Err(sqlx::Error::Protocol("on purpose".to_owned()))
+    };
+    let error = test_database("failing", fail).await.unwrap_err();
+    assert!(matches!(&error, Error::Prepare(reason) if reason.to_string().contains("on purpose")), "{error}");
+    let database = test_database("failing", prepare).await.unwrap();
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    assert_eq!(notes(&pool).await, ["from the template"]);
+}
+
+#[tokio::test]
+async fn a_connection_left_open_to_the_template_does_no_harm() {
+    let mut left_open = None;
+    let database = test_database("leaking", async |url: &str| {
+        left_open = Some(PgConnection::connect(url).await?);
+        prepare(url).await
+    });
+    let database = database.await.unwrap();
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    assert_eq!(notes(&pool).await, ["from the template"]);
+}
+
+#[tokio::test]
+async fn processes_can_share_a_server_and_sweep_what_killed_ones_left() {
+    let server = throw_away_server(Durability::Relaxed).await.unwrap();
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    server.create_database_if_missing(&format!("cairn_test_{}_0", ended.id())).await.unwrap();
+    server.create_database_if_missing(&format!("cairn_test_{}_0", std::process::id())).await.unwrap();
+
+    let test = "testing::test_databases_are_isolated_and_gone_after_drop";
+    let run = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test]).env(URL_VARIABLE, server.url("postgres")).stdout(Stdio::null());
+        Process(command.spawn().unwrap())
+    };
+    for mut process in [run(), run(), run()] {
+        assert!(process.0.wait().unwrap().success());
+    }
+    let pool = PgPool::connect(&server.url("postgres")).await.unwrap();
+    let names = "SELECT datname FROM pg_database WHERE datname LIKE 'cairn_test_%' OR datname LIKE 'cairn_template_%'";
+    let names: Vec<String> = sqlx::query_scalar(names).fetch_all(&pool).await.unwrap();
+    assert_eq!(names.len(), 2, "one template, and the database of this live process: {names:?}");
+    assert!(names.contains(&format!("cairn_test_{}_0", std::process::id())));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_throw_away_server_leaves_nothing_and_sweeps_what_killed_ones_left() {
+    let server = throw_away_server(Durability::Full).await.unwrap();
+    let root = server.root().to_owned();
+    assert!(root.join("data").exists());
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let left_over = root.with_file_name(format!("{}-0", ended.id()));
+    std::fs::create_dir_all(left_over.join("data")).unwrap();
+    server.stop().await.unwrap();
+    assert!(!root.exists());
+
+    let server = throw_away_server(Durability::Relaxed).await.unwrap();
+    assert!(!left_over.exists());
+    server.stop().await.unwrap();
 }

@@ -1,0 +1,76 @@
+//! Which server binaries are used, and what is said where there are none.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use cairn_postgres::{Error, Search};
+
+use crate::support::passable_dir;
+
+/// A directory with programs that only say their version.
+fn fake(parent: &Path, version: &str) -> PathBuf {
+    let dir = parent.join(version).join("bin");
+    std::fs::create_dir_all(&dir).unwrap();
+    for program in ["postgres", "initdb"] {
+        let path = dir.join(program);
+        std::fs::write(&path, format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'\n")).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+    dir
+}
+
+/// A search that finds only what the test puts there, and has nowhere to fetch from.
+fn search(parent: &Path) -> Search {
+    let releases = "https://unsupported.invalid/releases".to_owned();
+    Search { chosen: None, places: Vec::new(), cache: parent.join("cache"), releases }
+}
+
+#[tokio::test]
+async fn without_binaries_and_download_the_error_says_what_to_install() {
+    let dir = passable_dir();
+    let error = search(dir.path()).find(None).await.unwrap_err().to_string();
+    assert!(error.starts_with("no PostgreSQL 14+ server found and download failed ("), "{error}");
+    assert!(error.contains("apt-get install postgresql") && error.contains("DATABASE_URL"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[tokio::test]
+async fn the_first_place_with_a_version_that_serves_wins() {
+    let dir = passable_dir();
+    let mut search = search(dir.path());
+    search.places = vec![dir.path().join("missing"), fake(dir.path(), "13.9"), fake(dir.path(), "16.1")];
+    search.places.push(fake(dir.path(), "18.0"));
+    let found = search.find(None).await.unwrap();
+    assert_eq!((found.major(), found.dir()), (16, search.places[2].as_path()));
+    assert_eq!(search.find(Some(18)).await.unwrap().major(), 18);
+    let error = search.find(Some(15)).await.unwrap_err().to_string();
+    assert!(error.starts_with("no PostgreSQL 15 server found"), "{error}");
+}
+
+#[tokio::test]
+async fn fetched_binaries_serve_again() {
+    let dir = passable_dir();
+    let search = search(dir.path());
+    fake(&search.cache, "17.2.0");
+    fake(&search.cache, "17.10.0");
+    assert!(search.find(None).await.unwrap().dir().ends_with("17.10.0/bin"));
+}
+
+#[tokio::test]
+async fn a_chosen_directory_is_used_or_refused_but_not_passed_over() {
+    let dir = passable_dir();
+    let mut search = search(dir.path());
+    search.places = vec![fake(dir.path(), "16.1")];
+    search.chosen = Some(fake(dir.path(), "17.1"));
+    assert_eq!(search.find(None).await.unwrap().major(), 17);
+    let error = search.find(Some(16)).await.unwrap_err();
+    assert!(matches!(error, Error::VersionMismatch { binaries: 17, data: 16, .. }), "{error}");
+
+    search.chosen = Some(fake(dir.path(), "13.1"));
+    let error = search.find(None).await.unwrap_err();
+    assert!(matches!(error, Error::ChosenBinaries { .. }), "{error}");
+    search.chosen = Some(dir.path().join("missing"));
+    let error = search.find(None).await.unwrap_err().to_string();
+    assert!(error.contains("CAIRN_POSTGRES_BIN"), "{error}");
+}

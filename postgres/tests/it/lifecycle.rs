@@ -1,0 +1,163 @@
+//! Starting, stopping, sharing.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+
+use cairn_postgres::{Durability, Error, Options, Server};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{Process, commit, full, is_alive, notes, passable_dir, setting};
+
+#[tokio::test]
+async fn data_port_and_password_outlive_a_stop() {
+    let dir = passable_dir();
+    let root = dir.path().join("postgres");
+    let server = Server::start(full(&root)).await.unwrap();
+    server.create_database_if_missing("app").await.unwrap();
+    server.create_database_if_missing("app").await.unwrap();
+    commit(&server.url("app"), "kept").await;
+    let (url, pid) = (server.url("app"), server.pid());
+    server.stop().await.unwrap();
+    assert!(!is_alive(pid));
+
+    let server = Server::start(full(&root)).await.unwrap();
+    assert_eq!(server.url("app"), url);
+    assert_eq!(notes(&url).await, ["kept"]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn dropping_a_server_frees_its_data_for_the_next() {
+    let dir = passable_dir();
+    let server = Server::start(full(dir.path())).await.unwrap();
+    commit(&server.url("postgres"), "kept").await;
+    drop(server);
+    let server = Server::start(full(dir.path())).await.unwrap();
+    assert_eq!(notes(&server.url("postgres")).await, ["kept"]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_are_those_of_the_durability_and_the_caller() {
+    let dir = passable_dir();
+    let options = Options::new(dir.path(), Durability::Relaxed).settings(&[("work_mem", "7MB")]);
+    let server = Server::start(options).await.unwrap();
+    for (name, value) in [
+        ("fsync", "off"),
+        ("work_mem", "7MB"),
+        ("listen_addresses", "127.0.0.1"),
+        ("max_connections", "200"),
+        ("TimeZone", "UTC"),
+        ("server_encoding", "UTF8"),
+    ] {
+        assert_eq!(setting(&server, name).await, value, "{name}");
+    }
+    server.stop().await.unwrap();
+    let server = Server::start(full(dir.path())).await.unwrap();
+    assert_eq!(setting(&server, "fsync").await, "on");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_setting_that_postgres_refuses_is_named_in_the_error() {
+    let dir = passable_dir();
+    let error = Server::start(full(dir.path()).settings(&[("work_mem", "much")])).await.unwrap_err().to_string();
+    assert!(error.contains("work_mem"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+    // The failed start has not left the data claimed.
+    Server::start(full(dir.path())).await.unwrap().stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_who_has_the_password_gets_in() {
+    let dir = passable_dir();
+    let server = Server::start(full(dir.path())).await.unwrap();
+    let file = server.root().join("password");
+    let password = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!format!("{server:?}").contains(&password));
+
+    let wrong = server.url("postgres").replace(&password, "wrong");
+    let refused = PgConnection::connect(&wrong).await.unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "28P01");
+    server.stop().await.unwrap();
+
+    std::fs::write(&file, "another").unwrap();
+    let error = Server::start(full(dir.path())).await.unwrap_err();
+    assert!(matches!(error, Error::Password { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn two_starters_at_once_give_one_server() {
+    let dir = passable_dir();
+    let start = || tokio::spawn(Server::start(full(dir.path())));
+    let results = [start(), start()];
+    let mut servers = Vec::new();
+    for result in results {
+        match result.await.unwrap() {
+            Ok(server) => servers.push(server),
+            Err(error) => assert!(matches!(error, Error::AlreadyRunning { .. }), "{error}"),
+        }
+    }
+    assert_eq!(servers.len(), 1);
+    servers.remove(0).stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_of_another_process_is_refused_or_shared() {
+    let dir = passable_dir();
+    let root = dir.path().join("postgres");
+    let other = Process::serving(&root).await;
+    let error = Server::start(full(&root)).await.unwrap_err();
+    assert!(matches!(error, Error::AlreadyRunning { pid, .. } if pid == other.0.id()), "{error}");
+
+    let mut options = full(&root);
+    options.reuse = true;
+    let mut shared = Server::start(options).await.unwrap();
+    let (url, pid) = (shared.url("postgres"), shared.pid());
+    assert_eq!(notes(&url).await, ["from the other process"]);
+    assert!(matches!(shared.restart_immediate().await, Err(Error::NotOwner)));
+    shared.stop().await.unwrap();
+    assert!(is_alive(pid), "only its owner stops it");
+    assert_eq!(notes(&url).await, ["from the other process"]);
+}
+
+#[tokio::test]
+async fn the_server_never_runs_as_root_and_needs_no_reachable_directory() {
+    // Nobody but this user can enter it, as with a home directory.
+    let closed = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
+    let root = closed.path().join("deep").join("postgres");
+    let server = Server::start(full(&root)).await.unwrap();
+    commit(&server.url("postgres"), "kept").await;
+    assert_ne!(server.root().join("data").metadata().unwrap().uid(), 0);
+    let place = server.root().to_owned();
+    server.stop().await.unwrap();
+
+    let server = Server::start(full(&root)).await.unwrap();
+    assert_eq!(server.root(), place, "the same place at every start");
+    assert_eq!(notes(&server.url("postgres")).await, ["kept"]);
+    server.stop().await.unwrap();
+    if !place.starts_with(closed.path()) {
+        std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn data_of_another_user_is_refused_by_name() {
+    let dir = passable_dir();
+    if chown(dir.path(), Some(4711), None).is_err() {
+        return; // Only root can give a directory away.
+    }
+    let error = Server::start(full(dir.path())).await.unwrap_err();
+    assert!(matches!(error, Error::Ownership { owner: 4711, .. }), "{error}");
+    chown(dir.path(), Some(0), None).unwrap();
+
+    let server = Server::start(full(dir.path())).await.unwrap();
+    server.stop().await.unwrap();
+    let data = dir.path().join("data");
+    chown(&data, Some(4711), None).unwrap();
+    let error = Server::start(full(dir.path())).await.unwrap_err();
+    assert!(matches!(&error, Error::Ownership { path, .. } if path.ends_with(Path::new("data"))), "{error}");
+}
