@@ -151,11 +151,16 @@ CREATE FUNCTION roadmaps_of_lessons(lesson_ids uuid[]) RETURNS uuid[] LANGUAGE s
 $$;
 
 CREATE FUNCTION content_changed_roadmaps() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM bump_content_version(array(
+DECLARE
+    roadmap_ids uuid[] := array(
         SELECT n.id FROM new_rows n JOIN old_rows o USING (id)
         WHERE (n.publication, n.deleted_at IS NULL, n.is_sequential)
-           IS DISTINCT FROM (o.publication, o.deleted_at IS NULL, o.is_sequential)));
+           IS DISTINCT FROM (o.publication, o.deleted_at IS NULL, o.is_sequential));
+BEGIN
+    -- The bump updates roadmaps and so fires this trigger again, even when it hits no row: end there.
+    IF cardinality(roadmap_ids) > 0 THEN
+        PERFORM bump_content_version(roadmap_ids);
+    END IF;
     RETURN NULL;
 END;
 $$;

@@ -79,6 +79,38 @@ CREATE TRIGGER mark_dirty_update AFTER UPDATE ON user_lesson_progress REFERENCIN
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON user_lesson_progress REFERENCING OLD TABLE AS changed_rows
     FOR EACH STATEMENT EXECUTE FUNCTION mark_progress_dirty();
 
+-- A lesson that is put into a roadmap makes it started, or further, for everybody who knows the lesson already: they get
+-- the marker that the recompute of the roadmap walks over.
+CREATE FUNCTION mark_linked_lessons(stage_ids uuid[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq)
+    SELECT DISTINCT f.user_id, s.roadmap_id, 1
+    FROM stages s
+    JOIN stage_lessons sl ON sl.stage_id = s.id
+    JOIN user_lesson_progress f ON f.lesson_id = sl.lesson_id
+    WHERE s.id = ANY (stage_ids)
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING;
+$$;
+CREATE FUNCTION mark_linked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM mark_linked_lessons(array(SELECT DISTINCT stage_id FROM changed_rows));
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER mark_linked_insert AFTER INSERT ON stage_lessons REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_linked();
+CREATE TRIGGER mark_linked_update AFTER UPDATE ON stage_lessons REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_linked();
+CREATE FUNCTION mark_moved_stages() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM mark_linked_lessons(array(
+        SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.roadmap_id <> o.roadmap_id));
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER mark_moved AFTER UPDATE ON stages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_moved_stages();
+
 -- Rollups. Written only by the rollup; percent is generated, so it cannot disagree with its counts.
 CREATE TABLE user_stage_progress (
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,

@@ -49,6 +49,24 @@ END;
 $$;
 SELECT create_activity_partitions(now() - interval '1 month', 4);
 
+-- Drops the monthly partitions that end `keep_months` or more before `today`. Returns how many.
+CREATE FUNCTION drop_activity_partitions(today timestamptz, keep_months integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    oldest text := 'activity_log_' || to_char((today - make_interval(months => keep_months)) AT TIME ZONE 'UTC', 'YYYY_MM');
+    partition text;
+    dropped integer := 0;
+BEGIN
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'activity_log'::regclass AND c.relname ~ '^activity_log_\d{4}_\d{2}$' AND c.relname < oldest
+    LOOP
+        EXECUTE format('DROP TABLE %I', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END;
+$$;
+
 CREATE TABLE platform_settings (
     key text PRIMARY KEY CHECK (key ~ '^[a-z_]+(\.[a-z_]+)+$'),
     value jsonb NOT NULL,
@@ -63,6 +81,7 @@ INSERT INTO platform_settings (key, value, description) VALUES
     ('ai.daily_questions', '50', 'Questions one learner may ask in 24 hours.'),
     ('ai.max_message_chars', '8000', 'Longest question, in characters.'),
     ('ai.open_replies_per_user', '2', 'Replies that may be in the making for one learner at once.'),
+    ('projects.moderation', '"off"', 'Whether a learner''s project waits for a mentor before it is shown: "off" or "on".'),
     ('jobs.keep_done_hours', '24', 'How long finished jobs are kept.'),
     ('jobs.keep_dead_days', '30', 'How long dead jobs are kept.'),
     ('activity.keep_months', '24', 'How long activity is kept; older monthly partitions are dropped.');

@@ -21,3 +21,10 @@ ALTER TABLE apalis.jobs SET (
 CREATE INDEX IF NOT EXISTS jobs_finished_idx ON apalis.jobs (status, done_at) WHERE status IN ('Done', 'Killed');
 -- Who holds what: rescue and hand-back.
 CREATE INDEX IF NOT EXISTS jobs_held_idx ON apalis.jobs (lock_by) WHERE status IN ('Queued', 'Running');
+
+-- When each scheduled job was last enqueued. Whoever moves the time enqueues, so any number of workers make one job a tick.
+CREATE TABLE schedules (
+    name text PRIMARY KEY,
+    last_enqueued_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO schedules (name) VALUES ('reconcile'), ('keep_house');

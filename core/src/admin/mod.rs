@@ -1,4 +1,5 @@
 //! What admins look at and set: activity, platform settings, the check of every derived value.
 
 pub mod activity;
+pub mod housekeeping;
 pub mod settings;

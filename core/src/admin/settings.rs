@@ -15,6 +15,16 @@ pub enum RegistrationMode {
     Open,
 }
 
+/// Whether projects wait for a mentor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectModeration {
+    /// A new project is shown at once.
+    Off,
+    /// A learner's project is submitted first; those of mentors and admins are shown at once.
+    On,
+}
+
 /// All settings, with the defaults that count where a row is missing or holds a value of the wrong type.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +36,8 @@ pub struct Settings {
     pub max_message_chars: usize,
     /// `ai.open_replies_per_user`
     pub open_replies_per_user: i64,
+    /// `projects.moderation`
+    pub project_moderation: ProjectModeration,
     /// `jobs.keep_done_hours`
     pub keep_done_hours: i32,
     /// `jobs.keep_dead_days`
@@ -41,6 +53,7 @@ impl Default for Settings {
             daily_questions: 50,
             max_message_chars: 8000,
             open_replies_per_user: 2,
+            project_moderation: ProjectModeration::Off,
             keep_done_hours: 24,
             keep_dead_days: 30,
             activity_keep_months: 24,
@@ -59,6 +72,7 @@ pub async fn load(connection: &mut PgConnection) -> Result<Settings> {
             "ai.daily_questions" => set(&mut settings.daily_questions, row.value),
             "ai.max_message_chars" => set(&mut settings.max_message_chars, row.value),
             "ai.open_replies_per_user" => set(&mut settings.open_replies_per_user, row.value),
+            "projects.moderation" => set(&mut settings.project_moderation, row.value),
             "jobs.keep_done_hours" => set(&mut settings.keep_done_hours, row.value),
             "jobs.keep_dead_days" => set(&mut settings.keep_dead_days, row.value),
             "activity.keep_months" => set(&mut settings.activity_keep_months, row.value),

@@ -62,6 +62,13 @@ pub async fn migrations(options: &PgConnectOptions) -> Result<Migrations, Migrat
     check(&mut options.connect().await?).await
 }
 
+/// Names the schema that [`migrate`] makes: a database made under the same name needs no migration.
+pub fn schema_fingerprint() -> String {
+    let apalis = PostgresStorage::<()>::migrations();
+    let checksums = apalis.iter().chain(OURS.iter()).flat_map(|m| m.checksum.iter().take(2));
+    checksums.fold(String::from("cairn_"), |name, byte| format!("{name}{byte:02x}"))
+}
+
 async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError> {
     let apalis = PostgresStorage::<()>::migrations();
     let apalis_table = "apalis._sqlx_migrations";

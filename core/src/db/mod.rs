@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-pub use self::migrate::{MigrateError, Migrations, migrate, migrations};
+pub use self::migrate::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 pub use self::tx::Tx;
 use crate::Result;
 use crate::jobs::Bell;
@@ -39,13 +39,32 @@ impl Db {
     }
 
     /// Begins a transaction. Dropping it without [`Tx::commit`] rolls everything back, its jobs included.
+    ///
+    /// Connections that were cut while they lay in the pool show it here and are passed over: nothing has been done on
+    /// them yet, so trying the next one is safe.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx::new(self.pool.begin().await?, self.bell.clone()))
+        let mut stale = 0;
+        loop {
+            match self.pool.begin().await {
+                Ok(transaction) => return Ok(Tx::new(transaction, self.bell.clone())),
+                Err(error) if is_stale(&error) && stale < self.pool.options().get_max_connections() => stale += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Closes the pool: waits for connections in use.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Whether a connection was cut by the server or on the way, as opposed to none being had.
+fn is_stale(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P01"), // terminated by an administrator
+        _ => false,
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod bell;
 mod declared;
+pub mod lease;
+pub mod reconcile;
 mod store;
 
 use std::time::Duration;

@@ -1,1 +1,6 @@
-//! Integration tests.
+//! The worker against a real Postgres.
+
+mod faults;
+mod jobs;
+mod shutdown;
+mod support;

@@ -1,0 +1,202 @@
+//! Taking jobs, keeping them alive, giving them up: every statement of a worker on the jobs table.
+//!
+//! A job moves `Pending → Running → Done`, or through `Failed` (waits for its next attempt) to `Killed` (dead). The
+//! attempt is counted when the job is taken, so a job that takes its process down is counted too. Every later statement
+//! names the worker and the attempt: who lost a job to a rescue cannot change it any more.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::{Job, Queue};
+use crate::Result;
+use crate::db::Tx;
+
+/// A job that this worker holds.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The job's id (a ULID).
+    pub id: String,
+    /// The stored envelope.
+    pub payload: Vec<u8>,
+    /// The number of this start, from 1.
+    pub attempt: i32,
+    /// Starts after which the job is dead.
+    pub max_attempts: i32,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its effect is committed.
+    Done,
+    /// To be tried again after a delay.
+    Retry {
+        /// How long from now, by the database's clock.
+        delay: Duration,
+        /// Why; shown to operators.
+        error: String,
+    },
+    /// Never to be tried again by itself.
+    Dead {
+        /// Why; shown to operators.
+        error: String,
+    },
+}
+
+/// The end of one run, to be stored.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The job.
+    pub id: String,
+    /// The attempt that ended.
+    pub attempt: i32,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// Takes up to `limit` due jobs of a queue, oldest first.
+pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, limit: i64) -> Result<Vec<Lease>> {
+    Ok(sqlx::query_as!(
+        Lease,
+        "WITH due AS (
+             SELECT id FROM apalis.jobs
+             WHERE job_type = $1 AND run_at <= now()
+               AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+             ORDER BY priority DESC, run_at
+             LIMIT $3
+             FOR UPDATE SKIP LOCKED
+         )
+         UPDATE apalis.jobs j
+         SET status = 'Running', lock_by = $2, lock_at = now(), attempts = j.attempts + 1
+         FROM due WHERE j.id = due.id
+         RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts",
+        queue.name(),
+        worker,
+        limit
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Stores how runs ended, in one statement. Returns how many counted: a run whose job was rescued meanwhile does not.
+/// The errors of all attempts stay with the job, the newest ten.
+pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Finished]) -> Result<u64> {
+    let ids: Vec<&str> = finished.iter().map(|f| f.id.as_str()).collect();
+    let attempts: Vec<i32> = finished.iter().map(|f| f.attempt).collect();
+    let mut statuses = Vec::with_capacity(finished.len());
+    let mut delays = Vec::with_capacity(finished.len());
+    let mut errors = Vec::with_capacity(finished.len());
+    for f in finished {
+        let (status, delay, error) = match &f.outcome {
+            Outcome::Done => ("Done", 0.0, None),
+            Outcome::Retry { delay, error } => ("Failed", delay.as_secs_f64(), Some(error.as_str())),
+            Outcome::Dead { error } => ("Killed", 0.0, Some(error.as_str())),
+        };
+        statuses.push(status);
+        delays.push(delay);
+        errors.push(error);
+    }
+    let result = sqlx::query!(
+        r#"UPDATE apalis.jobs j
+           SET status = f.status,
+               lock_by = NULL,
+               run_at = CASE WHEN f.status = 'Failed' THEN now() + make_interval(secs => f.delay) ELSE j.run_at END,
+               done_at = CASE WHEN f.status = 'Failed' THEN NULL ELSE now() END,
+               last_result = CASE
+                   WHEN f.error IS NULL THEN '{"Ok": null}'::jsonb
+                   ELSE jsonb_build_object('Err', f.error, 'attempts',
+                       jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
+                       || jsonb_build_object('attempt', f.attempt, 'at', now(), 'error', f.error))
+               END
+           FROM unnest($2::text[], $3::integer[], $4::text[], $5::float8[], $6::text[])
+               AS f (id, attempt, status, delay, error)
+           WHERE j.id = f.id AND j.attempts = f.attempt AND j.lock_by = $1 AND j.status = 'Running'"#,
+        worker,
+        &ids as &[&str],
+        &attempts,
+        &statuses as &[&str],
+        &delays,
+        &errors as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Gives jobs back that were taken and not started: they are due again and the attempt does not count.
+pub async fn hand_back(connection: &mut PgConnection, worker: &str, ids: &[String]) -> Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
+         WHERE id = ANY ($2) AND lock_by = $1 AND status = 'Running'",
+        worker,
+        ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Says that workers are alive; registers the ones that are new.
+pub async fn heartbeat(connection: &mut PgConnection, workers: &[(String, Queue)]) -> Result<()> {
+    let names: Vec<&str> = workers.iter().map(|(name, _)| name.as_str()).collect();
+    let queues: Vec<&str> = workers.iter().map(|(_, queue)| queue.name()).collect();
+    sqlx::query!(
+        "INSERT INTO apalis.workers (id, worker_type, storage_name, layers, last_seen, started_at)
+         SELECT id, queue, 'cairn', '', now(), now() FROM unnest($1::text[], $2::text[]) AS w (id, queue)
+         ORDER BY id
+         ON CONFLICT (id) DO UPDATE SET last_seen = now()",
+        &names as &[&str],
+        &queues as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes jobs away from workers that have not been heard of for `silence`. They are due again after a short random
+/// delay that grows with the attempts, so that jobs that ran beside one that kills its process part from it; a job with
+/// no attempts left is dead. Returns how many there were.
+pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<u64> {
+    let result = sqlx::query!(
+        r#"WITH lost AS (
+               SELECT j.id FROM apalis.jobs j LEFT JOIN apalis.workers w ON w.id = j.lock_by
+               WHERE j.status IN ('Queued', 'Running')
+                 AND (w.id IS NULL OR w.last_seen < now() - make_interval(secs => $1))
+               ORDER BY j.id
+               LIMIT 5000
+               FOR UPDATE OF j SKIP LOCKED
+           )
+           UPDATE apalis.jobs j
+           SET status = CASE WHEN j.attempts < j.max_attempts THEN 'Failed' ELSE 'Killed' END,
+               lock_by = NULL,
+               run_at = now() + random() * least(power(2, j.attempts - 1), 60) * interval '1 second',
+               done_at = CASE WHEN j.attempts < j.max_attempts THEN NULL ELSE now() END,
+               last_result = jsonb_build_object('Err', 'the worker was lost', 'attempts',
+                   jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
+                   || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', 'the worker was lost'))
+           FROM lost WHERE j.id = lost.id"#,
+        silence.as_secs_f64()
+    )
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Enqueues `job` if its schedule is due, by the database's clock. Any number of workers may ask: one enqueues.
+pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) -> Result<bool> {
+    let due = sqlx::query_scalar!(
+        "UPDATE schedules SET last_enqueued_at = now()
+         WHERE name = $1 AND last_enqueued_at <= now() - make_interval(secs => $2)
+         RETURNING true",
+        J::KIND,
+        every.as_secs_f64()
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .is_some();
+    if due {
+        job.enqueue(tx)?;
+    }
+    Ok(due)
+}

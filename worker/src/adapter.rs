@@ -1,0 +1,194 @@
+//! Runs one job: decodes it, bounds it in time, catches its panic, and turns what happened into an [`Outcome`].
+//!
+//! Everything is decided here rather than in layers around the worker, because what a layer catches leaves the job's row
+//! `Running`.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use cairn_core::jobs::lease::{Lease, Outcome};
+use cairn_core::jobs::{Envelope, Job, TRACEPARENT};
+use futures_util::FutureExt;
+use serde_json::Value;
+use tracing::Instrument;
+
+use crate::Context;
+use crate::jobs::dispatch;
+
+/// Why a run failed, and so what becomes of the job.
+#[derive(Debug)]
+pub enum JobError {
+    /// May work later: tried again after the stored backoff, until the attempts are used up.
+    Retry(String),
+    /// May work after this time (a provider's `Retry-After`).
+    RetryIn(Duration, String),
+    /// Will never work: dead at once.
+    Discard(String),
+}
+
+impl JobError {
+    /// A failure that may pass.
+    pub fn retry(error: impl std::fmt::Display) -> Self {
+        Self::Retry(error.to_string())
+    }
+
+    /// A failure that will not pass.
+    pub fn discard(error: impl std::fmt::Display) -> Self {
+        Self::Discard(error.to_string())
+    }
+}
+
+impl From<cairn_core::Error> for JobError {
+    fn from(error: cairn_core::Error) -> Self {
+        Self::retry(error)
+    }
+}
+
+/// Runs a job to its outcome. Never panics and never returns before the effect is committed.
+pub(crate) async fn run(context: &Context, lease: &Lease) -> Outcome {
+    let envelope: Envelope<Value> = match serde_json::from_slice(&lease.payload) {
+        Ok(envelope) => envelope,
+        Err(error) => return dead(lease, "?", format!("the payload cannot be read: {error}")),
+    };
+    let kind = envelope.kind.clone();
+    let span = tracing::info_span!("job", job.kind = %kind, job.id = %lease.id, job.attempt = lease.attempt,
+        traceparent = envelope.traceparent.as_deref());
+    let traceparent = envelope.traceparent.clone();
+    let work = TRACEPARENT.scope(traceparent, dispatch(context.clone(), envelope));
+    outcome(lease, &kind, work).instrument(span).await
+}
+
+/// Turns the end of a run, its panic included, into what becomes of the job.
+async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<(), JobError>>) -> Outcome {
+    let error = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(())) => return Outcome::Done,
+        Ok(Err(error)) => error,
+        Err(panic) => JobError::Retry(format!("panicked: {}", panic_message(panic.as_ref()))),
+    };
+    match error {
+        JobError::Discard(error) => dead(lease, kind, error),
+        JobError::Retry(error) | JobError::RetryIn(_, error) if lease.attempt >= lease.max_attempts => {
+            dead(lease, kind, error)
+        }
+        JobError::Retry(error) => retry(lease, kind, backoff(lease.attempt, rand::random()), error),
+        JobError::RetryIn(delay, error) => retry(lease, kind, delay, error),
+    }
+}
+
+/// Decodes a job and runs it within its deadline.
+pub(crate) async fn perform<J: Job, F>(
+    context: Context,
+    envelope: Envelope<Value>,
+    run: impl FnOnce(Context, J) -> F,
+) -> Result<(), JobError>
+where
+    F: Future<Output = Result<(), JobError>>,
+{
+    if envelope.v != 1 {
+        return Err(JobError::Discard(format!("version {} of {} is unknown here", envelope.v, J::KIND)));
+    }
+    let job: J = serde_json::from_value(envelope.data)
+        .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;
+    tokio::time::timeout(J::DEADLINE, run(context, job))
+        .await
+        .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))))
+}
+
+fn retry(lease: &Lease, kind: &str, delay: Duration, error: String) -> Outcome {
+    tracing::warn!(job.kind = kind, job.id = %lease.id, job.attempt = lease.attempt, retry_in_ms = delay.as_millis(),
+        error = %error, "a job failed and will be tried again");
+    Outcome::Retry { delay, error: bounded(error) }
+}
+
+fn dead(lease: &Lease, kind: &str, error: String) -> Outcome {
+    tracing::error!(job.kind = kind, job.id = %lease.id, job.attempt = lease.attempt, error = %error, "a job is dead");
+    Outcome::Dead { error: bounded(error) }
+}
+
+/// How long until the next attempt: doubles from 1 s to 10 min, and a random half of it less, so that jobs that failed
+/// together come back apart. `jitter` is from 0 to 1.
+fn backoff(attempt: i32, jitter: f64) -> Duration {
+    let exponent = u32::try_from(attempt.clamp(1, 12) - 1).unwrap_or(0);
+    let ceiling = Duration::from_secs(1 << exponent).min(Duration::from_mins(10));
+    ceiling.mul_f64(0.5 + jitter / 2.0)
+}
+
+fn bounded(error: String) -> String {
+    if error.chars().count() <= 2000 { error } else { error.chars().take(2000).collect() }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_core::jobs::Queue;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    fn lease(attempt: i32) -> Lease {
+        Lease { id: "job".to_owned(), payload: Vec::new(), attempt, max_attempts: 3 }
+    }
+
+    fn error(outcome: &Outcome) -> &str {
+        match outcome {
+            Outcome::Done => "",
+            Outcome::Retry { error, .. } | Outcome::Dead { error } => error,
+        }
+    }
+
+    #[tokio::test]
+    async fn each_end_of_a_run_has_its_outcome() {
+        assert_eq!(outcome(&lease(1), "k", async { Ok(()) }).await, Outcome::Done);
+        let failed = outcome(&lease(2), "k", async { Err(JobError::retry("no luck")) }).await;
+        assert!(matches!(&failed, Outcome::Retry { delay, .. } if *delay >= Duration::from_secs(1)), "{failed:?}");
+        let told = outcome(&lease(1), "k", async { Err(JobError::RetryIn(Duration::from_secs(77), "later".into())) }).await;
+        assert_eq!(told, Outcome::Retry { delay: Duration::from_secs(77), error: "later".into() });
+        let last = outcome(&lease(3), "k", async { Err(JobError::RetryIn(Duration::ZERO, "again".into())) }).await;
+        assert_eq!(last, Outcome::Dead { error: "again".into() });
+        let never = outcome(&lease(1), "k", async { Err(JobError::discard("bad")) }).await;
+        assert_eq!(never, Outcome::Dead { error: "bad".into() });
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_and_not_the_end_of_the_worker() {
+        let first = outcome(&lease(1), "k", async { panic!("out of cheese") }).await;
+        assert!(matches!(first, Outcome::Retry { .. }) && error(&first).contains("out of cheese"), "{first:?}");
+        let last = outcome(&lease(3), "k", async { panic!("{}", 7) }).await;
+        assert!(matches!(last, Outcome::Dead { .. }) && error(&last).contains('7'), "{last:?}");
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Slow {}
+
+    impl Job for Slow {
+        const KIND: &'static str = "slow";
+        const QUEUE: Queue = Queue::Activity;
+        const MAX_ATTEMPTS: i32 = 3;
+        const DEADLINE: Duration = Duration::from_millis(5);
+    }
+
+    #[tokio::test]
+    async fn a_run_over_its_deadline_is_cut() {
+        let db = cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1).unwrap();
+        let context = Context::new(db, cairn_core::clock::Clock::default());
+        let envelope = Envelope { kind: "slow".to_owned(), v: 1, traceparent: None, data: serde_json::json!({}) };
+        let result = perform(context, envelope, |_, _: Slow| std::future::pending()).await;
+        assert!(matches!(result, Err(JobError::Retry(error)) if error.contains("not finished")));
+    }
+
+    #[test]
+    fn backoff_doubles_within_bounds() {
+        assert_eq!(backoff(1, 1.0), Duration::from_secs(1));
+        assert_eq!(backoff(1, 0.0), Duration::from_millis(500));
+        assert_eq!(backoff(4, 1.0), Duration::from_secs(8));
+        assert_eq!(backoff(25, 1.0), Duration::from_mins(10));
+        assert_eq!(backoff(0, 1.0), Duration::from_secs(1));
+    }
+}

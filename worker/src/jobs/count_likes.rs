@@ -1,0 +1,18 @@
+//! Recounts the likes of one project.
+
+use cairn_core::Error;
+use cairn_core::community::likes;
+use cairn_core::jobs::CountLikes;
+
+use crate::{Context, JobError};
+
+pub(super) async fn run(context: Context, job: CountLikes) -> Result<(), JobError> {
+    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    let Some(wait) = likes::due_in(&mut connection, job.project_id).await? else { return Ok(()) };
+    drop(connection);
+    // Counted a moment ago: the likes that come in meanwhile go into one count.
+    tokio::time::sleep(wait).await;
+    let mut tx = context.db.begin().await?;
+    likes::recount(&mut tx, job.project_id).await?;
+    Ok(tx.commit().await?)
+}

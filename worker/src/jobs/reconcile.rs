@@ -1,0 +1,20 @@
+//! Picks up what a lost job left behind, every few seconds.
+
+use std::time::Duration;
+
+use cairn_core::community;
+use cairn_core::jobs::{Reconcile, reconcile};
+
+use crate::{Context, JobError};
+
+/// A project whose likes have not been counted for so long has lost its job, or never had one (SQL by hand).
+const LIKES_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> {
+    let mut tx = context.db.begin().await?;
+    reconcile::stale_progress(&mut tx).await?;
+    reconcile::stale_roadmaps(&mut tx).await?;
+    community::likes::requeue_waiting(&mut tx, LIKES_PATIENCE, 1000).await?;
+    reconcile::dead_replies(&mut tx).await?;
+    Ok(tx.commit().await?)
+}

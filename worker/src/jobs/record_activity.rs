@@ -1,0 +1,9 @@
+//! Writes one row of the activity log.
+
+use cairn_core::jobs::RecordActivity;
+
+use crate::{Context, JobError};
+
+pub(super) async fn run(context: Context, job: RecordActivity) -> Result<(), JobError> {
+    context.events.write(job.event).await
+}

@@ -1,0 +1,125 @@
+//! A database of its own for each test, a worker in this process, and ways to look at jobs.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use cairn_core::admin::activity::{Action, Event};
+use cairn_core::clock::{Clock, new_id};
+use cairn_core::config::Config;
+use cairn_core::db::{Db, connect_options, migrate};
+use cairn_postgres::testing::{TestDatabase, test_database};
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) struct Bench {
+    pub(crate) db: Db,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    _database: Option<TestDatabase>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let database = test_database(&cairn_core::db::schema_fingerprint(), async |url: &str| {
+            migrate(&connect_options(url)?).await.map(drop).map_err(|error| cairn_core::Error::message(error.to_string()))
+        })
+        .await
+        .unwrap();
+        let url = database.url().to_owned();
+        Self { _database: Some(database), ..Self::on(&url) }
+    }
+
+    /// On a database that the caller keeps.
+    pub(crate) fn on(url: &str) -> Self {
+        let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.to_owned())])).unwrap();
+        Self { db: Db::connect(url, url, 12).unwrap(), config, clock: Clock::default(), _database: None }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        self.db.pool()
+    }
+
+    /// Enqueues `n` events that the activity queue accepts; returns their ids.
+    pub(crate) async fn enqueue_events(&self, n: usize) -> Vec<Uuid> {
+        let mut tx = self.db.begin().await.unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..n {
+            let event = Event::of(None, &self.clock, Action::UserSignedIn, None);
+            ids.push(event.id);
+            event.record(&mut tx).unwrap();
+        }
+        tx.commit().await.unwrap();
+        ids
+    }
+
+    /// Enqueues an event that the table refuses.
+    pub(crate) async fn enqueue_bad_event(&self) {
+        let mut tx = self.db.begin().await.unwrap();
+        let mut event = Event::of(None, &self.clock, Action::UserSignedIn, None);
+        event.action = "not an action".to_owned();
+        event.record(&mut tx).unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Writes a job as nobody should.
+    pub(crate) async fn insert_raw(&self, queue: &str, payload: &[u8]) -> String {
+        let id = new_id().to_string();
+        sqlx::query("INSERT INTO apalis.jobs (id, job_type, job, max_attempts) VALUES ($1, $2, $3, 3)")
+            .bind(&id)
+            .bind(queue)
+            .bind(payload)
+            .execute(self.pool())
+            .await
+            .unwrap();
+        id
+    }
+
+    /// Jobs of a queue in a state.
+    pub(crate) async fn count(&self, queue: &str, status: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = $1 AND status = $2")
+            .bind(queue)
+            .bind(status)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Rows of the activity log.
+    pub(crate) async fn logged(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM activity_log").fetch_one(self.pool()).await.unwrap()
+    }
+
+    pub(crate) fn start(&self) -> Worker {
+        let stop = CancellationToken::new();
+        let (config, db, token) = (self.config.clone(), self.db.clone(), stop.clone());
+        Worker { stop, running: tokio::spawn(async move { cairn_worker::run(&config, db, token).await.unwrap() }) }
+    }
+}
+
+/// A worker in this process.
+pub(crate) struct Worker {
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.unwrap();
+    }
+}
+
+/// Waits until `condition` holds; fails after a generous bound.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
