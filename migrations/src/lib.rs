@@ -1,4 +1,7 @@
 //! Migrations: those of apalis-postgres (schema `apalis`), then ours, in that order.
+//!
+//! A crate of its own because it must run before the queries of `core/`, which are checked against its result, compile.
+//! A new migration is a new file `NNNN_name.sql` beside the others; one that has been released is never edited.
 
 use apalis_postgres::PostgresStorage;
 use sqlx::migrate::{Migrate, MigrateError as SqlxMigrateError, Migrator};

@@ -1,0 +1,117 @@
+//! Running commands, one named step after the other.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// A step that failed; its message says what to do.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Steps that ran, and how long each took.
+#[derive(Default)]
+pub(crate) struct Steps {
+    done: Vec<(&'static str, Duration)>,
+}
+
+impl Steps {
+    pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        eprintln!("\n== {name}");
+        let begun = Instant::now();
+        step().map_err(|failure| Failure::new(format!("{name} failed: {failure}")))?;
+        self.done.push((name, begun.elapsed()));
+        Ok(())
+    }
+
+    pub(crate) fn print(&self) {
+        eprintln!();
+        for (name, took) in &self.done {
+            eprintln!("{:>6.1} s  {name}", took.as_secs_f64());
+        }
+    }
+}
+
+/// A command to run in the workspace's root.
+pub(crate) struct Command(std::process::Command, String);
+
+impl Command {
+    fn new(program: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
+        let line = format!("{} {}", Path::new(program.as_ref()).display(), arguments.join(" "));
+        let mut command = std::process::Command::new(program);
+        command.args(arguments);
+        Self(command, line)
+    }
+
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(key, value);
+        self
+    }
+
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        let status = self.0.status().map_err(|error| Failure::new(format!("`{}`: {error}", self.1)))?;
+        if status.success() { Ok(()) } else { Err(Failure::new(format!("`{}` ended with {status}", self.1))) }
+    }
+
+    pub(crate) fn output(mut self) -> Result<Vec<u8>, Failure> {
+        let output =
+            self.0.stderr(Stdio::inherit()).output().map_err(|error| Failure::new(format!("`{}`: {error}", self.1)))?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(Failure::new(format!("`{}` ended with {}", self.1, output.status)))
+        }
+    }
+}
+
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    Command::new("cargo", arguments)
+}
+
+/// The `cairn` command that was built last.
+pub(crate) fn cairn(arguments: &[&str]) -> Command {
+    Command::new(target("debug/cairn"), arguments)
+}
+
+/// Runs a command beside a throw-away Postgres: its URL is in `CAIRN_TEST_POSTGRES_URL`, a
+/// migrated database in `DATABASE_URL`.
+pub(crate) fn with_postgres(command: &[&str]) -> Command {
+    Command::new(target("debug/with-postgres"), command)
+}
+
+/// A path below the target directory.
+pub(crate) fn target(path: &str) -> PathBuf {
+    std::path::absolute("target").unwrap_or_else(|_| PathBuf::from("target")).join(path)
+}
+
+/// Compares the operations that tests called (a line each in `file`) with those of openapi.json.
+pub(crate) fn every_operation_is_exercised(file: &Path) -> Result<(), Failure> {
+    let document = std::fs::read_to_string("openapi.json").map_err(|error| Failure::new(format!("openapi.json: {error}")))?;
+    // One line each, because the document is written with one key a line.
+    let declared: BTreeSet<&str> = document
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("\"operationId\": \""))
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let exercised = std::fs::read_to_string(file).unwrap_or_default();
+    let exercised: BTreeSet<&str> = exercised.lines().collect();
+    let missing: Vec<&str> = declared.difference(&exercised).copied().collect();
+    if declared.is_empty() {
+        return Err(Failure::new("openapi.json has no operations"));
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Failure::new(format!("no test calls {}", missing.join(", ")))) }
+}
