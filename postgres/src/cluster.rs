@@ -47,6 +47,8 @@ pub(crate) async fn create(
     let mut command = Command::new(&program);
     account.apply(&mut command);
     command.args(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-instructions"]);
+    // With the ctype C only ASCII has upper and lower case, and the search misses Russian words with a capital.
+    command.arg(if cfg!(target_os = "macos") { "--lc-ctype=en_US.UTF-8" } else { "--lc-ctype=C.UTF-8" });
     command.arg(format!("--username={SUPERUSER}")).arg("--pwfile").arg(&password_file);
     command.arg("-D").arg(&unfinished);
     if !sync {

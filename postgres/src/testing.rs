@@ -45,7 +45,8 @@ struct Shared {
     _server: Option<Server>,
 }
 
-/// A database of its own for one test. Dropping it drops the database, and ends the connections to it.
+/// A database of its own for one test. Dropping it has the database dropped soon, whoever is
+/// connected to it.
 pub struct TestDatabase {
     name: String,
     url: String,
@@ -74,15 +75,16 @@ impl fmt::Debug for TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (admin_url, name) = (std::mem::take(&mut self.admin_url), std::mem::take(&mut self.name));
-        // A thread with a runtime of its own, because this may run inside the test's, which must not be blocked on.
-        let dropping = std::thread::spawn(move || {
+        // In a thread with a runtime of its own, and not waited for: this may run inside the test's runtime, and a
+        // connection that the test is just opening must be able to go on, or DROP DATABASE waits for it for a minute.
+        // What the end of the process cuts short goes with the throw-away server, or with the next sweep.
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let result = runtime.map(|runtime| runtime.block_on(drop_database(&admin_url, &name)));
             if !matches!(result, Ok(Ok(()))) {
                 tracing::debug!("test database {name} not dropped: {result:?}");
             }
         });
-        drop(dropping.join());
     }
 }
 
