@@ -10,9 +10,13 @@ CREATE TYPE publication AS ENUM ('draft', 'published', 'archived');
 CREATE TYPE lesson_status AS ENUM ('locked', 'available', 'in_progress', 'completed');
 
 -- Keeps updated_at. Attached to every table that has the column, so that changes made by hand in SQL count too.
--- A statement that changes nothing moves nothing.
+-- A statement that changes nothing moves nothing. A generated column must be named to the trigger: it is computed only
+-- after it, and is null in NEW until then.
 CREATE FUNCTION set_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_NARGS > 0 THEN
+        OLD = jsonb_populate_record(OLD, jsonb_build_object(TG_ARGV[0], NULL));
+    END IF;
     IF NEW IS DISTINCT FROM OLD THEN
         NEW.updated_at = now();
     END IF;

@@ -42,7 +42,7 @@ CREATE TABLE lessons (
 CREATE UNIQUE INDEX lessons_slug_key ON lessons (slug) WHERE deleted_at IS NULL;
 CREATE INDEX lessons_module_id_idx ON lessons (module_id, position, id);
 CREATE INDEX lessons_search_idx ON lessons USING gin (search);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON lessons FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON lessons FOR EACH ROW EXECUTE FUNCTION set_updated_at('search');
 
 CREATE TABLE lesson_materials (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -139,6 +139,27 @@ CREATE VIEW visible_stages AS
 
 -- Content changes make rollups stale. Each trigger works on the whole statement and bumps each roadmap once,
 -- in id order, so that two editors cannot deadlock.
+
+-- Changes to the tree come one after the other, each from its first statement to its commit: of two at once, such as a
+-- lesson that is hidden and the same lesson being put into a roadmap, neither could see that the other makes it matter to
+-- that roadmap. Edits of texts do not wait, nor do learners.
+CREATE FUNCTION lock_content() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('content', 0));
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at, is_sequential ON roadmaps
+    FOR EACH STATEMENT EXECUTE FUNCTION lock_content();
+CREATE TRIGGER lock_content BEFORE INSERT OR DELETE OR UPDATE OF roadmap_id, position, publication, deleted_at ON stages
+    FOR EACH STATEMENT EXECUTE FUNCTION lock_content();
+CREATE TRIGGER lock_content BEFORE INSERT OR DELETE OR UPDATE OF stage_id, lesson_id, is_required ON stage_lessons
+    FOR EACH STATEMENT EXECUTE FUNCTION lock_content();
+CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON lessons
+    FOR EACH STATEMENT EXECUTE FUNCTION lock_content();
+CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON course_modules
+    FOR EACH STATEMENT EXECUTE FUNCTION lock_content();
+
 CREATE FUNCTION bump_content_version(roadmap_ids uuid[]) RETURNS void LANGUAGE sql AS $$
     UPDATE roadmaps SET content_version = content_version + 1
     WHERE id IN (SELECT id FROM roadmaps WHERE id = ANY (roadmap_ids) ORDER BY id FOR NO KEY UPDATE);

@@ -43,6 +43,23 @@ CREATE TABLE progress_dirty (
 CREATE INDEX progress_dirty_stale_idx ON progress_dirty (requested_at) WHERE done_seq < requested_seq;
 CREATE INDEX progress_dirty_roadmap_idx ON progress_dirty (roadmap_id, user_id);
 
+-- A lesson can be put into a roadmap while a learner acts on it. Neither transaction sees the other's row, so both lock the
+-- lesson until they commit before they look: learners share the lock, whoever places the lesson has it alone. Ordered, so
+-- that nobody waits in a circle.
+CREATE FUNCTION lock_lessons(lesson_ids uuid[], shared boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    lesson uuid;
+BEGIN
+    FOR lesson IN SELECT DISTINCT id FROM unnest(lesson_ids) AS l (id) ORDER BY id LOOP
+        IF shared THEN
+            PERFORM pg_advisory_xact_lock_shared(hashtextextended('lesson:' || lesson, 0));
+        ELSE
+            PERFORM pg_advisory_xact_lock(hashtextextended('lesson:' || lesson, 0));
+        END IF;
+    END LOOP;
+END;
+$$;
+
 -- Every write path marks what it made stale: API, import, and SQL typed by hand.
 CREATE FUNCTION mark_lessons_dirty(user_ids uuid[], lesson_ids uuid[]) RETURNS void LANGUAGE sql AS $$
     INSERT INTO progress_dirty AS d (user_id, roadmap_id, requested_seq)
@@ -68,6 +85,7 @@ BEGIN
     ELSE
         SELECT array_agg(user_id), array_agg(lesson_id) INTO user_ids, lesson_ids FROM changed_rows;
     END IF;
+    PERFORM lock_lessons(lesson_ids, true);
     PERFORM mark_lessons_dirty(user_ids, lesson_ids);
     RETURN NULL;
 END;
@@ -81,35 +99,78 @@ CREATE TRIGGER mark_dirty_delete AFTER DELETE ON user_lesson_progress REFERENCIN
 
 -- A lesson that is put into a roadmap makes it started, or further, for everybody who knows the lesson already: they get
 -- the marker that the recompute of the roadmap walks over.
-CREATE FUNCTION mark_linked_lessons(stage_ids uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION mark_placed_lessons(stage_ids uuid[], lesson_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_lessons(lesson_ids, false);
     INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq)
     SELECT DISTINCT f.user_id, s.roadmap_id, 1
-    FROM stages s
-    JOIN stage_lessons sl ON sl.stage_id = s.id
-    JOIN user_lesson_progress f ON f.lesson_id = sl.lesson_id
-    WHERE s.id = ANY (stage_ids)
+    FROM unnest(stage_ids, lesson_ids) AS p (stage_id, lesson_id)
+    JOIN stages s ON s.id = p.stage_id
+    JOIN user_lesson_progress f ON f.lesson_id = p.lesson_id
     ORDER BY 1, 2
     ON CONFLICT DO NOTHING;
+END;
 $$;
-CREATE FUNCTION mark_linked() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_placed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    stage_ids uuid[];
+    lesson_ids uuid[];
 BEGIN
-    PERFORM mark_linked_lessons(array(SELECT DISTINCT stage_id FROM changed_rows));
+    IF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(stage_id), array_agg(lesson_id) INTO stage_ids, lesson_ids
+        FROM (SELECT stage_id, lesson_id FROM new_rows EXCEPT SELECT stage_id, lesson_id FROM old_rows) placed;
+    ELSE
+        SELECT array_agg(stage_id), array_agg(lesson_id) INTO stage_ids, lesson_ids FROM new_rows;
+    END IF;
+    PERFORM mark_placed_lessons(stage_ids, lesson_ids);
     RETURN NULL;
 END;
 $$;
-CREATE TRIGGER mark_linked_insert AFTER INSERT ON stage_lessons REFERENCING NEW TABLE AS changed_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_linked();
-CREATE TRIGGER mark_linked_update AFTER UPDATE ON stage_lessons REFERENCING NEW TABLE AS changed_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_linked();
+CREATE TRIGGER mark_placed_insert AFTER INSERT ON stage_lessons REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_placed();
+CREATE TRIGGER mark_placed_update AFTER UPDATE ON stage_lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_placed();
+
+-- A stage that moves to another roadmap takes its lessons along, and the rows that its learners have for it.
 CREATE FUNCTION mark_moved_stages() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    moved uuid[] := array(SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.roadmap_id <> o.roadmap_id);
 BEGIN
-    PERFORM mark_linked_lessons(array(
-        SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.roadmap_id <> o.roadmap_id));
+    IF cardinality(moved) > 0 THEN
+        PERFORM mark_placed_lessons(array_agg(stage_id), array_agg(lesson_id)) FROM stage_lessons WHERE stage_id = ANY (moved);
+        INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq)
+        SELECT DISTINCT p.user_id, s.roadmap_id, 1
+        FROM stages s JOIN user_stage_progress p ON p.stage_id = s.id
+        WHERE s.id = ANY (moved)
+        ORDER BY 1, 2
+        ON CONFLICT DO NOTHING;
+    END IF;
     RETURN NULL;
 END;
 $$;
 CREATE TRIGGER mark_moved AFTER UPDATE ON stages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION mark_moved_stages();
+
+-- A roadmap whose row is deleted takes its markers along. It counted in its learners' overall percent, which any of their
+-- other roadmaps computes anew; who has no other has nothing to do.
+CREATE FUNCTION mark_remaining_roadmaps() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE progress_dirty d
+    SET requested_seq = d.requested_seq + 1,
+        requested_at = CASE WHEN d.done_seq = d.requested_seq THEN now() ELSE d.requested_at END
+    FROM (
+        SELECT user_id, roadmap_id FROM progress_dirty WHERE user_id IN (SELECT user_id FROM old_rows)
+        ORDER BY 1, 2 FOR UPDATE
+    ) r
+    WHERE d.user_id = r.user_id AND d.roadmap_id = r.roadmap_id;
+    UPDATE users u SET progress_percent = NULL
+    WHERE u.id IN (SELECT user_id FROM old_rows) AND u.progress_percent IS NOT NULL
+      AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.user_id = u.id);
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER mark_remaining AFTER DELETE ON progress_dirty REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_remaining_roadmaps();
 
 -- Rollups. Written only by the rollup; percent is generated, so it cannot disagree with its counts.
 CREATE TABLE user_stage_progress (
@@ -130,7 +191,7 @@ CREATE TABLE user_stage_progress (
     CONSTRAINT user_stage_progress_achieved_at CHECK (completed_at IS NULL OR achieved_at IS NOT NULL)
 ) WITH (fillfactor = 85);
 CREATE INDEX user_stage_progress_stage_id_idx ON user_stage_progress (stage_id);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON user_stage_progress FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON user_stage_progress FOR EACH ROW EXECUTE FUNCTION set_updated_at('percent');
 
 CREATE TABLE user_roadmap_progress (
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -156,4 +217,4 @@ CREATE TABLE user_roadmap_progress (
     CONSTRAINT user_roadmap_progress_achieved_at CHECK (completed_at IS NULL OR achieved_at IS NOT NULL)
 ) WITH (fillfactor = 70);
 CREATE INDEX user_roadmap_progress_roadmap_id_idx ON user_roadmap_progress (roadmap_id);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON user_roadmap_progress FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON user_roadmap_progress FOR EACH ROW EXECUTE FUNCTION set_updated_at('percent');

@@ -39,7 +39,7 @@ CREATE TABLE glossary_terms (
 );
 CREATE UNIQUE INDEX glossary_terms_slug_key ON glossary_terms (slug) WHERE deleted_at IS NULL;
 CREATE INDEX glossary_terms_search_idx ON glossary_terms USING gin (search);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON glossary_terms FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON glossary_terms FOR EACH ROW EXECUTE FUNCTION set_updated_at('search');
 
 -- Rows an admin manages; each carries one fixed kind, which programs can rely on.
 CREATE TABLE prompt_categories (
@@ -80,7 +80,7 @@ CREATE TABLE prompts (
 CREATE UNIQUE INDEX prompts_slug_key ON prompts (slug) WHERE deleted_at IS NULL;
 CREATE INDEX prompts_category_id_idx ON prompts (category_id, position, id) WHERE deleted_at IS NULL;
 CREATE INDEX prompts_search_idx ON prompts USING gin (search);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON prompts FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON prompts FOR EACH ROW EXECUTE FUNCTION set_updated_at('search');
 
 CREATE TABLE prompt_steps (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

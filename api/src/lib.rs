@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The HTTP API: routes, problem documents, callers, the OpenAPI document.
+
+pub mod app;
+pub mod caller;
+mod docs;
+mod edge;
+pub mod openapi;
+pub mod ops;
+pub mod params;
+pub mod problem;
+pub mod routes;
+mod serve;
+pub mod throttle;
+
+pub use app::App;
+pub use edge::endpoint;
+pub use openapi::openapi_json;
+pub use problem::{Code, Problem};
+pub use serve::{ServeError, listen, run, serve, serve_ops, shutdown_signal};

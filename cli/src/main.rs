@@ -1,2 +1,97 @@
-//! Placeholder.
-fn main() {}
+//! The `cairn` command: the platform in one process, and everything an operator does with its database.
+//!
+//! One file per command in `commands/`. A command returns a [`Failure`] that says what to do; nothing here panics, and
+//! no secret is printed or taken as an argument.
+
+mod commands;
+mod database;
+mod failure;
+mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cairn_core::config::Config;
+use clap::{Parser, Subcommand};
+
+use crate::commands::{admin, dev, doctor, export, import, invite, migrate, simulate, verify};
+use crate::failure::Failure;
+
+/// Cairn, an online-course platform. Without a command: `cairn dev`.
+#[derive(Parser)]
+#[command(name = "cairn", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    /// Where `cairn dev` keeps its database and its token key.
+    #[arg(long, global = true, default_value = ".cairn", value_name = "DIR")]
+    data_dir: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "Settings come from the environment, .env.local and .env. Where DATABASE_URL is not set, \
+                          commands work on the embedded database of `cairn dev`, whether that runs or not.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole platform in this process: database, API, worker, demo course.
+    Dev,
+    /// Bring the database's schema up to date.
+    Migrate(migrate::Args),
+    /// Import course documents, all or nothing.
+    Import(import::Args),
+    /// Print everything there is to learn as one course document.
+    Export(export::Args),
+    /// Manage admins.
+    #[command(subcommand)]
+    Admin(admin::Args),
+    /// Manage invites.
+    #[command(subcommand)]
+    Invite(invite::Args),
+    /// Recompute every derived value and list what differs.
+    Verify(verify::Args),
+    /// Let simulated learners use a running platform over HTTP.
+    Simulate(simulate::Args),
+    /// Check configuration, database, queues and clock.
+    Doctor,
+    #[command(about = "Print the OpenAPI document")]
+    Openapi,
+    /// Print the JSON schema of course documents.
+    CourseSchema,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let data_dir = &cli.data_dir;
+    match cli.command.unwrap_or(Command::Dev) {
+        Command::Openapi => output::print(&cairn_api::openapi_json()),
+        Command::CourseSchema => output::print(&format!("{:#}\n", cairn_core::learning::course::schema())),
+        Command::Dev => dev::run(Config::load()?, data_dir).await,
+        Command::Migrate(args) => migrate::run(&load()?, data_dir, &args).await,
+        Command::Import(args) => import::run(&load()?, data_dir, &args).await,
+        Command::Export(args) => export::run(&load()?, data_dir, &args).await,
+        Command::Admin(args) => admin::run(&load()?, data_dir, args).await,
+        Command::Invite(args) => invite::run(&load()?, data_dir, args).await,
+        Command::Verify(args) => verify::run(&load()?, data_dir, &args).await,
+        Command::Simulate(args) => simulate::run(&load()?, data_dir, args).await,
+        Command::Doctor => doctor::run(data_dir).await,
+    }
+}
+
+/// The configuration of a command that is over soon: of the log only what is wrong.
+fn load() -> Result<Config, Failure> {
+    let mut config = Config::load()?;
+    if config.log == "info" {
+        // A check of everything may take long.
+        "warn,sqlx::query=error".clone_into(&mut config.log);
+    }
+    cairn_core::telemetry::init(&config);
+    Ok(config)
+}

@@ -1,1 +1,12 @@
-//! Integration tests.
+//! Integration tests: one file per area, all over [`support::TestApp`].
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod community;
+mod contract;
+mod learning;
+mod library;
+mod process;
+mod support;
+mod tools;
+mod users;

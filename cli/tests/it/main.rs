@@ -1,1 +1,10 @@
-//! Integration tests.
+//! The command as its users meet it: as a process.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod database;
+mod dev;
+mod help;
+mod import;
+mod support;
+mod users;

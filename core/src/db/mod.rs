@@ -1,6 +1,5 @@
 //! The database: pools, transactions that carry jobs, migrations.
 
-mod migrate;
 mod tx;
 
 use std::str::FromStr;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-pub use self::migrate::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
+pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 pub use self::tx::Tx;
 use crate::Result;
 use crate::jobs::Bell;

@@ -79,8 +79,13 @@ pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, li
     .await?)
 }
 
+/// Longest delay of a retry: a provider may ask for any.
+const LONGEST_DELAY: Duration = Duration::from_hours(24);
+
 /// Stores how runs ended, in one statement. Returns how many counted: a run whose job was rescued meanwhile does not.
 /// The errors of all attempts stay with the job, the newest ten.
+///
+/// Takes whatever it gets: a group that cannot be stored is tried again for ever, so one bad outcome would stop its queue.
 pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Finished]) -> Result<u64> {
     let ids: Vec<&str> = finished.iter().map(|f| f.id.as_str()).collect();
     let attempts: Vec<i32> = finished.iter().map(|f| f.attempt).collect();
@@ -89,13 +94,14 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
     let mut errors = Vec::with_capacity(finished.len());
     for f in finished {
         let (status, delay, error) = match &f.outcome {
-            Outcome::Done => ("Done", 0.0, None),
-            Outcome::Retry { delay, error } => ("Failed", delay.as_secs_f64(), Some(error.as_str())),
-            Outcome::Dead { error } => ("Killed", 0.0, Some(error.as_str())),
+            Outcome::Done => ("Done", Duration::ZERO, None),
+            Outcome::Retry { delay, error } => ("Failed", (*delay).min(LONGEST_DELAY), Some(error)),
+            Outcome::Dead { error } => ("Killed", Duration::ZERO, Some(error)),
         };
         statuses.push(status);
-        delays.push(delay);
-        errors.push(error);
+        delays.push(delay.as_secs_f64());
+        // Postgres stores no NUL; an error can quote one from a payload.
+        errors.push(error.map(|error| error.replace('\0', "\u{fffd}")));
     }
     let result = sqlx::query!(
         r#"UPDATE apalis.jobs j
@@ -117,7 +123,7 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
         &attempts,
         &statuses as &[&str],
         &delays,
-        &errors as &[Option<&str>],
+        &errors as &[Option<String>],
     )
     .execute(connection)
     .await?;

@@ -3,22 +3,28 @@
 //! Jobs are how work is done soon; these queries are why it is done at all: a job that an operator discarded, a fact
 //! written by hand in SQL, a reply whose job died. Everything here may run twice; the jobs it makes find nothing to do.
 
-use super::{Job, RecomputeRoadmap, RollUpProgress};
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Envelope, GenerateReply, Job, RecomputeRoadmap, RollUpProgress};
 use crate::Result;
 use crate::db::Tx;
+use crate::tools::replies;
 
 /// Markers of learners that have been stale for 10 s and have no job, or one that has not come for 30 s.
 pub async fn stale_progress(tx: &mut Tx) -> Result<()> {
     let rows = sqlx::query!(
-        "UPDATE progress_dirty d SET queued_at = now()
-         FROM (
+        "WITH stale AS MATERIALIZED (
              SELECT user_id, roadmap_id FROM progress_dirty
              WHERE done_seq < requested_seq AND requested_at < now() - interval '10 seconds'
                AND (queued_at IS NULL OR queued_at < now() - interval '30 seconds')
              ORDER BY requested_at
              LIMIT 2000
              FOR UPDATE SKIP LOCKED
-         ) s
+         )
+         UPDATE progress_dirty d SET queued_at = now()
+         FROM stale s
          WHERE d.user_id = s.user_id AND d.roadmap_id = s.roadmap_id
          RETURNING d.user_id, d.roadmap_id"
     )
@@ -32,16 +38,13 @@ pub async fn stale_progress(tx: &mut Tx) -> Result<()> {
 
 /// Roadmaps whose content changed and that nobody recomputes.
 pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
+    let under_way: Vec<Uuid> = stored::<RecomputeRoadmap>(tx).await?.live.iter().map(|job| job.roadmap_id).collect();
     let rows = sqlx::query!(
-        r#"SELECT r.id, r.content_version FROM roadmaps r
-           WHERE r.recomputed_version < r.content_version
-             AND NOT EXISTS (
-                 SELECT FROM apalis.jobs j
-                 WHERE j.job_type = 'progress-bulk'
-                   AND (j.status IN ('Pending', 'Queued', 'Running') OR (j.status = 'Failed' AND j.attempts < j.max_attempts))
-                   AND convert_from(j.job, 'UTF8')::jsonb -> 'data' ->> 'roadmap_id' = r.id::text)
-           ORDER BY r.id
-           LIMIT 100"#
+        "SELECT id, content_version FROM roadmaps
+         WHERE recomputed_version < content_version AND id <> ALL ($1)
+         ORDER BY id
+         LIMIT 100",
+        &under_way
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -51,16 +54,50 @@ pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Open replies whose job is dead: nobody would ever finish them, so they fail and the chat is free again.
+/// Open replies whose last job is dead: nobody would ever finish them, so they fail and the chat is free again.
 pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
-    sqlx::query!(
-        r#"UPDATE ai_replies r SET state = 'failed', reason = 'attempts_exhausted', finished_at = now()
-           FROM apalis.jobs j
-           WHERE j.job_type = 'replies' AND j.status = 'Killed' AND j.done_at > now() - interval '1 day'
-             AND r.id::text = convert_from(j.job, 'UTF8')::jsonb -> 'data' ->> 'reply_id'
-             AND r.state IN ('queued', 'streaming')"#
+    let jobs = stored::<GenerateReply>(tx).await?;
+    let live: HashSet<Uuid> = jobs.live.iter().map(|job| job.reply_id).collect();
+    let dead: Vec<Uuid> = jobs.dead.iter().map(|job| job.reply_id).filter(|id| !live.contains(id)).collect();
+    let open = sqlx::query_scalar!(
+        "SELECT id FROM ai_replies WHERE id = ANY ($1) AND state IN ('queued', 'streaming') ORDER BY id",
+        &dead
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
+    for id in open {
+        replies::fail_exhausted(tx, id, "attempts_exhausted").await?;
+    }
     Ok(())
+}
+
+/// The jobs of one kind.
+struct Stored<J> {
+    /// Those that will run, or are running.
+    live: Vec<J>,
+    /// Those that died within a day.
+    dead: Vec<J>,
+}
+
+/// Decoded here and not in SQL: one payload that cannot be read would fail the statement, and with it everything that
+/// the safety net is for.
+async fn stored<J: Job>(tx: &mut Tx) -> Result<Stored<J>> {
+    let rows = sqlx::query!(
+        r#"SELECT job, status = 'Killed' AS "is_dead!" FROM apalis.jobs
+           WHERE job_type = $1
+             AND (status IN ('Pending', 'Queued', 'Running') OR (status = 'Failed' AND attempts < max_attempts)
+                  OR (status = 'Killed' AND done_at > now() - interval '1 day'))"#,
+        J::QUEUE.name()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut jobs = Stored { live: Vec::new(), dead: Vec::new() };
+    for row in rows {
+        if let Ok(envelope) = serde_json::from_slice::<Envelope<J>>(&row.job)
+            && envelope.kind == J::KIND
+        {
+            if row.is_dead { jobs.dead.push(envelope.data) } else { jobs.live.push(envelope.data) }
+        }
+    }
+    Ok(jobs)
 }

@@ -47,10 +47,15 @@ pub async fn roll_up(tx: &mut Tx, clock: &Clock, pairs: &[Pair]) -> Result<Vec<P
 /// Does one chunk of a roadmap's learners and enqueues the next chunk in the same transaction. When the last is done,
 /// the roadmap counts as recomputed up to the version it had when the walk began.
 pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) -> Result<()> {
-    let version = sqlx::query_scalar!("SELECT content_version FROM roadmaps WHERE id = $1", job.roadmap_id)
-        .fetch_optional(&mut **tx)
-        .await?;
-    let Some(version) = version else { return Ok(()) };
+    let roadmap =
+        sqlx::query!("SELECT content_version, recomputed_version FROM roadmaps WHERE id = $1", job.roadmap_id)
+            .fetch_optional(&mut **tx)
+            .await?;
+    let Some(roadmap) = roadmap else { return Ok(()) };
+    let version = roadmap.content_version;
+    if roadmap.recomputed_version == version {
+        return Ok(()); // another walk was faster, such as that of a later edit
+    }
     if version != job.content_version {
         // Who was done already saw older content: start again.
         let restart = RecomputeRoadmap { content_version: version, after_user: None, ..job };
@@ -89,7 +94,9 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
     let (users, roadmaps) = columns(pairs);
     let rows = sqlx::query!(
         r#"SELECT d.user_id, d.roadmap_id,
-                  coalesce(d.done_at > clock_timestamp() - make_interval(secs => $3), false) AS "rests!"
+                  -- A time to come is from before the clock was set back.
+                  coalesce(d.done_at BETWEEN clock_timestamp() - make_interval(secs => $3)
+                                         AND clock_timestamp() + make_interval(secs => $3), false) AS "rests!"
            FROM progress_dirty d
            JOIN unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id) USING (user_id, roadmap_id)
            WHERE d.done_seq < d.requested_seq

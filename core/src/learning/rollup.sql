@@ -93,11 +93,15 @@ stored_roadmaps AS (
         achieved_at = coalesce(old.achieved_at, excluded.achieved_at)
     RETURNING user_id, roadmap_id, achieved_at
 )
--- now() is the transaction's start, so achieved_at equals it exactly when it was set just now.
+-- The statement still sees the rows as they were before it: what was achieved already then is not news.
 SELECT a.user_id AS "user_id!", 'stage' AS "kind!", a.stage_id AS "id!", s.title AS "title!"
-FROM stored_stages a JOIN stages s ON s.id = a.stage_id
-WHERE a.achieved_at = now()
+FROM stored_stages a
+JOIN stages s ON s.id = a.stage_id
+LEFT JOIN user_stage_progress old USING (user_id, stage_id)
+WHERE a.achieved_at IS NOT NULL AND old.achieved_at IS NULL
 UNION ALL
 SELECT a.user_id, 'roadmap', a.roadmap_id, r.title
-FROM stored_roadmaps a JOIN roadmaps r ON r.id = a.roadmap_id
-WHERE a.achieved_at = now()
+FROM stored_roadmaps a
+JOIN roadmaps r ON r.id = a.roadmap_id
+LEFT JOIN user_roadmap_progress old USING (user_id, roadmap_id)
+WHERE a.achieved_at IS NOT NULL AND old.achieved_at IS NULL

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The libraries beside the lessons, and the search over all of it.
+
+pub mod search;

@@ -1,9 +1,19 @@
 //! People: who calls, how they get in, how they stay in.
 
+pub mod accounts;
+pub mod idempotency;
+pub mod invites;
+pub mod passwords;
+pub mod rules;
+pub mod sessions;
+pub mod tokens;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::accounts::create_admin;
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]

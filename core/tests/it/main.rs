@@ -1,1 +1,9 @@
 //! Integration tests.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod course;
+mod rollup;
+mod schema;
+mod support;
+mod verify;

@@ -39,7 +39,12 @@ fn answer(tool: Tool, question: &str, hits: &[Hit]) -> Vec<String> {
             HitKind::Prompt => phrases.prompt,
             HitKind::GlossaryTerm => phrases.term,
         };
-        pieces.push(format!("{number}. **{}** ({kind}, {})\n   {}\n\n", hit.title, hit.id, one_line(&hit.snippet, 300)));
+        pieces.push(format!(
+            "{number}. **{}** ({kind}, {})\n   {}\n\n",
+            hit.title,
+            hit.id,
+            one_line(&hit.snippet, 300)
+        ));
     }
     pieces.push(phrases.closing.to_owned());
     pieces
@@ -49,7 +54,8 @@ fn answer(tool: Tool, question: &str, hits: &[Hit]) -> Vec<String> {
 fn filled(skeleton: &str, question: &str, start: &str, end: &str) -> Vec<String> {
     // Brackets of the question must not end the block early.
     let question = question.replace('[', "(").replace(']', ")");
-    let skeleton = skeleton.replace("{title}", &one_line(&question, 80)).replace("{question}", &one_line(&question, 1000));
+    let skeleton =
+        skeleton.replace("{title}", &one_line(&question, 80)).replace("{question}", &one_line(&question, 1000));
     let mut pieces = vec![format!("{start}\n")];
     pieces.extend(skeleton.split_inclusive("\n\n").map(str::to_owned));
     pieces.push(format!("\n{end}\n\n"));
@@ -61,15 +67,13 @@ fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
     let mut length = 0;
     for word in text.split_whitespace() {
-        let word_length = word.chars().count();
-        if length > 0 && length + 1 + word_length > max {
+        let separator = usize::from(length > 0);
+        length += separator + word.chars().count();
+        if separator > 0 && length > max {
             return line + " …";
         }
-        if length > 0 {
-            line.push(' ');
-        }
+        line.extend(std::iter::repeat_n(' ', separator));
         line.extend(word.chars().take(max));
-        length += 1 + word_length;
     }
     line
 }

@@ -1,0 +1,50 @@
+//! What every handler has: the database, the clock, the token keys.
+
+use cairn_core::clock::Clock;
+use cairn_core::config::Secret;
+use cairn_core::db::{Db, Tx};
+use cairn_core::users::passwords::Passwords;
+use cairn_core::users::tokens::Tokens;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
+
+use crate::Problem;
+use crate::throttle::Throttle;
+
+/// The state of the API. Cheap to clone: every resource holds one.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Keys of the access tokens.
+    pub tokens: Tokens,
+    /// Hashes passwords, a few at a time.
+    pub passwords: Passwords,
+    /// Slows down guessing.
+    pub throttle: Throttle,
+}
+
+impl App {
+    /// The state over a database, with the key of the access tokens.
+    pub fn new(db: Db, clock: Clock, jwt_secret: &Secret) -> Self {
+        let (passwords, throttle) = (Passwords::default(), Throttle::default());
+        Self { db, clock, tokens: Tokens::new(jwt_secret), passwords, throttle }
+    }
+
+    /// Begins a transaction; dropping it without a commit undoes it.
+    pub async fn begin(&self) -> Result<Tx, Problem> {
+        Ok(self.db.begin().await?)
+    }
+
+    /// A connection for reads that need no transaction.
+    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Problem> {
+        Ok(self.pool().acquire().await.map_err(cairn_core::Error::from)?)
+    }
+
+    /// The pool of connections.
+    pub fn pool(&self) -> &PgPool {
+        self.db.pool()
+    }
+}

@@ -1,0 +1,73 @@
+//! Who calls. A handler that takes a [`Member`], [`Mentor`] or [`Admin`] cannot be reached without one.
+
+use std::ops::Deref;
+
+use cairn_core::users::{Caller, Origin, Role, sessions};
+use poem::http::header;
+use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::SecurityScheme;
+use poem_openapi::auth::Bearer;
+
+use crate::{App, Problem};
+
+/// Longest `User-Agent` that is kept, in characters.
+const MAX_USER_AGENT: usize = 400;
+
+macro_rules! callers {
+    ($($(#[$doc:meta])* $name:ident $scheme:literal $checker:ident $role:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(SecurityScheme)]
+        #[oai(ty = "bearer", rename = $scheme, bearer_format = "JWT", checker = $checker)]
+        pub struct $name(Caller);
+
+        impl Deref for $name {
+            type Target = Caller;
+            fn deref(&self) -> &Caller {
+                &self.0
+            }
+        }
+
+        async fn $checker(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+            Ok(authenticate(request, &bearer.token, $role).await?)
+        }
+    )*};
+}
+
+callers! {
+    /// Any signed-in, active user.
+    Member "member" member Role::Student;
+    /// A mentor or an admin.
+    Mentor "mentor" mentor Role::Mentor;
+    /// An admin.
+    Admin "admin" admin Role::Admin;
+}
+
+/// Where a request without a caller came from.
+#[derive(Clone, Debug)]
+pub struct Client(pub Origin);
+
+impl<'a> FromRequest<'a> for Client {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(origin(request)))
+    }
+}
+
+async fn authenticate(request: &Request, token: &str, least: Role) -> Result<Caller, Problem> {
+    let app = request.data::<App>().ok_or_else(|| cairn_core::Error::message("a request without the app"))?;
+    let now = app.clock.now();
+    let subject = app.tokens.verify(token, now).ok_or_else(Problem::unauthorized)?;
+    let mut connection = app.connection().await?;
+    let role = sessions::authenticate(&mut connection, subject, now).await?.ok_or_else(Problem::unauthorized)?;
+    if role < least {
+        return Err(Problem::forbidden());
+    }
+    Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin: origin(request) })
+}
+
+/// The peer's address, as the socket says: `X-Forwarded-For` can be written by anybody.
+fn origin(request: &Request) -> Origin {
+    let user_agent = request.headers().get(header::USER_AGENT).map(|value| {
+        String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+    });
+    Origin { ip: request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip), user_agent }
+}

@@ -1,0 +1,28 @@
+//! The document as served: `/openapi.json`, and Swagger UI at `/docs`, which needs no network.
+
+use poem::endpoint::make_sync;
+use poem::http::{HeaderValue, header};
+use poem::{Response, Route, get};
+use poem_openapi::OpenApiService;
+
+use crate::openapi::CONTRACT;
+
+pub(crate) fn add(routes: Route) -> Route {
+    let page = page();
+    routes
+        .at("/openapi.json", get(make_sync(|_| answer("application/json", CONTRACT.json.clone()))))
+        .at("/docs", get(make_sync(move |_| answer("text/html; charset=utf-8", page.clone()))))
+}
+
+/// poem's page with the assets inside, but with our document in the place of its own.
+fn page() -> String {
+    let empty = OpenApiService::new((), "", "");
+    // `</script>` inside a text of the document would end the script.
+    empty.swagger_ui_html().replacen(&empty.spec(), &CONTRACT.json.replace("</", "<\\/"), 1)
+}
+
+fn answer(content_type: &str, body: String) -> Response {
+    let mut response = Response::builder().content_type(content_type).body(body);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    response
+}

@@ -1,0 +1,217 @@
+//! The edge: what happens to every request before and after its handler, and the one place where errors become answers.
+
+mod cors;
+mod ids;
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use cairn_core::jobs::TRACEPARENT;
+use futures_util::FutureExt;
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, PathPattern, Request, Response, Route};
+use poem_openapi::{OpenApiService, OperationId};
+use tracing::Instrument;
+
+use self::cors::Cors;
+use crate::openapi::CONTRACT;
+use crate::{App, Code, Problem, docs, routes};
+
+/// Largest body, in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+/// A handler that takes longer is stopped.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The whole API as one endpoint: what the server runs and the tests call. Browsers of `cors_origins` may call it.
+pub fn endpoint(app: &App, cors_origins: &[String]) -> impl Endpoint<Output = Response> + use<> {
+    let service = OpenApiService::new(routes::resources(app), "Cairn", env!("CARGO_PKG_VERSION"));
+    let routes = docs::add(Route::new().nest("/v1", service.into_endpoint())).data(app.clone());
+    Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT }
+}
+
+/// Whether bodies of requests with this method (in lower case) are read at all.
+pub(crate) fn reads_body(method: &str) -> bool {
+    matches!(method, "post" | "put" | "patch")
+}
+
+struct Edge<E> {
+    inner: E,
+    cors: Cors,
+    timeout: Duration,
+}
+
+impl<E: Endpoint> Endpoint for Edge<E> {
+    type Output = Response;
+
+    /// Never fails: every error is an answer.
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let start = Instant::now();
+        let id = ids::request_id(request.headers());
+        let method = request.method().clone();
+        let origin = self.cors.allowed(request.headers());
+        if let Some(preflight) = self.cors.preflight(&request) {
+            return Ok(preflight);
+        }
+        let span = tracing::info_span!("request", request.id = %id);
+        let answer = async {
+            let result = TRACEPARENT.scope(Some(ids::traceparent(request.headers())), self.handle(request)).await;
+            let mut response = result.unwrap_or_else(|error| answer(error, &id));
+            finish(response.headers_mut(), &id);
+            log(&method, &response, start.elapsed());
+            response
+        };
+        let mut response = answer.instrument(span).await;
+        self.cors.decorate(response.headers_mut(), origin);
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint> Edge<E> {
+    /// Checks what no handler should have to, then runs the handler within its time, panics caught.
+    async fn handle(&self, mut request: Request) -> poem::Result<Response> {
+        let work = async {
+            refuse_nul(&request)?;
+            buffer_body(&mut request).await?;
+            AssertUnwindSafe(self.inner.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
+                Err(Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))).into())
+            })
+        };
+        if let Ok(result) = tokio::time::timeout(self.timeout, work).await {
+            return result.map(IntoResponse::into_response);
+        }
+        tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
+        Err(Problem::unavailable().retry_after(5).into())
+    }
+}
+
+/// Postgres cannot store U+0000, so nothing that we look for has it. Bodies are checked when they are parsed.
+fn refuse_nul(request: &Request) -> Result<(), Problem> {
+    if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
+        return Err(Problem::malformed_parameter().detail("The character U+0000 is not allowed in paths and queries."));
+    }
+    // poem passes over header values that are not text, which would drop a key that the client relies on.
+    if request.headers().get_all("idempotency-key").iter().any(|value| value.to_str().is_err()) {
+        return Err(Problem::invalid_parameter("Idempotency-Key", "malformed", "1 to 200 visible ASCII characters."));
+    }
+    Ok(())
+}
+
+/// Reads the body, at most [`BODY_LIMIT`] bytes of it, whatever `Content-Length` says or does not say.
+async fn buffer_body(request: &mut Request) -> Result<(), Problem> {
+    if !reads_body(&request.method().as_str().to_ascii_lowercase()) {
+        request.set_body(Body::empty());
+        return Ok(());
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > BODY_LIMIT) {
+        return Err(Problem::body_too_large());
+    }
+    let bytes = request.take_body().into_bytes_limit(BODY_LIMIT).await.map_err(|error| match error {
+        poem::error::ReadBodyError::PayloadTooLarge => Problem::body_too_large(),
+        _ => Problem::malformed_body().detail("The body could not be read to its end."),
+    })?;
+    request.set_body(bytes);
+    Ok(())
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a handler panicked: {}", text.unwrap_or("no message"))
+}
+
+/// Makes an error the answer, and logs it if it is ours.
+fn answer(error: poem::Error, request_id: &str) -> Response {
+    let operation = error.data::<OperationId>().copied();
+    let pattern = error.data::<PathPattern>().map(|pattern| pattern.0.clone());
+    let problem = Problem::from_poem(error);
+    if let Some(cause) = problem.cause() {
+        tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed");
+    }
+    let code = problem.code();
+    let mut response = problem.into_response(request_id);
+    if code == Code::MethodNotAllowed {
+        let allowed = pattern
+            .and_then(|pattern| CONTRACT.patterns.get(&*pattern))
+            .map_or("GET, HEAD", |pattern| &pattern.methods);
+        if let Ok(value) = HeaderValue::from_str(allowed) {
+            response.headers_mut().insert(header::ALLOW, value);
+        }
+    }
+    if let Some(operation) = operation {
+        response.set_data(operation);
+    }
+    response
+}
+
+fn finish(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    // Personal unless the handler says otherwise.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// One line per request. The route is the template: neither ids nor queries are logged.
+fn log(method: &Method, response: &Response, elapsed: Duration) {
+    let operation = response.data::<OperationId>().map(|operation| operation.0);
+    let route = operation.and_then(|operation| CONTRACT.paths.get(operation)).map_or("-", String::as_str);
+    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        http.method = %method,
+        http.route = route,
+        http.status = response.status().as_u16(),
+        http.ms = ms,
+        "request answered"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::endpoint::make;
+
+    use super::*;
+
+    async fn send(inner: impl Endpoint, timeout: Duration) -> (Response, serde_json::Value) {
+        let edge = Edge { inner, cors: Cors::new(&[]), timeout };
+        let mut response = edge.call(Request::builder().uri_str("/v1/x").finish()).await.unwrap();
+        let body = response.take_body().into_string().await.unwrap();
+        (response, serde_json::from_str(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_shows_nothing() {
+        let panicking =
+            make(|request: Request| async move { assert!(request.uri().path().is_empty(), "the secret is here") });
+        let (response, body) = send(panicking, REQUEST_TIMEOUT).await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.content_type(), Some("application/problem+json"));
+        assert_eq!(body["code"], "internal");
+        assert_eq!(body["request_id"], response.header("x-request-id").unwrap());
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_handler_has_its_time() {
+        let (response, body) = send(make(|_| std::future::pending::<()>()), Duration::from_millis(5)).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(body["code"], "unavailable");
+        assert!(response.header("retry-after").is_some());
+    }
+
+    #[tokio::test]
+    async fn an_error_of_ours_shows_nothing() {
+        let failing = make(|_| async {
+            let problem = Problem::from(cairn_core::Error::message("the secret is out"));
+            Err::<(), poem::Error>(problem.into())
+        });
+        let (response, body) = send(failing, REQUEST_TIMEOUT).await;
+        assert_eq!((response.status().as_u16(), &body["code"]), (500, &"internal".into()));
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+}

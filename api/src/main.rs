@@ -1,0 +1,25 @@
+//! The API as a program of its own: `cairn-api`.
+
+use std::process::ExitCode;
+
+use cairn_api::{ServeError, run, shutdown_signal};
+use cairn_core::config::Config;
+use cairn_core::telemetry;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cairn-api: {error}");
+            let is_setup = matches!(error, ServeError::Config(_) | ServeError::Pending(_) | ServeError::Migrations(_));
+            ExitCode::from(if is_setup { 2 } else { 1 })
+        }
+    }
+}
+
+async fn start() -> Result<(), ServeError> {
+    let config = Config::load()?;
+    telemetry::init(&config);
+    run(&config, shutdown_signal()?).await
+}

@@ -1,0 +1,142 @@
+//! Adds the problems to the document: those that follow from an operation's form, and those its file declares.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use crate::problem::{CONTENT_TYPE, Code};
+
+/// Adds the problem responses of one operation, and says in words which role it needs.
+pub(super) fn add(method: &str, operation: &mut Value, declared: &HashMap<&str, &[Code]>) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let mut codes = derived(method, operation);
+    codes.extend(declared.get(id.as_str()).into_iter().copied().flatten());
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        let same_status = by_status.entry(code.status().as_u16()).or_default();
+        if !same_status.contains(&code) {
+            same_status.push(code);
+        }
+    }
+    for (status, codes) in by_status {
+        operation["responses"][status.to_string()] = match codes[..] {
+            [code] => json!({"$ref": format!("#/components/responses/{}", code.name())}),
+            _ => response(&codes),
+        };
+    }
+    name_role(operation);
+}
+
+/// What an operation can answer because of what it takes.
+fn derived(method: &str, operation: &Value) -> Vec<Code> {
+    let mut codes = Vec::new();
+    if operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()) {
+        codes.push(Code::MalformedParameter);
+    }
+    if operation["requestBody"].is_object() {
+        codes.extend([Code::MalformedBody, Code::InvalidBody, Code::UnsupportedMediaType]);
+    }
+    if crate::edge::reads_body(method) {
+        codes.push(Code::BodyTooLarge);
+    }
+    match scheme(operation) {
+        None => {}
+        Some("member") => codes.push(Code::Unauthorized),
+        Some(_) => codes.extend([Code::Unauthorized, Code::Forbidden]),
+    }
+    codes.extend([Code::Internal, Code::Unavailable]);
+    codes
+}
+
+fn scheme(operation: &Value) -> Option<&str> {
+    operation["security"][0].as_object()?.keys().next().map(String::as_str)
+}
+
+/// One scheme for all roles: what differs is the role the token's user must have.
+fn name_role(operation: &mut Value) {
+    let role = match scheme(operation) {
+        None => return,
+        Some("mentor") => Some("Needs the role mentor or admin."),
+        Some("admin") => Some("Needs the role admin."),
+        Some(_) => None,
+    };
+    if let Some(role) = role {
+        let description =
+            operation["description"].as_str().map_or_else(|| role.to_owned(), |d| format!("{d}\n\n{role}"));
+        operation["description"] = description.into();
+    }
+    operation["security"] = json!([{"bearer": []}]);
+}
+
+fn response(codes: &[Code]) -> Value {
+    let names: Vec<&str> = codes.iter().map(|code| code.name()).collect();
+    let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
+    let first = codes[0];
+    let mut response = json!({
+        "description": lines.join("; "),
+        "content": {CONTENT_TYPE: {
+            "schema": {"allOf": [
+                {"$ref": "#/components/schemas/Problem"},
+                {"type": "object", "properties": {"code": {"type": "string", "enum": names}}},
+            ]},
+            "example": {
+                "type": format!("/problems/{}", first.name()),
+                "title": first.title(),
+                "status": first.status().as_u16(),
+                "detail": first.detail(),
+                "code": first.name(),
+                "request_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d70",
+            },
+        }},
+    });
+    if matches!(first.status().as_u16(), 429 | 503) {
+        response["headers"]["Retry-After"] =
+            json!({"description": "Seconds until a retry makes sense.", "schema": {"type": "integer", "minimum": 1}});
+    }
+    response
+}
+
+/// Adds what the operations refer to: one response for each code, and the schemas of problems.
+pub(super) fn declare(components: &mut Value) {
+    let responses = Code::ALL.iter().map(|code| (code.name().to_owned(), response(&[*code])));
+    components["responses"] = Value::Object(responses.collect());
+    let schemas = &mut components["schemas"];
+    schemas["FieldError"] = json!({
+        "type": "object",
+        "description": "What is wrong with one part of the request.",
+        "required": ["code", "message"],
+        "properties": {
+            "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) to the member of the body."},
+            "parameter": {"type": "string", "description": "Name of the path, query or header parameter."},
+            "code": {"type": "string", "description": "What is wrong, for programs: required, wrong_type, too_long, …"},
+            "message": {"type": "string", "description": "What is wrong, for people."},
+        },
+        "example": {"pointer": "/email", "code": "required", "message": "This member is required."},
+    });
+    schemas["Problem"] = json!({
+        "type": "object",
+        "description": "A problem document (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "code", "request_id"],
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference", "description": "Identifies the kind of problem."},
+            "title": {"type": "string", "description": "What the code means, the same in every answer."},
+            "status": {"type": "integer", "format": "int32", "description": "The HTTP status."},
+            "detail": {"type": "string", "description": "What is wrong with this request, for people."},
+            "code": {"type": "string", "description": "What is wrong, for programs. Never changes its meaning."},
+            "request_id": {"type": "string", "description": "Names the request in our logs; also in X-Request-Id."},
+            "errors": {
+                "type": "array",
+                "description": "The parts of the request that are wrong, where that can be said.",
+                "items": {"$ref": "#/components/schemas/FieldError"},
+            },
+        },
+        "example": {
+            "type": "/problems/lesson_not_found",
+            "title": "No such lesson",
+            "status": 404,
+            "detail": "There is no published lesson with this id.",
+            "code": "lesson_not_found",
+            "request_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d70",
+        },
+    });
+}

@@ -1,0 +1,38 @@
+//! Parts of requests that many operations share.
+
+mod body;
+mod once;
+mod page;
+mod schema;
+
+pub use self::body::Body;
+pub use self::once::{IdempotencyKey, Once};
+pub use self::page::{Cursor, Limit};
+
+/// Implements what poem-openapi wants of a parameter that is written as one string or number.
+macro_rules! parameter_type {
+    ($type:ty, $name:literal, required: $required:literal, $schema:expr) => {
+        impl poem_openapi::types::Type for $type {
+            const IS_REQUIRED: bool = $required;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+    };
+}
+pub(crate) use parameter_type;

@@ -1,0 +1,93 @@
+//! The closed list of problem codes. Clients branch on them: a code once used keeps its name and meaning.
+//!
+//! A line is: variant, constructor of [`Problem`] (also the code's name on the wire), status, title, default detail.
+
+use std::borrow::Cow;
+
+use poem::http::StatusCode;
+
+use super::Problem;
+
+macro_rules! codes {
+    ($($variant:ident $name:ident $status:ident $title:literal $detail:literal;)*) => {
+        /// What went wrong, for programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable name, as in `code`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name),)* }
+            }
+
+            /// The status that answers with this code have.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// What the code means, the same in every answer.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            pub(crate) const fn detail(self) -> Cow<'static, str> {
+                match self { $(Self::$variant => Cow::Borrowed($detail),)* }
+            }
+        }
+
+        impl Problem {
+            $(#[doc = $title] pub fn $name() -> Self { Self::new(Code::$variant) })*
+        }
+    };
+}
+
+codes! {
+    // Any request.
+    MalformedBody malformed_body BAD_REQUEST "The body is not JSON" "The body could not be parsed as JSON.";
+    InvalidBody invalid_body UNPROCESSABLE_ENTITY "The body does not have the documented form" "At least one member of the body is missing, of the wrong type or out of bounds; see errors.";
+    MalformedParameter malformed_parameter BAD_REQUEST "A parameter does not have the documented form" "A path, query or header parameter is missing, malformed or out of bounds; see errors.";
+    Unauthorized unauthorized UNAUTHORIZED "No valid access token" "The access token is missing, expired, or its session has ended. Refresh the session or sign in.";
+    Forbidden forbidden FORBIDDEN "Not allowed for this role" "Your role does not allow this.";
+    NotFound not_found NOT_FOUND "Nothing is served at this path" "There is no such path. Paths start with /v1; they are listed in /openapi.json.";
+    MethodNotAllowed method_not_allowed METHOD_NOT_ALLOWED "The path has no such method" "The path exists, but not with this method; see the Allow header.";
+    BodyTooLarge body_too_large PAYLOAD_TOO_LARGE "The body is too large" "A body may have at most 256 KiB.";
+    UnsupportedMediaType unsupported_media_type UNSUPPORTED_MEDIA_TYPE "The body must be JSON" "Send the body as application/json.";
+    TooManyRequests too_many_requests TOO_MANY_REQUESTS "Too many attempts" "There were too many attempts. Try again later; see the Retry-After header.";
+    IdempotencyKeyReused idempotency_key_reused CONFLICT "The idempotency key was used for another request" "This Idempotency-Key was sent before with another body. Use a new key for a new request.";
+    Internal internal INTERNAL_SERVER_ERROR "Something went wrong on our side" "The request could not be completed. If it keeps happening, report the request id.";
+    Unavailable unavailable SERVICE_UNAVAILABLE "The service is not available at the moment" "The request could not be completed in time. Nothing was changed. Try again later.";
+
+    // Users.
+    InvalidCredentials invalid_credentials UNAUTHORIZED "Wrong email or password" "There is no account with this email and password.";
+    AccountSuspended account_suspended FORBIDDEN "The account is suspended" "This account is suspended. Ask an administrator.";
+    InvalidRefreshToken invalid_refresh_token UNAUTHORIZED "The refresh token is not valid" "The refresh token is unknown, was used before, or its session has ended. Sign in again.";
+    EmailTaken email_taken CONFLICT "The email address has an account" "There is an account with this email address. Sign in instead.";
+    InviteRequired invite_required FORBIDDEN "Registration needs an invite" "Registration is by invite only. Send invite_code.";
+    InviteNotFound invite_not_found NOT_FOUND "No such invite" "There is no invite with this code.";
+    InviteExpired invite_expired GONE "The invite has expired" "This invite has expired. Ask for a new one.";
+    InviteUsedUp invite_used_up CONFLICT "The invite is used up" "This invite has been used as often as it may be.";
+    InviteRevoked invite_revoked GONE "The invite was revoked" "This invite was revoked. Ask for a new one.";
+
+    // Learning.
+    RoadmapNotFound roadmap_not_found NOT_FOUND "No such roadmap" "There is no published roadmap with this id.";
+    StageNotFound stage_not_found NOT_FOUND "No such stage" "There is no published stage with this id.";
+    LessonNotFound lesson_not_found NOT_FOUND "No such lesson" "There is no published lesson with this id.";
+    TaskNotFound task_not_found NOT_FOUND "No such task" "The lesson has no task with this id.";
+    StageLocked stage_locked CONFLICT "The lesson is in a locked stage" "Complete the earlier stages first.";
+    TasksIncomplete tasks_incomplete CONFLICT "Required tasks are open" "This lesson is completed by checking all of its required tasks.";
+
+    // Community.
+    ProjectNotFound project_not_found NOT_FOUND "No such project" "There is no project with this id.";
+
+    // Tools.
+    ReplyNotFound reply_not_found NOT_FOUND "No such reply" "There is no reply of yours with this id.";
+    ReplyOpen reply_open CONFLICT "A reply is in the making" "Wait for the open reply of this chat, or cancel it, before asking again.";
+    TooManyOpenReplies too_many_open_replies TOO_MANY_REQUESTS "Too many replies are in the making" "Wait until one of your open replies is finished.";
+    QuotaExceeded quota_exceeded TOO_MANY_REQUESTS "The daily quota is used up" "You have asked as many questions as you may in 24 hours.";
+    MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
+}

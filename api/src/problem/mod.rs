@@ -1,0 +1,184 @@
+//! Problem documents (RFC 9457): the one form of every error that a client sees.
+
+mod codes;
+mod foreign;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use poem::error::ResponseError;
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Body, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaResponses, Registry};
+use serde::Serialize;
+
+pub use self::codes::Code;
+
+/// Content type of problem documents.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// An error as the client sees it. Made by constructors that say what is meant ([`Problem::lesson_not_found`]); the
+/// status follows from the code. This is the error type of handlers.
+pub struct Problem(Box<Inner>);
+
+struct Inner {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after: Option<u64>,
+    /// What happened inside. Logged at the edge, never shown.
+    source: Option<cairn_core::Error>,
+}
+
+/// What is wrong with one part of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the member of the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// Name of the path, query or header parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// What is wrong, for programs: `required`, `wrong_type`, `too_long`, …
+    pub code: Cow<'static, str>,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+impl FieldError {
+    /// Something wrong with the member of the body at `pointer`.
+    pub fn at(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), parameter: None, code: code.into(), message: message.into() }
+    }
+
+    /// Something wrong with the parameter `name`.
+    pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { pointer: None, parameter: Some(name.into()), code: code.into(), message: message.into() }
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code) -> Self {
+        Self(Box::new(Inner { code, detail: code.detail(), errors: Vec::new(), retry_after: None, source: None }))
+    }
+
+    /// A member of the body that breaks a rule which the schema cannot say.
+    pub fn invalid_field(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self::invalid_body().with_errors(vec![FieldError::at(pointer, code, message)])
+    }
+
+    /// A parameter that breaks a rule which the schema cannot say.
+    pub fn invalid_parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self::malformed_parameter().with_errors(vec![FieldError::parameter(name, code, message)])
+    }
+
+    /// Says more precisely what is wrong. The text must not hold anything internal.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.0.detail = detail.into();
+        self
+    }
+
+    /// Names the parts of the request that are wrong.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    /// Says after how many seconds a retry makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// What went wrong, for programs.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// What happened inside, for the log.
+    pub fn cause(&self) -> Option<&cairn_core::Error> {
+        self.0.source.as_ref()
+    }
+
+    /// The answer to the request with that id.
+    pub fn into_response(self, request_id: &str) -> Response {
+        let Inner { code, detail, errors, retry_after, .. } = *self.0;
+        let document = Document {
+            kind: format!("/problems/{}", code.name()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: &detail,
+            code: code.name(),
+            request_id,
+            errors: &errors,
+        };
+        let body = Body::from_json(&document).unwrap_or_else(|_| Body::empty());
+        let mut response = Response::builder().status(code.status()).content_type(CONTENT_TYPE).body(body);
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if code.status() == StatusCode::UNAUTHORIZED {
+            let challenge = match code {
+                Code::Unauthorized => "Bearer error=\"invalid_token\"",
+                _ => "Bearer",
+            };
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl From<cairn_core::Error> for Problem {
+    fn from(error: cairn_core::Error) -> Self {
+        let mut problem = if error.is_unavailable() { Self::unavailable().retry_after(2) } else { Self::internal() };
+        problem.0.source = Some(error);
+        problem
+    }
+}
+
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Problem({}, {:?})", self.0.code.name(), self.0.source)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code.name(), self.0.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// Only for the way through poem: the edge takes the problem out again and renders it with the request id.
+impl ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.0.code.status()
+    }
+}
+
+/// Adds nothing: which problems an operation has is declared beside it (`PROBLEMS`) or derived (`openapi.rs`).
+impl ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: Vec::new() }
+    }
+
+    fn register(_: &mut Registry) {}
+}

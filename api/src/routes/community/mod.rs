@@ -1,0 +1,5 @@
+//! What learners show each other.
+
+pub mod likes;
+pub mod projects;
+pub mod schema;

@@ -1,0 +1,141 @@
+//! The caller's own progress and activity.
+
+use cairn_core::admin::activity::Action;
+use cairn_core::learning::{catalogue, progress};
+use chrono::{DateTime, Utc};
+use poem_openapi::param::Query;
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use uuid::Uuid;
+
+use super::example_id;
+use super::roadmaps::Roadmap;
+use crate::caller::Member;
+use crate::params::{Cursor, Limit};
+use crate::routes::{Problems, Tag};
+use crate::{App, Problem};
+
+/// Most roadmaps that an answer lists.
+const MAX_ROADMAPS: i64 = 200;
+
+/// The caller's own progress and activity.
+pub struct ProgressApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[("getMyProgress", &[]), ("listMyActivity", &[])];
+
+/// Your progress everywhere.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct MyProgress {
+    /// Whole percent of the required lessons of all roadmaps that you started, each lesson counted once; null if there
+    /// is nothing to do.
+    #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
+    pub percent: Option<i16>,
+    /// The roadmaps that you started, in order; at most 200.
+    #[oai(validator(max_items = 200))]
+    pub roadmaps: Vec<Roadmap>,
+}
+
+impl Example for MyProgress {
+    fn example() -> Self {
+        Self { percent: Some(33), roadmaps: vec![Roadmap::example()] }
+    }
+}
+
+/// What something was done to.
+#[derive(Clone, Debug, Object)]
+pub struct ActivityTarget {
+    /// What it is: `lesson`, `task`, `stage`, `roadmap`, `project`, …
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Its title at that time.
+    pub title: String,
+}
+
+/// Something that you did.
+#[derive(Clone, Debug, Object)]
+pub struct Activity {
+    /// The activity's id.
+    pub id: Uuid,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// What: `lesson.completed`, `task.checked`, `project.liked`, … Expect new ones.
+    pub action: String,
+    /// What it was done to; null if to nothing in particular.
+    pub target: Option<ActivityTarget>,
+}
+
+impl From<progress::Activity> for Activity {
+    fn from(activity: progress::Activity) -> Self {
+        let progress::Activity { id, occurred_at, action, target_type, target_id, target_title } = activity;
+        let target = target_type.zip(target_id).map(|(kind, id)| ActivityTarget {
+            kind,
+            id,
+            title: target_title.unwrap_or_default(),
+        });
+        Self { id, occurred_at, action, target }
+    }
+}
+
+/// A page of activities.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct ActivityPage {
+    /// The activities, newest first.
+    pub items: Vec<Activity>,
+    /// Send it as `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl Example for ActivityPage {
+    fn example() -> Self {
+        let activity = Activity {
+            id: example_id(7),
+            occurred_at: DateTime::UNIX_EPOCH,
+            action: Action::LessonCompleted.name().to_owned(),
+            target: Some(ActivityTarget {
+                kind: "lesson".to_owned(),
+                id: example_id(4),
+                title: "Hello, HTML".to_owned(),
+            }),
+        };
+        Self { items: vec![activity], next_cursor: None }
+    }
+}
+
+#[OpenApi]
+impl ProgressApi {
+    /// Get my progress in all roadmaps that I started
+    #[oai(path = "/me/progress", method = "get", operation_id = "getMyProgress", tag = Tag::Me)]
+    async fn get_my_progress(&self, caller: Member) -> Result<Json<MyProgress>, Problem> {
+        let mut connection = self.app.connection().await?;
+        let percent = progress::overall_percent(&mut connection, &caller).await?;
+        let roadmaps = catalogue::started_roadmaps(&mut connection, &caller, MAX_ROADMAPS).await?;
+        Ok(Json(MyProgress { percent, roadmaps: roadmaps.into_iter().map(Roadmap::from).collect() }))
+    }
+
+    /// List my activity
+    ///
+    /// An action is listed moments after it was accepted.
+    #[oai(path = "/me/activity", method = "get", operation_id = "listMyActivity", tag = Tag::Me)]
+    async fn list_my_activity(
+        &self,
+        caller: Member,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor>>,
+    ) -> Result<Json<ActivityPage>, Problem> {
+        let before = cursor.0.as_ref().map(Cursor::time_key).transpose()?;
+        let mut connection = self.app.connection().await?;
+        let mut rows = progress::activities(&mut connection, &caller, before, limit.0.get() + 1).await?;
+        let next_cursor =
+            limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.occurred_at, last.id))).transpose()?;
+        Ok(Json(ActivityPage { items: rows.into_iter().map(Activity::from).collect(), next_cursor }))
+    }
+}

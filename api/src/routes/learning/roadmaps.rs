@@ -1,0 +1,242 @@
+//! Roadmaps, with the caller's progress.
+
+use std::collections::HashMap;
+
+use cairn_core::learning::{catalogue, tree};
+use chrono::DateTime;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use uuid::Uuid;
+
+use super::roadmap_progress::{RoadmapProgress, StageProgress};
+use super::{CompletionRule, LessonState, LessonStatus, example_id};
+use crate::caller::Member;
+use crate::params::{Cursor, Limit};
+use crate::routes::{Problems, Tag};
+use crate::{App, Code, Problem};
+
+/// Roadmaps.
+pub struct RoadmapsApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[("listRoadmaps", &[]), ("getRoadmap", &[Code::RoadmapNotFound])];
+
+/// A way through lessons, with your progress.
+#[derive(Clone, Debug, Object)]
+pub struct Roadmap {
+    /// The roadmap's id.
+    pub id: Uuid,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// What it leads to.
+    pub summary: String,
+    /// Whether a stage opens only when the earlier ones are completed.
+    pub is_sequential: bool,
+    /// How far you are.
+    #[oai(flatten)]
+    pub progress: RoadmapProgress,
+}
+
+impl From<catalogue::Roadmap> for Roadmap {
+    fn from(roadmap: catalogue::Roadmap) -> Self {
+        Self {
+            progress: RoadmapProgress::from(&roadmap),
+            id: roadmap.id,
+            slug: roadmap.slug,
+            title: roadmap.title,
+            summary: roadmap.summary,
+            is_sequential: roadmap.is_sequential,
+        }
+    }
+}
+
+impl Example for Roadmap {
+    fn example() -> Self {
+        Self {
+            id: example_id(2),
+            slug: "first-web-page".to_owned(),
+            title: "Your first web page".to_owned(),
+            summary: "From an empty file to a page that others can open.".to_owned(),
+            is_sequential: true,
+            progress: RoadmapProgress::example(),
+        }
+    }
+}
+
+/// A page of roadmaps.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct RoadmapPage {
+    /// The roadmaps.
+    pub items: Vec<Roadmap>,
+    /// Send it as `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl Example for RoadmapPage {
+    fn example() -> Self {
+        Self { items: vec![Roadmap::example()], next_cursor: None }
+    }
+}
+
+/// A lesson in a stage, with your state. Its content is at `/v1/lessons/{lesson_id}`.
+#[derive(Clone, Debug, Object)]
+pub struct StageLesson {
+    /// The lesson's id.
+    pub id: Uuid,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// What it is about.
+    pub summary: String,
+    /// How long it takes, in minutes.
+    #[oai(validator(minimum(value = "1")))]
+    pub duration_minutes: i32,
+    /// How it is completed.
+    pub completion: CompletionRule,
+    /// Whether it counts here.
+    pub is_required: bool,
+    /// Whether it is locked: no stage that it stands in is open for you.
+    pub locked: bool,
+    /// How far you are.
+    #[oai(flatten)]
+    pub state: LessonState,
+}
+
+impl From<tree::StageLesson> for StageLesson {
+    fn from(lesson: tree::StageLesson) -> Self {
+        Self {
+            state: LessonState::new(lesson.status(), lesson.fact),
+            id: lesson.id,
+            slug: lesson.slug,
+            title: lesson.title,
+            summary: lesson.summary,
+            duration_minutes: lesson.duration_minutes,
+            completion: lesson.completion.into(),
+            is_required: lesson.is_required,
+            locked: lesson.is_locked,
+        }
+    }
+}
+
+/// A stage of a roadmap, with your progress.
+#[derive(Clone, Debug, Object)]
+pub struct Stage {
+    /// The stage's id.
+    pub id: Uuid,
+    /// Its name inside the roadmap.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// What it is about.
+    pub summary: String,
+    /// How far you are.
+    #[oai(flatten)]
+    pub progress: StageProgress,
+    /// Its lessons, in order.
+    pub lessons: Vec<StageLesson>,
+}
+
+/// A roadmap with its stages and lessons, in order, with your progress.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct RoadmapTree {
+    /// The roadmap itself.
+    #[oai(flatten)]
+    pub roadmap: Roadmap,
+    /// Its stages, in order.
+    pub stages: Vec<Stage>,
+}
+
+impl RoadmapTree {
+    fn new(roadmap: catalogue::Roadmap, stages: Vec<tree::Stage>, lessons: Vec<tree::StageLesson>) -> Self {
+        let mut by_stage: HashMap<Uuid, Vec<StageLesson>> = HashMap::new();
+        for lesson in lessons {
+            by_stage.entry(lesson.stage_id).or_default().push(lesson.into());
+        }
+        let stages = stages.into_iter().map(|stage| Stage {
+            id: stage.id,
+            slug: stage.slug.clone(),
+            title: stage.title.clone(),
+            summary: stage.summary.clone(),
+            lessons: by_stage.remove(&stage.id).unwrap_or_default(),
+            progress: stage.into(),
+        });
+        Self { stages: stages.collect(), roadmap: roadmap.into() }
+    }
+}
+
+impl Example for RoadmapTree {
+    fn example() -> Self {
+        let lesson = StageLesson {
+            id: example_id(4),
+            slug: "hello-html".to_owned(),
+            title: "Hello, HTML".to_owned(),
+            summary: "An empty file becomes a page.".to_owned(),
+            duration_minutes: 15,
+            completion: CompletionRule::Manual,
+            is_required: true,
+            locked: false,
+            state: LessonState {
+                status: LessonStatus::Completed,
+                started_at: Some(DateTime::UNIX_EPOCH),
+                completed_at: Some(DateTime::UNIX_EPOCH),
+            },
+        };
+        let stage = Stage {
+            id: example_id(3),
+            slug: "start".to_owned(),
+            title: "Start".to_owned(),
+            summary: "Everything that you need to begin.".to_owned(),
+            progress: StageProgress::example(),
+            lessons: vec![lesson],
+        };
+        Self { roadmap: Roadmap::example(), stages: vec![stage] }
+    }
+}
+
+#[OpenApi]
+impl RoadmapsApi {
+    /// List the roadmaps with my progress
+    #[oai(path = "/roadmaps", method = "get", operation_id = "listRoadmaps", tag = Tag::Roadmaps)]
+    async fn list_roadmaps(
+        &self,
+        caller: Member,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor>>,
+    ) -> Result<Json<RoadmapPage>, Problem> {
+        let after = cursor.0.as_ref().map(Cursor::key).transpose()?;
+        let mut connection = self.app.connection().await?;
+        let mut rows = catalogue::roadmaps(&mut connection, &caller, after, limit.0.get() + 1).await?;
+        let next_cursor = limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.position, last.id))).transpose()?;
+        Ok(Json(RoadmapPage { items: rows.into_iter().map(Roadmap::from).collect(), next_cursor }))
+    }
+
+    /// Get a roadmap with its stages and lessons
+    ///
+    /// The status and numbers of the roadmap and its stages follow your actions within moments (see `is_current`); the
+    /// state of each lesson is as of now.
+    #[oai(path = "/roadmaps/:roadmap_id", method = "get", operation_id = "getRoadmap", tag = Tag::Roadmaps)]
+    async fn get_roadmap(
+        &self,
+        caller: Member,
+        /// The roadmap.
+        roadmap_id: Path<Uuid>,
+    ) -> Result<Json<RoadmapTree>, Problem> {
+        let mut connection = self.app.connection().await?;
+        let roadmap = catalogue::find_roadmap(&mut connection, &caller, roadmap_id.0)
+            .await?
+            .ok_or_else(Problem::roadmap_not_found)?;
+        let stages = tree::stages(&mut connection, &caller, &roadmap).await?;
+        let lessons = tree::lessons(&mut connection, &caller, &roadmap, &stages).await?;
+        Ok(Json(RoadmapTree::new(roadmap, stages, lessons)))
+    }
+}

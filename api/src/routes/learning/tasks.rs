@@ -1,0 +1,79 @@
+//! Checking the tasks of a lesson.
+
+use cairn_core::learning::{facts, lessons};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use uuid::Uuid;
+
+use super::completion::LessonChange;
+use super::open_lesson;
+use crate::caller::Member;
+use crate::routes::{Problems, Tag};
+use crate::{App, Code, Problem};
+
+/// Checking the tasks of a lesson.
+pub struct TasksApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[
+    ("checkTask", &[Code::LessonNotFound, Code::TaskNotFound, Code::StageLocked]),
+    ("uncheckTask", &[Code::LessonNotFound, Code::TaskNotFound, Code::StageLocked]),
+];
+
+#[OpenApi]
+impl TasksApi {
+    /// Check a task
+    ///
+    /// It starts the lesson. In a lesson whose rule is `tasks`, checking the last required task completes it; optional
+    /// tasks never matter. Checking again changes nothing.
+    #[oai(
+        path = "/lessons/:lesson_id/tasks/:task_id/check",
+        method = "put",
+        operation_id = "checkTask",
+        tag = Tag::Lessons
+    )]
+    async fn check_task(
+        &self,
+        caller: Member,
+        /// The lesson.
+        lesson_id: Path<Uuid>,
+        /// The task.
+        task_id: Path<Uuid>,
+    ) -> Result<Json<LessonChange>, Problem> {
+        let mut tx = self.app.begin().await?;
+        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
+        let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?.ok_or_else(Problem::task_not_found)?;
+        let written = facts::check(&mut tx, &self.app.clock, &lesson, &task).await?;
+        tx.commit().await?;
+        Ok(Json(LessonChange::new(lesson_id.0, written)))
+    }
+
+    /// Uncheck a task
+    ///
+    /// A required task of a completed lesson whose rule is `tasks` reopens the lesson. Unchecking again changes nothing.
+    #[oai(
+        path = "/lessons/:lesson_id/tasks/:task_id/check",
+        method = "delete",
+        operation_id = "uncheckTask",
+        tag = Tag::Lessons
+    )]
+    async fn uncheck_task(
+        &self,
+        caller: Member,
+        /// The lesson.
+        lesson_id: Path<Uuid>,
+        /// The task.
+        task_id: Path<Uuid>,
+    ) -> Result<Json<LessonChange>, Problem> {
+        let mut tx = self.app.begin().await?;
+        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
+        let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?.ok_or_else(Problem::task_not_found)?;
+        let written = facts::uncheck(&mut tx, &self.app.clock, &lesson, &task).await?;
+        tx.commit().await?;
+        Ok(Json(LessonChange::new(lesson_id.0, written)))
+    }
+}

@@ -1,0 +1,239 @@
+//! A tool's messages.
+
+use cairn_core::admin::settings;
+use cairn_core::tools::messages::{self, Author};
+use cairn_core::tools::questions::{self, Asked};
+use chrono::{DateTime, SecondsFormat, Utc};
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use uuid::Uuid;
+
+use super::ToolType;
+use super::replies::ReplyState;
+use crate::caller::Member;
+use crate::params::{Body, Cursor, IdempotencyKey, Limit, Once};
+use crate::problem::FieldError;
+use crate::routes::{Problems, Tag};
+use crate::{App, Code, Problem};
+
+/// Seconds after which it makes sense to ask again while other replies are open.
+const OPEN_RETRY_AFTER: u64 = 5;
+
+/// A tool's messages.
+pub struct MessagesApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[
+    ("listToolMessages", &[]),
+    (
+        "askTool",
+        &[
+            Code::IdempotencyKeyReused,
+            Code::MessageTooLong,
+            Code::ReplyOpen,
+            Code::TooManyOpenReplies,
+            Code::QuotaExceeded,
+        ],
+    ),
+];
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum MessageRole {
+    /// You.
+    User,
+    /// The tool.
+    Assistant,
+}
+
+/// A message of your chat with a tool.
+#[derive(Clone, Debug, Object)]
+pub struct ToolMessage {
+    /// The message's id.
+    pub id: Uuid,
+    /// Who wrote it.
+    pub role: MessageRole,
+    /// Its text; the tool's is Markdown.
+    pub content: String,
+    /// Whether the text holds a block to copy, between `[ТЗ_START]` and `[ТЗ_END]`, `[SPEC_START]` and `[SPEC_END]`, or
+    /// `[IDEA_START]` and `[IDEA_END]`.
+    pub has_copyable_content: bool,
+    /// When it was stored. Messages of a chat never have the same time.
+    pub created_at: DateTime<Utc>,
+    /// The reply to this question, or the one whose answer this is.
+    pub reply_id: Option<Uuid>,
+}
+
+impl From<messages::Message> for ToolMessage {
+    fn from(message: messages::Message) -> Self {
+        Self {
+            id: message.id,
+            role: match message.author {
+                Author::User => MessageRole::User,
+                Author::Assistant => MessageRole::Assistant,
+            },
+            content: message.content,
+            has_copyable_content: message.has_copyable_content,
+            created_at: message.created_at,
+            reply_id: message.reply_id,
+        }
+    }
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct ToolMessagePage {
+    /// The messages, newest first.
+    pub items: Vec<ToolMessage>,
+    /// Send it as `cursor` for the next, older page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl Example for ToolMessagePage {
+    fn example() -> Self {
+        Self { items: vec![AcceptedQuestion::example().message], next_cursor: None }
+    }
+}
+
+/// A question to a tool.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct NewQuestion {
+    /// The question. Space around it is removed; how long it may be is a setting of the platform (8,000 characters unless
+    /// changed).
+    #[oai(validator(min_length = 1, max_length = 100_000))]
+    pub message: String,
+}
+
+impl Example for NewQuestion {
+    fn example() -> Self {
+        Self { message: "How do I centre a card on the page?".to_owned() }
+    }
+}
+
+/// A question that will be answered.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct AcceptedQuestion {
+    /// The reply: read it until its state is final.
+    pub reply_id: Uuid,
+    /// Your question as stored.
+    pub message: ToolMessage,
+    /// The reply's state.
+    pub state: ReplyState,
+}
+
+impl Example for AcceptedQuestion {
+    fn example() -> Self {
+        let reply_id = Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d04);
+        let message = ToolMessage {
+            id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d03),
+            role: MessageRole::User,
+            content: NewQuestion::example().message,
+            has_copyable_content: false,
+            created_at: DateTime::UNIX_EPOCH,
+            reply_id: Some(reply_id),
+        };
+        Self { reply_id, message, state: ReplyState::Queued }
+    }
+}
+
+/// The answer to a question that is accepted.
+#[derive(ApiResponse)]
+pub enum AskToolResponse {
+    /// The question is stored and will be answered.
+    #[oai(status = 202)]
+    Accepted(Json<AcceptedQuestion>),
+}
+
+#[OpenApi]
+impl MessagesApi {
+    /// List the messages of my chat with a tool, newest first
+    #[oai(path = "/tools/:tool_type/messages", method = "get", operation_id = "listToolMessages", tag = Tag::Tools)]
+    async fn list_tool_messages(
+        &self,
+        caller: Member,
+        /// The tool.
+        tool_type: Path<ToolType>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor>>,
+    ) -> Result<Json<ToolMessagePage>, Problem> {
+        let before = cursor.0.as_ref().map(Cursor::time_key).transpose()?;
+        let mut connection = self.app.connection().await?;
+        let mut rows = messages::list(&mut connection, &caller, tool_type.0.into(), before, limit.0.get() + 1).await?;
+        let next_cursor = match limit.0.trim(&mut rows) {
+            Some(last) => Some(Cursor::after(&(last.created_at, last.id))?),
+            None => None,
+        };
+        Ok(Json(ToolMessagePage { items: rows.into_iter().map(ToolMessage::from).collect(), next_cursor }))
+    }
+
+    /// Ask a tool
+    ///
+    /// The answer is written in the background: read the reply, or the messages, to get it. A chat answers one question
+    /// at a time.
+    #[oai(path = "/tools/:tool_type/messages", method = "post", operation_id = "askTool", tag = Tag::Tools)]
+    async fn ask_tool(
+        &self,
+        caller: Member,
+        /// The tool.
+        tool_type: Path<ToolType>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
+        body: Body<NewQuestion>,
+    ) -> Result<AskToolResponse, Problem> {
+        let text = body.message.trim();
+        if text.is_empty() {
+            return Err(Problem::invalid_field("/message", "blank", "A question is expected."));
+        }
+        let once = Once::new(&caller, "askTool", key.0, &body);
+        let mut tx = self.app.begin().await?;
+        if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
+            return Ok(AskToolResponse::Accepted(Json(answer)));
+        }
+        let settings = settings::load(&mut tx).await?;
+        if text.chars().count() > settings.max_message_chars {
+            return Err(too_long(settings.max_message_chars));
+        }
+        let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, tool_type.0.into(), text).await?;
+        let answer = accepted(asked)?;
+        once.store(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(AskToolResponse::Accepted(Json(answer)))
+    }
+}
+
+/// The answer to a question, or why it was refused.
+fn accepted(asked: Asked) -> Result<AcceptedQuestion, Problem> {
+    match asked {
+        Asked::Accepted { reply_id, message } => {
+            Ok(AcceptedQuestion { reply_id, message: message.into(), state: ReplyState::Queued })
+        }
+        Asked::ReplyOpen => Err(Problem::reply_open()),
+        Asked::TooManyOpen { limit } => Err(Problem::too_many_open_replies()
+            .detail(format!("At most {limit} of your questions are answered at once. Wait for an open reply."))
+            .retry_after(OPEN_RETRY_AFTER)),
+        Asked::QuotaUsed(quota) => {
+            let next = quota.resets_at.map_or_else(String::new, |time| {
+                format!(" The next one can be asked at {}.", time.to_rfc3339_opts(SecondsFormat::Secs, true))
+            });
+            let seconds = quota.resets_in.as_secs() + 1;
+            Err(Problem::quota_exceeded()
+                .detail(format!("{} questions may be asked in 24 hours.{next}", quota.limit))
+                .retry_after(seconds))
+        }
+        // The schema installs an instruction for each tool, and activating one replaces another.
+        Asked::Unavailable => Err(cairn_core::Error::message("a tool has no active instruction").into()),
+    }
+}
+
+fn too_long(max: usize) -> Problem {
+    let message = format!("At most {max} characters are allowed.");
+    Problem::message_too_long().with_errors(vec![FieldError::at("/message", "too_long", message)])
+}

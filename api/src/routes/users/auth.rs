@@ -1,0 +1,298 @@
+//! Getting in and staying in.
+
+use cairn_core::users::accounts::{self, NewAccount, Registration, RegistrationRefusal};
+use cairn_core::users::invites::InviteRefusal;
+use cairn_core::users::rules::{Email, Password, PersonName};
+use cairn_core::users::sessions::{self, OpenSession, Refresh};
+use cairn_core::users::tokens::ACCESS_TOKEN_LIFETIME;
+use chrono::{DateTime, Utc};
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use super::me::User;
+use crate::caller::{Client, Member};
+use crate::params::Body;
+use crate::problem::FieldError;
+use crate::routes::{Problems, Tag};
+use crate::{App, Code, Problem};
+
+/// Getting in and staying in.
+pub struct AuthApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[
+    (
+        "register",
+        &[
+            Code::InviteRequired,
+            Code::InviteNotFound,
+            Code::InviteRevoked,
+            Code::InviteExpired,
+            Code::InviteUsedUp,
+            Code::EmailTaken,
+            Code::TooManyRequests,
+        ],
+    ),
+    ("login", &[Code::InvalidCredentials, Code::AccountSuspended, Code::TooManyRequests]),
+    ("refreshSession", &[Code::InvalidRefreshToken]),
+];
+
+/// Who registers.
+#[derive(Object)]
+#[oai(example)]
+pub struct RegisterRequest {
+    /// Where mail reaches them. Upper and lower case do not count.
+    #[oai(validator(min_length = 3, max_length = 254))]
+    pub email: String,
+    /// 10 to 128 characters, any.
+    #[oai(validator(min_length = 10, max_length = 128))]
+    pub password: String,
+    /// First name.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    pub first_name: String,
+    /// Last name, if there is one.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    pub last_name: Option<String>,
+    /// From an invite link. It decides the role; needed unless registration is open.
+    #[oai(validator(min_length = 1, max_length = 64))]
+    pub invite_code: Option<String>,
+}
+
+impl Example for RegisterRequest {
+    fn example() -> Self {
+        Self {
+            email: "learner@example.com".to_owned(),
+            password: "correct horse battery".to_owned(),
+            first_name: "Demo".to_owned(),
+            last_name: Some("Learner".to_owned()),
+            invite_code: Some("Zk3vT0aWc2m5Qx9dLr7PyA".to_owned()),
+        }
+    }
+}
+
+/// Who signs in.
+#[derive(Object)]
+#[oai(example)]
+pub struct LoginRequest {
+    /// The address of the account.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    pub email: String,
+    /// Its password.
+    #[oai(validator(min_length = 1, max_length = 128))]
+    pub password: String,
+}
+
+impl Example for LoginRequest {
+    fn example() -> Self {
+        Self { email: "learner@example.com".to_owned(), password: "correct horse battery".to_owned() }
+    }
+}
+
+/// What keeps a session going.
+#[derive(Object)]
+#[oai(example)]
+pub struct RefreshRequest {
+    /// The latest refresh token of the session.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub refresh_token: String,
+}
+
+impl Example for RefreshRequest {
+    fn example() -> Self {
+        Self { refresh_token: "q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM".to_owned() }
+    }
+}
+
+/// A pair of tokens.
+#[derive(Object)]
+#[oai(example)]
+pub struct Tokens {
+    /// Send it as `Authorization: Bearer …`.
+    pub access_token: String,
+    /// Seconds until the access token expires.
+    pub expires_in: i64,
+    /// Good for one refreshSession. Keep it secret.
+    pub refresh_token: String,
+    /// When the session ends unless it is refreshed before.
+    pub session_expires_at: DateTime<Utc>,
+}
+
+impl Example for Tokens {
+    fn example() -> Self {
+        Self {
+            access_token: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl".to_owned(),
+            expires_in: ACCESS_TOKEN_LIFETIME.num_seconds(),
+            refresh_token: RefreshRequest::example().refresh_token,
+            session_expires_at: DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_030),
+        }
+    }
+}
+
+/// A new session.
+#[derive(Object)]
+#[oai(example)]
+pub struct SignIn {
+    /// Who signed in.
+    pub user: User,
+    /// How to call as them.
+    pub tokens: Tokens,
+}
+
+impl Example for SignIn {
+    fn example() -> Self {
+        Self { user: User::example(), tokens: Tokens::example() }
+    }
+}
+
+/// The answer to a registration.
+#[derive(ApiResponse)]
+pub enum Registered {
+    /// Registered, and signed in.
+    #[oai(status = 201)]
+    Created(Json<SignIn>),
+}
+
+/// The answer to a sign-out.
+#[derive(ApiResponse)]
+pub enum SignedOut {
+    /// Signed out. The access token is refused from now on.
+    #[oai(status = 204)]
+    Done,
+}
+
+#[OpenApi]
+impl AuthApi {
+    /// Register
+    ///
+    /// Makes an account and signs in. While registration is by invite, `invite_code` is needed; each invite can be used a
+    /// limited number of times.
+    #[oai(path = "/auth/register", method = "post", operation_id = "register", tag = Tag::Auth)]
+    async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Registered, Problem> {
+        let (app, now, invite) = (&self.app, self.app.clock.now(), body.invite_code.as_deref());
+        let (email, password, first_name, last_name) = parse(&body)?;
+        let attempts = app.throttle.attempts(client.0.ip, email.as_str());
+        app.throttle.count(attempts, now)?;
+        let refusal = accounts::would_refuse(&mut *app.connection().await?, invite, now).await?;
+        if let Some(refusal) = refusal {
+            return Err(refused(refusal));
+        }
+        let password_hash = app.passwords.hash(&password).await?;
+        let new = NewAccount { email, first_name, last_name, password_hash };
+
+        let mut tx = app.begin().await?;
+        let user = match accounts::register(&mut tx, &app.clock, &new, invite, &client.0).await? {
+            Registration::Registered(user) => user,
+            Registration::Refused(refusal) => return Err(refused(refusal)),
+        };
+        let session = sessions::open(&mut tx, &app.clock, &user, &client.0).await?;
+        tx.commit().await?;
+        app.throttle.forget(attempts);
+        Ok(Registered::Created(Json(SignIn { user: user.into(), tokens: self.tokens(session)? })))
+    }
+
+    /// Sign in
+    ///
+    /// Opens a session. It ends when it is signed out, revoked, or not refreshed for 30 days.
+    #[oai(path = "/auth/login", method = "post", operation_id = "login", tag = Tag::Auth)]
+    async fn login(&self, client: Client, body: Body<LoginRequest>) -> Result<Json<SignIn>, Problem> {
+        let app = &self.app;
+        let email = Email::parse(&body.email).ok_or_else(Problem::invalid_credentials)?;
+        let attempts = app.throttle.attempts(client.0.ip, email.as_str());
+        app.throttle.count(attempts, app.clock.now())?;
+        let found = accounts::find_credentials(&mut *app.connection().await?, &email).await?;
+        let hash = found.as_ref().and_then(|found| found.password_hash.as_deref());
+        let right = app.passwords.verify(&body.password, hash).await?;
+        let found = found.filter(|_| right).ok_or_else(Problem::invalid_credentials)?;
+        if found.is_suspended {
+            return Err(Problem::account_suspended());
+        }
+
+        let mut tx = app.begin().await?;
+        let session = sessions::sign_in(&mut tx, &app.clock, &found.user, &client.0).await?;
+        tx.commit().await?;
+        app.throttle.forget(attempts);
+        Ok(Json(SignIn { user: found.user.into(), tokens: self.tokens(session)? }))
+    }
+
+    /// Refresh a session
+    ///
+    /// Exchanges the refresh token for a new pair of tokens; the session then lasts another 30 days. Each refresh token
+    /// is used once. If the answer was lost, the same token may be sent again within 10 seconds; later, a second use
+    /// means that somebody else has it, and ends the whole session.
+    #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshSession", tag = Tag::Auth)]
+    async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Json<Tokens>, Problem> {
+        let mut tx = self.app.begin().await?;
+        let refresh = sessions::refresh(&mut tx, &body.refresh_token, self.app.clock.now()).await?;
+        // Also after a reuse, which revokes the session.
+        tx.commit().await?;
+        match refresh {
+            Refresh::Renewed(session) => Ok(Json(self.tokens(session)?)),
+            Refresh::Invalid | Refresh::Reused => Err(Problem::invalid_refresh_token()),
+        }
+    }
+
+    /// Sign out
+    ///
+    /// Ends the session of the access token. Other sessions go on.
+    #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = Tag::Auth)]
+    async fn logout(&self, caller: Member) -> Result<SignedOut, Problem> {
+        let mut tx = self.app.begin().await?;
+        sessions::sign_out(&mut tx, &self.app.clock, &caller).await?;
+        tx.commit().await?;
+        Ok(SignedOut::Done)
+    }
+}
+
+impl AuthApi {
+    fn tokens(&self, session: OpenSession) -> Result<Tokens, Problem> {
+        Ok(Tokens {
+            access_token: self.app.tokens.issue(session.subject, self.app.clock.now())?,
+            expires_in: ACCESS_TOKEN_LIFETIME.num_seconds(),
+            refresh_token: session.refresh_token,
+            session_expires_at: session.expires_at,
+        })
+    }
+}
+
+/// The parts of a registration, or a problem that names every wrong one.
+fn parse(body: &RegisterRequest) -> Result<(Email, Password, PersonName, Option<PersonName>), Problem> {
+    let mut errors = Vec::new();
+    let mut wrong = |pointer: &str, message: &str| errors.push(FieldError::at(pointer, "malformed", message));
+    let email = Email::parse(&body.email);
+    if email.is_none() {
+        wrong("/email", "An email address is expected.");
+    }
+    let password = Password::parse(&body.password);
+    if password.is_none() {
+        wrong("/password", "10 to 128 characters are expected.");
+    }
+    let first_name = PersonName::parse(&body.first_name);
+    if first_name.is_none() {
+        wrong("/first_name", "1 to 100 characters are expected, no control characters.");
+    }
+    let last_name = body.last_name.as_deref().map(PersonName::parse);
+    if last_name == Some(None) {
+        wrong("/last_name", "1 to 100 characters are expected, no control characters.");
+    }
+    match (email, password, first_name) {
+        (Some(email), Some(password), Some(first_name)) if errors.is_empty() => {
+            Ok((email, password, first_name, last_name.flatten()))
+        }
+        _ => Err(Problem::invalid_body().with_errors(errors)),
+    }
+}
+
+fn refused(refusal: RegistrationRefusal) -> Problem {
+    match refusal {
+        RegistrationRefusal::EmailTaken => Problem::email_taken(),
+        RegistrationRefusal::InviteRequired => Problem::invite_required(),
+        RegistrationRefusal::Invite(InviteRefusal::Unknown) => Problem::invite_not_found(),
+        RegistrationRefusal::Invite(InviteRefusal::Revoked) => Problem::invite_revoked(),
+        RegistrationRefusal::Invite(InviteRefusal::Expired) => Problem::invite_expired(),
+        RegistrationRefusal::Invite(InviteRefusal::UsedUp) => Problem::invite_used_up(),
+    }
+}

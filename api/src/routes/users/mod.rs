@@ -1,0 +1,4 @@
+//! Getting in, staying in, and oneself.
+
+pub mod auth;
+pub mod me;

@@ -1,0 +1,115 @@
+//! The API as a process: from configuration to an orderly end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cairn_core::clock::Clock;
+use cairn_core::config::{Config, ConfigError};
+use cairn_core::db::{Db, MigrateError, migrations};
+use poem::listener::TcpAcceptor;
+use poem::{Endpoint, Server};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{App, endpoint, ops};
+
+/// How long requests may go on after the process was told to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the API does not serve. One line: what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting is missing or wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The database does not fit this program, or does not answer.
+    #[error("database: {0}")]
+    Migrations(#[from] MigrateError),
+    /// The database is older than this program.
+    #[error("the database lacks {0} migrations: run `cairn migrate`")]
+    Pending(usize),
+    /// The pool could not be made.
+    #[error("{0}")]
+    Core(#[from] cairn_core::Error),
+    /// The port is taken, or not ours to take.
+    #[error("could not listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The server broke down.
+    #[error("the server stopped: {0}")]
+    Server(#[source] std::io::Error),
+}
+
+/// Runs a process that is nothing but the API, with its health on `CAIRN_OPS_ADDR`, until `shutdown`.
+pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+    config.require_jwt_secret()?;
+    let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
+    let db = Db::connect(url.expose(), direct_url.expose(), config.database_connections)?;
+    let state = migrations(&db.pool().connect_options()).await?;
+    if state.pending > 0 {
+        return Err(ServeError::Pending(state.pending));
+    }
+    let ops_addr = config.ops_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090)));
+    let (api, ops) = (listen(config.api_addr).await?, listen(ops_addr).await?);
+    let api = serve(config, db.clone(), api, shutdown.clone());
+    let (api, ops) = tokio::join!(api, serve_ops(db.clone(), ops, shutdown));
+    db.close().await;
+    api.and(ops)
+}
+
+/// Serves the API on `listener` until `shutdown`, then lets requests finish. Needs `config.jwt_secret`.
+pub async fn serve(
+    config: &Config,
+    db: Db,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let app = App::new(db, Clock::default(), config.require_jwt_secret()?);
+    run_server("api", endpoint(&app, &config.cors_origins), listener, shutdown).await
+}
+
+/// Serves the health of this process on `listener` until `shutdown`.
+pub async fn serve_ops(db: Db, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+    run_server("ops", ops::endpoint(db), listener, shutdown).await
+}
+
+/// Binds an address; port 0 takes a free one.
+pub async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(addr).await.map_err(|error| ServeError::Listen(addr, error))
+}
+
+/// Is cancelled by SIGTERM or SIGINT. A second signal ends the process at once.
+pub fn shutdown_signal() -> Result<CancellationToken, ServeError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Server)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Server)?;
+    let token = CancellationToken::new();
+    let shutdown = token.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if shutdown.is_cancelled() {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping; a second signal stops at once");
+            shutdown.cancel();
+        }
+    });
+    Ok(token)
+}
+
+async fn run_server(
+    name: &str,
+    endpoint: impl Endpoint + 'static,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let acceptor = TcpAcceptor::from_tokio(listener).map_err(ServeError::Server)?;
+    Server::new_with_acceptor(acceptor)
+        .name(name)
+        .run_with_graceful_shutdown(endpoint, shutdown.cancelled(), Some(DRAIN_LIMIT))
+        .await
+        .map_err(ServeError::Server)
+}

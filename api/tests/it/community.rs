@@ -1,0 +1,486 @@
+//! Projects and likes.
+
+use std::sync::Arc;
+
+use cairn_core::clock::Clock;
+use cairn_core::community::likes;
+use cairn_core::db::Db;
+use cairn_core::users::{Caller, Origin, Role};
+use serde_json::{Value, json};
+use sqlx::ConnectOptions;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::support::{Actor, TestApp};
+
+/// Projects whose stored count is wrong though nothing marks them.
+const WRONG_AND_UNMARKED: &str = "SELECT count(*) FROM showcase_projects p
+    WHERE likes_count <> (SELECT count(*) FROM project_likes l WHERE l.project_id = p.id)
+      AND NOT EXISTS (SELECT FROM likes_dirty d WHERE d.project_id = p.id)";
+
+async fn project(author: &Actor, title: &str) -> Uuid {
+    let reply = author.post("/v1/projects", json!({"title": title})).await.expect(201);
+    reply.json["id"].as_str().unwrap().parse().unwrap()
+}
+
+fn like_path(project_id: Uuid) -> String {
+    format!("/v1/projects/{project_id}/like")
+}
+
+fn ids(page: &Value) -> Vec<Uuid> {
+    page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+/// The same person for functions of the core.
+fn caller(actor: &Actor) -> Caller {
+    Caller { user_id: actor.id, session_id: actor.session_id, role: Role::Student, origin: Origin::default() }
+}
+
+/// The same database with more connections than a test has: for tests in which many transactions run at once.
+fn wide(app: &TestApp, connections: u32) -> Db {
+    let url = app.app.pool().connect_options().to_url_lossy();
+    Db::connect(url.as_str(), url.as_str(), connections).unwrap()
+}
+
+async fn moderate(app: &TestApp) {
+    sqlx::query("UPDATE platform_settings SET value = '\"on\"' WHERE key = 'projects.moderation'")
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_project_is_shown_to_everybody() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    let body = json!({
+        "title": "  Pottery classes ",
+        "summary": "Dates and a form",
+        "description": "Two\nlines",
+        "project_url": "https://pottery.example/?q=1",
+        "repository_url": "http://git.example/pottery",
+        "cover_url": null,
+    });
+    let created = anna.post("/v1/projects", body).await.expect(201).json;
+    assert_eq!(created["title"], "Pottery classes");
+    assert_eq!(created["status"], "published");
+    assert_eq!(created["author"]["first_name"], "anna");
+    assert_eq!(created["likes_count"], 0);
+    let seen = ben.get(&format!("/v1/projects/{}", created["id"].as_str().unwrap())).await.expect(200).json;
+    assert_eq!(seen, created);
+    let listed = ben.get("/v1/projects").await.expect(200).json;
+    assert_eq!(listed, json!({"items": [created], "next_cursor": null}));
+    app.run_jobs().await;
+    let logged: Vec<String> =
+        sqlx::query_scalar("SELECT action FROM activity_log ORDER BY action").fetch_all(app.app.pool()).await.unwrap();
+    assert_eq!(logged, ["project.created", "project.published"]);
+}
+
+#[tokio::test]
+async fn a_repeated_create_makes_one_project() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let create = |title: &str| anna.post("/v1/projects", json!({"title": title})).header("Idempotency-Key", "k1");
+    let (first, second) = tokio::join!(create("One"), create("One"));
+    assert_eq!(first.expect(201).json, second.expect(201).json);
+    create("Two").await.expect(409).problem("idempotency_key_reused");
+    assert_eq!(app.count("SELECT count(*) FROM showcase_projects").await, 1);
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT count(*) FROM activity_log").await, 2);
+}
+
+#[tokio::test]
+async fn a_moderated_project_waits() {
+    let app = TestApp::new().await;
+    moderate(&app).await;
+    let (anna, ben, mia) = (app.student("anna").await, app.student("ben").await, app.mentor("mia").await);
+    let waiting = anna.post("/v1/projects", json!({"title": "Waits"})).await.expect(201).json;
+    assert_eq!((&waiting["status"], &waiting["published_at"]), (&json!("submitted"), &Value::Null));
+    let path = format!("/v1/projects/{}", waiting["id"].as_str().unwrap());
+    anna.get(&path).await.expect(200);
+    ben.get(&path).await.expect(404).problem("project_not_found");
+    ben.put(&format!("{path}/like")).await.expect(404).problem("project_not_found");
+    anna.put(&format!("{path}/like")).await.expect(404).problem("project_not_found");
+    anna.delete(&format!("{path}/like")).await.expect(404).problem("project_not_found");
+    let shown = project(&mia, "Shown at once").await;
+    assert_eq!(ids(&ben.get("/v1/projects").await.expect(200).json), [shown]);
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action = 'project.created'").await, 2);
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action = 'project.published'").await, 1);
+    assert_eq!(app.count("SELECT count(*) FROM project_likes").await, 0);
+}
+
+#[tokio::test]
+async fn a_deleted_project_is_gone() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let id = project(&anna, "Gone").await;
+    sqlx::query("UPDATE showcase_projects SET deleted_at = now()").execute(app.app.pool()).await.unwrap();
+    anna.get(&format!("/v1/projects/{id}")).await.expect(404).problem("project_not_found");
+    anna.put(&like_path(id)).await.expect(404).problem("project_not_found");
+    assert!(ids(&anna.get("/v1/projects").await.expect(200).json).is_empty());
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn bad_projects_are_refused_precisely() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let cases = [
+        (json!({}), "/title", "required"),
+        (json!({"title": 5}), "/title", "wrong_type"),
+        (json!({"title": ""}), "/title", "too_short"),
+        (json!({"title": "x".repeat(201)}), "/title", "too_long"),
+        (json!({"title": "x", "summary": "x".repeat(1001)}), "/summary", "too_long"),
+        (json!({"title": "x", "description": "x".repeat(20001)}), "/description", "too_long"),
+        (json!({"title": "x\u{0}"}), "/title", "nul_character"),
+        (json!({"title": "x", "project_url": "javascript:alert(1)"}), "/project_url", "invalid"),
+        (json!({"title": "x", "repository_url": "ftp://x.example"}), "/repository_url", "invalid"),
+        (json!({"title": "x", "cover_url": "https://x.example/a b"}), "/cover_url", "invalid"),
+        (json!({"title": "x", "cover_url": "https://x.example/\u{3000}"}), "/cover_url", "invalid"),
+        (json!({"title": "x", "cover_url": "https://"}), "/cover_url", "invalid"),
+        (
+            json!({"title": "x", "cover_url": format!("https://x.example/{}", "a".repeat(2000))}),
+            "/cover_url",
+            "too_long",
+        ),
+    ];
+    for (body, pointer, code) in cases {
+        let reply = anna.post("/v1/projects", body).invalid().await;
+        reply.expect(422).problem("invalid_body").blames(&[(pointer, code)]);
+    }
+    // The schema cannot say these.
+    anna.post("/v1/projects", json!({"title": " \n "})).await.expect(422).blames(&[("/title", "blank")]);
+    let url = "https://x.example/\u{7}";
+    anna.post("/v1/projects", json!({"title": "x", "project_url": url}))
+        .await
+        .expect(422)
+        .blames(&[("/project_url", "invalid")]);
+    anna.call(poem::http::Method::POST, "/v1/projects")
+        .header("Content-Type", "application/json")
+        .raw("{\"title\":")
+        .invalid()
+        .await
+        .expect(400)
+        .problem("malformed_body");
+    assert_eq!(app.count("SELECT count(*) FROM showcase_projects").await, 0);
+    // The longest that fit, with characters of several bytes.
+    let body = json!({"title": "ж".repeat(200), "summary": "ж".repeat(1000), "description": "ж".repeat(20000)});
+    anna.post("/v1/projects", body).await.expect(201);
+    // What is null is left out.
+    anna.post("/v1/projects", json!({"title": "x", "summary": null, "project_url": null})).await.expect(201);
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn bad_parameters_are_refused_precisely() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let id = project(&anna, "One").await;
+    project(&anna, "Two").await;
+    for path in ["/v1/projects/not-a-uuid", "/v1/projects?sort=best", "/v1/projects?limit=0", "/v1/projects?limit=101"]
+    {
+        anna.get(path).invalid().await.expect(400).problem("malformed_parameter");
+    }
+    anna.put("/v1/projects/1/like").invalid().await.expect(400).blames(&[("project_id", "malformed")]);
+    let newest = anna.get("/v1/projects?limit=1").await.expect(200).json["next_cursor"].clone();
+    let popular = anna.get("/v1/projects?limit=1&sort=popular").await.expect(200).json["next_cursor"].clone();
+    let far = base64_json(&json!(["-200000-01-01T00:00:00Z", id]));
+    for path in [
+        "/v1/projects?cursor=x".to_owned(),
+        format!("/v1/projects?sort=popular&cursor={}", newest.as_str().unwrap()),
+        format!("/v1/projects?sort=newest&cursor={}", popular.as_str().unwrap()),
+        format!("/v1/projects?cursor={far}"),
+    ] {
+        anna.get(&path).await.expect(400).problem("malformed_parameter").blames(&[("cursor", "malformed")]);
+    }
+    let nobody = Uuid::from_u128(1);
+    anna.get(&format!("/v1/projects/{nobody}")).await.expect(404).problem("project_not_found");
+    anna.put(&like_path(nobody)).await.expect(404).problem("project_not_found");
+    app.get("/v1/projects").await.expect(401).problem("unauthorized");
+    app.run_jobs().await;
+}
+
+fn base64_json(value: &Value) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+#[tokio::test]
+async fn lists_page_through_everything_once() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let mut created = Vec::new();
+    for n in 0..7 {
+        created.push(project(&anna, &format!("Project {n}")).await);
+    }
+    // Ties in the sort key: only the id tells these apart.
+    sqlx::query("UPDATE showcase_projects SET published_at = '2026-05-01', likes_count = 3 WHERE id = ANY ($1)")
+        .bind(&created[2..6])
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    for (sort, order) in [("newest", "published_at DESC, id DESC"), ("popular", "likes_count DESC, id DESC")] {
+        let query = format!("SELECT id FROM showcase_projects ORDER BY {order}");
+        let expected: Vec<Uuid> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(app.app.pool()).await.unwrap();
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = anna.get(&format!("/v1/projects?sort={sort}&limit=2{cursor}")).await.expect(200).json;
+            seen.extend(ids(&page));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, expected, "{sort}");
+    }
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn a_like_is_seen_at_once_by_who_likes_and_counted_by_the_worker() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    let id = project(&anna, "Liked").await;
+    let path = format!("/v1/projects/{id}");
+    let seen = async |actor: &Actor| {
+        let one = actor.get(&path).await.expect(200).json;
+        let listed = actor.get("/v1/projects").await.expect(200).json["items"][0].clone();
+        assert_eq!(one, listed);
+        (one["likes_count"].as_i64().unwrap(), one["liked_by_me"].as_bool().unwrap())
+    };
+    let answer = |liked: bool, likes: i64| json!({"project_id": id, "liked": liked, "likes_count": likes});
+    assert_eq!(anna.put(&like_path(id)).await.expect(200).json, answer(true, 1));
+    assert_eq!(anna.put(&like_path(id)).await.expect(200).json, answer(true, 1));
+    assert_eq!(ben.put(&like_path(id)).await.expect(200).json, answer(true, 2));
+    assert_eq!(seen(&anna).await, (2, true));
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, 0, "no worker has counted yet");
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, 2);
+    assert_eq!(app.count("SELECT count(*) FROM likes_dirty").await, 0);
+    assert_eq!(ben.delete(&like_path(id)).await.expect(200).json, answer(false, 1));
+    assert_eq!(ben.delete(&like_path(id)).await.expect(200).json, answer(false, 1));
+    assert_eq!((seen(&anna).await, seen(&ben).await), ((1, true), (1, false)));
+    app.run_jobs().await;
+    assert_eq!((seen(&anna).await, seen(&ben).await), ((1, true), (1, false)));
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action = 'project.liked'").await, 2);
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action = 'project.unliked'").await, 1);
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE target_title = 'Liked'").await, 5);
+}
+
+#[tokio::test]
+async fn only_the_first_like_after_a_count_enqueues_one() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let id = project(&anna, "Liked").await;
+    let jobs = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'likes'";
+    for name in ["ben", "cleo", "dora"] {
+        app.student(name).await.put(&like_path(id)).await.expect(200);
+        assert_eq!(app.count(jobs).await, 1);
+    }
+    app.run_jobs().await;
+    anna.put(&like_path(id)).await.expect(200);
+    assert_eq!(app.count(jobs).await, 2);
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, 4);
+}
+
+#[tokio::test]
+async fn likes_changed_by_hand_are_counted_too() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let id = project(&anna, "Liked").await;
+    sqlx::query("INSERT INTO project_likes (project_id, user_id) SELECT $1, id FROM users")
+        .bind(id)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    let seen = anna.get(&format!("/v1/projects/{id}")).await.expect(200).json;
+    assert_eq!((&seen["likes_count"], &seen["liked_by_me"]), (&json!(1), &json!(true)));
+    let requeue = async |patience| {
+        let mut tx = app.app.db.begin().await.unwrap();
+        let requeued = likes::requeue_waiting(&mut tx, patience, 10).await.unwrap();
+        tx.commit().await.unwrap();
+        requeued
+    };
+    let minute = std::time::Duration::from_mins(1);
+    assert_eq!(requeue(minute).await, 0, "it has not waited for a minute");
+    sqlx::query("UPDATE likes_dirty SET marked_at = now() - interval '2 minutes'")
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    assert_eq!(requeue(minute).await, 1);
+    assert_eq!(requeue(minute).await, 0, "once a minute is enough");
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, 1);
+}
+
+#[tokio::test]
+async fn fifty_people_liking_twice_at_once_are_counted_exactly() {
+    let app = TestApp::new().await;
+    let author = app.student("author").await;
+    let id = project(&author, "Popular").await;
+    let barrier = Arc::new(Barrier::new(100));
+    let mut calls = JoinSet::new();
+    for n in 0..50 {
+        let actor = app.student(&format!("learner{n}")).await;
+        for _ in 0..2 {
+            let (actor, barrier) = (actor.clone(), barrier.clone());
+            calls.spawn(async move {
+                barrier.wait().await;
+                let state = actor.put(&like_path(id)).await.expect(200).json;
+                assert_eq!(state["liked"], true);
+                assert!(state["likes_count"].as_i64().unwrap() >= 1);
+            });
+        }
+    }
+    calls.join_all().await;
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, 50);
+    assert_eq!(app.count("SELECT count(*) FROM likes_dirty").await, 0);
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action = 'project.liked'").await, 50);
+}
+
+async fn toggle(db: &Db, caller: &Caller, project_id: Uuid, like: bool) {
+    let mut tx = db.begin().await.unwrap();
+    let clock = Clock::default();
+    let state = if like {
+        likes::add(&mut tx, &clock, caller, project_id).await.unwrap()
+    } else {
+        likes::remove(&mut tx, &clock, caller, project_id).await.unwrap()
+    };
+    assert!(state.is_some());
+    tx.commit().await.unwrap();
+}
+
+async fn recount(db: &Db, project_id: Uuid) -> bool {
+    let mut tx = db.begin().await.unwrap();
+    let was_marked = likes::recount(&mut tx, project_id).await.unwrap();
+    tx.commit().await.unwrap();
+    was_marked
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_recount_among_likes_loses_none() {
+    let app = TestApp::new().await;
+    let db = wide(&app, 16);
+    let author = app.student("author").await;
+    let id = project(&author, "Busy").await;
+    let mut learners = Vec::new();
+    for n in 0..8 {
+        learners.push(caller(&app.student(&format!("learner{n}")).await));
+    }
+    for round in 0..60 {
+        let barrier = Arc::new(Barrier::new(learners.len() + 3));
+        let mut tasks = JoinSet::new();
+        for (n, learner) in learners.iter().cloned().enumerate() {
+            let (db, barrier) = (db.clone(), barrier.clone());
+            tasks.spawn(async move {
+                barrier.wait().await;
+                toggle(&db, &learner, id, (n + round) % 3 != 0).await;
+            });
+        }
+        for _ in 0..3 {
+            let (db, barrier) = (db.clone(), barrier.clone());
+            tasks.spawn(async move {
+                barrier.wait().await;
+                recount(&db, id).await;
+            });
+        }
+        tasks.join_all().await;
+        assert_eq!(app.count(WRONG_AND_UNMARKED).await, 0, "round {round}");
+    }
+    // Whoever set a marker has enqueued the recount: none is left to a reconciler.
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT count(*) FROM likes_dirty").await, 0);
+    assert_eq!(app.count(WRONG_AND_UNMARKED).await, 0);
+    let expected = (0..8).filter(|n| (n + 59) % 3 != 0).count();
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, i64::try_from(expected).unwrap());
+}
+
+/// Repeatable randomness: the generator splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % end as u64).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_of_many_projects_do_not_deadlock() {
+    let app = TestApp::new().await;
+    let db = wide(&app, 32);
+    let author = app.student("author").await;
+    let mut projects = Vec::new();
+    for n in 0..6 {
+        projects.push(project(&author, &format!("Project {n}")).await);
+    }
+    let mut learners = Vec::new();
+    for n in 0..16 {
+        learners.push(caller(&app.student(&format!("learner{n}")).await));
+    }
+    let barrier = Arc::new(Barrier::new(64));
+    let mut writers = JoinSet::new();
+    for writer in 0..64 {
+        let (db, barrier) = (db.clone(), barrier.clone());
+        let (projects, learners) = (projects.clone(), learners.clone());
+        writers.spawn(async move {
+            let mut random = Random(writer);
+            barrier.wait().await;
+            for _ in 0..20 {
+                let (project, learner) = (projects[random.below(6)], &learners[random.below(16)]);
+                match random.below(10) {
+                    0 => drop(recount(&db, project).await),
+                    // One statement over many projects: somebody is banned, or comes back.
+                    1 => run(&db, "DELETE FROM project_likes WHERE user_id = $1", learner.user_id).await,
+                    2 => {
+                        let insert =
+                            "INSERT INTO project_likes (project_id, user_id) SELECT id, $1 FROM showcase_projects
+                                      ORDER BY id ON CONFLICT DO NOTHING";
+                        run(&db, insert, learner.user_id).await;
+                    }
+                    n => toggle(&db, learner, project, n % 2 == 0).await,
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+    assert_eq!(app.count(WRONG_AND_UNMARKED).await, 0);
+    for project in projects {
+        recount(&db, project).await;
+    }
+    assert_eq!(app.count("SELECT count(*) FROM likes_dirty").await, 0);
+    assert_eq!(app.count(WRONG_AND_UNMARKED).await, 0);
+    app.leave_jobs();
+}
+
+async fn run(db: &Db, statement: &'static str, user_id: Uuid) {
+    sqlx::query(statement).bind(user_id).execute(db.pool()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_project_that_was_just_counted_rests() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let id = project(&anna, "Resting").await;
+    let due = async || {
+        let mut connection = app.app.pool().acquire().await.unwrap();
+        likes::due_in(&mut connection, id).await.unwrap()
+    };
+    assert_eq!(due().await, None, "nothing to count");
+    anna.put(&like_path(id)).await.expect(200);
+    assert_eq!(due().await, Some(std::time::Duration::ZERO), "never counted");
+    for (counted, least, most) in [("now() + interval '1 day'", 200, 200), ("now() - interval '1 second'", 0, 0)] {
+        let update = format!("UPDATE showcase_projects SET likes_counted_at = {counted}");
+        sqlx::query(sqlx::AssertSqlSafe(update)).execute(app.app.pool()).await.unwrap();
+        let wait = due().await.unwrap().as_millis();
+        assert!((least..=most).contains(&wait), "{counted}: {wait} ms");
+    }
+    app.run_jobs().await;
+    assert_eq!(app.count("SELECT likes_count::bigint FROM showcase_projects").await, 1);
+}

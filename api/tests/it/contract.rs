@@ -1,0 +1,422 @@
+//! What holds for every operation: the document is complete and true, and bad requests get precise answers.
+
+use std::collections::BTreeSet;
+
+use cairn_core::clock::new_id;
+use cairn_core::config::Secret;
+use cairn_core::users::tokens::{TokenSubject, Tokens};
+use chrono::TimeDelta;
+use poem::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::contract::{DOCUMENT, Operation, check, operations};
+use crate::support::{Call, JWT_SECRET, ORIGIN, TestApp};
+
+#[test]
+fn the_committed_document_is_the_one_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == cairn_api::openapi_json(),
+        "openapi.json differs from the code: run `cargo xtask regen` and look at what changed"
+    );
+}
+
+#[test]
+fn every_operation_is_described() {
+    let mut ids = BTreeSet::new();
+    for operation in operations() {
+        let description = operation.description();
+        let name = format!("{} {}", operation.method, operation.path);
+        let mut letters = operation.id.chars();
+        assert!(
+            letters.next().is_some_and(|c| c.is_ascii_lowercase()) && letters.all(|c| c.is_ascii_alphanumeric()),
+            "{name}: operation id {:?} is not camelCase",
+            operation.id
+        );
+        assert!(ids.insert(operation.id.clone()), "{name}: operation id {} is not unique", operation.id);
+        assert_eq!(description["tags"].as_array().map(Vec::len), Some(1), "{name}: one tag");
+        assert!(!description["summary"].as_str().unwrap_or_default().trim().is_empty(), "{name} has no summary");
+        assert!(operation.path.starts_with("/v1/"), "{name}: the base path is /v1");
+        for parameter in description["parameters"].as_array().into_iter().flatten() {
+            check_parameter(&name, parameter);
+        }
+        let responses = description["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{name} has no success");
+        for (status, response) in responses {
+            let described =
+                response["$ref"].is_string() || !response["description"].as_str().unwrap_or_default().is_empty();
+            assert!(described, "{name} {status} has no description");
+        }
+    }
+}
+
+fn check_parameter(operation: &str, parameter: &Value) {
+    let name = format!("{operation}: parameter {}", parameter["name"]);
+    assert!(!parameter["description"].as_str().unwrap_or_default().is_empty(), "{name} has no description");
+    let schema = resolved(&parameter["schema"]);
+    let bounded = match schema["type"].as_str().unwrap() {
+        // The parser refuses what does not fit 64 bits: a bound, though no useful one to write down.
+        "integer" => !schema["minimum"].is_null() && (!schema["maximum"].is_null() || schema["format"] == "int64"),
+        "number" => !schema["minimum"].is_null() && !schema["maximum"].is_null(),
+        "string" => {
+            !schema["maxLength"].is_null()
+                || schema["enum"].is_array()
+                || ["uuid", "date-time", "date"].contains(&schema["format"].as_str().unwrap_or_default())
+        }
+        "array" => !schema["maxItems"].is_null(),
+        _ => true,
+    };
+    assert!(bounded, "{name} has no bounds: {schema}");
+}
+
+#[test]
+fn every_object_has_an_example_that_fits() {
+    for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
+        if schema["type"] == "object" {
+            let example = &schema["example"];
+            assert!(example.is_object(), "the schema {name} has no example");
+            check(&format!("/components/schemas/{name}"), example, &format!("the example of {name}"));
+        }
+    }
+}
+
+#[test]
+fn every_text_that_is_sent_is_bounded() {
+    for operation in operations() {
+        for (name, schema) in body_members(&operation) {
+            let bounded = schema["type"] != "string"
+                || !schema["maxLength"].is_null()
+                || schema["enum"].is_array()
+                || ["uuid", "date-time"].contains(&schema["format"].as_str().unwrap_or_default());
+            let items = schema["type"] != "array" || !schema["maxItems"].is_null();
+            assert!(bounded && items, "{}: {name} of the body has no bounds", operation.id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_served() {
+    let app = TestApp::new().await;
+    let document = app.get("/openapi.json").await.expect(200);
+    assert_eq!(document.json, *DOCUMENT);
+    let page = app.get("/docs").await.expect(200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(page.text.contains("\"getMe\"") && page.text.contains("SwaggerUIBundle"));
+    let outside = page.text.split("<script").skip(1).any(|script| script.split('>').next().unwrap().contains("src="));
+    assert!(!outside, "the page loads scripts from elsewhere");
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_do_not_exist() {
+    let app = TestApp::new().await;
+    for path in ["/", "/v1", "/v2/me", "/v1/nothing", "/v1/me/", "/v1/me%2F"] {
+        app.get(path).invalid().await.expect(404).problem("not_found");
+    }
+    app.get("/v1/%FF").invalid().await.expect(400).problem("malformed_parameter");
+    let reply = app.call(Method::DELETE, "/v1/me").invalid().await.expect(405).problem("method_not_allowed");
+    assert!(reply.header("allow").contains("GET, HEAD"), "{reply:?}");
+    let reply = app.get("/v1/auth/login").invalid().await.expect(405).problem("method_not_allowed");
+    assert_eq!(reply.header("allow"), "POST");
+    app.call(Method::POST, "/openapi.json").await.expect(405).problem("method_not_allowed");
+    for operation in operations().iter().filter(|operation| operation.path.contains('{')) {
+        let reply = app.call(Method::TRACE, &path_of(operation)).invalid().await.expect(405);
+        assert!(reply.header("allow").contains(operation.method.as_str()), "{}: {reply:?}", operation.id);
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_no_valid_token_gets_nowhere() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let (now, me) = (app.app.clock.now(), TokenSubject { user_id: anna.id, session_id: anna.session_id });
+    let issue = |secret: &str, subject, at| Tokens::new(&Secret::new(secret)).issue(subject, at).unwrap();
+    let body = anna.token.split('.').nth(1).unwrap();
+    let tokens = [
+        String::new(),
+        "garbage".to_owned(),
+        "a.b.c".to_owned(),
+        format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}."),
+        format!("eyJhbGciOiJub25lIn0.{body}.{}", anna.token.split('.').nth(2).unwrap()),
+        issue(JWT_SECRET, me, now - TimeDelta::minutes(15)),
+        issue("another key, which is not ours at all", me, now),
+        issue(JWT_SECRET, TokenSubject { user_id: new_id(), ..me }, now),
+        issue(JWT_SECRET, TokenSubject { session_id: new_id(), ..me }, now),
+    ];
+    for token in tokens {
+        let reply = app.get("/v1/me").header("Authorization", &format!("Bearer {token}")).await;
+        let reply = reply.expect(401).problem("unauthorized");
+        assert!(reply.header("www-authenticate").starts_with("Bearer"), "{token}");
+    }
+    for header in ["", "Bearer", "Basic YTpi", &anna.token] {
+        app.get("/v1/me").header("Authorization", header).await.expect(401).problem("unauthorized");
+    }
+    app.get("/v1/me").header("Authorization", &format!("bearer {}", anna.token)).await.expect(200);
+    app.app.clock.advance(TimeDelta::minutes(15));
+    anna.get("/v1/me").await.expect(401).problem("unauthorized");
+}
+
+#[tokio::test]
+async fn every_operation_asks_for_its_token() {
+    let app = TestApp::new().await;
+    let mut open = Vec::new();
+    for operation in operations() {
+        if operation.description()["security"].is_null() {
+            open.push(operation.id);
+            continue;
+        }
+        let call = with_body(app.call(operation.method.clone(), &path_of(&operation)), &operation);
+        call.await.expect(401).problem("unauthorized");
+    }
+    open.sort();
+    assert_eq!(open, ["login", "refreshSession", "register"], "operations that need no token");
+}
+
+#[tokio::test]
+async fn malformed_ids_are_the_clients_mistake() {
+    let app = TestApp::new().await;
+    let admin = app.admin("admin").await;
+    let before = rows(&app).await;
+    for operation in operations() {
+        for parameter in operation.description()["parameters"].as_array().into_iter().flatten() {
+            if parameter["in"] == "path" && parameter["schema"]["format"] == "uuid" {
+                let name = parameter["name"].as_str().unwrap();
+                let place = format!("{{{name}}}");
+                for bad in ["1", "not-a-uuid", "00000000-0000-0000-0000-00000000000g", "%00", "1%20OR%201=1"] {
+                    let path = fill(&operation.path.replace(&place, bad));
+                    let reply = with_body(admin.call(operation.method.clone(), &path), &operation).invalid().await;
+                    reply.expect(400).problem("malformed_parameter");
+                }
+            }
+        }
+    }
+    assert_eq!(rows(&app).await, before);
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named() {
+    let app = TestApp::new().await;
+    let admin = app.admin("admin").await;
+    for operation in operations() {
+        for parameter in operation.description()["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), resolved(&parameter["schema"]));
+            let bad: Vec<String> = match schema["type"].as_str() {
+                Some("integer") => {
+                    vec!["x".to_owned(), "-1".to_owned(), "99999999999999999999".to_owned(), String::new()]
+                }
+                Some("string") if schema["format"] == "uuid" => vec!["x".to_owned()],
+                Some("string") if schema["maxLength"].is_u64() => {
+                    vec!["x".repeat(usize::try_from(schema["maxLength"].as_u64().unwrap()).unwrap() + 1)]
+                }
+                Some("string") if schema["enum"].is_array() => vec!["surely-no-choice".to_owned()],
+                _ => vec![],
+            };
+            if parameter["in"] == "query" {
+                let path = format!("{}?{name}=a%00b", path_of(&operation));
+                let call = with_body(admin.call(operation.method.clone(), &path), &operation);
+                call.invalid().await.expect(400).problem("malformed_parameter");
+            }
+            for bad in bad {
+                let path = path_of(&operation);
+                let call = match parameter["in"].as_str().unwrap() {
+                    "query" => admin.call(operation.method.clone(), &format!("{path}?{name}={bad}")),
+                    "header" => admin.call(operation.method.clone(), &path).header(name, &bad),
+                    _ => continue,
+                };
+                let reply = with_body(call, &operation).invalid().await.expect(400).problem("malformed_parameter");
+                assert_eq!(reply.json["errors"][0]["parameter"], name, "{}: {reply:?}", operation.id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_answered_with_what_is_wrong() {
+    let app = TestApp::new().await;
+    let admin = app.admin("admin").await;
+    let before = rows(&app).await;
+    for operation in operations().iter().filter(|operation| operation.description()["requestBody"].is_object()) {
+        let send = |body: String| {
+            let call = admin.call(operation.method.clone(), &path_of(operation));
+            call.header("Content-Type", "application/json").raw(body).invalid()
+        };
+        for malformed in ["", "{", "{\"a\":}", "nonsense", "{} {}", "\u{0}"] {
+            send(malformed.to_owned()).await.expect(400).problem("malformed_body");
+        }
+        send("[]".to_owned()).await.expect(422).problem("invalid_body").blames(&[("", "wrong_type")]);
+        send("null".to_owned()).await.expect(422).problem("invalid_body").blames(&[("", "wrong_type")]);
+        // Members that nobody declared may still not hold what the database cannot.
+        let odd = example(operation, "surprise", json!("\u{0}"));
+        send(odd.to_string()).await.expect(422).problem("invalid_body").blames(&[("/surprise", "nul_character")]);
+        for (name, schema) in body_members(operation) {
+            let pointer = format!("/{name}");
+            let wrong = if schema["type"] == "object" { json!("text") } else { json!({"an": "object"}) };
+            let reply = send(example(operation, &name, wrong).to_string()).await.expect(422).problem("invalid_body");
+            reply.blames(&[(&pointer, "wrong_type")]);
+            if schema["type"] == "string" {
+                let reply = send(example(operation, &name, json!(5)).to_string()).await.expect(422);
+                reply.problem("invalid_body").blames(&[(&pointer, "wrong_type")]);
+            }
+            if let Some(max) = schema["maxLength"].as_u64().filter(|max| *max < 100_000) {
+                let long = "x".repeat(usize::try_from(max).unwrap() + 1);
+                let reply = send(example(operation, &name, json!(long)).to_string()).await.expect(422);
+                reply.problem("invalid_body").blames(&[(&pointer, "too_long")]);
+            }
+            if is_required(operation, &name) {
+                let mut body = example(operation, &name, Value::Null);
+                body.as_object_mut().unwrap().remove(&name);
+                let reply = send(body.to_string()).await.expect(422).problem("invalid_body");
+                reply.blames(&[(&pointer, "required")]);
+            }
+        }
+    }
+    assert_eq!(rows(&app).await, before, "something was written");
+}
+
+#[tokio::test]
+async fn bodies_of_another_type_or_size_are_refused() {
+    let app = TestApp::new().await;
+    let admin = app.admin("admin").await;
+    let before = rows(&app).await;
+    for operation in operations().iter().filter(|operation| operation.description()["requestBody"].is_object()) {
+        let call = || admin.call(operation.method.clone(), &path_of(operation));
+        let body = example_of(operation).to_string();
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense"] {
+            let reply = call().header("Content-Type", kind).raw(body.clone()).invalid().await;
+            reply.expect(415).problem("unsupported_media_type");
+        }
+        call().raw(body.clone()).invalid().await.expect(415).problem("unsupported_media_type");
+        // Without Content-Length, as a chunked body comes.
+        let large = call().header("Content-Type", "application/json").raw(vec![b' '; 256 * 1024 + 1]).invalid().await;
+        large.expect(413).problem("body_too_large");
+        let announced = call().header("Content-Type", "application/json").header("Content-Length", "262145");
+        announced.raw(body).invalid().await.expect(413).problem("body_too_large");
+    }
+    let mut body = json!({"email": "a@example.test", "password": "x"}).to_string();
+    body.push_str(&" ".repeat(256 * 1024 - body.len()));
+    let call = app.call(Method::POST, "/v1/auth/login").header("Content-Type", "application/json; charset=utf-8");
+    call.raw(body).await.expect(401).problem("invalid_credentials");
+    assert_eq!(rows(&app).await, before, "something was written");
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_names() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    assert_eq!(anna.get("/v1/me").header("X-Request-Id", "my-1").await.header("x-request-id"), "my-1");
+    let (one, two) = (anna.get("/v1/me").await, anna.get("/v1/me").header("X-Request-Id", "a b").await);
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    assert_ne!(two.header("x-request-id"), "a b");
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    anna.call(Method::POST, "/v1/auth/logout").header("traceparent", trace).await.expect(204);
+    let job: String = sqlx::query_scalar("SELECT convert_from(job, 'UTF8') FROM apalis.jobs")
+        .fetch_one(app.app.pool())
+        .await
+        .unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&job).unwrap()["traceparent"], trace);
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn personal_answers_are_not_shared_and_browsers_are_let_in_by_origin() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let reply = anna.get("/v1/me").header("Origin", ORIGIN).await.expect(200);
+    assert_eq!(reply.header("cache-control"), "private, no-cache");
+    assert_eq!(reply.header("access-control-allow-origin"), ORIGIN);
+    assert_eq!(reply.header("vary"), "Origin");
+    let reply = anna.get("/v1/me").header("Origin", "https://evil.example").await.expect(200);
+    assert_eq!(reply.header("access-control-allow-origin"), "");
+    // Errors too, or the page could not read them.
+    let reply = app.get("/v1/me").header("Origin", ORIGIN).await.expect(401);
+    assert_eq!(reply.header("access-control-allow-origin"), ORIGIN);
+    let ask = |origin| {
+        app.call(Method::OPTIONS, "/v1/me").header("Origin", origin).header("Access-Control-Request-Method", "GET")
+    };
+    let reply = ask(ORIGIN).preflight().await.expect(204);
+    assert!(reply.header("access-control-allow-headers").contains("Authorization"), "{reply:?}");
+    ask("https://evil.example").invalid().await.expect(405);
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let reply = anna.call(Method::HEAD, "/v1/me").await.expect(200);
+    assert_eq!(reply.text, "");
+}
+
+#[tokio::test]
+async fn without_its_database_the_api_says_so() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    app.app.db.close().await;
+    let reply = anna.get("/v1/me").await.expect(503).problem("unavailable");
+    assert!(!reply.header("retry-after").is_empty());
+    assert!(!reply.text.contains("pool"), "internals are not shown: {}", reply.text);
+}
+
+/// Rows of all tables.
+async fn rows(app: &TestApp) -> i64 {
+    app.count(
+        "SELECT sum((xpath('/row/c/text()', query_to_xml(
+             format('SELECT count(*) AS c FROM %I.%I', schemaname, tablename), false, true, '')))[1]::text::bigint)::bigint
+         FROM pg_tables WHERE schemaname IN ('public', 'apalis')",
+    )
+    .await
+}
+
+/// A path of the operation: ids that nothing has, and the examples of the document.
+fn path_of(operation: &Operation) -> String {
+    let mut path = operation.path.clone();
+    for parameter in operation.description()["parameters"].as_array().into_iter().flatten() {
+        if parameter["in"] == "path" && parameter["schema"]["format"] != "uuid" {
+            let place = format!("{{{}}}", parameter["name"].as_str().unwrap());
+            let schema = resolved(&parameter["schema"]);
+            let known = [&parameter["example"], &schema["example"], &schema["enum"][0]];
+            let value = known.into_iter().find_map(Value::as_str);
+            path = path.replace(&place, value.unwrap_or_else(|| panic!("{}: no example of {place}", operation.id)));
+        }
+    }
+    fill(&path)
+}
+
+/// The schema itself, where it is written as a reference with or without a default.
+fn resolved(schema: &Value) -> &Value {
+    let reference = schema["$ref"].as_str().or(schema["allOf"][0]["$ref"].as_str());
+    reference.map_or(schema, |reference| DOCUMENT.pointer(&reference[1..]).unwrap())
+}
+
+fn fill(path: &str) -> String {
+    let segments =
+        path.split('/').map(|segment| if segment.starts_with('{') { new_id().to_string() } else { segment.to_owned() });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn with_body(call: Call, operation: &Operation) -> Call {
+    if operation.description()["requestBody"].is_object() { call.json(example_of(operation)) } else { call }
+}
+
+fn body_schema(operation: &Operation) -> &'static Value {
+    let schema = &operation.description()["requestBody"]["content"]["application/json"]["schema"];
+    schema["$ref"].as_str().map_or(schema, |reference| DOCUMENT.pointer(&reference[1..]).unwrap())
+}
+
+fn body_members(operation: &Operation) -> Vec<(String, &'static Value)> {
+    let members = body_schema(operation)["properties"].as_object();
+    members.into_iter().flatten().map(|(name, schema)| (name.clone(), schema)).collect()
+}
+
+fn is_required(operation: &Operation, name: &str) -> bool {
+    body_schema(operation)["required"].as_array().is_some_and(|required| required.contains(&name.into()))
+}
+
+fn example_of(operation: &Operation) -> Value {
+    body_schema(operation)["example"].clone()
+}
+
+fn example(operation: &Operation, name: &str, value: Value) -> Value {
+    let mut body = example_of(operation);
+    body[name] = value;
+    body
+}

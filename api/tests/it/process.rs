@@ -1,0 +1,146 @@
+//! The API as a process: how it starts, says how it is, and ends.
+
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+
+use cairn_api::ServeError;
+use cairn_core::config::Config;
+use cairn_core::db::Db;
+use cairn_postgres::testing::test_database;
+use poem::http::StatusCode;
+use poem::{Endpoint, Request};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{JWT_SECRET, TestApp};
+
+fn config() -> Config {
+    let values = [("CAIRN_JWT_SECRET".to_owned(), JWT_SECRET.to_owned())];
+    Config::from_values(&values.into()).unwrap()
+}
+
+/// A connection that has sent a request and not read the answer.
+async fn send(addr: SocketAddr, path: &str, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn answer(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_runs_is_finished_and_no_new_one_is_taken() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let listener = cairn_api::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let (addr, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let (db, stop) = (app.app.db.clone(), shutdown.clone());
+    let serving = tokio::spawn(async move { cairn_api::serve(&config(), db, listener, stop).await });
+    assert!(answer(send(addr, "/v1/me", &anna.token).await).await.starts_with("HTTP/1.1 200"));
+
+    // A request that cannot go on while the table is locked.
+    let mut blocker = PgConnection::connect(app.url()).await.unwrap();
+    let mut lock = blocker.begin().await.unwrap();
+    sqlx::query("LOCK TABLE sessions").execute(&mut *lock).await.unwrap();
+    let waiting = send(addr, "/v1/me", &anna.token).await;
+    wait_for_lock(&app).await;
+
+    shutdown.cancel();
+    while TcpStream::connect(addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!serving.is_finished());
+    lock.rollback().await.unwrap();
+    let text = answer(waiting).await;
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("anna@example.test"), "{text}");
+    serving.await.unwrap().unwrap();
+}
+
+/// Until a statement waits for a lock.
+async fn wait_for_lock(app: &TestApp) {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..100_000 {
+        if app.count(waiting).await > 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("no statement waits for a lock");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_said_so() {
+    let taken = cairn_api::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let error = cairn_api::listen(taken.local_addr().unwrap()).await.unwrap_err();
+    assert!(matches!(error, ServeError::Listen(..)));
+    assert!(error.to_string().starts_with("could not listen on 127.0.0.1:"), "{error}");
+}
+
+async fn probe(db: &Db, path: &str) -> (StatusCode, Value) {
+    let request = Request::builder().uri_str(path).finish();
+    let response = cairn_api::ops::endpoint(db.clone()).get_response(request).await;
+    let (status, text) = (response.status(), response.into_body().into_string().await.unwrap());
+    (status, serde_json::from_str(&text).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn health_tells_whether_requests_can_be_answered() {
+    let app = TestApp::new().await;
+    assert_eq!(probe(&app.app.db, "/health/live").await.0, StatusCode::OK);
+    assert_eq!(probe(&app.app.db, "/health/ready").await.0, StatusCode::OK);
+    // A newer database is that of the next release, which has just been migrated.
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', true, '', 0)")
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    assert_eq!(probe(&app.app.db, "/health/ready").await.0, StatusCode::OK);
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= 8").execute(app.app.pool()).await.unwrap();
+    let (status, body) = probe(&app.app.db, "/health/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body["reason"].as_str().unwrap().contains("cairn migrate"), "{body}");
+
+    let nowhere = "postgres://cairn@127.0.0.1:1/nothing";
+    let db = Db::connect(nowhere, nowhere, 1).unwrap();
+    assert_eq!(probe(&db, "/health/live").await.0, StatusCode::OK);
+    assert_eq!(probe(&db, "/health/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Runs the program with nothing in its environment but this.
+async fn start(environment: &[(&str, &str)]) -> Output {
+    let environment: Vec<(String, String)> =
+        environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let run = move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-api"));
+        // A directory without .env files.
+        command.env_clear().envs(environment).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).output()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn it_refuses_to_start_half_configured() {
+    let database = test_database("nothing", async |_: &str| Ok::<(), std::io::Error>(())).await.unwrap();
+    let secret = ("CAIRN_JWT_SECRET", JWT_SECRET);
+    for (environment, complaint) in [
+        (vec![secret], "DATABASE_URL is not set"),
+        (vec![("DATABASE_URL", database.url())], "CAIRN_JWT_SECRET is not set"),
+        (vec![("DATABASE_URL", database.url()), ("CAIRN_JWT_SECRET", "short")], "shorter than 32 bytes"),
+        (vec![("DATABASE_URL", database.url()), secret], "run `cairn migrate`"),
+    ] {
+        let output = start(&environment).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(complaint) && said.lines().count() == 1, "{said}");
+        assert!(!said.contains(JWT_SECRET), "{said}");
+    }
+}

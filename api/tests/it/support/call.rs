@@ -1,0 +1,154 @@
+//! One request and its answer.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use poem::http::{HeaderMap, Method, StatusCode};
+use poem::{Endpoint, Request};
+use serde_json::Value;
+
+use super::{TestApp, contract};
+
+/// A request that is sent when awaited.
+pub(crate) struct Call {
+    app: TestApp,
+    method: Method,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    invalid: bool,
+    is_preflight: bool,
+}
+
+/// An answer. It fits the document, or the test has failed by now.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
+    /// Its body as text.
+    pub(crate) text: String,
+    /// Its body; null where it is no JSON.
+    pub(crate) json: Value,
+}
+
+impl Call {
+    pub(super) fn new(app: TestApp, method: Method, path: &str) -> Self {
+        Self {
+            app,
+            method,
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            invalid: false,
+            is_preflight: false,
+        }
+    }
+
+    /// Adds a header.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sends a JSON body.
+    #[expect(clippy::needless_pass_by_value, reason = "json!(..) is what callers write")]
+    pub(crate) fn json(self, body: Value) -> Self {
+        self.header("Content-Type", "application/json").raw(body.to_string())
+    }
+
+    /// Sends these bytes as the body.
+    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Says that the request does not fit the document. The answer must then be a 4xx; without this, a request that
+    /// does not fit fails the test.
+    pub(crate) fn invalid(mut self) -> Self {
+        self.invalid = true;
+        self
+    }
+
+    /// Says that this is a browser's question before its request: the document knows nothing of those.
+    pub(crate) fn preflight(mut self) -> Self {
+        self.is_preflight = true;
+        self
+    }
+
+    async fn send(self) -> Reply {
+        let Self { app, method, path, headers, body, invalid, is_preflight } = self;
+        let operation = contract::find(&method, &path);
+        if !invalid && !is_preflight {
+            contract::check_request(operation.as_ref(), &method, &path, &headers, body.as_deref());
+        }
+        let mut request = Request::builder().method(method.clone()).uri_str(&path);
+        for (name, value) in &headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(body.unwrap_or_default());
+        let response = app.endpoint.call(request).await.expect("the edge makes every error an answer");
+        let (parts, body) = response.into_parts();
+        let text = body.into_string().await.expect("the body is text");
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        let reply = Reply { status: parts.status, headers: parts.headers, text, json };
+        if invalid {
+            assert!(reply.status.is_client_error(), "{method} {path} is invalid, but got {reply:#?}");
+        }
+        if is_preflight {
+            return reply;
+        }
+        contract::check_reply(operation.as_ref(), &method, &path, &reply);
+        if let Some(operation) = operation.filter(|_| reply.status.is_success()) {
+            app.exercised.lock().unwrap().insert(operation.id);
+        }
+        reply
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Reply;
+    type IntoFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+impl Reply {
+    /// The reply, if it has that status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{self:#?}");
+        self
+    }
+
+    /// The reply, if it is a problem with that code.
+    #[track_caller]
+    pub(crate) fn problem(self, code: &str) -> Self {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:#?}");
+        assert_eq!(self.json["code"], code, "{self:#?}");
+        self
+    }
+
+    /// Asserts that the problem names these as wrong: JSON pointers or names of parameters, with the code of each.
+    #[track_caller]
+    pub(crate) fn blames(self, expected: &[(&str, &str)]) -> Self {
+        let errors = self.json["errors"].as_array().cloned().unwrap_or_default();
+        let blamed: Vec<(&str, &str)> = errors
+            .iter()
+            .map(|error| {
+                let place = error["pointer"].as_str().or(error["parameter"].as_str()).unwrap_or_default();
+                (place, error["code"].as_str().unwrap_or_default())
+            })
+            .collect();
+        assert_eq!(blamed, expected, "{self:#?}");
+        self
+    }
+
+    /// A header; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,249 @@
+//! Holds every request and answer of a test against the OpenAPI document.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use jsonschema::Validator;
+use poem::http::Method;
+use serde_json::{Map, Value, json};
+
+use super::Reply;
+
+/// The document.
+pub(crate) static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(&cairn_api::openapi_json()).unwrap());
+
+/// The document with its schemas as JSON Schema says them.
+static CONVERTED: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = DOCUMENT.clone();
+    convert(&mut document);
+    document
+});
+
+/// An operation of the document.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    /// Its operation id.
+    pub(crate) id: String,
+    /// Its path, with parameters in braces.
+    pub(crate) path: String,
+    /// Its method.
+    pub(crate) method: Method,
+}
+
+impl Operation {
+    /// What the document says of it.
+    pub(crate) fn description(&self) -> &'static Value {
+        &DOCUMENT["paths"][&self.path][self.method.as_str().to_lowercase()]
+    }
+
+    fn pointer(&self, rest: &str) -> String {
+        let path = self.path.replace('~', "~0").replace('/', "~1");
+        format!("/paths/{path}/{}{rest}", self.method.as_str().to_lowercase())
+    }
+}
+
+/// All operations.
+pub(crate) fn operations() -> Vec<Operation> {
+    let mut all = Vec::new();
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            all.push(Operation {
+                id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
+                path: path.clone(),
+                method: method.to_uppercase().parse().unwrap(),
+            });
+        }
+    }
+    all
+}
+
+/// The operation that answers this request.
+pub(crate) fn find(method: &Method, path: &str) -> Option<Operation> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let segments: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
+    let fits = |template: &str| {
+        let template: Vec<&str> = template.split('/').collect();
+        template.len() == segments.len()
+            && template.iter().zip(&segments).all(|(t, s)| t == s || (t.starts_with('{') && !s.is_empty()))
+    };
+    // A literal segment wins over a parameter, as in the router.
+    let mut fitting: Vec<Operation> =
+        operations().into_iter().filter(|operation| operation.method == *method && fits(&operation.path)).collect();
+    fitting.sort_by_key(|operation| operation.path.matches('{').count());
+    fitting.into_iter().next()
+}
+
+/// Fails unless the request is one that the document describes.
+pub(super) fn check_request(
+    operation: Option<&Operation>,
+    method: &Method,
+    path: &str,
+    headers: &[(String, String)],
+    body: Option<&[u8]>,
+) {
+    let Some(operation) = operation else {
+        assert!(!path.starts_with("/v1"), "{method} {path} is not in the document; mean it with .invalid()");
+        return;
+    };
+    let name = format!("request {method} {path}");
+    check_parameters(operation, &name, path, headers);
+    let content = &operation.description()["requestBody"]["content"];
+    match (content.as_object(), body) {
+        (None, None) => {}
+        (None, Some(_)) => panic!("{name} has a body, but the document says there is none"),
+        (Some(_), None) => {
+            let required = operation.description()["requestBody"]["required"] == true;
+            assert!(!required, "{name} has no body; mean it with .invalid()");
+        }
+        (Some(content), Some(body)) => {
+            let (media_type, _) = content.iter().next().unwrap();
+            let body = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let media_type = media_type.replace('/', "~1");
+            check(&operation.pointer(&format!("/requestBody/content/{media_type}/schema")), &body, &name);
+        }
+    }
+}
+
+fn check_parameters(operation: &Operation, name: &str, path: &str, headers: &[(String, String)]) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let parameters = operation.description()["parameters"].as_array().cloned().unwrap_or_default();
+    let mut query: Vec<(String, String)> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| decoded(pair.split_once('=').unwrap_or((pair, ""))))
+        .collect();
+    for (index, parameter) in parameters.iter().enumerate() {
+        let parameter_name = parameter["name"].as_str().unwrap();
+        let value = match parameter["in"].as_str().unwrap() {
+            "path" => {
+                let place = operation.path.split('/').position(|segment| segment == format!("{{{parameter_name}}}"));
+                path.split('/').nth(place.unwrap()).map(str::to_owned)
+            }
+            "query" => {
+                let place = query.iter().position(|(name, _)| name == parameter_name);
+                place.map(|place| query.remove(place).1)
+            }
+            _ => headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(parameter_name)).map(|(_, v)| v.clone()),
+        };
+        match value {
+            Some(value) => {
+                let schema = operation.pointer(&format!("/parameters/{index}/schema"));
+                let value = typed(&value, CONVERTED.pointer(&schema).unwrap());
+                check(&schema, &value, &format!("{name}: parameter {parameter_name}"));
+            }
+            None => assert!(parameter["required"] != true, "{name} lacks the parameter {parameter_name}"),
+        }
+    }
+    assert!(query.is_empty(), "{name} has unknown query parameters: {query:?}");
+}
+
+fn decoded((name, value): (&str, &str)) -> (String, String) {
+    let decode = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'+' => b' ',
+                b'%' => {
+                    let hex: Vec<u8> = rest.by_ref().take(2).collect();
+                    u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap()
+                }
+                byte => byte,
+            });
+        }
+        String::from_utf8(bytes).unwrap()
+    };
+    (decode(name), decode(value))
+}
+
+/// A parameter's text as the JSON value that its schema describes.
+fn typed(text: &str, schema: &Value) -> Value {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => CONVERTED.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    };
+    let kind = &schema["type"];
+    let is = |name: &str| kind == name || kind.as_array().is_some_and(|kinds| kinds.contains(&name.into()));
+    if is("integer") || is("number") || is("boolean") {
+        return serde_json::from_str(text).unwrap_or_else(|_| text.into());
+    }
+    text.into()
+}
+
+/// Fails unless the answer is one that the document describes.
+pub(super) fn check_reply(operation: Option<&Operation>, method: &Method, path: &str, reply: &Reply) {
+    let name = format!("answer to {method} {path}");
+    assert!(!reply.header("x-request-id").is_empty(), "{name} has no request id");
+    if reply.status.is_client_error() || reply.status.is_server_error() {
+        assert_eq!(reply.header("content-type"), "application/problem+json", "{name}: {reply:#?}");
+        assert_eq!(reply.json["status"], reply.status.as_u16(), "{name}");
+        assert_eq!(reply.json["request_id"], reply.header("x-request-id"), "{name}");
+        check("/components/schemas/Problem", &reply.json, &name);
+    }
+    let Some(operation) = operation else { return };
+    let status = reply.status.as_u16().to_string();
+    let mut place = operation.pointer(&format!("/responses/{status}"));
+    if let Some(reference) = operation.description()["responses"][&status]["$ref"].as_str() {
+        reference[1..].clone_into(&mut place);
+    }
+    let documented = DOCUMENT.pointer(&place).unwrap_or(&Value::Null);
+    assert!(documented.is_object(), "{name}: status {status} is not documented: {reply:#?}");
+    match documented["content"].as_object() {
+        None => assert_eq!(reply.text, "", "{name} has a body, but the document says there is none"),
+        Some(_) if method == Method::HEAD => {}
+        Some(content) => {
+            let media_type = reply.header("content-type").split(';').next().unwrap_or_default();
+            let documented = content.keys().find(|key| key.split(';').next() == Some(media_type));
+            let documented = documented.unwrap_or_else(|| panic!("{name}: {media_type} is not documented"));
+            let documented = documented.replace('/', "~1");
+            check(&format!("{place}/content/{documented}/schema"), &reply.json, &name);
+        }
+    }
+}
+
+/// Fails unless `value` fits the schema at `pointer` of the document.
+#[track_caller]
+pub(crate) fn check(pointer: &str, value: &Value, name: &str) {
+    static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let cached = VALIDATORS.lock().unwrap().get(pointer).cloned();
+    let validator = cached.unwrap_or_else(|| {
+        let schema = CONVERTED.pointer(pointer).unwrap_or_else(|| panic!("no schema at {pointer}"));
+        let schema = json!({"allOf": [schema], "components": CONVERTED["components"]});
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft7)
+            .should_validate_formats(true)
+            .build(&schema)
+            .unwrap_or_else(|error| panic!("{pointer}: {error}"));
+        let validator = Arc::new(validator);
+        VALIDATORS.lock().unwrap().insert(pointer.to_owned(), Arc::clone(&validator));
+        validator
+    });
+    let errors: Vec<String> =
+        validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    assert!(errors.is_empty(), "{name} does not fit the document ({pointer}): {errors:#?}\n{value:#}");
+}
+
+/// OpenAPI 3.0 says `nullable` and boolean exclusive bounds where JSON Schema says otherwise.
+fn convert(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(convert),
+        Value::Object(members) => {
+            members.values_mut().for_each(convert);
+            for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
+                if members.get(exclusive).is_some_and(Value::is_boolean)
+                    && members.remove(exclusive) == Some(true.into())
+                    && let Some(limit) = members.remove(bound)
+                {
+                    members.insert(exclusive.to_owned(), limit);
+                }
+            }
+            if members.get("nullable") == Some(&true.into()) {
+                members.remove("nullable");
+                let inner = Value::Object(std::mem::take(members));
+                *members = Map::from_iter([("anyOf".to_owned(), json!([inner, {"type": "null"}]))]);
+            }
+        }
+        _ => {}
+    }
+}

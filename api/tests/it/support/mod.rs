@@ -1,0 +1,221 @@
+//! A whole API in process, over a database of its own, and the people who call it.
+//!
+//! ```ignore
+//! let app = TestApp::new().await;
+//! let anna = app.student("anna").await;
+//! let reply = anna.put("/v1/lessons/…/completion").await.expect(200);
+//! assert_eq!(reply.json["status"], "completed");
+//! anna.post("/v1/projects", json!({"title": 5})).invalid().await.problem("invalid_body");
+//! app.run_jobs().await;
+//! ```
+//!
+//! Every request and answer is checked against the OpenAPI document ([`contract`]). When a test ends, no job may be
+//! pending or dead: run them, or say [`TestApp::leave_jobs`].
+
+mod call;
+pub(crate) mod contract;
+pub(crate) mod course;
+mod coverage;
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cairn_api::App;
+use cairn_core::clock::{Clock, new_id};
+use cairn_core::config::Secret;
+use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
+use cairn_core::users::Role;
+use cairn_core::users::tokens::TokenSubject;
+use cairn_postgres::testing::{TestDatabase, test_database};
+use chrono::TimeDelta;
+use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
+use poem::{EndpointExt, Response};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+pub(crate) use self::call::{Call, Reply};
+
+/// Key of the access tokens in tests.
+pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";
+/// The origin that browsers may call from.
+pub(crate) const ORIGIN: &str = "https://app.example.test";
+
+/// The API under test. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct TestApp(Arc<Inner>);
+
+pub(crate) struct Inner {
+    /// What handlers have: the database, the clock (advance it at will), the token keys.
+    pub(crate) app: App,
+    endpoint: BoxEndpoint<'static, Response>,
+    /// Operations that were answered with success.
+    exercised: Mutex<BTreeSet<String>>,
+    leaves_jobs: AtomicBool,
+    /// Taken when the app is dropped.
+    database: Option<TestDatabase>,
+}
+
+/// A signed-in person: calls with their token.
+#[derive(Clone)]
+pub(crate) struct Actor {
+    app: TestApp,
+    /// Their id.
+    pub(crate) id: Uuid,
+    /// Their session.
+    pub(crate) session_id: Uuid,
+    /// Their access token.
+    pub(crate) token: String,
+}
+
+impl TestApp {
+    /// An API over an empty, migrated database.
+    pub(crate) async fn new() -> Self {
+        let prepare = async |url: &str| migrate(&connect_options(url).unwrap()).await.map(drop);
+        let database = test_database(&schema_fingerprint(), prepare).await.unwrap();
+        let db = Db::connect(database.url(), database.url(), 8).unwrap();
+        let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET));
+        let endpoint = cairn_api::endpoint(&app, &[ORIGIN.to_owned()]).boxed();
+        let (exercised, leaves_jobs) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Inner { app, endpoint, exercised, leaves_jobs, database: Some(database) }))
+    }
+
+    /// A learner with that name, signed in.
+    pub(crate) async fn student(&self, name: &str) -> Actor {
+        self.person(name, Role::Student).await
+    }
+
+    /// A mentor with that name, signed in.
+    pub(crate) async fn mentor(&self, name: &str) -> Actor {
+        self.person(name, Role::Mentor).await
+    }
+
+    /// An admin with that name, signed in.
+    pub(crate) async fn admin(&self, name: &str) -> Actor {
+        self.person(name, Role::Admin).await
+    }
+
+    async fn person(&self, name: &str, role: Role) -> Actor {
+        let (id, session_id, now) = (new_id(), new_id(), self.app.clock.now());
+        sqlx::query("INSERT INTO users (id, email, first_name, role) VALUES ($1, $2, $3, $4)")
+            .bind(id)
+            .bind(format!("{name}@example.test"))
+            .bind(name)
+            .bind(role)
+            .execute(self.app.pool())
+            .await
+            .unwrap();
+        sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, $3)")
+            .bind(session_id)
+            .bind(id)
+            .bind(now + TimeDelta::days(30))
+            .execute(self.app.pool())
+            .await
+            .unwrap();
+        let token = self.app.tokens.issue(TokenSubject { user_id: id, session_id }, now).unwrap();
+        Actor { app: self.clone(), id, session_id, token }
+    }
+
+    /// A call by nobody.
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        Call::new(self.clone(), method, path)
+    }
+
+    /// GET by nobody.
+    pub(crate) fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    /// POST by nobody.
+    pub(crate) fn post(&self, path: &str, body: Value) -> Call {
+        self.call(Method::POST, path).json(body)
+    }
+
+    /// Runs every job that is due, and those that they enqueue. Returns how many ran.
+    pub(crate) async fn run_jobs(&self) -> usize {
+        cairn_worker::testing::run_jobs(&self.app.db).await.unwrap()
+    }
+
+    /// Lets the test end with jobs that nobody ran.
+    pub(crate) fn leave_jobs(&self) {
+        self.leaves_jobs.store(true, Ordering::Relaxed);
+    }
+
+    /// URL of the database, for connections beside the pool.
+    pub(crate) fn url(&self) -> &str {
+        self.database.as_ref().map(TestDatabase::url).unwrap_or_default()
+    }
+
+    /// What a query with one number as its answer says.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(self.app.pool()).await.unwrap()
+    }
+}
+
+impl Deref for TestApp {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Actor {
+    /// A call with their token.
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        self.app.call(method, path).header("Authorization", &format!("Bearer {}", self.token))
+    }
+
+    /// GET.
+    pub(crate) fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    /// POST with a body.
+    pub(crate) fn post(&self, path: &str, body: Value) -> Call {
+        self.call(Method::POST, path).json(body)
+    }
+
+    /// PUT without a body; add one with [`Call::json`].
+    pub(crate) fn put(&self, path: &str) -> Call {
+        self.call(Method::PUT, path)
+    }
+
+    /// DELETE.
+    pub(crate) fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        coverage::append(&self.exercised.lock().unwrap());
+        let Some(database) = self.database.take() else { return };
+        let check = !std::thread::panicking() && !self.leaves_jobs.load(Ordering::Relaxed);
+        let left = if check { left_over_jobs(database.url().to_owned()) } else { Vec::new() };
+        // Not waited for: Postgres drops a database only when nobody is in the middle of connecting, and who is may be a
+        // task of the runtime that this thread drives.
+        std::thread::spawn(|| drop(database));
+        assert!(left.is_empty(), "the test left jobs behind: {left:?}; run them, or say leave_jobs()");
+    }
+}
+
+/// Queue, state and number of jobs that are not done. On a thread with a runtime of its own, because this is called
+/// inside the test's, which must not be blocked on.
+fn left_over_jobs(url: String) -> Vec<(String, String, i64)> {
+    let query = async move {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        sqlx::query_as(
+            "SELECT job_type, status, count(*) FROM apalis.jobs WHERE status <> 'Done' GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+    };
+    let counting = std::thread::spawn(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(query)
+    });
+    counting.join().unwrap()
+}

@@ -1,0 +1,71 @@
+//! `cairn admin`: the first admin has to come from somewhere.
+
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+
+use cairn_core::clock::Clock;
+use cairn_core::config::Config;
+use cairn_core::users::accounts::NewAccount;
+use cairn_core::users::create_admin;
+use cairn_core::users::passwords::Passwords;
+use cairn_core::users::rules::{Email, Password, PersonName};
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::output::print_line;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Args {
+    /// Create an admin. The password is asked for, or read from standard input.
+    Create(Create),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Create {
+    /// Address to sign in with.
+    #[arg(long)]
+    email: String,
+    #[arg(long)]
+    first_name: String,
+    #[arg(long)]
+    last_name: Option<String>,
+}
+
+pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<(), Failure> {
+    let Args::Create(args) = args;
+    let name = |text: &str| {
+        PersonName::parse(text)
+            .ok_or_else(|| Failure::setup("a name has 1 to 100 characters, and no control characters"))
+    };
+    let email = Email::parse(&args.email)
+        .ok_or_else(|| Failure::setup("--email is not an address such as somebody@example.org"))?;
+    let first_name = name(&args.first_name)?;
+    let last_name = args.last_name.as_deref().map(name).transpose()?;
+    let password_hash = Passwords::default().hash(&ask_password()?).await?;
+
+    let database = Database::ready(config, data_dir).await?;
+    let mut tx = database.connect()?.begin().await?;
+    let new = NewAccount { email, first_name, last_name, password_hash };
+    let Some(user) = create_admin(&mut tx, &Clock::default(), &new).await? else {
+        return Err(Failure::failed(format!("{} has an account already: choose another address", new.email.as_str())));
+    };
+    tx.commit().await?;
+    database.close().await?;
+    print_line(&format!("created the admin {} ({})", user.email, user.id))
+}
+
+fn ask_password() -> Result<Password, Failure> {
+    let text = if std::io::stdin().is_terminal() {
+        let first = rpassword::prompt_password("Password: ")?;
+        if rpassword::prompt_password("Again: ")? != first {
+            return Err(Failure::setup("the two passwords differ: try again"));
+        }
+        first
+    } else {
+        let mut text = String::new();
+        std::io::stdin().take(10_000).read_to_string(&mut text)?;
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let bounds = format!("{} to {}", Password::MIN_LENGTH, Password::MAX_LENGTH);
+    Password::parse(&text).ok_or_else(|| Failure::setup(format!("a password has {bounds} characters: give another")))
+}

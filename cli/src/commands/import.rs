@@ -1,0 +1,101 @@
+//! `cairn import`: course documents into the database.
+
+use std::io::Read;
+use std::path::Path;
+
+use cairn_core::clock::Clock;
+use cairn_core::config::Config;
+use cairn_core::db::Db;
+use cairn_core::learning::course::{Course, ImportError, Summary, import, parse};
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::output::{print_line, progress_bar, tell};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Course documents, YAML or JSON; `-` reads standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Check the documents and tell what would change, but change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
+    let courses = read_all(&args.files)?;
+    let database = Database::ready(config, data_dir).await?;
+    let summaries = import_all(&database.connect()?, &courses, args.dry_run).await?;
+    database.close().await?;
+    for (file, summary) in args.files.iter().zip(summaries) {
+        let Summary { created, updated, unchanged, removed } = summary;
+        let suffix = if args.dry_run { " (dry run: nothing was changed)" } else { "" };
+        print_line(&format!(
+            "{file}: {created} created, {updated} updated, {unchanged} unchanged, {removed} removed{suffix}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Reads and checks every file, and tells all that is wrong in any of them.
+fn read_all(files: &[String]) -> Result<Vec<Course>, Failure> {
+    let mut courses = Vec::new();
+    let mut wrong = 0;
+    for file in files {
+        match parse(&read(file)?) {
+            Ok(course) => courses.push(course),
+            Err(problems) => {
+                wrong += problems.len();
+                for problem in problems {
+                    tell(&problem.in_file(file));
+                }
+            }
+        }
+    }
+    match wrong {
+        0 => Ok(courses),
+        1 => Err(Failure::failed("1 problem; nothing was imported")),
+        n => Err(Failure::failed(format!("{n} problems; nothing was imported"))),
+    }
+}
+
+/// One byte more than a document may have: the parser then says that it is too long.
+const READ_AT_MOST: u64 = 10_000_001;
+
+fn read(file: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let result = if file == "-" {
+        std::io::stdin().take(READ_AT_MOST).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|opened| opened.take(READ_AT_MOST).read_to_string(&mut text))
+    };
+    match result {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::failed(format!("cannot read {file}: {error}"))),
+    }
+}
+
+/// All documents in one transaction.
+pub(crate) async fn import_all(db: &Db, courses: &[Course], dry_run: bool) -> Result<Vec<Summary>, Failure> {
+    let mut tx = db.begin().await?;
+    let mut summaries = Vec::new();
+    for course in courses {
+        let bar = progress_bar(0, "importing");
+        let summary = import(&mut tx, &Clock::default(), course, |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })
+        .await;
+        bar.finish_and_clear();
+        summaries.push(summary.map_err(|error| match error {
+            ImportError::Conflict(_) => Failure::failed(error.to_string()),
+            ImportError::Failed(error) => error.into(),
+        })?);
+    }
+    if dry_run {
+        tx.rollback().await?;
+    } else {
+        tx.commit().await?;
+    }
+    Ok(summaries)
+}

@@ -1,0 +1,71 @@
+//! `cairn invite`: codes to register with.
+
+use std::path::Path;
+
+use cairn_core::clock::Clock;
+use cairn_core::config::Config;
+use cairn_core::users::Role;
+use cairn_core::users::invites::{NewInvite, create};
+use chrono::TimeDelta;
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::output::{print_line, tell};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Args {
+    /// Create an invite and print its code.
+    Create(Create),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Create {
+    /// What those who register with it become.
+    #[arg(long, value_enum, default_value_t = InviteRole::Student)]
+    role: InviteRole,
+    /// How many people may use it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    uses: i32,
+    /// For how many days; without it, for ever.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
+    expires_in_days: Option<i64>,
+    /// What it is for, at most 200 characters.
+    #[arg(long)]
+    note: Option<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum InviteRole {
+    Student,
+    Mentor,
+    Admin,
+}
+
+pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<(), Failure> {
+    let Args::Create(args) = args;
+    if args.note.as_ref().is_some_and(|note| note.chars().count() > 200 || note.contains('\0')) {
+        return Err(Failure::setup("--note is too long: at most 200 characters"));
+    }
+    let clock = Clock::default();
+    let invite = NewInvite {
+        role: match args.role {
+            InviteRole::Student => Role::Student,
+            InviteRole::Mentor => Role::Mentor,
+            InviteRole::Admin => Role::Admin,
+        },
+        max_uses: args.uses,
+        expires_at: args.expires_in_days.map(|days| clock.now() + TimeDelta::days(days)),
+        note: args.note,
+        created_by: None,
+    };
+    let database = Database::ready(config, data_dir).await?;
+    let mut tx = database.connect()?.begin().await?;
+    let created = create(&mut tx, &clock, &invite).await?;
+    tx.commit().await?;
+    database.close().await?;
+    tell(&match invite.expires_at {
+        Some(time) => format!("good for {} uses until {}:", invite.max_uses, time.format("%Y-%m-%d %H:%M UTC")),
+        None => format!("good for {} uses:", invite.max_uses),
+    });
+    print_line(&created.code)
+}

@@ -1,0 +1,11 @@
+//! The commands.
+
+pub(crate) mod admin;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod invite;
+pub(crate) mod migrate;
+pub(crate) mod simulate;
+pub(crate) mod verify;

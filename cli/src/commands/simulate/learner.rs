@@ -1,0 +1,282 @@
+//! One simulated learner.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::stats::Stats;
+
+/// How long numbers, or a reply, may take to come.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Answers that come with studying in any order.
+const STUDY_REFUSALS: [&str; 2] = ["stage_locked", "tasks_incomplete"];
+const ASK_REFUSALS: [&str; 3] = ["reply_open", "too_many_open_replies", "quota_exceeded"];
+const QUESTIONS: [&str; 6] = [
+    "How do I centre a card on the page?",
+    "What is an index good for?",
+    "How do I write a prompt for a small web page?",
+    "What should a specification of a booking form say?",
+    "Как сделать форму доступной с клавиатуры?",
+    "Suggest a small project for a weekend.",
+];
+
+/// Who to be and what to do.
+pub(super) struct Plan {
+    pub(super) email: String,
+    pub(super) invite: String,
+    pub(super) seed: u64,
+    pub(super) actions: u32,
+}
+
+struct Lesson {
+    id: String,
+    by_tasks: bool,
+}
+
+struct Learner<'a> {
+    client: Client,
+    rng: StdRng,
+    refresh_token: String,
+    roadmaps: Vec<String>,
+    /// In the order of the roadmaps; a lesson may come more than once.
+    lessons: Vec<Lesson>,
+    /// Indexes of lessons that were completed by this learner at some time.
+    completed: Vec<usize>,
+    on_action: &'a (dyn Fn() + Sync),
+}
+
+/// Registers and acts; tells what happened.
+pub(super) async fn live(mut client: Client, plan: &Plan, on_action: &(dyn Fn() + Sync)) -> Stats {
+    let body = json!({
+        "email": plan.email, "password": "a simulated learner", "first_name": "Simulated", "invite_code": plan.invite,
+    });
+    let Some(session) = client.call("register", Method::POST, "/auth/register", Some(body), &[]).await else {
+        return client.stats;
+    };
+    client.stats.action("register");
+    let mut learner = Learner {
+        rng: StdRng::seed_from_u64(plan.seed),
+        refresh_token: String::new(),
+        roadmaps: Vec::new(),
+        lessons: Vec::new(),
+        completed: Vec::new(),
+        client,
+        on_action,
+    };
+    learner.take_tokens(&session["tokens"]);
+    learner.look_around().await;
+    if learner.lessons.is_empty() {
+        learner.client.stats.error("no lessons".to_owned(), || "import a course first: cairn import".to_owned());
+        return learner.client.stats;
+    }
+    for _ in 0..plan.actions {
+        learner.act().await;
+        (learner.on_action)();
+    }
+    learner.client.stats
+}
+
+impl Learner<'_> {
+    fn take_tokens(&mut self, tokens: &Value) {
+        self.client.access_token = tokens["access_token"].as_str().map(str::to_owned);
+        tokens["refresh_token"].as_str().unwrap_or_default().clone_into(&mut self.refresh_token);
+    }
+
+    /// Reads the roadmaps and remembers their lessons.
+    async fn look_around(&mut self) {
+        self.client.get("get me", "/me").await;
+        let roadmaps = self.client.get("list roadmaps", "/roadmaps?limit=100").await.unwrap_or_default();
+        for roadmap in items(&roadmaps["items"]) {
+            let id = text(&roadmap["id"]);
+            let tree = self.client.get("get roadmap", &format!("/roadmaps/{id}")).await.unwrap_or_default();
+            for lesson in items(&tree["stages"]).iter().flat_map(|stage| items(&stage["lessons"])) {
+                self.lessons.push(Lesson { id: text(&lesson["id"]), by_tasks: lesson["completion"] == "tasks" });
+            }
+            self.roadmaps.push(id);
+        }
+        self.client.stats.action("look around");
+    }
+
+    async fn act(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..50 => self.study().await,
+            50..58 => self.reopen().await,
+            58..64 => self.repeat().await,
+            64..72 => self.read().await,
+            72..76 => self.look_at_progress().await,
+            76..79 => self.show_project().await,
+            79..92 => self.like().await,
+            92..97 => self.ask().await,
+            _ => self.refresh().await,
+        }
+    }
+
+    /// A lesson to study: mostly the next one, sometimes any.
+    fn choose(&mut self) -> usize {
+        if self.rng.random_bool(0.7) {
+            let next = (0..self.lessons.len()).find(|index| !self.completed.contains(index));
+            if let Some(next) = next {
+                return next;
+            }
+        }
+        self.rng.random_range(0..self.lessons.len())
+    }
+
+    async fn study(&mut self) {
+        let index = self.choose();
+        let (id, by_tasks) = (self.lessons[index].id.clone(), self.lessons[index].by_tasks);
+        if self.rng.random_bool(0.4) {
+            self.client.stats.action("start a lesson");
+            let path = format!("/lessons/{id}/start");
+            self.client.call("start lesson", Method::POST, &path, None, &STUDY_REFUSALS).await;
+        }
+        if by_tasks {
+            self.check_tasks(&id).await;
+        }
+        self.client.stats.action("complete a lesson");
+        let path = format!("/lessons/{id}/completion");
+        let done = self.client.call("complete lesson", Method::PUT, &path, None, &STUDY_REFUSALS).await;
+        if let Some(change) = done {
+            self.completed.push(index);
+            self.wait_for_numbers(&change).await;
+        }
+    }
+
+    /// Checks the tasks of a lesson in any order; now and then forgets one, or changes its mind.
+    async fn check_tasks(&mut self, lesson_id: &str) {
+        let Some(lesson) = self.client.get("get lesson", &format!("/lessons/{lesson_id}")).await else { return };
+        let mut tasks: Vec<String> = items(&lesson["tasks"]).iter().map(|task| text(&task["id"])).collect();
+        tasks.shuffle(&mut self.rng);
+        if self.rng.random_bool(0.15) {
+            tasks.pop();
+        }
+        for task_id in tasks {
+            let path = format!("/lessons/{lesson_id}/tasks/{task_id}/check");
+            self.client.stats.action("check a task");
+            self.client.call("check task", Method::PUT, &path, None, &STUDY_REFUSALS).await;
+            if self.rng.random_bool(0.05) {
+                self.client.stats.action("uncheck a task");
+                self.client.call("uncheck task", Method::DELETE, &path, None, &STUDY_REFUSALS).await;
+            }
+        }
+    }
+
+    /// Measures how long the numbers take to follow a completion, of some completions.
+    async fn wait_for_numbers(&mut self, change: &Value) {
+        if change["changed"] != true || !self.rng.random_bool(0.5) {
+            return;
+        }
+        let begun = Instant::now();
+        for mark in items(&change["progress"]) {
+            let path = format!("/roadmaps/{}/progress?min_seq={}", text(&mark["roadmap_id"]), mark["seq"]);
+            loop {
+                let Some(numbers) = self.client.get("get progress", &path).await else { return };
+                if numbers["is_current"] == true {
+                    break;
+                }
+                if begun.elapsed() > PATIENCE {
+                    self.client.stats.error("numbers did not follow".to_owned(), || path.clone());
+                    return;
+                }
+            }
+        }
+        if !items(&change["progress"]).is_empty() {
+            self.client.stats.rollup(begun.elapsed());
+        }
+    }
+
+    async fn reopen(&mut self) {
+        let Some(&index) = self.completed.choose(&mut self.rng) else { return self.study().await };
+        let path = format!("/lessons/{}/completion", self.lessons[index].id);
+        self.client.stats.action("reopen a lesson");
+        self.client.call("reopen lesson", Method::DELETE, &path, None, &STUDY_REFUSALS).await;
+        self.completed.retain(|other| *other != index);
+    }
+
+    async fn repeat(&mut self) {
+        let Some(&index) = self.completed.choose(&mut self.rng) else { return self.study().await };
+        let path = format!("/lessons/{}/completion", self.lessons[index].id);
+        self.client.stats.action("complete a lesson again");
+        self.client.call("complete lesson", Method::PUT, &path, None, &STUDY_REFUSALS).await;
+    }
+
+    async fn read(&mut self) {
+        let index = self.rng.random_range(0..self.lessons.len());
+        self.client.stats.action("read a lesson");
+        self.client.get("get lesson", &format!("/lessons/{}", self.lessons[index].id)).await;
+    }
+
+    async fn look_at_progress(&mut self) {
+        let Some(id) = self.roadmaps.choose(&mut self.rng).cloned() else { return };
+        self.client.stats.action("look at progress");
+        self.client.get("get roadmap", &format!("/roadmaps/{id}")).await;
+    }
+
+    async fn show_project(&mut self) {
+        let number: u32 = self.rng.random();
+        let body = json!({"title": format!("Project {number}"), "summary": "Made in a simulation."});
+        self.client.stats.action("show a project");
+        self.client.call("create project", Method::POST, "/projects", Some(body), &[]).await;
+    }
+
+    async fn like(&mut self) {
+        let projects = self.client.get("list projects", "/projects?limit=50").await.unwrap_or_default();
+        let Some(project) = items(&projects["items"]).choose(&mut self.rng) else { return self.show_project().await };
+        let path = format!("/projects/{}/like", text(&project["id"]));
+        if self.rng.random_bool(0.3) {
+            self.client.stats.action("unlike a project");
+            self.client.call("unlike project", Method::DELETE, &path, None, &[]).await;
+        } else {
+            self.client.stats.action("like a project");
+            self.client.call("like project", Method::PUT, &path, None, &[]).await;
+        }
+    }
+
+    async fn ask(&mut self) {
+        let tool = ["assistant", "tz_helper", "ideas"][self.rng.random_range(0..3)];
+        let question = QUESTIONS[self.rng.random_range(0..QUESTIONS.len())];
+        self.client.stats.action("ask a question");
+        let (path, body) = (format!("/tools/{tool}/messages"), json!({"message": question}));
+        let asked = self.client.call("ask tool", Method::POST, &path, Some(body), &ASK_REFUSALS).await;
+        let Some(reply_id) = asked.map(|asked| text(&asked["reply_id"])) else { return };
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let Some(reply) = self.client.get("get reply", &format!("/replies/{reply_id}")).await else { return };
+            match reply["state"].as_str().unwrap_or_default() {
+                "completed" => return,
+                "queued" | "streaming" if begun.elapsed() < PATIENCE => {}
+                state => {
+                    let reason = reply["reason"].to_string();
+                    self.client.stats.error(format!("reply is {state}"), || format!("{reply_id}: {reason}"));
+                    return;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    async fn refresh(&mut self) {
+        self.client.stats.action("refresh the session");
+        let body = json!({"refresh_token": self.refresh_token});
+        let tokens = self.client.call("refresh session", Method::POST, "/auth/refresh", Some(body), &[]).await;
+        if let Some(tokens) = tokens {
+            self.take_tokens(&tokens);
+        }
+    }
+}
+
+/// The items of a list; none if it is no list.
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,98 @@
+//! The database a command works on: that of `DATABASE_URL`, or the embedded one.
+
+use std::path::Path;
+
+use cairn_core::config::{Config, Secret};
+use cairn_core::db::{Db, Migrations, connect_options, migrate, migrations};
+use cairn_postgres::{Durability, Options, Server};
+
+use crate::failure::Failure;
+
+/// Name of the database on the embedded server.
+const NAME: &str = "cairn";
+
+/// A database, and the embedded server behind it, which lives as long.
+pub(crate) struct Database {
+    url: Secret,
+    direct_url: Secret,
+    connections: u32,
+    server: Option<Server>,
+}
+
+/// Who else may use the embedded server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// This process alone runs it.
+    Alone,
+    /// If another process runs it, that one is used; otherwise it is started for as long as this command takes.
+    Shared,
+}
+
+impl Database {
+    /// The database that is configured, or the embedded one. Does not look at what is in it.
+    pub(crate) async fn open(config: &Config, data_dir: &Path, sharing: Sharing) -> Result<Self, Failure> {
+        let connections = config.database_connections;
+        if let Some(url) = config.database_url.clone() {
+            let direct_url = config.require_direct_url()?.clone();
+            return Ok(Self { url, direct_url, connections, server: None });
+        }
+        let mut options = Options::new(data_dir.join("postgres"), Durability::Full);
+        options.reuse = sharing == Sharing::Shared;
+        let server = Server::start(options).await?;
+        server.create_database_if_missing(NAME).await?;
+        let url = Secret::new(server.url(NAME));
+        Ok(Self { direct_url: url.clone(), url, connections, server: Some(server) })
+    }
+
+    /// The same, ready to work on: the embedded one is migrated, another one must be.
+    pub(crate) async fn ready(config: &Config, data_dir: &Path) -> Result<Self, Failure> {
+        let database = Self::open(config, data_dir, Sharing::Shared).await?;
+        if database.is_embedded() {
+            database.migrate().await?;
+        } else {
+            let pending = database.migrations().await?.pending;
+            if pending > 0 {
+                return Err(Failure::setup(format!("the database lacks {pending} migrations: run `cairn migrate`")));
+            }
+        }
+        Ok(database)
+    }
+
+    /// Whether this is the database of `cairn dev`.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// URL for a pool.
+    pub(crate) fn url(&self) -> &Secret {
+        &self.url
+    }
+
+    /// URL for session connections.
+    pub(crate) fn direct_url(&self) -> &Secret {
+        &self.direct_url
+    }
+
+    /// Brings the schema up to date.
+    pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
+        Ok(migrate(&connect_options(self.direct_url.expose())?).await?)
+    }
+
+    /// How far the schema is.
+    pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
+        Ok(migrations(&connect_options(self.direct_url.expose())?).await?)
+    }
+
+    /// A pool of connections.
+    pub(crate) fn connect(&self) -> Result<Db, Failure> {
+        Ok(Db::connect(self.url.expose(), self.direct_url.expose(), self.connections)?)
+    }
+
+    /// Shuts the embedded server down, if this command started it.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        match self.server {
+            Some(server) => Ok(server.stop().await?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How commands fail: one line on standard error that says what to do, and an exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+use cairn_api::ServeError;
+use cairn_core::config::ConfigError;
+use cairn_core::db::MigrateError;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Usage or configuration: exit code 2.
+    Setup(String),
+    /// Anything else: exit code 1.
+    Failed(String),
+    /// Everything has been said; exit code 1.
+    Told,
+    /// Whoever read our output has gone, which is no failure.
+    NobodyReads,
+}
+
+impl Failure {
+    pub(crate) fn setup(message: impl Into<String>) -> Self {
+        Self::Setup(message.into())
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
+    }
+
+    /// Says it and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let (message, code) = match self {
+            Self::Setup(message) => (message, 2),
+            Self::Failed(message) => (message, 1),
+            Self::Told => return ExitCode::from(1),
+            Self::NobodyReads => return ExitCode::SUCCESS,
+        };
+        // One line, whatever a driver put into its message.
+        let line = message.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        crate::output::tell(&format!("cairn: {}", line.join(" ")));
+        ExitCode::from(code)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Setup(error.to_string())
+    }
+}
+
+impl From<cairn_core::Error> for Failure {
+    fn from(error: cairn_core::Error) -> Self {
+        if error.is_unavailable() {
+            return Self::Failed(format!("the database does not answer ({error}): `cairn doctor` looks closer"));
+        }
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Newer(_) | MigrateError::Changed(_) => Self::Setup(error.to_string()),
+            MigrateError::Failed(_) => Self::Failed(format!("the database could not be migrated: {error}")),
+        }
+    }
+}
+
+impl From<cairn_postgres::Error> for Failure {
+    fn from(error: cairn_postgres::Error) -> Self {
+        Self::Failed(format!("embedded database: {error}"))
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Config(error) => error.into(),
+            ServeError::Listen(addr, error) => Self::Setup(format!(
+                "cannot listen on {addr} ({error}): stop what uses it, or set CAIRN_API_ADDR or CAIRN_OPS_ADDR"
+            )),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::NobodyReads } else { Self::Failed(error.to_string()) }
+    }
+}

@@ -1,0 +1,160 @@
+//! Migrations, the check of derived values, the doctor.
+
+use std::process::Stdio;
+
+use crate::support::Place;
+
+#[tokio::test]
+async fn migrating_twice_changes_nothing() {
+    let place = Place::with_empty_database().await;
+    place.run(&["migrate", "--check"]).fails(1, &["pending", "cairn migrate"]);
+    assert!(place.run(&["migrate"]).ok().starts_with("applied "));
+    assert!(place.run(&["migrate", "--check"]).ok().contains("up to date"));
+    assert!(place.run(&["migrate"]).ok().starts_with("the database is up to date"));
+}
+
+#[tokio::test]
+async fn several_processes_can_migrate_at_once() {
+    let place = Place::with_empty_database().await;
+    let running: Vec<_> = (0..4)
+        .map(|_| place.command(&["migrate"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let pool = place.pool().await;
+    let doubled: i64 = sqlx::query_scalar("SELECT count(*) - count(DISTINCT version) FROM _sqlx_migrations")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(doubled, 0);
+    assert!(place.run(&["migrate", "--check"]).ok().contains("up to date"));
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    let place = Place::with_database().await;
+    let pool = place.pool().await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', true, '', 0)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    for args in [&["migrate"][..], &["migrate", "--check"], &["verify"], &["export"]] {
+        place.run(args).fails(2, &["newer", "9999"]);
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_was_edited_is_refused() {
+    let place = Place::with_database().await;
+    let pool = place.pool().await;
+    sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1").execute(&pool).await.unwrap();
+    place.run(&["migrate"]).fails(2, &["migration 1 was changed"]);
+}
+
+#[tokio::test]
+async fn commands_want_a_migrated_database() {
+    let place = Place::with_empty_database().await;
+    for args in [&["verify"][..], &["export"], &["invite", "create"]] {
+        place.run(args).fails(2, &["cairn migrate"]);
+    }
+}
+
+/// As the chats stand in production, with what they refer to.
+const CHATS: &str = "
+CREATE TABLE users (id uuid PRIMARY KEY DEFAULT gen_random_uuid());
+CREATE TABLE tool_chats (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    tool_type varchar(20) NOT NULL CHECK (tool_type IN ('assistant', 'tz_helper', 'ideas')),
+    created_at timestamptz DEFAULT now(),
+    updated_at timestamptz DEFAULT now(),
+    UNIQUE (user_id, tool_type)
+);
+CREATE TABLE tool_messages (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    chat_id uuid NOT NULL REFERENCES tool_chats (id) ON DELETE CASCADE,
+    role varchar(10) NOT NULL CHECK (role IN ('user', 'assistant')),
+    content text NOT NULL,
+    has_copyable_content boolean DEFAULT false,
+    created_at timestamptz DEFAULT now()
+);
+CREATE INDEX idx_tool_messages_chat_id ON tool_messages (chat_id);
+INSERT INTO users SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid FROM generate_series(1, 3) n;
+INSERT INTO tool_chats (user_id, tool_type) SELECT id, t FROM users, unnest(ARRAY['assistant', 'ideas']) t;
+INSERT INTO tool_messages (chat_id, role, content, has_copyable_content)
+    SELECT id, r, r || ' says', NULL FROM tool_chats, unnest(ARRAY['user', 'assistant']) r;
+";
+
+const SHAPE: &str = "SELECT string_agg(column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, ''), ', '
+    ORDER BY table_name, ordinal_position) FROM information_schema.columns WHERE table_name IN ('tool_chats', 'tool_messages')";
+const ROWS: &str = "SELECT string_agg(r, ' ' ORDER BY r) FROM (SELECT to_jsonb(c)::text AS r FROM tool_chats c
+    UNION ALL SELECT to_jsonb(m)::text FROM tool_messages m) a";
+
+#[tokio::test]
+async fn chats_of_the_replaced_system_are_adopted_rows_and_all() {
+    let place = Place::with_empty_database().await;
+    let pool = place.pool().await;
+    sqlx::raw_sql(CHATS).execute(&pool).await.unwrap();
+    let text = |query: &'static str| {
+        let pool = pool.clone();
+        async move { sqlx::query_scalar::<_, String>(query).fetch_one(&pool).await.unwrap() }
+    };
+    let (shape, rows) = (text(SHAPE).await, text(ROWS).await);
+    place.run(&["migrate"]).ok();
+    assert_eq!((text(SHAPE).await, text(ROWS).await), (shape, rows));
+    let adopted: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM users WHERE email = id || '@adopted.invalid' AND first_name = 'Learner'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(adopted, 3);
+    assert_eq!(place.run(&["verify"]).ok(), "verify: nothing differs\n");
+}
+
+#[tokio::test]
+async fn verify_tells_differences_and_exits_1() {
+    let place = Place::with_database().await;
+    assert_eq!(place.run(&["verify"]).ok(), "verify: nothing differs\n");
+    let pool = place.pool().await;
+    sqlx::query("INSERT INTO users (email, first_name, progress_percent) VALUES ('a@example.test', 'A', 7)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let run = place.run(&["verify"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("user_progress: 1") && run.out.contains("\"progress_percent\":7"), "{run:?}");
+    let run = place.run(&["verify", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((run.code, &report["findings"][0]["kind"]), (1, &"user_progress".into()));
+    sqlx::query("INSERT INTO apalis.jobs (id, job_type, job) VALUES ('1', 'likes', '')").execute(&pool).await.unwrap();
+    sqlx::query("DELETE FROM users").execute(&pool).await.unwrap();
+    assert_eq!(place.run(&["verify"]).code, 1);
+    assert_eq!(place.run(&["verify", "--while-running"]).code, 0);
+}
+
+#[tokio::test]
+async fn the_doctor_tells_what_is_wrong_and_what_to_do() {
+    let place = Place::with_empty_database().await;
+    let run = place.run(&["doctor"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("FAIL  migrations") && run.out.contains("run `cairn migrate`"), "{run:?}");
+    place.run(&["migrate"]).ok();
+    let healthy = place.run(&["doctor"]);
+    assert!(!healthy.ok().contains("FAIL"), "{healthy:?}");
+    assert!(healthy.out.contains("CAIRN_JWT_SECRET is not set"), "{healthy:?}");
+    let pool = place.pool().await;
+    sqlx::query(
+        "INSERT INTO apalis.jobs (id, job_type, job, run_at) VALUES ('1', 'likes', '', now() - interval '2 minutes')",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let run = place.run(&["doctor"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("FAIL  jobs") && run.out.contains("start cairn-worker"), "{run:?}");
+}

@@ -1,0 +1,127 @@
+//! What the command says about itself, and how it refuses.
+
+use crate::support::Place;
+
+const COMMANDS: [&str; 11] = [
+    "dev",
+    "migrate",
+    "import",
+    "export",
+    "admin",
+    "invite",
+    "verify",
+    "simulate",
+    "doctor",
+    "openapi",
+    "course-schema",
+];
+
+#[test]
+fn help_lists_every_command_with_a_sentence() {
+    let place = Place::new();
+    let help = place.run(&["--help"]);
+    let listed: Vec<(&str, &str)> = help
+        .ok()
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.trim().split_once(char::is_whitespace))
+        .filter(|(name, _)| *name != "help")
+        .collect();
+    assert_eq!(listed.iter().map(|(name, _)| *name).collect::<Vec<_>>(), COMMANDS);
+    assert!(listed.iter().all(|(_, about)| about.trim().len() > 10), "{listed:?}");
+    assert!(help.ok().contains("DATABASE_URL"));
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let place = Place::new();
+    for command in COMMANDS {
+        let help = place.run(&[command, "--help"]);
+        assert!(help.ok().contains("Usage: cairn"), "{help:?}");
+    }
+    let options = place.run(&["simulate", "--help"]);
+    for option in [
+        "--learners",
+        "--url",
+        "--invite",
+        "--seed",
+        "--actions-per-learner",
+        "--concurrency",
+        "--allow-remote",
+        "--no-verify",
+    ] {
+        assert!(options.ok().contains(option), "{option}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_refused_with_code_2() {
+    let place = Place::new();
+    for args in [
+        &["nonsense"][..],
+        &["import"],
+        &["migrate", "--chekc"],
+        &["export", "--format", "xml"],
+        &["admin", "create", "--email", "a@b.co"],
+        &["admin", "create", "--email", "a@b.co", "--first-name", "A", "--password", "secret"],
+        &["invite", "create", "--uses", "0"],
+        &["invite", "create", "--role", "owner"],
+        &["simulate", "--learners", "0"],
+        &["simulate", "--url", "nowhere"],
+    ] {
+        assert_eq!(place.run(args).code, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_configuration_is_refused_with_code_2_and_without_secrets() {
+    let place = Place::new();
+    for (key, value, says) in [
+        ("CAIRN_NONSENSE", "1", "CAIRN_NONSENSE"),
+        ("DATABASE_URL", "mysql://u:hunter2@h/d", "DATABASE_URL must start with postgres://"),
+        ("CAIRN_JWT_SECRET", "hunter2", "CAIRN_JWT_SECRET is shorter"),
+    ] {
+        for command in ["migrate", "dev"] {
+            let mut command = place.command(&[command]);
+            command.env(key, value);
+            let run = crate::support::finish(command);
+            run.fails(2, &[says]);
+            assert!(!run.err.contains("hunter2"), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_one_line_without_its_password() {
+    let place = Place::new();
+    for command in [&["migrate"][..], &["verify"], &["export"], &["invite", "create"]] {
+        let mut command = place.command(command);
+        command.env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
+        let run = crate::support::finish(command);
+        run.fails(1, &["refused"]);
+        assert!(!run.err.contains("hunter2") && run.err.lines().count() == 1, "{run:?}");
+    }
+    let mut doctor = place.command(&["doctor"]);
+    doctor.env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
+    let run = crate::support::finish(doctor);
+    assert_eq!(run.code, 1);
+    assert!(run.out.contains("FAIL  database") && run.out.contains("127.0.0.1:1"), "{run:?}");
+    assert!(!run.out.contains("hunter2"), "{run:?}");
+}
+
+#[test]
+fn documents_are_printed_without_a_database() {
+    let place = Place::new();
+    let contract: serde_json::Value = serde_json::from_str(place.run(&["openapi"]).ok()).unwrap();
+    assert_eq!(contract["info"]["title"], "Cairn");
+    let schema: serde_json::Value = serde_json::from_str(place.run(&["course-schema"]).ok()).unwrap();
+    assert_eq!(schema, cairn_core::learning::course::schema());
+    assert!(std::fs::read_dir(place.path()).unwrap().next().is_none(), "nothing may be left behind");
+}
+
+#[test]
+fn simulate_stays_on_this_machine_unless_told() {
+    Place::new().run(&["simulate", "--url", "http://example.org"]).fails(2, &["--allow-remote"]);
+}

@@ -1,0 +1,109 @@
+//! Running the command, each time in a directory of its own and with nothing of our environment.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cairn_postgres::testing::{TestDatabase, test_database};
+use sqlx::PgPool;
+use tempfile::TempDir;
+
+/// A directory to run in, with or without a database.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+    database: Option<TestDatabase>,
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Place {
+    /// Without a database.
+    pub(crate) fn new() -> Self {
+        Self { dir: TempDir::new().unwrap(), database: None }
+    }
+
+    /// With a database that has nothing in it.
+    pub(crate) async fn with_empty_database() -> Self {
+        let database = test_database("cairn_cli_empty", async |_: &str| Ok::<(), sqlx::Error>(())).await.unwrap();
+        Self { database: Some(database), ..Self::new() }
+    }
+
+    /// With a migrated database.
+    pub(crate) async fn with_database() -> Self {
+        let place = Self::with_empty_database().await;
+        place.run(&["migrate"]).ok();
+        place
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) async fn pool(&self) -> PgPool {
+        PgPool::connect(self.database.as_ref().unwrap().url()).await.unwrap()
+    }
+
+    /// The command, ready to start.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+        command.args(args).current_dir(self.path()).env_clear().stdin(Stdio::null());
+        for key in ["PATH", "HOME"] {
+            command.envs(std::env::vars_os().filter(|(name, _)| name == key));
+        }
+        if let Some(database) = &self.database {
+            command.env("DATABASE_URL", database.url());
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
+        finish(self.command(args))
+    }
+
+    /// With something to read on standard input.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
+        let mut command = self.command(args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Run::of(&child.wait_with_output().unwrap())
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+}
+
+pub(crate) fn finish(mut command: Command) -> Run {
+    Run::of(&command.output().unwrap())
+}
+
+impl Run {
+    fn of(output: &std::process::Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let run = Self { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) };
+        assert!(!run.err.contains("panicked"), "{run:?}");
+        run
+    }
+
+    /// It worked; gives what it printed.
+    pub(crate) fn ok(&self) -> &str {
+        assert_eq!(self.code, 0, "{self:?}");
+        &self.out
+    }
+
+    /// It failed with this code, and with one line that says all of this.
+    pub(crate) fn fails(&self, code: i32, says: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        let last = self.err.lines().last().unwrap_or_default();
+        assert!(last.starts_with("cairn: "), "{self:?}");
+        for text in says {
+            assert!(last.contains(text), "{text:?} not in {self:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The queries. Each gives rows of one shape: the kind, ids, what is stored, what is expected, and how many there are.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::Mode;
+use crate::Result;
+
+/// A difference as the queries give it.
+pub(super) struct Row {
+    pub(super) kind: String,
+    pub(super) ids: Value,
+    pub(super) stored: Option<Value>,
+    pub(super) expected: Option<Value>,
+    pub(super) total: i64,
+}
+
+/// Every query here reads whole tables, which hash joins do well whatever their size. The planner expects few rows behind
+/// a subquery and would then compare each with each, which takes minutes instead of seconds.
+pub(super) async fn plan_for_everything(connection: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Runs every check.
+pub(super) async fn all(connection: &mut PgConnection, mode: Mode) -> Result<Vec<Row>> {
+    let running = mode == Mode::WhileRunning;
+    let mut rows = facts(connection).await?;
+    rows.extend(sqlx::query_file_as!(Row, "src/admin/verify/progress.sql", running).fetch_all(&mut *connection).await?);
+    rows.extend(likes(connection, running).await?);
+    if !running {
+        rows.extend(markers(connection).await?);
+    }
+    rows.extend(jobs(connection, running).await?);
+    rows.extend(replies(connection).await?);
+    rows.extend(activity(connection).await?);
+    Ok(rows)
+}
+
+async fn facts(connection: &mut PgConnection) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT 'fact_shape' AS "kind!", jsonb_build_object('user_id', user_id, 'lesson_id', lesson_id) AS "ids!",
+               jsonb_build_object('status', status, 'completed_at', completed_at) AS stored,
+               jsonb_build_object('status', CASE WHEN completed_at IS NULL THEN 'in_progress' ELSE 'completed' END)
+                   AS expected,
+               count(*) OVER () AS "total!"
+           FROM user_lesson_progress
+           WHERE status NOT IN ('in_progress', 'completed') OR (status = 'completed') <> (completed_at IS NOT NULL)
+           LIMIT 1000"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+async fn likes(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT 'likes_count' AS "kind!", jsonb_build_object('project_id', p.id) AS "ids!",
+               jsonb_build_object('likes_count', p.likes_count) AS stored,
+               jsonb_build_object('likes_count', coalesce(k.likes, 0)) AS expected,
+               count(*) OVER () AS "total!"
+           FROM showcase_projects p
+           LEFT JOIN (SELECT project_id, count(*) AS likes FROM project_likes GROUP BY project_id) k ON k.project_id = p.id
+           WHERE p.likes_count <> coalesce(k.likes, 0)
+             AND NOT ($1 AND EXISTS (SELECT FROM likes_dirty d WHERE d.project_id = p.id))
+           LIMIT 1000"#,
+        running
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+async fn markers(connection: &mut PgConnection) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"(SELECT 'progress_marker' AS "kind!",
+                jsonb_build_object('user_id', user_id, 'roadmap_id', roadmap_id) AS "ids!",
+                jsonb_build_object('done_seq', done_seq, 'requested_at', requested_at) AS stored,
+                jsonb_build_object('done_seq', requested_seq) AS expected,
+                count(*) OVER () AS "total!"
+            FROM progress_dirty WHERE done_seq < requested_seq LIMIT 1000)
+           UNION ALL
+           (SELECT 'likes_marker', jsonb_build_object('project_id', project_id),
+                jsonb_build_object('marked_at', marked_at), NULL, count(*) OVER ()
+            FROM likes_dirty LIMIT 1000)
+           UNION ALL
+           (SELECT 'roadmap_recompute', jsonb_build_object('roadmap_id', id),
+                jsonb_build_object('recomputed_version', recomputed_version),
+                jsonb_build_object('recomputed_version', content_version), count(*) OVER ()
+            FROM roadmaps WHERE recomputed_version < content_version LIMIT 1000)"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+async fn jobs(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT kind AS "kind!", ids AS "ids!", stored, NULL::jsonb AS expected, total AS "total!"
+           FROM (
+               SELECT j.kind, jsonb_build_object('job_id', j.id, 'queue', j.job_type) AS ids,
+                   jsonb_build_object('status', j.status, 'attempts', j.attempts, 'run_at', j.run_at,
+                                      'error', left(j.last_result::text, 300)) AS stored,
+                   count(*) OVER (PARTITION BY j.kind) AS total,
+                   row_number() OVER (PARTITION BY j.kind ORDER BY j.run_at, j.id) AS number
+               FROM (
+                   SELECT *, CASE
+                       WHEN status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts) THEN 'job_dead'
+                       WHEN status <> 'Done' AND job_type <> 'maintenance' AND NOT $1 THEN 'job_unfinished'
+                   END AS kind
+                   FROM apalis.jobs WHERE status <> 'Done'
+               ) j
+               WHERE j.kind IS NOT NULL
+           ) numbered
+           WHERE number <= 1000
+           ORDER BY kind, number"#,
+        running
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// Clearing a chat removes the question and the answer and leaves the reply: so an answer may be missing, but only
+/// together with its question.
+async fn replies(connection: &mut PgConnection) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"(SELECT 'reply_answer' AS "kind!", ids AS "ids!", stored, expected, count(*) OVER () AS "total!"
+            FROM (
+                SELECT jsonb_build_object('reply_id', r.id, 'chat_id', r.chat_id) AS ids,
+                    jsonb_build_object('state', r.state, 'answer_id', r.answer_id, 'answer_role', m.role,
+                                       'answer_chat_id', m.chat_id) AS stored,
+                    jsonb_build_object('answer_role', 'assistant', 'answer_chat_id', r.chat_id) AS expected
+                FROM ai_replies r
+                LEFT JOIN tool_messages m ON m.id = r.answer_id
+                WHERE (r.state = 'completed' AND r.answer_id IS NULL AND r.question_id IS NOT NULL)
+                   OR (r.answer_id IS NOT NULL
+                       AND (m.role, m.chat_id) IS DISTINCT FROM ('assistant'::varchar, r.chat_id))
+                UNION ALL
+                -- Messages older than the chat's first reply come from before there were replies.
+                SELECT jsonb_build_object('message_id', m.id, 'chat_id', m.chat_id),
+                    jsonb_build_object('role', m.role, 'created_at', m.created_at), NULL
+                FROM tool_messages m
+                JOIN (SELECT chat_id, min(created_at) AS since FROM ai_replies GROUP BY chat_id) r ON r.chat_id = m.chat_id
+                WHERE m.role = 'assistant' AND m.created_at >= r.since
+                  AND NOT EXISTS (SELECT FROM ai_replies a WHERE a.answer_id = m.id)
+            ) answers
+            LIMIT 1000)
+           UNION ALL
+           (SELECT 'reply_without_job', jsonb_build_object('reply_id', r.id, 'chat_id', r.chat_id),
+                jsonb_build_object('state', r.state, 'created_at', r.created_at), NULL, count(*) OVER ()
+            FROM ai_replies r
+            WHERE r.state IN ('queued', 'streaming')
+              AND NOT EXISTS (
+                  SELECT FROM apalis.jobs j
+                  WHERE j.job_type = 'replies'
+                    AND (j.status IN ('Pending', 'Queued', 'Running')
+                         OR (j.status = 'Failed' AND j.attempts < j.max_attempts))
+                    -- As text: a payload that cannot be read must not end the check.
+                    AND strpos(encode(j.job, 'escape'), r.id::text) > 0)
+            LIMIT 1000)"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+async fn activity(connection: &mut PgConnection) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"(SELECT 'last_active_at' AS "kind!", jsonb_build_object('user_id', u.id) AS "ids!",
+                jsonb_build_object('last_active_at', u.last_active_at) AS stored,
+                jsonb_build_object('last_active_at', a.latest) AS expected,
+                count(*) OVER () AS "total!"
+            FROM users u
+            JOIN (SELECT actor_id, max(occurred_at) AS latest FROM activity_log GROUP BY actor_id) a ON a.actor_id = u.id
+            WHERE u.last_active_at IS NULL OR u.last_active_at < a.latest - interval '1 minute'
+            LIMIT 1000)
+           UNION ALL
+           (SELECT 'activity_partition', jsonb_build_object('activity_id', id),
+                jsonb_build_object('occurred_at', occurred_at), NULL, count(*) OVER ()
+            FROM activity_log_default LIMIT 1000)"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}

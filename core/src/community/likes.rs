@@ -1,0 +1,165 @@
+//! Likes: rows are the truth, `likes_count` follows.
+//!
+//! ```text
+//!   like / unlike ──► row + marker, if there is none ──► CountLikes (by whoever set the marker)
+//!                        │ shared lock until commit          │ exclusive lock
+//!                        ▼                                   ▼
+//!   readers: marker there? count rows : stored count    marker away, rows counted, count stored
+//! ```
+//!
+//! The marker and its lock are kept by triggers (migration 0006), so rows changed by hand count too.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Result;
+use crate::admin::activity::{Action, Event, Target};
+use crate::clock::Clock;
+use crate::db::Tx;
+use crate::jobs::{CountLikes, Job};
+use crate::users::Caller;
+
+/// Where the caller and a project stand after a like or unlike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LikeState {
+    /// Whether the caller likes it.
+    pub liked: bool,
+    /// Likes of the project, the caller's included.
+    pub likes_count: i64,
+}
+
+/// Has the caller like a published project; `None` if there is no such project. Repeating it changes nothing.
+pub async fn add(tx: &mut Tx, clock: &Clock, caller: &Caller, project_id: Uuid) -> Result<Option<LikeState>> {
+    let project = sqlx::query!(
+        r#"WITH project AS (
+               SELECT id, title FROM showcase_projects
+               WHERE id = $1 AND status = 'published' AND deleted_at IS NULL
+           ), added AS (
+               INSERT INTO project_likes (project_id, user_id) SELECT id, $2 FROM project
+               ON CONFLICT ON CONSTRAINT project_likes_pkey DO NOTHING
+               RETURNING project_id
+           )
+           SELECT title, EXISTS (SELECT FROM added) AS "is_new!" FROM project"#,
+        project_id,
+        caller.user_id
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(project) = project else { return Ok(None) };
+    if project.is_new {
+        let target = Target::new("project", project_id, &project.title);
+        Event::by(caller, clock, Action::ProjectLiked, Some(target)).record(tx)?;
+    }
+    Ok(Some(LikeState { liked: true, likes_count: count(tx, project_id).await? }))
+}
+
+/// Takes the caller's like of a published project back; `None` if there is no such project. Repeating it changes
+/// nothing.
+pub async fn remove(tx: &mut Tx, clock: &Clock, caller: &Caller, project_id: Uuid) -> Result<Option<LikeState>> {
+    let project = sqlx::query!(
+        r#"WITH project AS (
+               SELECT id, title FROM showcase_projects
+               WHERE id = $1 AND status = 'published' AND deleted_at IS NULL
+           ), removed AS (
+               DELETE FROM project_likes WHERE project_id IN (SELECT id FROM project) AND user_id = $2
+               RETURNING project_id
+           )
+           SELECT title, EXISTS (SELECT FROM removed) AS "was_there!" FROM project"#,
+        project_id,
+        caller.user_id
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(project) = project else { return Ok(None) };
+    if project.was_there {
+        let target = Target::new("project", project_id, &project.title);
+        Event::by(caller, clock, Action::ProjectUnliked, Some(target)).record(tx)?;
+    }
+    Ok(Some(LikeState { liked: false, likes_count: count(tx, project_id).await? }))
+}
+
+/// The number of likes including this transaction's own. Enqueues the recount if this transaction has set the marker.
+///
+/// A marker that was there before belongs to a transaction that has enqueued the recount already, and that recount waits
+/// for our shared lock, so it counts us. To know whose marker it is, its row is only read (its `xmin` is the transaction
+/// that inserted it): an UPDATE of it, the usual way to claim a row, would make all likes of a popular project wait for
+/// each other's commits. `queued_at` is left to [`requeue_waiting`].
+async fn count(tx: &mut Tx, project_id: Uuid) -> Result<i64> {
+    let project = sqlx::query!(
+        r#"SELECT coalesce(d.xmin = pg_current_xact_id_if_assigned()::xid, false) AS "has_our_marker!",
+               CASE WHEN d.project_id IS NULL THEN p.likes_count
+                    ELSE (SELECT count(*) FROM project_likes l WHERE l.project_id = p.id) END AS "likes_count!"
+           FROM showcase_projects p LEFT JOIN likes_dirty d ON d.project_id = p.id
+           WHERE p.id = $1"#,
+        project_id
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    if project.has_our_marker {
+        CountLikes { project_id }.enqueue(tx)?;
+    }
+    Ok(project.likes_count)
+}
+
+/// How long to wait before a marked project is recounted; `None` if it is not marked, so there is nothing to do.
+///
+/// A project is counted at most five times a second, however many likes it gets.
+pub async fn due_in(connection: &mut PgConnection, project_id: Uuid) -> Result<Option<Duration>> {
+    // Never longer than the gap, even when the clock was set back.
+    let seconds = sqlx::query_scalar!(
+        r#"SELECT coalesce(
+               least(0.2, greatest(0, extract(epoch FROM p.likes_counted_at - clock_timestamp()) + 0.2)), 0
+           )::float8 AS "seconds!"
+           FROM likes_dirty d JOIN showcase_projects p ON p.id = d.project_id
+           WHERE d.project_id = $1"#,
+        project_id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(seconds.map(Duration::from_secs_f64))
+}
+
+/// Recounts the likes of a project that is marked, and removes the marker. Returns whether it was marked.
+///
+/// Three statements, not one: at READ COMMITTED each sees what was committed before it began. The lock waits for all
+/// likes that have seen the marker (they hold it shared until they commit); only a statement that begins after it is
+/// held sees them all. Likes that come meanwhile wait for our commit, find no marker and set a new one.
+pub async fn recount(tx: &mut Tx, project_id: Uuid) -> Result<bool> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(likes_lock_key($1))", project_id).execute(&mut **tx).await?;
+    let marker = sqlx::query!("DELETE FROM likes_dirty WHERE project_id = $1", project_id).execute(&mut **tx).await?;
+    if marker.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // now() is when the transaction began, before it waited for the lock.
+    sqlx::query!(
+        "UPDATE showcase_projects p SET likes_count = l.likes, likes_counted_at = clock_timestamp()
+         FROM (SELECT count(*)::integer AS likes FROM project_likes WHERE project_id = $1) l
+         WHERE p.id = $1 AND p.likes_count <> l.likes",
+        project_id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(true)
+}
+
+/// Enqueues the recount of at most `limit` projects whose marker has waited longer than `patience`, for instance because
+/// rows were changed by hand or a job died; each at most once per `patience`. Returns how many.
+pub async fn requeue_waiting(tx: &mut Tx, patience: Duration, limit: i64) -> Result<usize> {
+    let project_ids = sqlx::query_scalar!(
+        "UPDATE likes_dirty SET queued_at = now() WHERE project_id IN (
+             SELECT project_id FROM likes_dirty
+             WHERE greatest(marked_at, queued_at) < now() - make_interval(secs => $1)
+             ORDER BY project_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING project_id",
+        patience.as_secs_f64(),
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for project_id in &project_ids {
+        CountLikes { project_id: *project_id }.enqueue(tx)?;
+    }
+    Ok(project_ids.len())
+}

@@ -1,0 +1,175 @@
+//! Roadmaps, stages, and the lessons in them.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Found, ImportError, Importer, Item, Place, ids, keys, settle};
+use crate::learning::course::{Course, Stage};
+
+/// Imports roadmaps and what is in them. `lesson_ids`: every lesson of the document, by slug.
+pub(super) async fn import(
+    importer: &mut Importer<'_>,
+    course: &Course,
+    lesson_ids: &HashMap<&str, Uuid>,
+) -> Result<(), ImportError> {
+    let places = roadmaps(importer, course).await?;
+    let all: Vec<(Uuid, &Stage)> = course
+        .roadmaps
+        .iter()
+        .zip(&places)
+        .flat_map(|(roadmap, place)| roadmap.stages.iter().map(|stage| (place.id, stage)))
+        .collect();
+    let stage_places = stages(importer, &all, &ids(&places)).await?;
+    stage_lessons(importer, &all, &stage_places, lesson_ids).await
+}
+
+async fn roadmaps(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Place>, ImportError> {
+    let items: Vec<Item<'_>> = course.roadmaps.iter().map(|roadmap| (Uuid::nil(), roadmap.slug.as_str())).collect();
+    let found = sqlx::query_as!(
+        Found,
+        r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
+               position
+           FROM roadmaps WHERE slug = ANY ($1::text[])
+           ORDER BY slug, deleted_at DESC NULLS FIRST, id DESC"#,
+        &keys(&items)
+    )
+    .fetch_all(&mut *importer.connection)
+    .await?;
+    let places = settle(&items, &found, false);
+    let rows = course.roadmaps.iter().zip(&places).map(|(roadmap, place)| {
+        json!({
+            "id": place.id, "slug": roadmap.slug, "title": roadmap.title, "summary": roadmap.summary,
+            "is_sequential": roadmap.sequential, "position": place.position, "publication": roadmap.publication,
+        })
+    });
+    let written = sqlx::query_scalar!(
+        "INSERT INTO roadmaps AS t (id, slug, title, summary, is_sequential, position, publication)
+         SELECT id, slug, title, summary, is_sequential, position, publication
+         FROM jsonb_to_recordset($1) AS d (id uuid, slug slug, title text, summary text, is_sequential boolean,
+                                           position integer, publication publication)
+         ON CONFLICT (id) DO UPDATE SET
+             title = excluded.title, summary = excluded.summary, is_sequential = excluded.is_sequential,
+             position = excluded.position, publication = excluded.publication, deleted_at = NULL
+         WHERE (t.title, t.summary, t.is_sequential, t.position, t.publication, t.deleted_at)
+             IS DISTINCT FROM (excluded.title, excluded.summary, excluded.is_sequential, excluded.position,
+                               excluded.publication, NULL)
+         RETURNING id",
+        rows.collect::<Value>()
+    )
+    .fetch_all(&mut *importer.connection)
+    .await?;
+    importer.section(&places, written.len(), 0);
+    Ok(places)
+}
+
+async fn stages(
+    importer: &mut Importer<'_>,
+    all: &[(Uuid, &Stage)],
+    roadmap_ids: &[Uuid],
+) -> Result<Vec<Place>, ImportError> {
+    let items: Vec<Item<'_>> = all.iter().map(|(roadmap_id, stage)| (*roadmap_id, stage.slug.as_str())).collect();
+    let found = sqlx::query_as!(
+        Found,
+        r#"SELECT DISTINCT ON (roadmap_id, slug) roadmap_id AS parent, slug::text AS "key!", id, position
+           FROM stages WHERE roadmap_id = ANY ($1)
+           ORDER BY roadmap_id, slug, deleted_at DESC NULLS FIRST, id DESC"#,
+        roadmap_ids
+    )
+    .fetch_all(&mut *importer.connection)
+    .await?;
+    let places = settle(&items, &found, true);
+    let removed = sqlx::query!(
+        "UPDATE stages t SET deleted_at = now()
+         WHERE roadmap_id = ANY ($1) AND deleted_at IS NULL
+           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
+        roadmap_ids,
+        &ids(&places)
+    )
+    .execute(&mut *importer.connection)
+    .await?;
+    let rows = all.iter().zip(&places).map(|((roadmap_id, stage), place)| {
+        json!({
+            "id": place.id, "roadmap_id": roadmap_id, "slug": stage.slug, "title": stage.title,
+            "summary": stage.summary, "position": place.position, "publication": stage.publication,
+        })
+    });
+    let written = sqlx::query_scalar!(
+        "INSERT INTO stages AS t (id, roadmap_id, slug, title, summary, position, publication)
+         SELECT id, roadmap_id, slug, title, summary, position, publication
+         FROM jsonb_to_recordset($1) AS d (id uuid, roadmap_id uuid, slug slug, title text, summary text,
+                                           position integer, publication publication)
+         ON CONFLICT (id) DO UPDATE SET
+             title = excluded.title, summary = excluded.summary, position = excluded.position,
+             publication = excluded.publication, deleted_at = NULL
+         WHERE (t.title, t.summary, t.position, t.publication, t.deleted_at)
+             IS DISTINCT FROM (excluded.title, excluded.summary, excluded.position, excluded.publication, NULL)
+         RETURNING id",
+        rows.collect::<Value>()
+    )
+    .fetch_all(&mut *importer.connection)
+    .await?;
+    importer.section(&places, written.len(), removed.rows_affected());
+    Ok(places)
+}
+
+async fn stage_lessons(
+    importer: &mut Importer<'_>,
+    stages: &[(Uuid, &Stage)],
+    homes: &[Place],
+    lesson_ids: &HashMap<&str, Uuid>,
+) -> Result<(), ImportError> {
+    let all: Vec<_> = stages
+        .iter()
+        .zip(homes)
+        .flat_map(|((_, stage), home)| stage.lessons.iter().map(|lesson| (home.id, lesson)))
+        .collect();
+    let items: Vec<Item<'_>> = all.iter().map(|(stage_id, lesson)| (*stage_id, lesson.lesson.as_str())).collect();
+    let linked: Vec<Uuid> = all.iter().filter_map(|(_, l)| lesson_ids.get(l.lesson.as_str()).copied()).collect();
+    // A lesson that is deleted, or whose module is, is in no document. It keeps its place, for the day it is restored.
+    let found = sqlx::query_as!(
+        Found,
+        r#"SELECT sl.stage_id AS parent, l.slug::text AS "key!", l.id, sl.position
+           FROM stage_lessons sl
+           JOIN lessons l ON l.id = sl.lesson_id
+           JOIN course_modules m ON m.id = l.module_id
+           WHERE sl.stage_id = ANY ($1) AND l.deleted_at IS NULL AND m.deleted_at IS NULL"#,
+        &ids(homes)
+    )
+    .fetch_all(&mut *importer.connection)
+    .await?;
+    let places = settle(&items, &found, true);
+    let stage_ids: Vec<Uuid> = all.iter().map(|(stage_id, _)| *stage_id).collect();
+    let removed = sqlx::query!(
+        "DELETE FROM stage_lessons sl USING lessons l, course_modules m
+         WHERE sl.stage_id = ANY ($1) AND l.id = sl.lesson_id AND m.id = l.module_id
+           AND l.deleted_at IS NULL AND m.deleted_at IS NULL
+           AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::uuid[]) AS kept (stage_id, lesson_id)
+                           WHERE kept.stage_id = sl.stage_id AND kept.lesson_id = sl.lesson_id)",
+        &ids(homes),
+        &stage_ids,
+        &linked
+    )
+    .execute(&mut *importer.connection)
+    .await?;
+    let rows = all.iter().zip(&linked).zip(&places).map(|(((stage_id, lesson), lesson_id), place)| {
+        json!({
+            "stage_id": stage_id, "lesson_id": lesson_id, "position": place.position, "is_required": lesson.required,
+        })
+    });
+    let written = sqlx::query_scalar!(
+        "INSERT INTO stage_lessons AS t (stage_id, lesson_id, position, is_required)
+         SELECT stage_id, lesson_id, position, is_required
+         FROM jsonb_to_recordset($1) AS d (stage_id uuid, lesson_id uuid, position integer, is_required boolean)
+         ON CONFLICT (stage_id, lesson_id) DO UPDATE SET
+             position = excluded.position, is_required = excluded.is_required
+         WHERE (t.position, t.is_required) IS DISTINCT FROM (excluded.position, excluded.is_required)
+         RETURNING lesson_id",
+        rows.collect::<Value>()
+    )
+    .fetch_all(&mut *importer.connection)
+    .await?;
+    importer.section(&places, written.len(), removed.rows_affected());
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Reading YAML (and so JSON) into a tree whose every node knows where it stands in the file.
+
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatter, Spanned};
+
+/// Longest document, in bytes.
+pub(super) const MAX_BYTES: usize = 10_000_000;
+/// Deepest nesting; a course needs 9.
+const MAX_DEPTH: usize = 32;
+/// Most values in one document: an object, a list, a text, a number.
+const MAX_NODES: usize = 1_000_000;
+
+/// Something wrong in a document, and where. Lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Line.
+    pub line: u64,
+    /// Column, in characters.
+    pub column: u64,
+    /// What is wrong, in one line.
+    pub message: String,
+}
+
+impl Problem {
+    /// As `file:line:column: message`, which terminals and editors can follow.
+    pub fn in_file(&self, file: &str) -> String {
+        format!("{file}:{self}")
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+/// A place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    line: u64,
+    column: u64,
+}
+
+impl At {
+    const START: Self = Self { line: 1, column: 1 };
+
+    pub(super) fn line(self) -> u64 {
+        self.line
+    }
+
+    /// Something wrong here.
+    pub(super) fn problem(self, message: impl Into<String>) -> Problem {
+        Problem { line: self.line, column: self.column, message: message.into() }
+    }
+}
+
+impl From<Location> for At {
+    fn from(location: Location) -> Self {
+        if location == Location::UNKNOWN {
+            return Self::START;
+        }
+        Self { line: location.line(), column: location.column() }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) at: At,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// Entries as they stand in the file, repeated keys included.
+    Object(Vec<(Key, Node)>),
+}
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) at: At,
+    pub(super) name: String,
+}
+
+impl Node {
+    /// The value under a key of an object.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let Value::Object(entries) = &self.value else { return None };
+        entries.iter().find(|(k, _)| k.name == key).map(|(_, node)| node)
+    }
+
+    /// The items of the list under a key; none if there is no such list.
+    pub(super) fn items(&self, key: &str) -> &[Self] {
+        match self.get(key).map(|node| &node.value) {
+            Some(Value::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text under a key.
+    pub(super) fn text(&self, key: &str) -> Option<(&str, At)> {
+        let node = self.get(key)?;
+        match &node.value {
+            Value::Text(text) => Some((text, node.at)),
+            _ => None,
+        }
+    }
+
+    /// The same without places.
+    pub(super) fn into_json(self) -> serde_json::Value {
+        match self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => value.into(),
+            Value::Integer(value) => value.into(),
+            Value::Float(value) => value.into(),
+            Value::Text(value) => value.into(),
+            Value::List(items) => items.into_iter().map(Self::into_json).collect(),
+            Value::Object(entries) => entries.into_iter().map(|(key, node)| (key.name, node.into_json())).collect(),
+        }
+    }
+}
+
+/// Reads a document. The problem is one of syntax; the parser ends at the first.
+pub(super) fn read(text: &str) -> Result<Node, Problem> {
+    if text.len() > MAX_BYTES {
+        return Err(At::START.problem(format!("the document is {} bytes long: at most {MAX_BYTES}", text.len())));
+    }
+    let options = serde_saphyr::options! {
+        // Reported by us, with all other problems.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        // Anchors and aliases make small files huge, and JSON has none.
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        budget: serde_saphyr::budget! {
+            max_anchors: 0,
+            max_aliases: 0,
+            max_depth: MAX_DEPTH,
+            max_documents: 1,
+            max_events: 4 * MAX_NODES,
+            max_nodes: MAX_NODES,
+        },
+        strict_booleans: true,
+        emit_comments: false,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax_problem(&error))
+}
+
+fn syntax_problem(error: &serde_saphyr::Error) -> Problem {
+    use serde_saphyr::budget::BudgetBreach;
+    let at = error.location().map_or(At::START, At::from);
+    let error = error.without_snippet();
+    match error {
+        serde_saphyr::Error::MultipleDocuments { .. } => at.problem("one document only: remove the `---`"),
+        serde_saphyr::Error::UnknownAnchor { .. } => {
+            at.problem("anchors and aliases are not for courses: write it out")
+        }
+        serde_saphyr::Error::Budget { breach, .. } => at.problem(match breach {
+            BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. } => {
+                "anchors and aliases are not for courses: write it out".to_owned()
+            }
+            BudgetBreach::Documents { .. } => "one document only: remove the `---`".to_owned(),
+            BudgetBreach::Depth { .. } => format!("nested too deeply: at most {MAX_DEPTH} levels"),
+            BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => format!("more than {MAX_NODES} values"),
+            breach => format!("too large to read: {breach:?}"),
+        }),
+        error => {
+            let message = serde_saphyr::DefaultMessageFormatter.format_message(error);
+            let message = message.replace(char::is_control, " ");
+            at.problem(format!("not readable as YAML or JSON: {message}"))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self { at: spanned.defined.into(), value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        // No number in a course comes near: what does not fit is too large in any case.
+        Ok(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Vec::new();
+        while let Some(key) = entries.next_key::<Spanned<String>>()? {
+            object.push((Key { at: key.defined.into(), name: key.value }, entries.next_value()?));
+        }
+        Ok(Value::Object(object))
+    }
+}

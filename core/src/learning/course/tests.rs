@@ -1,0 +1,254 @@
+//! Documents that are wrong, and where.
+
+use super::{Course, parse, schema, to_yaml};
+
+/// One of everything, as small as it may be.
+const SMALL: &str = "\
+version: 1
+modules:
+  - slug: basics
+    title: Basics
+    lessons:
+      - slug: first
+        title: First
+        duration_minutes: 5
+        tasks:
+          - slug: do-it
+            title: Do it
+      - slug: second
+        title: Second
+        duration_minutes: 5
+roadmaps:
+  - slug: way
+    title: Way
+    stages:
+      - slug: start
+        title: Start
+        lessons:
+          - lesson: first
+          - lesson: second
+prompt_categories:
+  - slug: plan
+    name: Plan
+    kind: planning
+prompts:
+  - slug: ask
+    title: Ask
+    category: plan
+    body: Ask.
+";
+
+/// The problems of a document, one line each.
+fn problems(text: &str) -> Vec<String> {
+    parse(text).unwrap_err().iter().map(|problem| problem.in_file("c.yaml")).collect()
+}
+
+/// The problems after `from` is replaced by `to`.
+fn after(from: &str, to: &str) -> Vec<String> {
+    assert!(SMALL.contains(from), "{from:?} is not in the document");
+    problems(&SMALL.replacen(from, to, 1))
+}
+
+#[test]
+fn the_small_document_is_right() {
+    let course = parse(SMALL).unwrap();
+    assert_eq!(course.modules[0].lessons[0].tasks[0].slug, "do-it");
+    assert!(course.modules[0].lessons[0].tasks[0].required, "tasks count unless they say otherwise");
+    assert_eq!(course.prompt_categories[0].color, "#64748b");
+}
+
+#[test]
+fn each_problem_is_told_with_its_place() {
+    for (from, to, expected) in [
+        ("slug: basics", "slug: Basics", "c.yaml:3:11: slug is \"Basics\": a slug is lower-case letters and digits"),
+        ("slug: basics", "slug: b", "c.yaml:3:11: slug is 1 characters long: at least 2"),
+        ("title: Basics", "title: ''", "c.yaml:4:12: title is empty: at least 1"),
+        ("title: Basics", "title: 2026", "c.yaml:4:12: title must be text: put it in quotes"),
+        ("title: Basics", "title:", "c.yaml:4:10: title must be text, but nothing is given"),
+        ("title: Basics", "titel: Basics", "c.yaml:4:5: \"titel\" is not known here; known are slug, title, summary"),
+        ("title: Basics", "titel: Basics", "c.yaml:3:5: title is missing in an item of modules"),
+        ("title: Basics", "title: A\n    title: B", "c.yaml:5:5: \"title\" is given twice"),
+        ("title: Basics", "title: \"a\\0b\"", "c.yaml:4:12: title contains a NUL character"),
+        ("duration_minutes: 5", "duration_minutes: 601", "c.yaml:8:27: duration_minutes is 601: at most 600"),
+        ("duration_minutes: 5", "duration_minutes: 0", "c.yaml:8:27: duration_minutes is 0: at least 1"),
+        ("duration_minutes: 5", "duration_minutes: 1.5", "c.yaml:8:27: duration_minutes must be a whole number"),
+        ("duration_minutes: 5", "duration_minutes: '5'", "c.yaml:8:27: duration_minutes must be a whole number"),
+        ("title: Way", "title: Way\n    sequential: yes", "c.yaml:18:17: sequential must be true or false"),
+        (
+            "title: Way",
+            "title: Way\n    publication: hidden",
+            "publication is \"hidden\": use one of draft, published, archived",
+        ),
+        ("kind: planning", "kind: plan", "c.yaml:27:11: kind is \"plan\": use one of planning, research, design"),
+        ("kind: planning", "kind: planning\n    color: '#FFFFFF'", "c.yaml:28:12: color is \"#FFFFFF\": a colour is #"),
+        ("title: First", "title: F\n        video_url: ftp://x", "c.yaml:8:20: video_url is \"ftp://x\": an address"),
+        (
+            "title: First",
+            "title: F\n        completion: all",
+            "c.yaml:8:21: completion is \"all\": use one of manual, tasks",
+        ),
+        ("slug: second", "slug: first", "c.yaml:12:15: lesson \"first\" stands twice, first in line 6"),
+        (
+            "lesson: second",
+            "lesson: first",
+            "c.yaml:23:21: lesson \"first\" stands twice in stage \"start\", first in line 22",
+        ),
+        (
+            "lesson: second",
+            "lesson: third",
+            "c.yaml:23:21: lesson \"third\" in stage \"start\" is not defined in any module",
+        ),
+        (
+            "category: plan",
+            "category: other",
+            "c.yaml:31:15: category \"other\" of prompt \"ask\" is not in prompt_categories",
+        ),
+        ("version: 1", "version: 2", "c.yaml:1:10: version is 2: at most 1"),
+        ("version: 1", "styles: {}", "c.yaml:1:9: styles must be a list"),
+        (
+            "title: Start",
+            "title: S\n      - slug: start\n        title: T",
+            "stage \"start\" stands twice in roadmap \"way\", first in line 19",
+        ),
+        (
+            "title: Do it",
+            "title: D\n          - slug: do-it\n            title: E",
+            "task \"do-it\" stands twice in lesson \"first\"",
+        ),
+    ] {
+        let problems = after(from, to);
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}\nin {problems:#?}");
+    }
+}
+
+#[test]
+fn two_categories_of_one_name_are_refused_whatever_the_case() {
+    let problems =
+        after("    kind: planning\n", "    kind: planning\n  - slug: other\n    name: PLAN\n    kind: design\n");
+    assert_eq!(problems, ["c.yaml:29:11: two prompt categories are named \"PLAN\", the first in line 26"]);
+}
+
+#[test]
+fn a_lesson_completed_by_tasks_needs_one_that_counts() {
+    let without = after("        title: Second\n", "        title: Second\n        completion: tasks\n");
+    assert!(
+        without[0].contains("c.yaml:14:21: completion by tasks in lesson \"second\" needs a required task"),
+        "{without:?}"
+    );
+    let optional = SMALL.replace("title: First\n", "title: First\n        completion: tasks\n");
+    assert!(parse(&optional).is_ok());
+    let optional = optional.replace("title: Do it", "title: Do it\n            required: false");
+    assert!(problems(&optional)[0].contains("needs a required task"));
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    let text = SMALL
+        .replace("slug: basics", "slug: Basics")
+        .replace("lesson: second", "lesson: third")
+        .replace("kind: planning", "kind: plan")
+        .replace("body: Ask.", "body: ''");
+    let lines: Vec<String> =
+        problems(&text).iter().map(|problem| problem.split(':').nth(1).unwrap_or_default().to_owned()).collect();
+    assert_eq!(lines, ["3", "23", "27", "32"]);
+}
+
+#[test]
+fn long_texts_and_lists_are_refused() {
+    let problems = after("title: Basics", &format!("title: {}", "я".repeat(201)));
+    assert_eq!(problems, ["c.yaml:4:12: title is 201 characters long: at most 200"]);
+    let tags = vec!["tag"; 21].join(", ");
+    let problems = after("    body: Ask.", &format!("    body: Ask.\n    tags: [{tags}]"));
+    assert_eq!(problems, ["c.yaml:33:11: tags has 21 items: at most 20"]);
+    let huge = format!("{SMALL}\n# {}", "x".repeat(10_000_000));
+    assert!(problems_of(&huge).contains("at most 10000000"));
+}
+
+fn problems_of(text: &str) -> String {
+    problems(text).join("\n")
+}
+
+#[test]
+fn what_is_no_document_is_refused_in_one_line() {
+    for (text, expected) in [
+        ("", "nothing is given"),
+        ("version: [", "not readable as YAML or JSON"),
+        ("a\tb: {", "not readable as YAML or JSON"),
+        ("- 1", "the document must be an object with keys"),
+        ("version: 1\n---\nversion: 1", "one document only"),
+        ("version: &v 1\nmodules: *v", "anchors and aliases"),
+        ("version: *v", "anchors and aliases"),
+        ("<<: {version: 1}", "\"<<\" is not known here"),
+        ("version: .nan", "`.nan` rejected"),
+        ("version: 99999999999999999999", "version"),
+        (&format!("version: {}{}", "[".repeat(100), "]".repeat(100)), "nested too deeply"),
+        (&"[".repeat(1_000_000), "not readable as YAML or JSON"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{problems:?}");
+        assert!(problems.iter().all(|problem| !problem.contains('\n')), "{problems:?}");
+    }
+}
+
+#[test]
+fn json_is_read_too() {
+    let course = parse(SMALL).unwrap();
+    let json = serde_json::to_string_pretty(&course).unwrap();
+    assert_eq!(parse(&json).unwrap(), course);
+    let wrong = json.replace("\"duration_minutes\": 5", "\"duration_minutes\": 0");
+    assert_eq!(problems(&wrong).len(), 2);
+}
+
+/// Texts that a YAML writer can get wrong.
+const AWKWARD: [&str; 16] = [
+    "yes",
+    "null",
+    "1e3",
+    " leading",
+    "trailing ",
+    "\n\nlines\n\n",
+    "  indented\nless",
+    "tab\there",
+    "colon: here",
+    "- dash",
+    "# hash",
+    "\u{feff}bom",
+    "line\r\nfeed",
+    "quote\" and ' both",
+    "ends\n",
+    "é ü я 漢\u{1F600}\u{85}\u{2028}",
+];
+
+#[test]
+fn what_is_written_is_read_again_as_it_was() {
+    let mut course: Course = parse(SMALL).unwrap();
+    for text in AWKWARD {
+        course.modules[0].lessons[0].body = text.to_owned();
+        course.prompts[0].body = format!("{}{text}", "word ".repeat(50));
+        course.prompts[0].tags = AWKWARD.map(|tag| tag.chars().take(50).collect()).to_vec();
+        let yaml = to_yaml(&course).unwrap();
+        assert_eq!(parse(&yaml).unwrap_or_else(|problems| panic!("{problems:?}\n{yaml}")), course, "{yaml}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_survives_writing_and_reading(body in "[^\0]{1,40}", title in "[^\0]{1,20}") {
+        let mut course = parse(SMALL).unwrap();
+        course.modules[0].lessons[0].body = body;
+        course.modules[0].lessons[0].title = title;
+        let yaml = to_yaml(&course).unwrap();
+        proptest::prop_assert_eq!(parse(&yaml).unwrap(), course, "{}", yaml);
+    }
+}
+
+#[test]
+fn the_published_schema_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/course.schema.json");
+    let published: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(
+        published,
+        schema(),
+        "docs/course.schema.json is out of date: cairn course-schema > docs/course.schema.json"
+    );
+}

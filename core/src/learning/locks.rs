@@ -1,0 +1,124 @@
+//! Where lessons stand, and whether they are locked for a learner there: from the facts and the current content, never
+//! from the rollup, so that completing the last lesson of a stage opens the next one in the very next request.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::rules::{StageCounts, missing_before};
+use crate::Result;
+use crate::users::Caller;
+
+/// A visible stage that a lesson stands in.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its roadmap.
+    pub roadmap_id: Uuid,
+    /// The roadmap's title.
+    pub roadmap_title: String,
+    /// The stage.
+    pub stage_id: Uuid,
+    /// Its title.
+    pub stage_title: String,
+    /// Whether the lesson counts there.
+    pub is_required: bool,
+    /// What keeps the stage locked; empty = it is open.
+    pub missing: Vec<StageCounts>,
+}
+
+impl Place {
+    /// Whether the stage is locked.
+    pub fn is_locked(&self) -> bool {
+        !self.missing.is_empty()
+    }
+}
+
+/// A lesson is locked if it stands somewhere and every such stage is locked.
+pub fn is_locked(places: &[Place]) -> bool {
+    !places.is_empty() && places.iter().all(Place::is_locked)
+}
+
+/// Where each of the lessons stands, roadmaps and stages in order. A lesson that stands nowhere has no entry.
+pub async fn places(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    lesson_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Place>>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT r.id AS "roadmap_id!", r.title AS "roadmap_title!", r.is_sequential AS "is_sequential!",
+                  s.id AS "stage_id!", s.title AS "stage_title!",
+                  c.total AS "total!", c.completed AS "completed!",
+                  held.lesson_id AS "lesson_id?", held.is_required AS "is_required?"
+           FROM visible_stages s
+           JOIN visible_roadmaps r ON r.id = s.roadmap_id
+           -- Only the stages of a sequential roadmap can be locked.
+           CROSS JOIN LATERAL (
+               SELECT count(*)::integer AS total, count(f.lesson_id)::integer AS completed
+               FROM stage_lessons sl
+               JOIN visible_lessons l ON l.id = sl.lesson_id
+               LEFT JOIN user_lesson_progress f
+                   ON f.user_id = $1 AND f.lesson_id = sl.lesson_id AND f.status = 'completed'
+               WHERE r.is_sequential AND sl.stage_id = s.id AND sl.is_required
+           ) c
+           LEFT JOIN stage_lessons held ON held.stage_id = s.id AND held.lesson_id = ANY ($2)
+           WHERE s.roadmap_id IN (
+               SELECT hs.roadmap_id FROM stage_lessons h JOIN stages hs ON hs.id = h.stage_id
+               WHERE h.lesson_id = ANY ($2))
+           ORDER BY r.position, r.id, s.position, s.id"#,
+        caller.user_id,
+        lesson_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut places: HashMap<Uuid, Vec<Place>> = HashMap::new();
+    for roadmap in rows.chunk_by(|a, b| a.roadmap_id == b.roadmap_id) {
+        let stages: Vec<&[Row]> = roadmap.chunk_by(|a, b| a.stage_id == b.stage_id).collect();
+        let counts: Vec<StageCounts> = stages.iter().map(|rows| rows[0].counts()).collect();
+        for (index, rows) in stages.into_iter().enumerate() {
+            let missing = missing_before(rows[0].is_sequential, &counts, index);
+            for row in rows {
+                if let (Some(lesson_id), Some(is_required)) = (row.lesson_id, row.is_required) {
+                    places.entry(lesson_id).or_default().push(row.place(is_required, missing.clone()));
+                }
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// One stage of a roadmap that holds one of the lessons; repeated for each lesson that it holds.
+struct Row {
+    roadmap_id: Uuid,
+    roadmap_title: String,
+    is_sequential: bool,
+    stage_id: Uuid,
+    stage_title: String,
+    total: i32,
+    completed: i32,
+    lesson_id: Option<Uuid>,
+    is_required: Option<bool>,
+}
+
+impl Row {
+    fn counts(&self) -> StageCounts {
+        StageCounts {
+            stage_id: self.stage_id,
+            title: self.stage_title.clone(),
+            lessons_total: self.total,
+            lessons_completed: self.completed,
+        }
+    }
+
+    fn place(&self, is_required: bool, missing: Vec<StageCounts>) -> Place {
+        Place {
+            roadmap_id: self.roadmap_id,
+            roadmap_title: self.roadmap_title.clone(),
+            stage_id: self.stage_id,
+            stage_title: self.stage_title.clone(),
+            is_required,
+            missing,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The tree of a roadmap: its stages and their lessons, with the caller's state merged in.
+//!
+//! Status and counts of stages come from the stored rollup. Where none is stored yet, totals come from the content, with
+//! nothing completed.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::catalogue::Roadmap;
+use super::course::CompletionRule;
+use super::lessons::{Fact, lesson_status};
+use super::locks::{self, is_locked};
+use super::rules::{LessonStatus, StageCounts, missing_before, untouched_status};
+use crate::Result;
+use crate::users::Caller;
+
+/// A stage and the caller's progress in it.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Id.
+    pub id: Uuid,
+    /// Name inside the roadmap.
+    pub slug: String,
+    /// Title.
+    pub title: String,
+    /// What it is about.
+    pub summary: String,
+    /// Status.
+    pub status: LessonStatus,
+    /// Whole percent; none = there is nothing to do.
+    pub percent: Option<i16>,
+    /// Required lessons.
+    pub lessons_total: i32,
+    /// Those completed.
+    pub lessons_completed: i32,
+    /// When it was completed; set while it is.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// When it was completed for the first time; stays.
+    pub achieved_at: Option<DateTime<Utc>>,
+    /// What keeps it locked; empty unless it is.
+    pub missing: Vec<StageCounts>,
+}
+
+/// The visible stages of a roadmap, in order.
+pub async fn stages(connection: &mut PgConnection, caller: &Caller, roadmap: &Roadmap) -> Result<Vec<Stage>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.id AS "id!", s.slug AS "slug!: String", s.title AS "title!", s.summary AS "summary!",
+                  p.status AS "status?: LessonStatus",
+                  progress_percent(coalesce(p.lessons_completed, 0), coalesce(p.lessons_total, c.total)) AS percent,
+                  coalesce(p.lessons_total, c.total) AS "total!", coalesce(p.lessons_completed, 0) AS "completed!",
+                  p.completed_at AS "completed_at?", p.achieved_at AS "achieved_at?"
+           FROM visible_stages s
+           LEFT JOIN user_stage_progress p ON p.user_id = $1 AND p.stage_id = s.id
+           -- Counted only where no rollup is stored.
+           CROSS JOIN LATERAL (
+               SELECT count(*)::integer AS total
+               FROM stage_lessons sl JOIN visible_lessons l ON l.id = sl.lesson_id
+               WHERE p.user_id IS NULL AND sl.stage_id = s.id AND sl.is_required
+           ) c
+           WHERE s.roadmap_id = $2
+           ORDER BY s.position, s.id"#,
+        caller.user_id,
+        roadmap.id
+    )
+    .fetch_all(connection)
+    .await?;
+    let counts: Vec<StageCounts> = rows
+        .iter()
+        .map(|row| StageCounts {
+            stage_id: row.id,
+            title: row.title.clone(),
+            lessons_total: row.total,
+            lessons_completed: row.completed,
+        })
+        .collect();
+    let stages = rows.into_iter().enumerate().map(|(index, row)| {
+        let status = row.status.unwrap_or_else(|| untouched_status(roadmap.is_sequential, &counts, index));
+        let missing = match status {
+            LessonStatus::Locked => missing_before(roadmap.is_sequential, &counts, index),
+            _ => Vec::new(),
+        };
+        Stage {
+            id: row.id,
+            slug: row.slug,
+            title: row.title,
+            summary: row.summary,
+            status,
+            percent: row.percent,
+            lessons_total: row.total,
+            lessons_completed: row.completed,
+            completed_at: row.completed_at,
+            achieved_at: row.achieved_at,
+            missing,
+        }
+    });
+    Ok(stages.collect())
+}
+
+/// A lesson where it stands in a stage.
+#[derive(Clone, Debug)]
+pub struct StageLesson {
+    /// The stage.
+    pub stage_id: Uuid,
+    /// Whether it counts there.
+    pub is_required: bool,
+    /// Id.
+    pub id: Uuid,
+    /// Name in addresses.
+    pub slug: String,
+    /// Title.
+    pub title: String,
+    /// What it is about.
+    pub summary: String,
+    /// How long it takes, in minutes.
+    pub duration_minutes: i32,
+    /// How it is completed.
+    pub completion: CompletionRule,
+    /// What the caller did; none = never touched.
+    pub fact: Option<Fact>,
+    /// Whether it is locked for the caller, here and everywhere else.
+    pub is_locked: bool,
+}
+
+impl StageLesson {
+    /// The lesson's status for the caller.
+    pub fn status(&self) -> LessonStatus {
+        lesson_status(self.fact, self.is_locked)
+    }
+}
+
+/// The visible lessons of all stages of a roadmap, in order.
+pub async fn lessons(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    roadmap: &Roadmap,
+    stages: &[Stage],
+) -> Result<Vec<StageLesson>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.id AS "stage_id!", sl.is_required, l.id AS "id!", l.slug AS "slug!: String", l.title AS "title!",
+                  l.summary AS "summary!", l.duration_minutes AS "duration_minutes!",
+                  l.completion AS "completion!: CompletionRule",
+                  f.status AS "status?: LessonStatus", f.started_at AS "started_at?", f.completed_at AS "completed_at?",
+                  (SELECT count(*) FROM stage_lessons o WHERE o.lesson_id = l.id) > 1 AS "is_elsewhere!"
+           FROM visible_stages s
+           JOIN stage_lessons sl ON sl.stage_id = s.id
+           JOIN visible_lessons l ON l.id = sl.lesson_id
+           LEFT JOIN user_lesson_progress f ON f.user_id = $1 AND f.lesson_id = l.id
+           WHERE s.roadmap_id = $2
+           ORDER BY s.position, s.id, sl.position, l.id"#,
+        caller.user_id,
+        roadmap.id
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let open_stages: HashSet<Uuid> =
+        stages.iter().filter(|stage| stage.status != LessonStatus::Locked).map(|stage| stage.id).collect();
+    let mut open: HashSet<Uuid> =
+        rows.iter().filter(|row| open_stages.contains(&row.stage_id)).map(|row| row.id).collect();
+    // A lesson that other stages hold too may be open in another roadmap.
+    let elsewhere: Vec<Uuid> =
+        rows.iter().filter(|row| row.is_elsewhere && !open.contains(&row.id)).map(|row| row.id).collect();
+    if !elsewhere.is_empty() {
+        let places = locks::places(connection, caller, &elsewhere).await?;
+        open.extend(places.iter().filter(|(_, places)| !is_locked(places)).map(|(id, _)| id));
+    }
+    let lessons = rows.into_iter().map(|row| StageLesson {
+        stage_id: row.stage_id,
+        is_required: row.is_required,
+        id: row.id,
+        slug: row.slug,
+        title: row.title,
+        summary: row.summary,
+        duration_minutes: row.duration_minutes,
+        completion: row.completion,
+        fact: Fact::from_columns(row.status, row.started_at, row.completed_at),
+        is_locked: !open.contains(&row.id),
+    });
+    Ok(lessons.collect())
+}

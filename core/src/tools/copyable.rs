@@ -1,0 +1,40 @@
+//! Blocks in an answer that a reader may want to copy as a whole.
+
+/// Where such blocks begin and end.
+const MARKERS: [(&str, &str); 3] =
+    [("[ТЗ_START]", "[ТЗ_END]"), ("[SPEC_START]", "[SPEC_END]"), ("[IDEA_START]", "[IDEA_END]")];
+
+/// Whether the text holds a copyable block: a start marker and, somewhere after it, the end marker of the same kind.
+pub fn has_copyable_content(text: &str) -> bool {
+    MARKERS.iter().any(|(start, end)| text.split_once(start).is_some_and(|(_, rest)| rest.contains(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_needs_both_markers_of_one_kind_in_order() {
+        for text in [
+            "[ТЗ_START]цель[ТЗ_END]",
+            "before [SPEC_START]\ngoal\n[SPEC_END] after",
+            "[IDEA_START]a[IDEA_END] and [IDEA_START]b",
+            "[SPEC_END] came too early, [SPEC_START] then right [SPEC_END]",
+            "[SPEC_START] unfinished [IDEA_START]finished[IDEA_END]",
+        ] {
+            assert!(has_copyable_content(text), "{text}");
+        }
+        for text in [
+            "",
+            "no block",
+            "[SPEC_START] never ends",
+            "[SPEC_END] wrong order [SPEC_START]",
+            "[SPEC_START] mixed [IDEA_END]",
+            "[ТЗ_START] mixed [SPEC_END]",
+            "[spec_start] case [spec_end]",
+            "[SPEC_START [SPEC_END]",
+        ] {
+            assert!(!has_copyable_content(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Access tokens: short-lived JWTs that name a user and a session.
+//!
+//! A token says who signed in, never what they may do: role, suspension and revocation are read from the database on
+//! every request ([`super::sessions::authenticate`]).
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::Secret;
+use crate::{Error, Result};
+
+/// How long an access token is valid.
+pub const ACCESS_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(15);
+
+const ISSUER: &str = "cairn";
+const AUDIENCE: &str = "cairn-api";
+
+/// Issues and checks access tokens (HS256 and nothing else). Cheap to clone.
+#[derive(Clone)]
+pub struct Tokens {
+    keys: Arc<(EncodingKey, DecodingKey)>,
+}
+
+/// What a valid token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSubject {
+    /// Who signed in.
+    pub user_id: Uuid,
+    /// The sign-in.
+    pub session_id: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: Uuid,
+    sid: Uuid,
+    iat: i64,
+    exp: i64,
+}
+
+impl Tokens {
+    /// Uses `secret` as the key of the signatures.
+    pub fn new(secret: &Secret) -> Self {
+        let key = secret.expose().as_bytes();
+        Self { keys: Arc::new((EncodingKey::from_secret(key), DecodingKey::from_secret(key))) }
+    }
+
+    /// A token for `subject` that expires [`ACCESS_TOKEN_LIFETIME`] after `now`.
+    pub fn issue(&self, subject: TokenSubject, now: DateTime<Utc>) -> Result<String> {
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: subject.user_id,
+            sid: subject.session_id,
+            iat: now.timestamp(),
+            exp: (now + ACCESS_TOKEN_LIFETIME).timestamp(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.keys.0)
+            .map_err(|error| Error::message(format!("could not sign an access token: {error}")))
+    }
+
+    /// What `token` says, unless it is malformed, forged, meant for somebody else, or expired at `now`.
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<TokenSubject> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // The library compares with the system's clock; expiry is checked below, against ours.
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.keys.1, &validation).ok()?.claims;
+        (claims.exp > now.timestamp()).then_some(TokenSubject { user_id: claims.sub, session_id: claims.sid })
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, new_id};
+
+    fn tokens(key: char) -> Tokens {
+        Tokens::new(&Secret::new(key.to_string().repeat(32)))
+    }
+
+    #[test]
+    fn a_token_is_valid_until_it_expires() {
+        let (tokens, now) = (tokens('a'), Clock::default().now());
+        let subject = TokenSubject { user_id: new_id(), session_id: new_id() };
+        let token = tokens.issue(subject, now).unwrap();
+        assert_eq!(tokens.verify(&token, now), Some(subject));
+        assert_eq!(tokens.verify(&token, now + ACCESS_TOKEN_LIFETIME - TimeDelta::seconds(1)), Some(subject));
+        assert_eq!(tokens.verify(&token, now + ACCESS_TOKEN_LIFETIME), None);
+    }
+
+    #[test]
+    fn foreign_and_mangled_tokens_are_refused() {
+        let now = Clock::default().now();
+        let subject = TokenSubject { user_id: new_id(), session_id: new_id() };
+        let token = tokens('b').issue(subject, now).unwrap();
+        assert_eq!(tokens('a').verify(&token, now), None);
+        for token in ["", "x", "a.b.c", &token[..token.len() - 2], &format!("{token}x")] {
+            assert_eq!(tokens('b').verify(token, now), None, "{token}");
+        }
+    }
+
+    #[test]
+    fn another_audience_issuer_or_algorithm_is_refused() {
+        let now = Clock::default().now();
+        let key = EncodingKey::from_secret("c".repeat(32).as_bytes());
+        let claims = |iss: &str, aud: &str| {
+            let exp = now.timestamp() + 60;
+            serde_json::json!({"iss": iss, "aud": aud, "sub": new_id(), "sid": new_id(), "iat": now.timestamp(), "exp": exp})
+        };
+        let sign = |algorithm, claims| jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap();
+        let tokens = tokens('c');
+        assert!(tokens.verify(&sign(Algorithm::HS256, claims(ISSUER, AUDIENCE)), now).is_some());
+        assert!(tokens.verify(&sign(Algorithm::HS256, claims("other", AUDIENCE)), now).is_none());
+        assert!(tokens.verify(&sign(Algorithm::HS256, claims(ISSUER, "other")), now).is_none());
+        assert!(tokens.verify(&sign(Algorithm::HS512, claims(ISSUER, AUDIENCE)), now).is_none());
+    }
+}

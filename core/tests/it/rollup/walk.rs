@@ -1,0 +1,201 @@
+//! Single steps of the rollup, and the walk over everybody in a roadmap.
+
+use cairn_core::clock::Clock;
+use cairn_core::jobs::{Job, RecomputeRoadmap, RecordActivity};
+use cairn_core::learning::rollup::{Pair, roll_up};
+use uuid::Uuid;
+
+use super::expected::differences;
+use super::{drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
+use crate::support::{
+    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, rows, run, scalar,
+};
+
+/// A learner and a roadmap with two lessons in one stage.
+async fn add_pair(test: &TestDb) -> (Pair, [Uuid; 2]) {
+    let pool = test.pool();
+    let module = add_module(pool).await;
+    let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
+    let roadmap_id = add_roadmap(pool).await;
+    add_stage(pool, roadmap_id, &lessons).await;
+    drain_roadmaps(&test.db).await;
+    (Pair { user_id: add_user(pool).await, roadmap_id }, lessons)
+}
+
+async fn stored_percent(test: &TestDb, pair: Pair) -> Option<i16> {
+    let Pair { user_id, roadmap_id } = pair;
+    let query = format!("SELECT percent FROM user_roadmap_progress WHERE (user_id, roadmap_id) = ('{user_id}', '{roadmap_id}')");
+    rows::<(Option<i16>,)>(test.pool(), query).await.first().and_then(|row| row.0)
+}
+
+#[tokio::test]
+async fn a_pair_that_was_just_rolled_up_rests() {
+    let test = TestDb::new().await;
+    let (pair, lessons) = add_pair(&test).await;
+    complete(test.pool(), pair.user_id, lessons[0]).await;
+    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
+    assert_eq!(stored_percent(&test, pair).await, Some(50));
+    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, [], "it is not stale, so nobody has to come back for it");
+
+    complete(test.pool(), pair.user_id, lessons[1]).await;
+    // However long the statements took, it was done a moment ago.
+    run(test.pool(), "UPDATE progress_dirty SET done_at = clock_timestamp() + interval '100 milliseconds'").await;
+    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, [pair]);
+    assert_eq!(stored_percent(&test, pair).await, Some(50), "a resting pair is not touched");
+    run(test.pool(), "UPDATE progress_dirty SET done_at = clock_timestamp() - interval '251 milliseconds'").await;
+    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
+    assert_eq!(stored_percent(&test, pair).await, Some(100));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_makes_nobody_rest_longer() {
+    let test = TestDb::new().await;
+    let (pair, lessons) = add_pair(&test).await;
+    complete(test.pool(), pair.user_id, lessons[0]).await;
+    roll_up_pairs(&test.db, &[pair]).await;
+    complete(test.pool(), pair.user_id, lessons[1]).await;
+    run(test.pool(), "UPDATE progress_dirty SET done_at = clock_timestamp() + interval '1 hour'").await;
+    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
+    assert_eq!(stored_percent(&test, pair).await, Some(100));
+}
+
+/// Two rollups can share a transaction, and two transactions can begin in the same microsecond: what the first achieved
+/// the second has not.
+#[tokio::test]
+async fn an_achievement_is_told_once_whatever_the_clock_says() {
+    let test = TestDb::new().await;
+    let (pair, lessons) = add_pair(&test).await;
+    for lesson in lessons {
+        complete(test.pool(), pair.user_id, lesson).await;
+    }
+    let mut tx = test.db.begin().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(roll_up(&mut tx, &Clock::default(), &[pair]).await.unwrap(), []);
+        sqlx::raw_sql(
+            "UPDATE user_lesson_progress SET status = 'in_progress', completed_at = NULL;
+             UPDATE user_lesson_progress SET status = 'completed', completed_at = now();
+             UPDATE progress_dirty SET done_at = NULL",
+        )
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut actions: Vec<String> =
+        jobs::<RecordActivity>(test.pool()).await.into_iter().map(|job| job.event.action).collect();
+    actions.sort();
+    assert_eq!(actions, ["roadmap.achieved", "stage.achieved"]);
+}
+
+/// Removes stages, lessons and learners under a pair's feet.
+#[tokio::test]
+async fn what_is_gone_is_nothing_to_roll_up() {
+    let test = TestDb::new().await;
+    let (pair, lessons) = add_pair(&test).await;
+    complete(test.pool(), pair.user_id, lessons[0]).await;
+    let nowhere = Pair { roadmap_id: Uuid::nil(), ..pair };
+    let nobody = Pair { user_id: Uuid::nil(), ..pair };
+    assert_eq!(roll_up_pairs(&test.db, &[nowhere, pair, nobody, pair]).await, []);
+    assert_eq!(stored_percent(&test, pair).await, Some(50));
+    run_chunk(&test.db, RecomputeRoadmap { roadmap_id: Uuid::nil(), content_version: 1, after_user: None }).await;
+    assert_eq!(take_chunks(&test.db).await.len(), 0);
+    assert_eq!(roll_up_pairs(&test.db, &[]).await, []);
+}
+
+/// More learners than one job does.
+const LEARNERS: i64 = 1100;
+
+/// Learners who completed the first of two lessons, rolled up.
+async fn add_crowd(test: &TestDb) -> (Uuid, [Uuid; 2]) {
+    let (pair, lessons) = add_pair(test).await;
+    let statements = format!(
+        "INSERT INTO users (email, first_name) SELECT 'learner-' || n || '@example.test', 'Learner'
+             FROM generate_series(2, {LEARNERS}) n;
+         INSERT INTO user_lesson_progress (user_id, lesson_id, status, completed_at)
+             SELECT id, '{}', 'completed', now() FROM users",
+        lessons[0]
+    );
+    run(test.pool(), statements).await;
+    drain_markers(&test.db).await;
+    (pair.roadmap_id, lessons)
+}
+
+async fn walk(test: &TestDb, roadmap_id: Uuid) -> RecomputeRoadmap {
+    let query = format!("SELECT content_version FROM roadmaps WHERE id = '{roadmap_id}'");
+    RecomputeRoadmap { roadmap_id, content_version: scalar(test.pool(), query).await, after_user: None }
+}
+
+async fn learners_at(test: &TestDb, percent: i16) -> i64 {
+    scalar(test.pool(), format!("SELECT count(*) FROM user_roadmap_progress WHERE percent = {percent}")).await
+}
+
+async fn is_recomputed(test: &TestDb) -> bool {
+    scalar(test.pool(), "SELECT recomputed_version = content_version FROM roadmaps").await
+}
+
+#[tokio::test]
+async fn a_roadmap_is_walked_in_chunks_that_continue_each_other() {
+    let test = TestDb::new().await;
+    let (roadmap, lessons) = add_crowd(&test).await;
+    assert_eq!(learners_at(&test, 50).await, LEARNERS);
+    run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
+    let mut job = walk(&test, roadmap).await;
+    for done in [500, 1000, LEARNERS] {
+        run_chunk(&test.db, job).await;
+        assert_eq!(learners_at(&test, 100).await, done);
+        assert!(!is_recomputed(&test).await, "not before the last learner");
+        // The same chunk again, as after a crash: nothing changes but that there are two walks now.
+        run_chunk(&test.db, job).await;
+        assert_eq!(learners_at(&test, 100).await, done);
+        let next = take_chunks(&test.db).await;
+        assert_eq!(next.len(), 2);
+        assert_eq!(next[0].after_user, next[1].after_user);
+        job = next[0];
+    }
+    run_chunk(&test.db, job).await;
+    assert!(is_recomputed(&test).await);
+    assert_eq!(take_chunks(&test.db).await.len(), 0);
+    assert_eq!(differences(test.pool()).await, [""; 0]);
+    let events = jobs::<RecordActivity>(test.pool()).await;
+    assert_eq!(i64::try_from(events.len()).unwrap(), 2 * LEARNERS);
+}
+
+#[tokio::test]
+async fn a_walk_begins_again_when_the_content_changes_under_it() {
+    let test = TestDb::new().await;
+    let (roadmap, lessons) = add_crowd(&test).await;
+    let edit = async |required: bool| {
+        let statement = format!("UPDATE stage_lessons SET is_required = {required} WHERE lesson_id = '{}'", lessons[1]);
+        run(test.pool(), statement).await;
+    };
+    edit(false).await;
+    run_chunk(&test.db, walk(&test, roadmap).await).await;
+    let [job] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
+    edit(true).await;
+    run_chunk(&test.db, job).await;
+    let [restarted] = take_chunks(&test.db).await[..] else { panic!("one walk follows") };
+    assert_eq!(restarted.after_user, None);
+    assert_eq!(restarted.content_version, job.content_version + 1);
+    let mut next = vec![restarted];
+    while let Some(job) = next.pop() {
+        run_chunk(&test.db, job).await;
+        next.extend(take_chunks(&test.db).await);
+    }
+    assert!(is_recomputed(&test).await);
+    assert_eq!(learners_at(&test, 50).await, LEARNERS);
+    assert_eq!(differences(test.pool()).await, [""; 0]);
+}
+
+/// Each of a hundred edits enqueues a walk; the first that finishes does for all.
+#[tokio::test]
+async fn a_walk_to_a_version_that_was_reached_ends_at_once() {
+    let test = TestDb::new().await;
+    let (roadmap, lessons) = add_crowd(&test).await;
+    run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
+    let job = walk(&test, roadmap).await;
+    drain_roadmaps(&test.db).await;
+    for stale in [0, 1] {
+        run_chunk(&test.db, RecomputeRoadmap { content_version: job.content_version - stale, ..job }).await;
+        assert_eq!(take_chunks(&test.db).await.len(), 0, "{} from {stale} versions ago", RecomputeRoadmap::KIND);
+    }
+}

@@ -1,0 +1,7 @@
+//! What somebody sees and may rely on with psql.
+
+mod checks;
+mod content_versions;
+mod partitions;
+mod tables;
+mod triggers;
