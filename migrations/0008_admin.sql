@@ -37,6 +37,8 @@ BEGIN
         upper_bound := (date_trunc('month', start AT TIME ZONE 'UTC') + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
         name := 'activity_log_' || to_char(lower_bound AT TIME ZONE 'UTC', 'YYYY_MM');
         CONTINUE WHEN to_regclass(name) IS NOT NULL;
+        -- Waits for events of that month that are being written, so that they are moved too.
+        LOCK TABLE activity_log_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('CREATE TABLE %I (LIKE activity_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
         EXECUTE format(
             'WITH moved AS (DELETE FROM activity_log_default WHERE occurred_at >= %L AND occurred_at < %L RETURNING *)
@@ -49,20 +51,24 @@ END;
 $$;
 SELECT create_activity_partitions(now() - interval '1 month', 4);
 
--- Drops the monthly partitions that end `keep_months` or more before `today`. Returns how many.
+-- Drops the monthly partitions that end `keep_months` or more before `today`, and what the default partition caught of
+-- those months. Returns how many partitions; safe to run twice at once.
 CREATE FUNCTION drop_activity_partitions(today timestamptz, keep_months integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-    oldest text := 'activity_log_' || to_char((today - make_interval(months => keep_months)) AT TIME ZONE 'UTC', 'YYYY_MM');
+    oldest timestamp := date_trunc('month', today AT TIME ZONE 'UTC' - make_interval(months => keep_months));  -- in UTC
     partition text;
     dropped integer := 0;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('activity_log partitions', 0));
     FOR partition IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'activity_log'::regclass AND c.relname ~ '^activity_log_\d{4}_\d{2}$' AND c.relname < oldest
+        WHERE i.inhparent = 'activity_log'::regclass AND c.relname ~ '^activity_log_\d{4}_\d{2}$'
+          AND c.relname < 'activity_log_' || to_char(oldest, 'YYYY_MM')
     LOOP
         EXECUTE format('DROP TABLE %I', partition);
         dropped := dropped + 1;
     END LOOP;
+    DELETE FROM activity_log_default WHERE occurred_at < oldest AT TIME ZONE 'UTC';
     RETURN dropped;
 END;
 $$;

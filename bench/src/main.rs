@@ -32,7 +32,11 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.clone())]))?;
     let db = Db::connect(&url, &url, 24)?;
 
-    let results = vec![drain_activity(&config, &db).await?, drain_progress(&config, &db).await?, start_latency(&config, &db).await?];
+    let results = vec![
+        drain_activity(&config, &db).await?,
+        drain_progress(&config, &db).await?,
+        start_latency(&config, &db).await?,
+    ];
     println!("\n{:<44} {:>22} {:>22}", "what", "measured", "bar");
     for result in &results {
         let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
@@ -71,7 +75,9 @@ async fn drain_progress(config: &Config, db: &Db) -> anyhow::Result<Value> {
         .execute(db.pool())
         .await?;
     let rate = drain(config, db, "progress").await?;
-    let stale: i64 = sqlx::query_scalar("SELECT count(*) FROM progress_dirty WHERE done_seq < requested_seq").fetch_one(db.pool()).await?;
+    let stale: i64 = sqlx::query_scalar("SELECT count(*) FROM progress_dirty WHERE done_seq < requested_seq")
+        .fetch_one(db.pool())
+        .await?;
     anyhow::ensure!(stale == 0, "{stale} learners were left stale");
     Ok(result("drain progress jobs over 10k learners", format!("{rate:.0}/s"), ">= 5000/s", json!(rate)))
 }
@@ -140,7 +146,12 @@ async fn start_latency(config: &Config, db: &Db) -> anyhow::Result<Value> {
     .fetch_one(db.pool())
     .await?;
     let measured = format!("p50 {p50:.1} p99 {p99:.1} ms");
-    Ok(result("job start latency at 200 jobs/s", measured, "p50 <= 5, p99 <= 20 ms", json!({ "p50_ms": p50, "p99_ms": p99 })))
+    Ok(result(
+        "job start latency at 200 jobs/s",
+        measured,
+        "p50 <= 5, p99 <= 20 ms",
+        json!({ "p50_ms": p50, "p99_ms": p99 }),
+    ))
 }
 
 fn result(what: &str, measured: String, bar: &str, value: Value) -> Value {

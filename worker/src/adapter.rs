@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(outcome(&lease(1), "k", async { Ok(()) }).await, Outcome::Done);
         let failed = outcome(&lease(2), "k", async { Err(JobError::retry("no luck")) }).await;
         assert!(matches!(&failed, Outcome::Retry { delay, .. } if *delay >= Duration::from_secs(1)), "{failed:?}");
-        let told = outcome(&lease(1), "k", async { Err(JobError::RetryIn(Duration::from_secs(77), "later".into())) }).await;
+        let told =
+            outcome(&lease(1), "k", async { Err(JobError::RetryIn(Duration::from_secs(77), "later".into())) }).await;
         assert_eq!(told, Outcome::Retry { delay: Duration::from_secs(77), error: "later".into() });
         let last = outcome(&lease(3), "k", async { Err(JobError::RetryIn(Duration::ZERO, "again".into())) }).await;
         assert_eq!(last, Outcome::Dead { error: "again".into() });
@@ -176,7 +177,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_over_its_deadline_is_cut() {
-        let db = cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1).unwrap();
+        let db =
+            cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1)
+                .unwrap();
         let context = Context::new(db, cairn_core::clock::Clock::default());
         let envelope = Envelope { kind: "slow".to_owned(), v: 1, traceparent: None, data: serde_json::json!({}) };
         let result = perform(context, envelope, |_, _: Slow| std::future::pending()).await;

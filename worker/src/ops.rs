@@ -24,7 +24,11 @@ pub async fn serve(
     tracing::info!(ops.addr = ?acceptor.local_addr(), "health is served");
     let app = Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).data(db);
     let server = Server::new_with_acceptor(acceptor);
-    Ok(tokio::spawn(server.run_with_graceful_shutdown(app, async move { shutdown.cancelled().await }, Some(Duration::from_secs(1)))))
+    Ok(tokio::spawn(server.run_with_graceful_shutdown(
+        app,
+        async move { shutdown.cancelled().await },
+        Some(Duration::from_secs(1)),
+    )))
 }
 
 /// The process runs. Touches nothing.

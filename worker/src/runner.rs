@@ -8,8 +8,8 @@ use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::{Db, lazy_pool};
-use cairn_core::jobs::lease::{self, Lease};
 use cairn_core::jobs::Queue;
+use cairn_core::jobs::lease::{self, Lease};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
     // Claims, acknowledgements and heartbeats have connections of their own: jobs that use up the pool cannot stop them.
     let leases = lazy_pool(url.expose(), 6)?;
     let listening = lazy_pool(url.expose(), 1)?;
-    let bells = Bells::listen(listening, shutdown.clone());
+    let bells = Bells::listen(listening.clone(), shutdown.clone());
     let context = Context::new(db.clone(), Clock::default());
     let names = Names::default();
     let boot = Ulid::generate();
@@ -50,7 +50,7 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
         let (context, names, leases, bells) = (context.clone(), names.clone(), leases.clone(), bells.clone());
         let shutdown = shutdown.clone();
         queues.spawn(async move {
-            watch(queue, places, boot, &names, &shutdown, |worker| {
+            watch(queue, places, boot, &leases, &names, &shutdown, |worker| {
                 let desk = Desk::open(queue, worker.clone(), places, leases.clone(), bells.of(queue), shutdown.clone());
                 work(worker, desk, context.clone(), shutdown.clone())
             })
@@ -73,6 +73,8 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
     }
     heartbeats.cancel();
     let _ = beating.await;
+    listening.close().await;
+    leases.close().await;
     tracing::info!("the worker has stopped");
     Ok(())
 }
@@ -82,6 +84,7 @@ async fn watch<F>(
     queue: Queue,
     places: usize,
     boot: Ulid,
+    pool: &PgPool,
     names: &Names,
     shutdown: &CancellationToken,
     start: impl Fn(String) -> F,
@@ -91,6 +94,13 @@ async fn watch<F>(
     for restart in 0.. {
         // A name is never used twice: whoever waits for the old one to fall silent must not be misled by the new.
         let worker = format!("{}-{boot}-{restart}", queue.name());
+        // Jobs refer to the worker that holds them, so it is there before it claims any.
+        while !beat_logged(pool, &[(worker.clone(), queue)]).await {
+            tokio::select! {
+                () = tokio::time::sleep(RESTART_PAUSE) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
         let register = |names: &mut Vec<(String, Queue)>| {
             names.retain(|(_, other)| *other != queue);
             names.push((worker.clone(), queue));
@@ -136,14 +146,25 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
 async fn beat(pool: PgPool, names: Names, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let alive = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match beat_once(&pool, &alive).await {
-            Ok(0) => {}
-            Ok(rescued) => tracing::warn!(jobs.count = rescued, "took jobs from workers that were lost"),
-            Err(error) => tracing::warn!(error = %error, "the heartbeat failed, trying again"),
-        }
+        beat_logged(&pool, &alive).await;
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Whether the heartbeat was stored.
+async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)]) -> bool {
+    match beat_once(pool, alive).await {
+        Ok(0) => true,
+        Ok(rescued) => {
+            tracing::warn!(jobs.count = rescued, "took jobs from workers that were lost");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "the heartbeat failed, trying again");
+            false
         }
     }
 }

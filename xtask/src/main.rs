@@ -84,7 +84,9 @@ fn documents_are_current() -> Result<(), Failure> {
     for (path, arguments) in DOCUMENTS {
         let text = steps::cairn(arguments).output()?;
         if std::fs::read(path).unwrap_or_default() != text {
-            return Err(Failure::new(format!("{path} is not what the code says: run `cargo xtask regen` and commit it")));
+            return Err(Failure::new(format!(
+                "{path} is not what the code says: run `cargo xtask regen` and commit it"
+            )));
         }
     }
     Ok(())

@@ -30,7 +30,11 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    pub(crate) fn run(
+        &mut self,
+        name: &'static str,
+        step: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         eprintln!("\n== {name}");
         let begun = Instant::now();
         step().map_err(|failure| Failure::new(format!("{name} failed: {failure}")))?;
@@ -100,7 +104,8 @@ pub(crate) fn target(path: &str) -> PathBuf {
 
 /// Compares the operations that tests called (a line each in `file`) with those of openapi.json.
 pub(crate) fn every_operation_is_exercised(file: &Path) -> Result<(), Failure> {
-    let document = std::fs::read_to_string("openapi.json").map_err(|error| Failure::new(format!("openapi.json: {error}")))?;
+    let document =
+        std::fs::read_to_string("openapi.json").map_err(|error| Failure::new(format!("openapi.json: {error}")))?;
     // One line each, because the document is written with one key a line.
     let declared: BTreeSet<&str> = document
         .lines()

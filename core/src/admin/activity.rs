@@ -153,6 +153,7 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
          FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[],
                      $8::jsonb[], $9::text[], $10::text[])
              AS e (id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip, user_agent)
+         ORDER BY id  -- so that two groups with the same events do not wait for each other
          ON CONFLICT (id, occurred_at) DO NOTHING",
         &ids,
         &times,
@@ -167,18 +168,31 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
     )
     .execute(&mut *connection)
     .await?;
-    // Locked rows are skipped: the next event moves the time, and no lock order has to be kept with anybody.
+    // Only users who are due, locked in id order like everywhere else, so that two groups cannot deadlock.
+    let due = sqlx::query_scalar!(
+        "SELECT u.id FROM users u
+         JOIN (SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])
+                   AS e (actor_id, occurred_at) GROUP BY actor_id) e ON e.actor_id = u.id
+         WHERE u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute'
+         ORDER BY u.id
+         FOR NO KEY UPDATE OF u",
+        &actors as &[Option<Uuid>],
+        &times,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if due.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "UPDATE users u SET last_active_at = e.latest
          FROM (SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])
                    AS e (actor_id, occurred_at) GROUP BY actor_id) e
-         WHERE u.id = e.actor_id AND u.id IN (
-             SELECT id FROM users WHERE id = ANY ($1) AND (last_active_at IS NULL
-                 OR last_active_at < (SELECT max(t) FROM unnest($2::timestamptz[]) t) - interval '1 minute')
-             FOR NO KEY UPDATE SKIP LOCKED)
+         WHERE u.id = e.actor_id AND u.id = ANY ($3)
            AND (u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute')",
         &actors as &[Option<Uuid>],
         &times,
+        &due,
     )
     .execute(connection)
     .await?;

@@ -8,13 +8,20 @@ use crate::Result;
 /// Rows removed by one statement.
 const CHUNK: i64 = 5000;
 
+/// A hundred years: a setting beyond it, or below one, was mistyped, and must neither fail the housekeeping nor empty
+/// the tables.
+const LONGEST_YEARS: i32 = 100;
+
 /// Does everything once. Safe to repeat and to run in several processes.
 pub async fn run(pool: &PgPool) -> Result<()> {
     let settings = settings::load(&mut *pool.acquire().await?).await?;
     let created =
         sqlx::query_scalar!(r#"SELECT create_activity_partitions(now(), 3) AS "created!""#).fetch_one(pool).await?;
-    let dropped = drop_old_partitions(pool, settings.activity_keep_months).await?;
-    let jobs = prune_jobs(pool, settings.keep_done_hours, settings.keep_dead_days).await?;
+    let keep_months = settings.activity_keep_months.clamp(1, LONGEST_YEARS * 12);
+    let dropped = drop_old_partitions(pool, keep_months).await?;
+    let keep_done_hours = settings.keep_done_hours.clamp(1, LONGEST_YEARS * 365 * 24);
+    let keep_dead_days = settings.keep_dead_days.clamp(1, LONGEST_YEARS * 365);
+    let jobs = prune_jobs(pool, keep_done_hours, keep_dead_days).await?;
     let rows = prune_rows(pool).await?;
     tracing::info!(
         partitions.created = created,

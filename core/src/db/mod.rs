@@ -5,13 +5,13 @@ mod tx;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool};
 
-pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 pub use self::tx::Tx;
 use crate::Result;
 use crate::jobs::Bell;
+pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 
 /// A pool of connections, and the bell that tells workers about committed jobs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -78,8 +78,11 @@ pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
         .idle_timeout(Duration::from_mins(5))
-        // A ping before each use costs a round trip; a broken connection shows itself in its first statement instead,
-        // which is answered 503 or retried.
+        // A ping before each use costs a round trip. Connections in use show by themselves that they were cut; only
+        // those that lay idle for a while are asked.
         .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()) })
+        })
         .connect_lazy_with(connect_options(url)?))
 }

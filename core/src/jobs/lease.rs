@@ -176,7 +176,7 @@ pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<
            UPDATE apalis.jobs j
            SET status = CASE WHEN j.attempts < j.max_attempts THEN 'Failed' ELSE 'Killed' END,
                lock_by = NULL,
-               run_at = now() + random() * least(power(2, j.attempts - 1), 60) * interval '1 second',
+               run_at = now() + random() * least(power(2, least(j.attempts - 1, 10)), 60) * interval '1 second',
                done_at = CASE WHEN j.attempts < j.max_attempts THEN NULL ELSE now() END,
                last_result = jsonb_build_object('Err', 'the worker was lost', 'attempts',
                    jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')

@@ -84,8 +84,13 @@ pub(crate) async fn add_user(pool: &PgPool) -> Uuid {
 /// A published module.
 pub(crate) async fn add_module(pool: &PgPool) -> Uuid {
     let id = new_id();
-    run(pool, format!("INSERT INTO course_modules (id, slug, title, publication) VALUES ('{id}', '{id}', 'Module', 'published')"))
-        .await;
+    run(
+        pool,
+        format!(
+            "INSERT INTO course_modules (id, slug, title, publication) VALUES ('{id}', '{id}', 'Module', 'published')"
+        ),
+    )
+    .await;
     id
 }
 
@@ -101,8 +106,11 @@ pub(crate) async fn add_lesson(pool: &PgPool, module: Uuid) -> Uuid {
 /// A published roadmap that locks nothing.
 pub(crate) async fn add_roadmap(pool: &PgPool) -> Uuid {
     let id = new_id();
-    run(pool, format!("INSERT INTO roadmaps (id, slug, title, publication) VALUES ('{id}', '{id}', 'Roadmap', 'published')"))
-        .await;
+    run(
+        pool,
+        format!("INSERT INTO roadmaps (id, slug, title, publication) VALUES ('{id}', '{id}', 'Roadmap', 'published')"),
+    )
+    .await;
     id
 }
 

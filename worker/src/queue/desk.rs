@@ -211,8 +211,11 @@ impl Desk {
                 Ok(counted) => {
                     let lost = group.len() as u64 - counted;
                     if lost > 0 {
-                        tracing::warn!(queue.name = self.queue.name(), jobs.count = lost,
-                            "jobs ended here after they had been given to another worker");
+                        tracing::warn!(
+                            queue.name = self.queue.name(),
+                            jobs.count = lost,
+                            "jobs ended here after they had been given to another worker"
+                        );
                     }
                     return;
                 }

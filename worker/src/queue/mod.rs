@@ -41,11 +41,7 @@ impl Backend for QueueBackend {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        _: &WorkerContext,
-    ) -> Poll<Option<Result<Task<Lease>, Infallible>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Option<Result<Task<Lease>, Infallible>>> {
         self.desk.poll_take(cx).map(|lease| {
             let id = TaskId::from_string(lease.id.clone());
             let attempt = usize::try_from(lease.attempt - 1).unwrap_or(0);

@@ -36,7 +36,10 @@ async fn two_workers_share_a_queue_and_do_each_job_once() {
         bench.enqueue_events(100).await;
     }
     eventually("2000 jobs are done", async || bench.count("activity", "Done").await == 2000).await;
-    let started: i64 = sqlx::query_scalar("SELECT sum(attempts) FROM apalis.jobs WHERE job_type = 'activity'").fetch_one(bench.pool()).await.unwrap();
+    let started: i64 = sqlx::query_scalar("SELECT sum(attempts) FROM apalis.jobs WHERE job_type = 'activity'")
+        .fetch_one(bench.pool())
+        .await
+        .unwrap();
     assert_eq!((started, bench.logged().await), (2000, 2000));
     one.stop().await;
     two.stop().await;
@@ -58,10 +61,12 @@ async fn cut_connections_lose_and_repeat_nothing() {
     }
     eventually("all events are logged", async || logged_quietly(&bench).await == Some(1500)).await;
     eventually("no job is left", async || {
-        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM apalis.jobs WHERE job_type = 'activity' AND status <> 'Done'")
-            .fetch_one(bench.pool())
-            .await
-            .is_ok_and(|left| left == 0)
+        sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM apalis.jobs WHERE job_type = 'activity' AND status <> 'Done'",
+        )
+        .fetch_one(bench.pool())
+        .await
+        .is_ok_and(|left| left == 0)
     })
     .await;
     assert_eq!(bench.logged().await, 1500);

@@ -27,7 +27,11 @@ async fn a_stop_amid_work_leaves_nothing_running_and_burns_no_attempt() {
     let worker = bench.start();
     eventually("everything is done", async || bench.count("activity", "Done").await == enqueued).await;
     assert_eq!(bench.logged().await, enqueued);
-    let again: i64 = sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = 'activity' AND attempts > 1").fetch_one(bench.pool()).await.unwrap();
+    let again: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = 'activity' AND attempts > 1")
+            .fetch_one(bench.pool())
+            .await
+            .unwrap();
     assert_eq!(again, 0, "clean stops repeat nothing");
     worker.stop().await;
 }
@@ -47,12 +51,18 @@ async fn a_job_that_runs_when_the_stop_comes_is_finished() {
     .execute(bench.pool())
     .await
     .unwrap();
-    bench.insert_raw("likes", br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#).await;
+    bench
+        .insert_raw(
+            "likes",
+            br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#,
+        )
+        .await;
     bench.db.bell().ring(cairn_core::jobs::Queue::Likes);
     eventually("it runs", async || bench.count("likes", "Pending").await == 0).await;
     worker.begin_stop();
     worker.stop().await;
     assert_eq!(bench.count("likes", "Done").await, 1);
-    let likes: i32 = sqlx::query_scalar("SELECT likes_count FROM showcase_projects").fetch_one(bench.pool()).await.unwrap();
+    let likes: i32 =
+        sqlx::query_scalar("SELECT likes_count FROM showcase_projects").fetch_one(bench.pool()).await.unwrap();
     assert_eq!(likes, 1);
 }

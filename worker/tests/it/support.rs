@@ -23,7 +23,10 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let database = test_database(&cairn_core::db::schema_fingerprint(), async |url: &str| {
-            migrate(&connect_options(url)?).await.map(drop).map_err(|error| cairn_core::Error::message(error.to_string()))
+            migrate(&connect_options(url)?)
+                .await
+                .map(drop)
+                .map_err(|error| cairn_core::Error::message(error.to_string()))
         })
         .await
         .unwrap();

@@ -42,12 +42,20 @@ impl Learner {
         let account = json!({ "email": email, "password": password, "first_name": "Learner" });
         // A repeat of a registration that was cut answers that the address is taken: then it was accepted.
         self.call(Method::POST, "/auth/register", Some(account), &["email_taken"]).await;
-        let session = self.call(Method::POST, "/auth/login", Some(json!({ "email": email, "password": password })), &[]).await;
+        let session =
+            self.call(Method::POST, "/auth/login", Some(json!({ "email": email, "password": password })), &[]).await;
         self.token = session["tokens"]["access_token"].as_str().unwrap().to_owned();
         let user_id = id(&self.call(Method::GET, "/me", None, &[]).await["id"]);
         let roadmaps = self.call(Method::GET, "/roadmaps", None, &[]).await;
-        let tree = self.call(Method::GET, &format!("/roadmaps/{}", roadmaps["items"][0]["id"].as_str().unwrap()), None, &[]).await;
-        let lessons: Vec<Uuid> = tree["stages"].as_array().unwrap().iter().flat_map(|stage| stage["lessons"].as_array().unwrap().iter().map(|lesson| id(&lesson["id"]))).collect();
+        let tree = self
+            .call(Method::GET, &format!("/roadmaps/{}", roadmaps["items"][0]["id"].as_str().unwrap()), None, &[])
+            .await;
+        let lessons: Vec<Uuid> = tree["stages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|stage| stage["lessons"].as_array().unwrap().iter().map(|lesson| id(&lesson["id"])))
+            .collect();
         let project = self.create_project().await;
 
         let mut completed = vec![false; lessons.len()];
@@ -78,7 +86,8 @@ impl Learner {
                 self.ask().await;
             }
         }
-        let completed = lessons.into_iter().zip(completed).filter_map(|(lesson, done)| done.then_some(lesson)).collect();
+        let completed =
+            lessons.into_iter().zip(completed).filter_map(|(lesson, done)| done.then_some(lesson)).collect();
         Expected { user_id, events: self.events, completed }
     }
 
@@ -93,7 +102,9 @@ impl Learner {
     async fn ask(&mut self) {
         let key = format!("question-{}", self.events.get("question.asked").unwrap_or(&0));
         let body = json!({ "message": "How do servers work?" });
-        let asked = self.call_with_key(Method::POST, "/tools/assistant/messages", Some(body), &["reply_open"], Some(&key)).await;
+        let asked = self
+            .call_with_key(Method::POST, "/tools/assistant/messages", Some(body), &["reply_open"], Some(&key))
+            .await;
         if asked["code"] == "reply_open" {
             return; // the last answer is still being written: not accepted
         }
@@ -111,10 +122,18 @@ impl Learner {
 
     /// Repeats a call while the server is away. Any answer that is not a success, an accepted problem or "come back
     /// later" fails the test: crashes never show as a 500.
-    async fn call_with_key(&self, method: Method, path: &str, body: Option<Value>, accepted: &[&str], key: Option<&str>) -> Value {
+    async fn call_with_key(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        accepted: &[&str],
+        key: Option<&str>,
+    ) -> Value {
         let begun = Instant::now();
         loop {
-            let mut request = self.client.request(method.clone(), format!("{}{path}", self.base)).bearer_auth(&self.token);
+            let mut request =
+                self.client.request(method.clone(), format!("{}{path}", self.base)).bearer_auth(&self.token);
             if let Some(body) = &body {
                 request = request.json(body);
             }
@@ -144,19 +163,22 @@ impl Expected {
     /// One activity row for each accepted change, and the facts as the learner left them.
     pub(super) async fn check(&self, pool: &PgPool) {
         for (action, expected) in &self.events {
-            let logged: i64 = sqlx::query_scalar("SELECT count(*) FROM activity_log WHERE actor_id = $1 AND action = $2")
-                .bind(self.user_id)
-                .bind(action)
-                .fetch_one(pool)
-                .await
-                .unwrap();
+            let logged: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM activity_log WHERE actor_id = $1 AND action = $2")
+                    .bind(self.user_id)
+                    .bind(action)
+                    .fetch_one(pool)
+                    .await
+                    .unwrap();
             assert_eq!(logged, *expected, "{action} of {}", self.user_id);
         }
-        let mut completed: Vec<Uuid> = sqlx::query_scalar("SELECT lesson_id FROM user_lesson_progress WHERE user_id = $1 AND status = 'completed'")
-            .bind(self.user_id)
-            .fetch_all(pool)
-            .await
-            .unwrap();
+        let mut completed: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT lesson_id FROM user_lesson_progress WHERE user_id = $1 AND status = 'completed'",
+        )
+        .bind(self.user_id)
+        .fetch_all(pool)
+        .await
+        .unwrap();
         let mut expected = self.completed.clone();
         completed.sort_unstable();
         expected.sort_unstable();

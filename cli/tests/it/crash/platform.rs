@@ -24,7 +24,11 @@ pub(super) struct Platform {
 /// Fourteen lessons in three stages, open to everybody at once.
 fn course() -> course::Course {
     let lessons: Vec<String> = (0..14)
-        .map(|n| format!("{{slug: lesson-{n}, title: Lesson {n}, summary: S, duration_minutes: 5, body: Text about servers.}}"))
+        .map(|n| {
+            format!(
+                "{{slug: lesson-{n}, title: Lesson {n}, summary: S, duration_minutes: 5, body: Text about servers.}}"
+            )
+        })
         .collect();
     let stages: Vec<String> = [0..5, 5..10, 10..14]
         .into_iter()
@@ -51,8 +55,14 @@ impl Platform {
         let db = Db::connect(&url, &url, 4).unwrap();
         let mut tx = db.begin().await.unwrap();
         course::import(&mut tx, &Clock::default(), &course(), |_, _| {}).await.unwrap();
-        sqlx::query("UPDATE platform_settings SET value = '\"open\"' WHERE key = 'registration.mode'").execute(&mut *tx).await.unwrap();
-        sqlx::query("UPDATE platform_settings SET value = '100000' WHERE key = 'ai.daily_questions'").execute(&mut *tx).await.unwrap();
+        sqlx::query("UPDATE platform_settings SET value = '\"open\"' WHERE key = 'registration.mode'")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query("UPDATE platform_settings SET value = '100000' WHERE key = 'ai.daily_questions'")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         db.close().await;
         let (api_port, ops_port, worker_ops_port) = (free_port(), free_port(), free_port());

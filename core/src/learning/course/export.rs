@@ -7,12 +7,12 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::document::{
-    CompletionRule, Course, Lesson, Material, MaterialKind, Module, Prompt, PromptCategory, PromptStep, Publication,
-    Roadmap, Stage, StageLesson, Style, Task, Term,
+    CompletionRule, Course, Lesson, Material, MaterialKind, Module, Publication, Roadmap, Stage, StageLesson, Task,
 };
+use super::library::{Prompt, PromptCategory, PromptStep, Style, Term};
 use crate::Result;
 
-/// The document of one moment: [`export`] in a snapshot of its own.
+/// The document of one moment: [`export()`] in a snapshot of its own.
 pub async fn export_snapshot(pool: &PgPool) -> Result<Course> {
     let mut connection = pool.acquire().await?;
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;

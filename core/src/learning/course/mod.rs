@@ -1,7 +1,7 @@
 //! Course documents: a whole course as one file, YAML or JSON.
 //!
-//! [`parse`] reads and checks a document and tells every problem with its line. [`import`] brings the database to what
-//! the document says; [`export`] writes the document of what the database holds.
+//! [`parse`] reads and checks a document and tells every problem with its line. [`import()`] brings the database to what
+//! the document says; [`export()`] writes the document of what the database holds.
 //!
 //! # What an import changes
 //!
@@ -20,6 +20,7 @@ mod check;
 mod document;
 mod export;
 mod import;
+mod library;
 mod node;
 mod rules;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 pub use self::document::*;
 pub use self::export::{export, export_snapshot, to_yaml};
 pub use self::import::{ImportError, Summary, import};
+pub use self::library::*;
 pub use self::node::Problem;
 
 /// Reads a document, YAML or JSON (which is YAML), of at most 10 MB. Nothing of it may be used unless all of it is

@@ -67,7 +67,9 @@ fn write(course: &Course, rng: &mut StdRng) -> String {
     let user = course.users.choose(rng).unwrap();
     let lesson = course.lessons.choose(rng).unwrap();
     match rng.random_range(0..10) {
-        0 => format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{lesson}') ON CONFLICT DO NOTHING"),
+        0 => format!(
+            "INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{lesson}') ON CONFLICT DO NOTHING"
+        ),
         1..=2 => format!(
             "UPDATE user_lesson_progress SET status = 'in_progress', completed_at = NULL
              WHERE user_id = '{user}' AND lesson_id = '{lesson}'"
@@ -264,7 +266,8 @@ async fn a_lesson_is_placed_while_a_learner_acts_on_it() {
         let roadmap = add_roadmap(pool).await;
         let stage = add_stage(pool, roadmap, &[]).await;
         if known_before {
-            run(pool, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{lesson}')")).await;
+            run(pool, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{lesson}')"))
+                .await;
         }
         let (mut first, mut second) = (complete_statement(user, lesson), linking(stage, lesson));
         if link_first {
@@ -302,7 +305,9 @@ async fn two_edits_that_matter_together_are_recomputed() {
     let pool = test.pool();
     let user = add_user(pool).await;
     for swapped in [false, true] {
-        for case in ["publish and place", "publish module and place", "publish module and move lesson", "place and move stage"] {
+        for case in
+            ["publish and place", "publish module and place", "publish module and move lesson", "place and move stage"]
+        {
             let (module, other_module) = (add_module(pool).await, add_module(pool).await);
             let lesson = add_lesson(pool, module).await;
             let (roadmap, other_roadmap) = (add_roadmap(pool).await, add_roadmap(pool).await);
@@ -326,7 +331,10 @@ async fn two_edits_that_matter_together_are_recomputed() {
                     let hide = format!("UPDATE course_modules SET publication = 'draft' WHERE id = '{other_module}'");
                     (hide, format!("UPDATE lessons SET module_id = '{other_module}' WHERE id = '{lesson}'"))
                 }
-                _ => (linking(stage, lesson), format!("UPDATE stages SET roadmap_id = '{other_roadmap}' WHERE id = '{stage}'")),
+                _ => (
+                    linking(stage, lesson),
+                    format!("UPDATE stages SET roadmap_id = '{other_roadmap}' WHERE id = '{stage}'"),
+                ),
             };
             if swapped {
                 (first, second) = (second, first);

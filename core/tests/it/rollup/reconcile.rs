@@ -1,15 +1,13 @@
 //! What the reconciler picks up: each thing once, and not what a job will do anyway.
 
-use cairn_core::clock::{Clock, new_id};
+use cairn_core::clock::new_id;
 use cairn_core::jobs::lease::{self, Finished, Outcome};
 use cairn_core::jobs::reconcile::{dead_replies, stale_progress, stale_roadmaps};
 use cairn_core::jobs::{GenerateReply, Job, Queue, RecomputeRoadmap, RollUpProgress};
 use uuid::Uuid;
 
 use super::{drain_roadmaps, run_chunk, take_chunks};
-use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, run, scalar,
-};
+use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, run, scalar};
 
 async fn reconcile(test: &TestDb) {
     let mut tx = test.db.begin().await.unwrap();
@@ -135,7 +133,8 @@ async fn content_edited_by_hand_is_recomputed_by_one_walk() {
 }
 
 /// Whoever can write into the jobs table can write anything into it.
-const GARBAGE: [&str; 5] = [r"'\xff00fe'", r"''", "'null'", r#"'{"data": 7}'"#, r#"'{"kind": "x", "data": {"reply_id": 1}}'"#];
+const GARBAGE: [&str; 5] =
+    [r"'\xff00fe'", r"''", "'null'", r#"'{"data": 7}'"#, r#"'{"kind": "x", "data": {"reply_id": 1}}'"#];
 
 #[tokio::test]
 async fn jobs_that_cannot_be_read_stop_nothing() {
@@ -215,5 +214,4 @@ async fn a_reply_fails_with_its_last_job() {
     kill_replies(&test).await;
     reconcile(&test).await;
     assert_eq!(state(&test, asked_again).await, "failed");
-    let _ = Clock::default();
 }

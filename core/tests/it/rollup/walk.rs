@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::expected::differences;
 use super::{drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
 use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, rows, run, scalar,
+    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, link, rows, run, scalar,
 };
 
 /// A learner and a roadmap with two lessons in one stage.
@@ -24,7 +24,9 @@ async fn add_pair(test: &TestDb) -> (Pair, [Uuid; 2]) {
 
 async fn stored_percent(test: &TestDb, pair: Pair) -> Option<i16> {
     let Pair { user_id, roadmap_id } = pair;
-    let query = format!("SELECT percent FROM user_roadmap_progress WHERE (user_id, roadmap_id) = ('{user_id}', '{roadmap_id}')");
+    let query = format!(
+        "SELECT percent FROM user_roadmap_progress WHERE (user_id, roadmap_id) = ('{user_id}', '{roadmap_id}')"
+    );
     rows::<(Option<i16>,)>(test.pool(), query).await.first().and_then(|row| row.0)
 }
 
@@ -100,6 +102,54 @@ async fn what_is_gone_is_nothing_to_roll_up() {
     run_chunk(&test.db, RecomputeRoadmap { roadmap_id: Uuid::nil(), content_version: 1, after_user: None }).await;
     assert_eq!(take_chunks(&test.db).await.len(), 0);
     assert_eq!(roll_up_pairs(&test.db, &[]).await, []);
+}
+
+/// A row that somebody deletes by hand, instead of marking it as deleted.
+#[tokio::test]
+async fn a_roadmap_that_is_destroyed_counts_no_more() {
+    let test = TestDb::new().await;
+    let pool = test.pool();
+    let module = add_module(pool).await;
+    let (one, two) = (add_lesson(pool, module).await, add_lesson(pool, module).await);
+    let (kept, destroyed) = (add_roadmap(pool).await, add_roadmap(pool).await);
+    add_stage(pool, kept, &[one]).await;
+    add_stage(pool, destroyed, &[two]).await;
+    let (in_both, in_one) = (add_user(pool).await, add_user(pool).await);
+    for (user, lesson) in [(in_both, one), (in_both, two), (in_one, two)] {
+        run(pool, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{lesson}')")).await;
+    }
+    complete(pool, in_both, one).await;
+    drain_markers(&test.db).await;
+    drain_roadmaps(&test.db).await;
+    let percent = async |user: Uuid| -> Option<i16> {
+        scalar(pool, format!("SELECT progress_percent FROM users WHERE id = '{user}'")).await
+    };
+    assert_eq!((percent(in_both).await, percent(in_one).await), (Some(50), Some(0)));
+    run(pool, format!("DELETE FROM roadmaps WHERE id = '{destroyed}'")).await;
+    drain_markers(&test.db).await;
+    assert_eq!((percent(in_both).await, percent(in_one).await), (Some(100), None));
+    assert_eq!(differences(pool).await, [""; 0]);
+}
+
+/// A stage of which learners have rows moves to a roadmap that they have not started.
+#[tokio::test]
+async fn a_stage_that_moves_takes_its_rows_along() {
+    let test = TestDb::new().await;
+    let (pair, lessons) = add_pair(&test).await;
+    let pool = test.pool();
+    let stage = add_stage(pool, pair.roadmap_id, &[]).await;
+    complete(pool, pair.user_id, lessons[0]).await;
+    drain_markers(&test.db).await;
+    drain_roadmaps(&test.db).await;
+    let other = add_roadmap(pool).await;
+    run(pool, format!("UPDATE stages SET roadmap_id = '{other}' WHERE id = '{stage}'")).await;
+    let later = add_lesson(pool, scalar(pool, "SELECT id FROM course_modules LIMIT 1").await).await;
+    link(pool, stage, later).await;
+    drain_markers(&test.db).await;
+    drain_roadmaps(&test.db).await;
+    assert_eq!(differences(pool).await, [""; 0]);
+    let total = format!("SELECT lessons_total FROM user_stage_progress WHERE stage_id = '{stage}'");
+    assert_eq!(scalar::<i32>(pool, total).await, 1);
 }
 
 /// More learners than one job does.

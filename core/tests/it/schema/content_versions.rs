@@ -23,17 +23,33 @@ async fn exactly_the_edits_that_matter_count() {
     // Statement, and by how much it moves the version of each roadmap.
     let cases = [
         // Texts and orders that change no number.
-        (format!("UPDATE roadmaps SET title = 'T', summary = 'S', position = 7, slug = 'other' WHERE id = '{one}'"), [0, 0]),
+        (
+            format!("UPDATE roadmaps SET title = 'T', summary = 'S', position = 7, slug = 'other' WHERE id = '{one}'"),
+            [0, 0],
+        ),
         (format!("UPDATE stages SET title = 'T', summary = 'S', slug = 'other' WHERE id = '{first}'"), [0, 0]),
-        (format!("UPDATE lessons SET title = 'T', body = 'B', duration_minutes = 9, position = 3, completion = 'tasks' WHERE id = '{lesson}'"), [0, 0]),
+        (
+            format!(
+                "UPDATE lessons SET title = 'T', body = 'B', duration_minutes = 9, position = 3, completion = 'tasks' WHERE id = '{lesson}'"
+            ),
+            [0, 0],
+        ),
         (format!("UPDATE course_modules SET title = 'T', position = 7 WHERE id = '{module}'"), [0, 0]),
         (format!("UPDATE stage_lessons SET position = 10 - position WHERE stage_id = '{first}'"), [0, 0]),
         (format!("INSERT INTO lesson_tasks (lesson_id, slug, title) VALUES ('{lesson}', 'task', 'T')"), [0, 0]),
-        (format!("INSERT INTO lesson_materials (lesson_id, kind, title, url) VALUES ('{lesson}', 'link', 'M', 'https://example.org')"), [0, 0]),
+        (
+            format!(
+                "INSERT INTO lesson_materials (lesson_id, kind, title, url) VALUES ('{lesson}', 'link', 'M', 'https://example.org')"
+            ),
+            [0, 0],
+        ),
         ("UPDATE roadmaps SET recomputed_version = content_version".into(), [0, 0]),
         // Edits of what stands in no roadmap.
         (format!("UPDATE lessons SET publication = 'archived' WHERE id = '{unused}'"), [0, 0]),
-        (format!("INSERT INTO lessons (slug, title, module_id, duration_minutes) VALUES ('xx', 'X', '{module}', 5)"), [0, 0]),
+        (
+            format!("INSERT INTO lessons (slug, title, module_id, duration_minutes) VALUES ('xx', 'X', '{module}', 5)"),
+            [0, 0],
+        ),
         (format!("DELETE FROM lessons WHERE id = '{unused}'"), [0, 0]),
         // Edits that change nothing.
         ("UPDATE lessons SET publication = publication, module_id = module_id".into(), [0, 0]),
@@ -42,7 +58,12 @@ async fn exactly_the_edits_that_matter_count() {
         ("UPDATE roadmaps SET is_sequential = is_sequential".into(), [0, 0]),
         ("UPDATE course_modules SET publication = publication".into(), [0, 0]),
         ("UPDATE lessons SET publication = 'draft' WHERE false".into(), [0, 0]),
-        (format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{first}', '{lesson}') ON CONFLICT DO NOTHING"), [0, 0]),
+        (
+            format!(
+                "INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{first}', '{lesson}') ON CONFLICT DO NOTHING"
+            ),
+            [0, 0],
+        ),
         // Roadmaps.
         (format!("UPDATE roadmaps SET is_sequential = true WHERE id = '{one}'"), [1, 0]),
         ("UPDATE roadmaps SET publication = 'draft'".into(), [1, 1]),
@@ -57,13 +78,23 @@ async fn exactly_the_edits_that_matter_count() {
         (format!("UPDATE stages SET position = 10 - position WHERE roadmap_id = '{one}'"), [1, 0]),
         (format!("UPDATE stages SET roadmap_id = '{two}' WHERE id = '{second}'"), [1, 1]),
         (format!("UPDATE stages SET roadmap_id = '{one}' WHERE id = '{second}'"), [1, 1]),
-        (format!("INSERT INTO stages (roadmap_id, slug, title) VALUES ('{one}', 'new', 'N'), ('{two}', 'new', 'N'), ('{two}', 'newer', 'N')"), [1, 1]),
+        (
+            format!(
+                "INSERT INTO stages (roadmap_id, slug, title) VALUES ('{one}', 'new', 'N'), ('{two}', 'new', 'N'), ('{two}', 'newer', 'N')"
+            ),
+            [1, 1],
+        ),
         ("DELETE FROM stages WHERE slug LIKE 'new%'".into(), [1, 1]),
         // Places.
         (format!("UPDATE stage_lessons SET is_required = false WHERE lesson_id = '{shared}'"), [1, 1]),
         (format!("UPDATE stage_lessons SET is_required = true WHERE stage_id = '{third}'"), [0, 1]),
         (format!("UPDATE stage_lessons SET stage_id = '{second}' WHERE stage_id = '{third}'"), [1, 1]),
-        (format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{third}', '{lesson}'), ('{third}', '{shared}')"), [0, 1]),
+        (
+            format!(
+                "INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{third}', '{lesson}'), ('{third}', '{shared}')"
+            ),
+            [0, 1],
+        ),
         (format!("DELETE FROM stage_lessons WHERE stage_id = '{third}' AND lesson_id = '{lesson}'"), [0, 1]),
         (
             format!(

@@ -21,7 +21,8 @@ async fn places(test: &TestDb) -> Vec<(String, i64)> {
 }
 
 async fn partitions(test: &TestDb) -> Vec<String> {
-    let query = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'activity_log'::regclass ORDER BY 1";
+    let query =
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'activity_log'::regclass ORDER BY 1";
     rows::<(String,)>(test.pool(), query).await.into_iter().map(|row| row.0).collect()
 }
 
@@ -82,8 +83,20 @@ async fn months_are_those_of_utc() {
         )
         .await;
     }
-    for second in ["2041-01-01 00:00:00+00", "2041-01-31 23:59:59.999999+00", "2041-02-01 00:00:00+00", "2041-02-28 23:59:59.999999+00"] {
-        run(test.pool(), format!("INSERT INTO activity_log (id, occurred_at, action) VALUES ('{}', '{second}', 'user.registered')", new_id())).await;
+    for second in [
+        "2041-01-01 00:00:00+00",
+        "2041-01-31 23:59:59.999999+00",
+        "2041-02-01 00:00:00+00",
+        "2041-02-28 23:59:59.999999+00",
+    ] {
+        run(
+            test.pool(),
+            format!(
+                "INSERT INTO activity_log (id, occurred_at, action) VALUES ('{}', '{second}', 'user.registered')",
+                new_id()
+            ),
+        )
+        .await;
     }
     let expected = [("activity_log_2041_01", 2), ("activity_log_2041_02", 2)];
     assert_eq!(places(&test).await, expected.map(|(name, n)| (name.to_owned(), n)));
@@ -121,7 +134,10 @@ async fn two_processes_create_and_drop_the_same_partitions_at_once() {
 async fn an_event_that_is_being_written_does_not_stop_the_creation() {
     let test = TestDb::new().await;
     let mut open = test.connect().await;
-    let insert = format!("BEGIN; INSERT INTO activity_log (id, occurred_at, action) VALUES ('{}', '2043-01-15 00:00:00+00', 'user.registered')", new_id());
+    let insert = format!(
+        "BEGIN; INSERT INTO activity_log (id, occurred_at, action) VALUES ('{}', '2043-01-15 00:00:00+00', 'user.registered')",
+        new_id()
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut open).await.unwrap();
     let creation = tokio::spawn({
         let pool = test.pool().clone();

@@ -3,10 +3,31 @@
 use crate::support::{TestDb, rows, scalar};
 
 const TABLES: &[&str] = &[
-    "users", "invite_links", "course_modules", "lessons", "lesson_materials", "lesson_tasks", "user_lesson_progress",
-    "user_stage_progress", "user_roadmap_progress", "style_cards", "glossary_terms", "prompts", "prompt_categories",
-    "prompt_steps", "user_prompt_favorites", "showcase_projects", "project_likes", "tool_chats", "tool_messages",
-    "ai_system_instructions", "activity_log", "platform_settings", "roadmaps", "stages", "stage_lessons",
+    "users",
+    "invite_links",
+    "course_modules",
+    "lessons",
+    "lesson_materials",
+    "lesson_tasks",
+    "user_lesson_progress",
+    "user_stage_progress",
+    "user_roadmap_progress",
+    "style_cards",
+    "glossary_terms",
+    "prompts",
+    "prompt_categories",
+    "prompt_steps",
+    "user_prompt_favorites",
+    "showcase_projects",
+    "project_likes",
+    "tool_chats",
+    "tool_messages",
+    "ai_system_instructions",
+    "activity_log",
+    "platform_settings",
+    "roadmaps",
+    "stages",
+    "stage_lessons",
     "user_lesson_task_progress",
 ];
 
@@ -35,7 +56,9 @@ async fn tables_views_and_types_have_their_names() {
         scalar::<i64>(test.pool(), format!("SELECT count(*) FROM {view}")).await;
     }
     for (name, labels) in ENUMS {
-        let query = format!("SELECT string_agg(l, ', ' ORDER BY n) FROM unnest(enum_range(NULL::{name})::text[]) WITH ORDINALITY AS e (l, n)");
+        let query = format!(
+            "SELECT string_agg(l, ', ' ORDER BY n) FROM unnest(enum_range(NULL::{name})::text[]) WITH ORDINALITY AS e (l, n)"
+        );
         assert_eq!(scalar::<String>(test.pool(), query).await, *labels, "{name}");
     }
 }
@@ -105,7 +128,8 @@ async fn chats_keep_the_shape_that_is_in_production() {
             "UNIQUE (user_id, tool_type)"
         ]
     );
-    let roles = "CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying])::text[])))";
+    let roles =
+        "CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying])::text[])))";
     assert_eq!(
         constraints("tool_messages").await,
         [roles, "FOREIGN KEY (chat_id) REFERENCES tool_chats(id) ON DELETE CASCADE", "PRIMARY KEY (id)"]
@@ -126,25 +150,68 @@ async fn names_of_what_is_deleted_are_free_again() {
     let module = crate::support::add_module(pool).await;
     let roadmap = crate::support::add_roadmap(pool).await;
     let lesson = crate::support::add_lesson(pool, module).await;
-    let prompt_category: uuid::Uuid = scalar(
-        pool,
-        "INSERT INTO prompt_categories (slug, name, kind) VALUES ('kept', 'Kept', 'design') RETURNING id",
-    )
-    .await;
+    let prompt_category: uuid::Uuid =
+        scalar(pool, "INSERT INTO prompt_categories (slug, name, kind) VALUES ('kept', 'Kept', 'design') RETURNING id")
+            .await;
     // Table, the index that keeps the name unique, and two inserts of the same name, differently written where it does
     // not matter.
     let cases = [
-        ("users", "users_email_key", "(email, first_name) VALUES ('A@example.test', 'A')".to_owned(), "(email, first_name) VALUES ('a@example.test', 'A')".to_owned()),
+        (
+            "users",
+            "users_email_key",
+            "(email, first_name) VALUES ('A@example.test', 'A')".to_owned(),
+            "(email, first_name) VALUES ('a@example.test', 'A')".to_owned(),
+        ),
         ("course_modules", "course_modules_slug_key", "(slug, title) VALUES ('xx', 'X')".into(), String::new()),
-        ("lessons", "lessons_slug_key", format!("(slug, title, module_id, duration_minutes) VALUES ('xx', 'X', '{module}', 5)"), String::new()),
-        ("lesson_tasks", "lesson_tasks_slug_key", format!("(slug, title, lesson_id) VALUES ('xx', 'X', '{lesson}')"), String::new()),
+        (
+            "lessons",
+            "lessons_slug_key",
+            format!("(slug, title, module_id, duration_minutes) VALUES ('xx', 'X', '{module}', 5)"),
+            String::new(),
+        ),
+        (
+            "lesson_tasks",
+            "lesson_tasks_slug_key",
+            format!("(slug, title, lesson_id) VALUES ('xx', 'X', '{lesson}')"),
+            String::new(),
+        ),
         ("roadmaps", "roadmaps_slug_key", "(slug, title) VALUES ('xx', 'X')".into(), String::new()),
-        ("stages", "stages_slug_key", format!("(slug, title, roadmap_id) VALUES ('xx', 'X', '{roadmap}')"), String::new()),
-        ("style_cards", "style_cards_slug_key", "(slug, title, category) VALUES ('xx', 'X', 'retro')".into(), String::new()),
-        ("glossary_terms", "glossary_terms_slug_key", "(slug, term, definition) VALUES ('xx', 'X', 'X')".into(), String::new()),
-        ("prompt_categories", "prompt_categories_name_key", "(slug, name, kind) VALUES ('xx', 'Plans', 'planning')".into(), "(slug, name, kind) VALUES ('yy', 'PLANS', 'planning')".into()),
-        ("prompt_categories", "prompt_categories_slug_key", "(slug, name, kind) VALUES ('zz', 'X', 'planning')".into(), "(slug, name, kind) VALUES ('zz', 'Y', 'planning')".into()),
-        ("prompts", "prompts_slug_key", format!("(slug, title, body, category_id) VALUES ('xx', 'X', 'X', '{prompt_category}')"), String::new()),
+        (
+            "stages",
+            "stages_slug_key",
+            format!("(slug, title, roadmap_id) VALUES ('xx', 'X', '{roadmap}')"),
+            String::new(),
+        ),
+        (
+            "style_cards",
+            "style_cards_slug_key",
+            "(slug, title, category) VALUES ('xx', 'X', 'retro')".into(),
+            String::new(),
+        ),
+        (
+            "glossary_terms",
+            "glossary_terms_slug_key",
+            "(slug, term, definition) VALUES ('xx', 'X', 'X')".into(),
+            String::new(),
+        ),
+        (
+            "prompt_categories",
+            "prompt_categories_name_key",
+            "(slug, name, kind) VALUES ('xx', 'Plans', 'planning')".into(),
+            "(slug, name, kind) VALUES ('yy', 'PLANS', 'planning')".into(),
+        ),
+        (
+            "prompt_categories",
+            "prompt_categories_slug_key",
+            "(slug, name, kind) VALUES ('zz', 'X', 'planning')".into(),
+            "(slug, name, kind) VALUES ('zz', 'Y', 'planning')".into(),
+        ),
+        (
+            "prompts",
+            "prompts_slug_key",
+            format!("(slug, title, body, category_id) VALUES ('xx', 'X', 'X', '{prompt_category}')"),
+            String::new(),
+        ),
     ];
     for (table, index, first, second) in cases {
         let second = if second.is_empty() { &first } else { &second };

@@ -56,7 +56,11 @@ async fn add_one_of_everything(test: &TestDb) {
 }
 
 async fn updated(test: &TestDb, table: &str) -> Vec<DateTime<Utc>> {
-    rows::<(DateTime<Utc>,)>(test.pool(), format!("SELECT updated_at FROM {table}")).await.into_iter().map(|r| r.0).collect()
+    rows::<(DateTime<Utc>,)>(test.pool(), format!("SELECT updated_at FROM {table}"))
+        .await
+        .into_iter()
+        .map(|r| r.0)
+        .collect()
 }
 
 #[tokio::test]
@@ -106,12 +110,15 @@ async fn updated_at_moves_with_generated_columns() {
 
 /// A published project.
 async fn add_project(test: &TestDb, user: Uuid) -> Uuid {
-    let query = format!("INSERT INTO showcase_projects (user_id, title, status, published_at) VALUES ('{user}', 'P', 'published', now()) RETURNING id");
+    let query = format!(
+        "INSERT INTO showcase_projects (user_id, title, status, published_at) VALUES ('{user}', 'P', 'published', now()) RETURNING id"
+    );
     scalar(test.pool(), query).await
 }
 
 async fn marked(test: &TestDb) -> BTreeSet<Uuid> {
-    let found = rows::<(Uuid,)>(test.pool(), "SELECT project_id FROM likes_dirty").await.into_iter().map(|row| row.0).collect();
+    let found =
+        rows::<(Uuid,)>(test.pool(), "SELECT project_id FROM likes_dirty").await.into_iter().map(|row| row.0).collect();
     run(test.pool(), "DELETE FROM likes_dirty").await;
     found
 }
@@ -121,13 +128,18 @@ async fn likes_changed_by_hand_mark_their_projects() {
     let test = TestDb::new().await;
     let pool = test.pool();
     let (author, one, two) = (add_user(pool).await, add_user(pool).await, add_user(pool).await);
-    let (a, b, c) = (add_project(&test, author).await, add_project(&test, author).await, add_project(&test, author).await);
+    let (a, b, c) =
+        (add_project(&test, author).await, add_project(&test, author).await, add_project(&test, author).await);
     run(pool, format!("INSERT INTO project_likes (project_id, user_id) VALUES ('{a}', '{one}'), ('{a}', '{two}'), ('{b}', '{one}')")).await;
     assert_eq!(marked(&test).await, BTreeSet::from([a, b]));
     run(pool, format!("UPDATE project_likes SET project_id = '{c}' WHERE project_id = '{b}'")).await;
     assert_eq!(marked(&test).await, BTreeSet::from([b, c]), "two counts change");
     run(pool, "DELETE FROM project_likes WHERE false; UPDATE project_likes SET created_at = now() WHERE false").await;
-    run(pool, format!("INSERT INTO project_likes (project_id, user_id) VALUES ('{a}', '{one}') ON CONFLICT DO NOTHING")).await;
+    run(
+        pool,
+        format!("INSERT INTO project_likes (project_id, user_id) VALUES ('{a}', '{one}') ON CONFLICT DO NOTHING"),
+    )
+    .await;
     assert_eq!(marked(&test).await, BTreeSet::new(), "nothing changed");
     run(pool, format!("DELETE FROM project_likes WHERE user_id = '{two}'")).await;
     assert_eq!(marked(&test).await, BTreeSet::from([a]));
@@ -203,7 +215,7 @@ async fn add_busy_learner(test: &TestDb) -> (Uuid, Uuid) {
 async fn a_person_goes_with_everything_but_the_record() {
     let test = TestDb::new().await;
     let (user, _) = add_busy_learner(&test).await;
-    assert_eq!(left_of(&test, "user_id", user).await.len(), 11);
+    assert_eq!(left_of(&test, "user_id", user).await.len(), 12);
     run(test.pool(), format!("DELETE FROM users WHERE id = '{user}'")).await;
     assert_eq!(left_of(&test, "user_id", user).await, [""; 0]);
     assert_eq!(left_of(&test, "created_by", user).await, [""; 0]);
@@ -218,7 +230,7 @@ async fn a_roadmap_goes_with_its_stages_and_numbers() {
     let (user, roadmap) = add_busy_learner(&test).await;
     run(test.pool(), format!("DELETE FROM roadmaps WHERE id = '{roadmap}'")).await;
     assert_eq!(left_of(&test, "roadmap_id", roadmap).await, [""; 0]);
-    assert_eq!(left_of(&test, "user_id", user).await.len(), 11, "the other roadmap is there");
+    assert_eq!(left_of(&test, "user_id", user).await.len(), 12, "the other roadmap is there");
     run(test.pool(), "DELETE FROM roadmaps").await;
     for table in ["stages", "stage_lessons", "user_stage_progress", "user_roadmap_progress", "progress_dirty"] {
         assert_eq!(scalar::<i64>(test.pool(), format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
@@ -244,7 +256,14 @@ async fn one_statement_marks_each_pair_once() {
     };
     run(pool, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) SELECT '{user}', id FROM lessons")).await;
     assert_eq!(marks().await, [(user, one, 1), (user, two, 1)]);
-    run(pool, format!("UPDATE user_lesson_progress SET status = 'completed', completed_at = now() WHERE lesson_id = '{}'", lessons[2])).await;
+    run(
+        pool,
+        format!(
+            "UPDATE user_lesson_progress SET status = 'completed', completed_at = now() WHERE lesson_id = '{}'",
+            lessons[2]
+        ),
+    )
+    .await;
     assert_eq!(marks().await, [(user, one, 2), (user, two, 1)]);
     run(pool, format!("UPDATE user_lesson_progress SET user_id = '{other}' WHERE lesson_id = '{}'", lessons[2])).await;
     assert_eq!(marks().await, [(user, one, 3), (user, two, 1), (other, one, 1)], "both the old and the new learner");

@@ -1,0 +1,184 @@
+//! What goes and what stays.
+
+use cairn_core::admin::housekeeping;
+use cairn_core::jobs::Queue;
+use cairn_core::jobs::lease;
+
+use crate::support::{TestDb, add_user, rows, run, scalar};
+
+async fn ids(test: &TestDb) -> Vec<String> {
+    rows::<(String,)>(test.pool(), "SELECT id FROM apalis.jobs ORDER BY id")
+        .await
+        .into_iter()
+        .map(|row| row.0)
+        .collect()
+}
+
+#[tokio::test]
+async fn finished_jobs_go_after_their_time_and_others_never() {
+    let test = TestDb::new().await;
+    for (id, status, done) in [
+        ("done just now", "Done", "now()"),
+        ("done yesterday", "Done", "now() - interval '23 hours'"),
+        ("done long ago", "Done", "now() - interval '25 hours'"),
+        ("dead a week", "Killed", "now() - interval '7 days'"),
+        ("dead long", "Killed", "now() - interval '31 days'"),
+        ("waiting", "Pending", "NULL"),
+        ("failed", "Failed", "NULL"),
+        ("running", "Running", "NULL"),
+        ("odd", "Failed", "now() - interval '1 year'"),
+    ] {
+        let values = format!("'{id}', 'likes', 'x', '{status}', {done}, '2000-01-01'");
+        run(
+            test.pool(),
+            format!("INSERT INTO apalis.jobs (id, job_type, job, status, done_at, run_at) VALUES ({values})"),
+        )
+        .await;
+    }
+    housekeeping::run(test.pool()).await.unwrap();
+    let kept = ["dead a week", "done just now", "done yesterday", "failed", "odd", "running", "waiting"];
+    assert_eq!(ids(&test).await, kept);
+    // The settings decide.
+    run(
+        test.pool(),
+        "UPDATE platform_settings SET value = '1' WHERE key IN ('jobs.keep_done_hours', 'jobs.keep_dead_days')",
+    )
+    .await;
+    housekeeping::run(test.pool()).await.unwrap();
+    assert_eq!(ids(&test).await, ["done just now", "failed", "odd", "running", "waiting"]);
+}
+
+#[tokio::test]
+async fn more_than_one_chunk_goes_and_locked_rows_are_left_for_the_next_time() {
+    let test = TestDb::new().await;
+    run(
+        test.pool(),
+        "INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
+         SELECT n::text, 'likes', 'x', 'Done', now() - interval '2 days' FROM generate_series(1, 12001) n",
+    )
+    .await;
+    let mut open = test.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT * FROM apalis.jobs WHERE id = '77' FOR UPDATE").execute(&mut open).await.unwrap();
+    let (first, second) = tokio::join!(housekeeping::run(test.pool()), housekeeping::run(test.pool()));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(ids(&test).await, ["77"]);
+    sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
+    housekeeping::run(test.pool()).await.unwrap();
+    assert_eq!(ids(&test).await, [""; 0]);
+}
+
+/// A setting that somebody typed by hand must not empty the tables, nor stop the housekeeping.
+#[tokio::test]
+async fn senseless_settings_destroy_nothing() {
+    let test = TestDb::new().await;
+    let log = "INSERT INTO activity_log (id, occurred_at, action) VALUES (gen_random_uuid(), now(), 'user.registered')";
+    run(test.pool(), log).await;
+    for value in ["-5", "0", "2147483647", "-2147483648", "null", "\"x\""] {
+        let id = value.replace('"', "");
+        run(
+            test.pool(),
+            format!(
+                "UPDATE platform_settings SET value = '{value}' WHERE key IN ('jobs.keep_done_hours', 'jobs.keep_dead_days',
+                     'activity.keep_months');
+                 INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
+                     VALUES ('done {id}', 'likes', 'x', 'Done', now()), ('dead {id}', 'likes', 'x', 'Killed', now())"
+            ),
+        )
+        .await;
+        housekeeping::run(test.pool()).await.unwrap();
+        assert_eq!(
+            scalar::<i64>(
+                test.pool(),
+                "SELECT count(*) FROM activity_log WHERE tableoid::regclass::text LIKE '%_20__\\___'"
+            )
+            .await,
+            1,
+            "{value}"
+        );
+        let next = "SELECT to_regclass('activity_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '3 months', 'YYYY_MM')) IS NOT NULL";
+        assert!(scalar::<bool>(test.pool(), next).await, "{value}");
+        assert!(ids(&test).await.contains(&format!("dead {id}")), "{value}");
+        assert!(ids(&test).await.contains(&format!("done {id}")), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_goes() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    run(
+        test.pool(),
+        format!(
+            "INSERT INTO sessions (id, user_id, expires_at, revoked_at, revoke_reason) VALUES
+                 ('00000000-0000-0000-0000-00000000000a', '{user}', now() - interval '8 days', NULL, NULL),
+                 ('00000000-0000-0000-0000-00000000000b', '{user}', now() - interval '6 days', NULL, NULL),
+                 ('00000000-0000-0000-0000-00000000000c', '{user}', now() + interval '1 day', now() - interval '1 year', 'logout');
+             INSERT INTO refresh_tokens (token_hash, session_id, used_at) VALUES
+                 (sha256('a'), '00000000-0000-0000-0000-00000000000a', NULL),
+                 (sha256('b'), '00000000-0000-0000-0000-00000000000b', now() - interval '31 days'),
+                 (sha256('c'), '00000000-0000-0000-0000-00000000000b', now() - interval '29 days'),
+                 (sha256('d'), '00000000-0000-0000-0000-00000000000c', NULL);
+             INSERT INTO idempotency_keys (user_id, key, operation, request_hash, created_at) VALUES
+                 ('{user}', 'old', 'o', sha256('x'), now() - interval '25 hours'),
+                 ('{user}', 'new', 'o', sha256('x'), now() - interval '23 hours');
+             INSERT INTO tool_chats (id, user_id, tool_type)
+                 VALUES ('{user}', '{user}', 'ideas'), ('00000000-0000-0000-0000-00000000000f', '{user}', 'assistant');"
+        ),
+    )
+    .await;
+    for (n, (chat, state, finished)) in [
+        (user.to_string(), "completed", "now() - interval '11 minutes'"),
+        (user.to_string(), "completed", "now() - interval '9 minutes'"),
+        (user.to_string(), "failed", "now() - interval '1 day'"),
+        (user.to_string(), "streaming", "NULL"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let reason = if state == "failed" { "'why'" } else { "NULL" };
+        run(
+            test.pool(),
+            format!(
+                "WITH reply AS (
+                     INSERT INTO ai_replies (chat_id, user_id, question, instruction_id, state, reason, finished_at)
+                     SELECT '{chat}', '{user}', 'Q', id, '{state}', {reason}, {finished}
+                     FROM ai_system_instructions WHERE tool_type = 'ideas' RETURNING id)
+                 INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content) SELECT id, 1, 1, 'reply {n}' FROM reply"
+            ),
+        )
+        .await;
+    }
+    housekeeping::run(test.pool()).await.unwrap();
+    let left = async |query: &str| -> Vec<String> {
+        rows::<(String,)>(test.pool(), query).await.into_iter().map(|row| row.0).collect()
+    };
+    assert_eq!(left("SELECT right(id::text, 1) FROM sessions ORDER BY 1").await, ["b", "c"]);
+    assert_eq!(
+        scalar::<i64>(
+            test.pool(),
+            "SELECT count(*) FROM refresh_tokens WHERE token_hash IN (sha256('c'), sha256('d'))"
+        )
+        .await,
+        2
+    );
+    assert_eq!(scalar::<i64>(test.pool(), "SELECT count(*) FROM refresh_tokens").await, 2);
+    assert_eq!(left("SELECT key FROM idempotency_keys").await, ["new"]);
+    assert_eq!(left("SELECT content FROM ai_reply_chunks ORDER BY 1").await, ["reply 1", "reply 2", "reply 3"]);
+}
+
+#[tokio::test]
+async fn workers_of_earlier_starts_go_when_they_hold_nothing() {
+    let test = TestDb::new().await;
+    let workers = ["holds", "gone", "alive"].map(|name| (name.to_owned(), Queue::Likes));
+    lease::heartbeat(&mut test.connect().await, &workers).await.unwrap();
+    run(
+        test.pool(),
+        "INSERT INTO apalis.jobs (id, job_type, job, status, lock_by) VALUES ('x', 'likes', 'x', 'Running', 'holds');
+         UPDATE apalis.workers SET last_seen = now() - interval '2 hours' WHERE id <> 'alive'",
+    )
+    .await;
+    housekeeping::run(test.pool()).await.unwrap();
+    let left: Vec<(String,)> = rows(test.pool(), "SELECT id FROM apalis.workers ORDER BY id").await;
+    assert_eq!(left, [("alive".to_owned(),), ("holds".to_owned(),)]);
+}

@@ -1,0 +1,423 @@
+//! Taking jobs and giving them up.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_core::clock::new_id;
+use cairn_core::jobs::lease::{self, Finished, Lease, Outcome};
+use cairn_core::jobs::{CountLikes, Job, Queue};
+use serde_json::Value;
+use sqlx::PgConnection;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::support::{TestDb, rows, run, scalar};
+
+async fn enqueue(test: &TestDb, n: usize) {
+    let mut tx = test.db.begin().await.unwrap();
+    for _ in 0..n {
+        CountLikes { project_id: new_id() }.enqueue(&mut tx).unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn register(test: &TestDb, workers: &[&str]) {
+    let workers: Vec<_> = workers.iter().map(|name| ((*name).to_owned(), Queue::Likes)).collect();
+    lease::heartbeat(&mut test.connect().await, &workers).await.unwrap();
+}
+
+async fn claim(c: &mut PgConnection, worker: &str, limit: i64) -> Vec<Lease> {
+    lease::claim(c, Queue::Likes, worker, limit).await.unwrap()
+}
+
+fn ended(lease: &Lease, outcome: Outcome) -> Finished {
+    Finished { id: lease.id.clone(), attempt: lease.attempt, outcome }
+}
+
+fn retry(error: &str) -> Outcome {
+    Outcome::Retry { delay: Duration::from_secs(60), error: error.to_owned() }
+}
+
+/// Makes waiting jobs due.
+async fn make_due(test: &TestDb) {
+    run(test.pool(), "UPDATE apalis.jobs SET run_at = now() WHERE status IN ('Pending', 'Failed')").await;
+}
+
+/// Status, attempts, and who holds it.
+async fn states(test: &TestDb) -> Vec<(String, i32, Option<String>)> {
+    rows(test.pool(), "SELECT status, attempts, lock_by FROM apalis.jobs ORDER BY run_at, id").await
+}
+
+fn state(status: &str, attempts: i32, worker: Option<&str>) -> (String, i32, Option<String>) {
+    (status.to_owned(), attempts, worker.map(str::to_owned))
+}
+
+#[tokio::test]
+async fn the_oldest_due_jobs_of_the_queue_are_taken_first() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    for (id, queue, status, run_at, priority, attempts) in [
+        ("third", "likes", "Failed", -10, 0, 24),
+        ("second", "likes", "Pending", -20, 0, 0),
+        ("first", "likes", "Pending", -5, 1, 0),
+        ("later", "likes", "Pending", 60, 0, 0),
+        ("exhausted", "likes", "Failed", -30, 0, 25),
+        ("done", "likes", "Done", -30, 0, 1),
+        ("dead", "likes", "Killed", -30, 0, 1),
+        ("elsewhere", "replies", "Pending", -30, 0, 0),
+    ] {
+        run(
+            test.pool(),
+            format!(
+                "INSERT INTO apalis.jobs (id, job_type, job, status, run_at, priority, attempts)
+                 VALUES ('{id}', '{queue}', 'x', '{status}', now() + interval '{run_at} seconds', {priority}, {attempts})"
+            ),
+        )
+        .await;
+    }
+    let c = &mut test.connect().await;
+    let taken = async |c: &mut PgConnection, limit| {
+        let mut taken: Vec<_> =
+            claim(c, "w", limit).await.into_iter().map(|l| (l.id, l.attempt, l.max_attempts)).collect();
+        taken.sort();
+        taken
+    };
+    assert_eq!(taken(c, 2).await, [("first".to_owned(), 1, 25), ("second".to_owned(), 1, 25)]);
+    assert_eq!(taken(c, 5).await, [("third".to_owned(), 25, 25)]);
+    assert_eq!(taken(c, 5).await, []);
+    assert_eq!(taken(c, 0).await, []);
+}
+
+const CLAIMERS: usize = 16;
+const JOBS: usize = 400;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_claimers_get_the_same_job() {
+    let test = TestDb::with_connections(20).await;
+    enqueue(&test, JOBS).await;
+    let names: Vec<String> = (0..CLAIMERS).map(|n| format!("w{n}")).collect();
+    register(&test, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let barrier = Arc::new(Barrier::new(CLAIMERS));
+    let mut tasks = JoinSet::new();
+    for name in names {
+        let (pool, barrier) = (test.pool().clone(), barrier.clone());
+        tasks.spawn(async move {
+            let mut c = pool.acquire().await.unwrap();
+            let mut mine = Vec::new();
+            barrier.wait().await;
+            loop {
+                let leases = claim(&mut c, &name, 7).await;
+                if leases.is_empty() {
+                    return mine;
+                }
+                // Half of them end meanwhile, so that rows change under the others.
+                let finished: Vec<_> = leases.iter().step_by(2).map(|lease| ended(lease, Outcome::Done)).collect();
+                assert_eq!(lease::finish(&mut c, &name, &finished).await.unwrap(), finished.len() as u64);
+                mine.extend(leases.into_iter().map(|lease| lease.id));
+            }
+        });
+    }
+    let all: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
+    // A claimer may see nothing while others hold what is left; then it is theirs.
+    assert_eq!(all.len(), JOBS, "none twice");
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), JOBS, "none left out");
+}
+
+#[tokio::test]
+async fn a_run_ends_as_done_to_be_tried_again_or_dead() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    enqueue(&test, 3).await;
+    let c = &mut test.connect().await;
+    let leases = claim(c, "w", 3).await;
+    let outcomes = [Outcome::Done, retry("not now"), Outcome::Dead { error: "never".into() }];
+    let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| ended(lease, outcome)).collect();
+    assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 3);
+    assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 0, "each ends once");
+    assert_eq!(lease::finish(c, "w", &[]).await.unwrap(), 0);
+    let stored: Vec<(String, bool, bool, Value)> = rows(
+        test.pool(),
+        "SELECT status, done_at IS NOT NULL, run_at BETWEEN now() + interval '50 seconds' AND now() + interval '60 seconds',
+                last_result - 'attempts' FROM apalis.jobs WHERE lock_by IS NULL ORDER BY status",
+    )
+    .await;
+    let result = |error: &str| serde_json::json!({ "Err": error });
+    assert_eq!(
+        stored,
+        [
+            ("Done".to_owned(), true, false, serde_json::json!({ "Ok": null })),
+            ("Failed".to_owned(), false, true, result("not now")),
+            ("Killed".to_owned(), true, false, result("never")),
+        ]
+    );
+    assert_eq!(claim(c, "w", 3).await.len(), 0, "the retry is not due yet");
+    make_due(&test).await;
+    let again = claim(c, "w", 3).await;
+    assert_eq!((again.len(), again[0].attempt), (1, 2));
+}
+
+#[tokio::test]
+async fn the_newest_ten_errors_stay() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    enqueue(&test, 1).await;
+    let c = &mut test.connect().await;
+    for attempt in 1..=13 {
+        make_due(&test).await;
+        let leases = claim(c, "w", 1).await;
+        assert_eq!(leases[0].attempt, attempt);
+        let outcome =
+            if attempt == 13 { Outcome::Dead { error: "error 13".into() } } else { retry(&format!("error {attempt}")) };
+        lease::finish(c, "w", &[ended(&leases[0], outcome)]).await.unwrap();
+        let kept: Value = scalar(test.pool(), "SELECT last_result -> 'attempts' FROM apalis.jobs").await;
+        let kept: Vec<_> =
+            kept.as_array().unwrap().iter().map(|e| (e["attempt"].clone(), e["error"].clone())).collect();
+        let expected: Vec<_> =
+            ((attempt - 9).max(1)..=attempt).map(|n| (n.into(), format!("error {n}").into())).collect();
+        assert_eq!(kept, expected);
+    }
+    // Done in the end: the errors have served.
+    run(test.pool(), "UPDATE apalis.jobs SET status = 'Pending'").await;
+    let leases = claim(c, "w", 1).await;
+    lease::finish(c, "w", &[ended(&leases[0], Outcome::Done)]).await.unwrap();
+    assert_eq!(
+        scalar::<Value>(test.pool(), "SELECT last_result FROM apalis.jobs").await,
+        serde_json::json!({ "Ok": null })
+    );
+}
+
+/// What ends badly must not keep others from ending.
+#[tokio::test]
+async fn every_outcome_can_be_stored() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    enqueue(&test, 5).await;
+    let c = &mut test.connect().await;
+    let leases = claim(c, "w", 5).await;
+    let error = "a NUL \0, a quote ', a backslash \\u0000, a \u{1f98a}".to_owned();
+    let outcomes = [
+        Outcome::Dead { error: error.clone() },
+        Outcome::Retry { delay: Duration::MAX, error },
+        Outcome::Retry { delay: Duration::ZERO, error: String::new() },
+        Outcome::Dead { error: "x".repeat(1_000_000) },
+        Outcome::Done,
+    ];
+    let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| ended(lease, outcome)).collect();
+    assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 5);
+    let stored: String =
+        scalar(test.pool(), format!("SELECT last_result ->> 'Err' FROM apalis.jobs WHERE id = '{}'", leases[0].id))
+            .await;
+    assert_eq!(stored, "a NUL \u{fffd}, a quote ', a backslash \\u0000, a \u{1f98a}");
+    let query = format!("SELECT run_at < now() + interval '2 days' FROM apalis.jobs WHERE id = '{}'", leases[1].id);
+    assert!(scalar::<bool>(test.pool(), query).await, "it will be tried again while somebody remembers it");
+}
+
+/// A result that another program, or an earlier version, has left.
+#[tokio::test]
+async fn strange_results_do_not_matter() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    for old in [
+        "NULL",
+        "'null'",
+        "'7'",
+        "'\"text\"'",
+        "'{\"Err\": \"old\"}'",
+        "'{\"attempts\": null}'",
+        "'{\"attempts\": 5}'",
+        "'{\"attempts\": {}}'",
+    ] {
+        run(test.pool(), "DELETE FROM apalis.jobs").await;
+        enqueue(&test, 1).await;
+        run(test.pool(), format!("UPDATE apalis.jobs SET last_result = {old}")).await;
+        let c = &mut test.connect().await;
+        let leases = claim(c, "w", 1).await;
+        assert_eq!(lease::finish(c, "w", &[ended(&leases[0], retry("new"))]).await.unwrap(), 1, "{old}");
+        let last: Value =
+            scalar(test.pool(), "SELECT last_result -> 'attempts' -> -1 -> 'error' FROM apalis.jobs").await;
+        assert_eq!(last, "new", "{old}");
+    }
+}
+
+#[tokio::test]
+async fn handing_back_does_not_count_as_an_attempt() {
+    let test = TestDb::new().await;
+    register(&test, &["w", "other"]).await;
+    enqueue(&test, 2).await;
+    let c = &mut test.connect().await;
+    let leases = claim(c, "w", 2).await;
+    let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
+    assert_eq!(lease::hand_back(c, "other", &ids).await.unwrap(), 0, "they are not his");
+    lease::finish(c, "w", &[ended(&leases[0], retry("started"))]).await.unwrap();
+    assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 1, "one has run");
+    assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 0, "once");
+    make_due(&test).await;
+    let mut attempts: Vec<i32> = claim(c, "other", 2).await.iter().map(|lease| lease.attempt).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 2]);
+    assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 0, "somebody else has them now");
+}
+
+/// Its worker has not been heard of for `seconds`.
+async fn silence(test: &TestDb, worker: &str, seconds: u32) {
+    run(
+        test.pool(),
+        format!("UPDATE apalis.workers SET last_seen = now() - interval '{seconds} seconds' WHERE id = '{worker}'"),
+    )
+    .await;
+}
+
+const SILENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
+    let test = TestDb::new().await;
+    register(&test, &["lost", "alive"]).await;
+    enqueue(&test, 3).await;
+    let c = &mut test.connect().await;
+    let lost = claim(c, "lost", 2).await;
+    let alive = claim(c, "alive", 1).await;
+    run(test.pool(), format!("UPDATE apalis.jobs SET attempts = 25 WHERE id = '{}'", lost[1].id)).await;
+    silence(&test, "lost", 29).await;
+    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 0);
+    silence(&test, "lost", 31).await;
+    silence(&test, "alive", 29).await;
+    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 2);
+    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 0);
+    let found = |id: &str| {
+        let query = "SELECT status, attempts, lock_by, done_at IS NOT NULL, last_result ->> 'Err' FROM apalis.jobs WHERE id = '";
+        let query = format!("{query}{id}'");
+        let pool = test.pool();
+        async move { rows::<(String, i32, Option<String>, bool, Option<String>)>(pool, query).await.remove(0) }
+    };
+    let error = || Some("the worker was lost".to_owned());
+    assert_eq!(found(&lost[0].id).await, ("Failed".to_owned(), 1, None, false, error()));
+    assert_eq!(found(&lost[1].id).await, ("Killed".to_owned(), 25, None, true, error()));
+    assert_eq!(found(&alive[0].id).await, ("Running".to_owned(), 1, Some("alive".to_owned()), false, None));
+    // Soon, by the database's clock.
+    let query = format!(
+        "SELECT run_at BETWEEN now() - interval '10 seconds' AND now() + interval '2 seconds' FROM apalis.jobs WHERE id = '{}'",
+        lost[0].id
+    );
+    assert!(scalar::<bool>(test.pool(), query).await);
+
+    // The lost one was only slow. What it says about its run counts no more, whoever has the job by now.
+    let late = [ended(&lost[0], Outcome::Done), ended(&lost[1], retry("late"))];
+    assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
+    make_due(&test).await;
+    assert_eq!(claim(c, "alive", 5).await[0].attempt, 2);
+    assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
+    assert_eq!(lease::hand_back(c, "lost", &[lost[0].id.clone()]).await.unwrap(), 0);
+    assert_eq!(found(&lost[0].id).await.0, "Running");
+    // Even when it gets the job itself again: that is another attempt.
+    silence(&test, "alive", 31).await;
+    lease::rescue(c, SILENCE).await.unwrap();
+    make_due(&test).await;
+    let again = claim(c, "lost", 5).await;
+    assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
+    let finished: Vec<_> = again.iter().map(|lease| ended(lease, Outcome::Done)).collect();
+    assert_eq!(lease::finish(c, "lost", &finished).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn jobs_that_nobody_holds_are_rescued_too() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    enqueue(&test, 3).await;
+    let c = &mut test.connect().await;
+    claim(c, "w", 1).await;
+    // Left by something that is not this program: taken by nobody, tried more often than a number can say.
+    run(
+        test.pool(),
+        "UPDATE apalis.jobs SET status = 'Running', attempts = 2000, max_attempts = 3000 WHERE id = (
+             SELECT min(id) FROM apalis.jobs WHERE status = 'Pending');
+         UPDATE apalis.jobs SET status = 'Queued' WHERE status = 'Pending'",
+    )
+    .await;
+    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 2);
+    let mut found = states(&test).await;
+    found.sort();
+    assert_eq!(found, [state("Failed", 0, None), state("Failed", 2000, None), state("Running", 1, Some("w"))]);
+}
+
+/// Every way in which a row can be wrong that the table lets pass.
+#[tokio::test]
+async fn rows_that_cannot_be_read_are_claimed_like_others() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    run(
+        test.pool(),
+        r"INSERT INTO apalis.jobs (id, job_type, job, metadata, priority, run_at) VALUES
+            ('not a ulid', 'likes', '\xff00', NULL, NULL, '-infinity'),
+            ('', 'likes', '', NULL, 0, '2000-01-01'),
+            ('01ARZ3NDEKTSV4RRFFQ69G5FAV', 'likes', '{}', 'a=>NULL', -1, '2000-01-01')",
+    )
+    .await;
+    enqueue(&test, 1).await;
+    let c = &mut test.connect().await;
+    let leases = claim(c, "w", 10).await;
+    assert_eq!(leases.len(), 4);
+    let finished: Vec<_> =
+        leases.iter().map(|lease| ended(lease, Outcome::Dead { error: "unreadable".into() })).collect();
+    assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 4);
+}
+
+/// A heartbeat registers, and wakes up whoever was silent; it is what makes a claim possible.
+#[tokio::test]
+async fn only_registered_workers_can_claim() {
+    let test = TestDb::new().await;
+    enqueue(&test, 1).await;
+    let c = &mut test.connect().await;
+    assert!(lease::claim(c, Queue::Likes, "nobody", 1).await.is_err());
+    assert_eq!(states(&test).await, [state("Pending", 0, None)]);
+    register(&test, &["w"]).await;
+    silence(&test, "w", 3600).await;
+    claim(c, "w", 1).await;
+    register(&test, &["w", "new"]).await;
+    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 0);
+    let workers: Vec<(String, String)> =
+        rows(test.pool(), "SELECT id, worker_type FROM apalis.workers ORDER BY id").await;
+    assert_eq!(workers, [("new".to_owned(), "likes".to_owned()), ("w".to_owned(), "likes".to_owned())]);
+}
+
+/// Rescuers, claimers and finishers at once: every job ends exactly once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rescues_under_way_lose_and_double_nothing() {
+    let test = TestDb::with_connections(20).await;
+    enqueue(&test, JOBS).await;
+    run(test.pool(), "UPDATE apalis.jobs SET max_attempts = 1000000").await;
+    let names: Vec<String> = (0..8).map(|n| format!("w{n}")).collect();
+    register(&test, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let barrier = Arc::new(Barrier::new(names.len() + 1));
+    let mut tasks = JoinSet::new();
+    for name in names {
+        let (pool, barrier) = (test.pool().clone(), barrier.clone());
+        tasks.spawn(async move {
+            let mut counted = 0;
+            barrier.wait().await;
+            let query = "SELECT EXISTS (SELECT FROM apalis.jobs WHERE status <> 'Done')";
+            while scalar::<bool>(&pool, query).await {
+                let mut c = pool.acquire().await.unwrap();
+                let leases = claim(&mut c, &name, 10).await;
+                let finished: Vec<_> = leases.iter().map(|lease| ended(lease, Outcome::Done)).collect();
+                counted += lease::finish(&mut c, &name, &finished).await.unwrap();
+            }
+            counted
+        });
+    }
+    let rescuer = tokio::spawn({
+        let (pool, barrier) = (test.pool().clone(), barrier.clone());
+        async move {
+            barrier.wait().await;
+            let query = "SELECT EXISTS (SELECT FROM apalis.jobs WHERE status <> 'Done')";
+            while scalar::<bool>(&pool, query).await {
+                // Everybody is silent for too long.
+                lease::rescue(&mut pool.acquire().await.unwrap(), Duration::ZERO).await.unwrap();
+                run(&pool, "UPDATE apalis.jobs SET run_at = now() WHERE status = 'Failed'").await;
+            }
+        }
+    });
+    assert_eq!(tasks.join_all().await.into_iter().sum::<u64>(), JOBS as u64);
+    rescuer.await.unwrap();
+}

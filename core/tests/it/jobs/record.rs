@@ -1,0 +1,144 @@
+//! Writing the activity log.
+
+use cairn_core::admin::activity::{self, Action, Event, Target};
+use cairn_core::clock::{Clock, new_id};
+use cairn_core::users::Origin;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::support::{TestDb, add_user, rows, scalar, until};
+
+fn event(actor: Option<Uuid>, occurred_at: DateTime<Utc>) -> Event {
+    Event { occurred_at, ..Event::of(actor, &Clock::default(), Action::LessonStarted, None) }
+}
+
+async fn insert(test: &TestDb, events: &[Event]) {
+    activity::insert(&mut test.pool().acquire().await.unwrap(), events).await.unwrap();
+}
+
+async fn last_active(test: &TestDb, user: Uuid) -> Option<DateTime<Utc>> {
+    scalar(test.pool(), format!("SELECT last_active_at FROM users WHERE id = '{user}'")).await
+}
+
+async fn logged(test: &TestDb) -> i64 {
+    scalar(test.pool(), "SELECT count(*) FROM activity_log").await
+}
+
+fn now() -> DateTime<Utc> {
+    Clock::default().now().trunc_subsecs(6)
+}
+
+#[tokio::test]
+async fn an_event_is_stored_as_it_was_told() {
+    let test = TestDb::new().await;
+    let actor = new_id();
+    let target = Target::new("lesson", new_id(), &"é".repeat(400));
+    let origin = Origin { ip: Some("2001:db8::1".parse().unwrap()), user_agent: Some("Browser".into()) };
+    let told =
+        Event { origin, ..Event::of(Some(actor), &Clock::default(), Action::LessonStarted, Some(target.clone())) }
+            .with(serde_json::json!({ "before": null, "after": ["x"] }));
+    insert(&test, &[told.clone(), event(None, now())]).await;
+    let stored: Vec<(Uuid, String, String, Uuid, String, serde_json::Value, String, String)> = rows(
+        test.pool(),
+        "SELECT actor_id, action, target_type, target_id, target_title, metadata, host(ip), user_agent
+         FROM activity_log WHERE actor_id IS NOT NULL",
+    )
+    .await;
+    let expected = (
+        actor,
+        "lesson.started".to_owned(),
+        "lesson".to_owned(),
+        target.id,
+        "é".repeat(300),
+        told.metadata,
+        "2001:db8::1".to_owned(),
+        "Browser".to_owned(),
+    );
+    assert_eq!(stored, [expected]);
+    assert_eq!(logged(&test).await, 2, "the system acts too");
+    insert(&test, &[]).await;
+}
+
+#[tokio::test]
+async fn an_event_is_one_row_however_often_it_is_written() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    let events: Vec<Event> = (0..20).map(|_| event(Some(user), Clock::default().now())).collect();
+    // As it comes out of a stored job.
+    let copies: Vec<Event> = serde_json::from_str(&serde_json::to_string(&events).unwrap()).unwrap();
+    insert(&test, &[events.clone(), copies.clone()].concat()).await;
+    insert(&test, &copies).await;
+    assert_eq!(logged(&test).await, 20);
+}
+
+/// Two groups with the same events in different orders, as when jobs are run again after a rescue.
+#[tokio::test]
+async fn groups_that_share_events_do_not_wait_in_a_circle() {
+    let test = TestDb::new().await;
+    let events: Vec<Event> = (0..3).map(|_| event(None, now())).collect();
+    let mut open = test.connect().await;
+    sqlx::raw_sql("BEGIN").execute(&mut open).await.unwrap();
+    activity::insert(&mut open, &events[1..2]).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for mut group in [events.clone(), events.clone()] {
+        if tasks.len() == 1 {
+            group.reverse();
+        }
+        let pool = test.pool().clone();
+        tasks.spawn(async move {
+            let mut connection = pool.acquire().await.unwrap();
+            activity::insert(&mut connection, &group).await.map_err(|error| error.to_string())
+        });
+    }
+    until(test.pool(), "both wait", "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE NOT granted").await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
+    for result in tasks.join_all().await {
+        result.unwrap();
+    }
+    assert_eq!(logged(&test).await, 3);
+}
+
+#[tokio::test]
+async fn last_active_moves_at_most_once_a_minute() {
+    let test = TestDb::new().await;
+    let (user, other) = (add_user(test.pool()).await, add_user(test.pool()).await);
+    let start = now();
+    let after = |seconds| start + TimeDelta::seconds(seconds);
+    insert(&test, &[event(Some(user), start)]).await;
+    assert_eq!(last_active(&test, user).await, Some(start));
+    assert_eq!(last_active(&test, other).await, None);
+    insert(&test, &[event(Some(user), after(59)), event(Some(user), after(60))]).await;
+    assert_eq!(last_active(&test, user).await, Some(start), "not within a minute");
+    // The newest of each person, whatever the order in the group.
+    insert(
+        &test,
+        &[
+            event(Some(user), after(90)),
+            event(Some(user), after(61)),
+            event(Some(other), after(10)),
+            event(None, after(500)),
+        ],
+    )
+    .await;
+    assert_eq!(last_active(&test, user).await, Some(after(90)));
+    assert_eq!(last_active(&test, other).await, Some(after(10)));
+    insert(&test, &[event(Some(user), after(-3600)), event(Some(user), start)]).await;
+    assert_eq!(last_active(&test, user).await, Some(after(90)), "never back");
+    insert(&test, &[event(Some(new_id()), after(100))]).await;
+}
+
+/// Somebody else holds the row of the person, as a rollup does.
+#[tokio::test]
+async fn nobody_waits_for_a_person() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    let mut open = test.connect().await;
+    sqlx::raw_sql("BEGIN; UPDATE users SET first_name = 'X'").execute(&mut open).await.unwrap();
+    insert(&test, &[event(Some(user), now())]).await;
+    assert_eq!(logged(&test).await, 1);
+    assert_eq!(last_active(&test, user).await, None, "the next event will move it");
+    sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
+    insert(&test, &[event(Some(user), now())]).await;
+    assert!(last_active(&test, user).await.is_some());
+}

@@ -1,0 +1,129 @@
+//! Jobs and the transactions that they come with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_core::clock::new_id;
+use cairn_core::jobs::lease::enqueue_scheduled;
+use cairn_core::jobs::{CountLikes, Job, KeepHouse, Queue, Reconcile};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::support::{TestDb, jobs, run, scalar};
+
+#[tokio::test]
+async fn a_job_is_stored_with_the_row_or_not_at_all() {
+    let test = TestDb::new().await;
+    let email = |name: &str| format!("INSERT INTO users (email, first_name) VALUES ('{name}@example.test', 'X')");
+    let stored = async || {
+        let users: i64 = scalar(test.pool(), "SELECT count(*) FROM users").await;
+        (users, jobs::<CountLikes>(test.pool()).await.len())
+    };
+    let begin = async |name: &str| {
+        let mut tx = test.db.begin().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(email(name))).execute(&mut *tx).await.unwrap();
+        CountLikes { project_id: new_id() }.enqueue(&mut tx).unwrap();
+        tx
+    };
+    drop(begin("dropped").await);
+    begin("rolled-back").await.rollback().await.unwrap();
+    assert_eq!(stored().await, (0, 0));
+    let tx = begin("committed").await;
+    assert_eq!(stored().await, (0, 0), "not before the commit");
+    tx.commit().await.unwrap();
+    assert_eq!(stored().await, (1, 1));
+
+    // A transaction that a failed statement has spoilt commits neither.
+    let mut tx = begin("spoilt").await;
+    assert!(sqlx::query("SELECT 1 / 0").execute(&mut *tx).await.is_err());
+    assert!(tx.commit().await.is_err());
+    assert_eq!(stored().await, (1, 1));
+
+    // The row that is only found to be impossible at the commit.
+    run(test.pool(), "ALTER TABLE users ADD CONSTRAINT late UNIQUE (first_name) DEFERRABLE INITIALLY DEFERRED").await;
+    assert!(begin("late").await.commit().await.is_err());
+    assert_eq!(stored().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_stored_job_fills_every_column() {
+    let test = TestDb::new().await;
+    let mut tx = test.db.begin().await.unwrap();
+    for delay in [0, 90] {
+        CountLikes { project_id: Uuid::nil() }.enqueue_in(&mut tx, Duration::from_secs(delay)).unwrap();
+    }
+    Reconcile {}.enqueue(&mut tx).unwrap();
+    tx.commit().await.unwrap();
+    let good: i64 = scalar(
+        test.pool(),
+        "SELECT count(*) FROM apalis.jobs WHERE status = 'Pending' AND attempts = 0 AND metadata IS NOT NULL
+             AND priority = 0 AND idempotency_key IS NULL AND lock_by IS NULL AND done_at IS NULL AND length(id) = 26",
+    )
+    .await;
+    assert_eq!(good, 3);
+    let stored = "SELECT count(*) FROM apalis.jobs WHERE job_type = '";
+    let due = format!("{stored}likes' AND max_attempts = 25 AND run_at <= now()");
+    assert_eq!(scalar::<i64>(test.pool(), due).await, 1);
+    let later =
+        format!("{stored}likes' AND run_at BETWEEN now() + interval '60 seconds' AND now() + interval '90 seconds'");
+    assert_eq!(scalar::<i64>(test.pool(), later).await, 1);
+    assert_eq!(scalar::<i64>(test.pool(), format!("{stored}maintenance' AND max_attempts = 1")).await, 1);
+    let payload: serde_json::Value = scalar(
+        test.pool(),
+        "SELECT convert_from(job, 'UTF8')::jsonb FROM apalis.jobs WHERE job_type = 'likes' LIMIT 1",
+    )
+    .await;
+    assert_eq!(payload, serde_json::json!({"kind": "count_likes", "v": 1, "data": {"project_id": Uuid::nil()}}));
+}
+
+#[tokio::test]
+async fn queues_are_found_by_their_names() {
+    for queue in Queue::ALL {
+        assert_eq!(Queue::from_name(queue.name()), Some(queue));
+    }
+    assert_eq!(Queue::from_name("other"), None);
+}
+
+const TICKERS: usize = 8;
+
+/// Everybody asks at once whether the schedule is due. Returns how many enqueued.
+async fn tick<J: Job + Copy + Sync>(test: &TestDb, job: J, every: Duration) -> usize {
+    let barrier = Arc::new(Barrier::new(TICKERS));
+    let mut tasks = JoinSet::new();
+    for _ in 0..TICKERS {
+        let (db, barrier) = (test.db.clone(), barrier.clone());
+        tasks.spawn(async move {
+            let mut tx = db.begin().await.unwrap();
+            barrier.wait().await;
+            let due = enqueue_scheduled(&mut tx, &job, every).await.unwrap();
+            tx.commit().await.unwrap();
+            due
+        });
+    }
+    tasks.join_all().await.into_iter().filter(|due| *due).count()
+}
+
+#[tokio::test]
+async fn a_tick_makes_one_job_however_many_ask() {
+    let test = TestDb::new().await;
+    let minute = Duration::from_mins(1);
+    for round in 1..=10 {
+        assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "round {round}");
+        assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}");
+        assert_eq!(jobs::<Reconcile>(test.pool()).await.len(), round);
+        run(test.pool(), "UPDATE schedules SET last_enqueued_at = last_enqueued_at - interval '1 minute'").await;
+    }
+    assert_eq!(tick(&test, KeepHouse {}, minute).await, 1, "each schedule has its own time");
+    assert_eq!(tick(&test, Reconcile {}, minute).await, 1);
+}
+
+#[tokio::test]
+async fn a_tick_that_does_not_commit_is_still_due() {
+    let test = TestDb::new().await;
+    let mut tx = test.db.begin().await.unwrap();
+    assert!(enqueue_scheduled(&mut tx, &Reconcile {}, Duration::from_mins(1)).await.unwrap());
+    tx.rollback().await.unwrap();
+    assert_eq!(tick(&test, Reconcile {}, Duration::from_mins(1)).await, 1);
+    assert_eq!(jobs::<Reconcile>(test.pool()).await.len(), 1);
+}
