@@ -35,7 +35,7 @@ CREATE TABLE progress_dirty (
     done_seq bigint NOT NULL DEFAULT 0,
     requested_at timestamptz NOT NULL DEFAULT now(),
     queued_at timestamptz,          -- a job has been enqueued for this marker and has not run yet
-    done_at timestamptz,
+    paid_until timestamptz,         -- each rollup costs its pair some time; who is far ahead rests (core/src/learning/rollup.rs)
     CONSTRAINT progress_dirty_pkey PRIMARY KEY (user_id, roadmap_id),
     CONSTRAINT progress_dirty_done_not_ahead CHECK (done_seq <= requested_seq)
 ) WITH (fillfactor = 70);

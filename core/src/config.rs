@@ -132,7 +132,7 @@ impl Config {
                 "a number from 4 to 200",
                 |n: &u32| (4..=200).contains(n),
             )?
-            .unwrap_or(24),
+            .unwrap_or(12),
             api_addr: parse(get("CAIRN_API_ADDR"), "CAIRN_API_ADDR", "an address such as 127.0.0.1:8080", |_| true)?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             ops_addr: parse(get("CAIRN_OPS_ADDR"), "CAIRN_OPS_ADDR", "an address such as 127.0.0.1:9090", |_| true)?,

@@ -67,9 +67,13 @@ fn is_stale(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Parses a database URL. Statements are named in `pg_stat_activity` by the process.
+/// Parses a database URL.
+///
+/// Plans are generic: our statements are static and prepared once per connection, and planning them anew for the values
+/// of each of their first five executions, on every connection, cost more than running them. (A pooler must let the
+/// startup parameter `options` pass.)
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(url)?.application_name("cairn"))
+    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options([("plan_cache_mode", "force_generic_plan")]))
 }
 
 /// A pool that connects when it is first used. Waits at most 5 s for a connection: then the caller answers 503.

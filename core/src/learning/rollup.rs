@@ -29,15 +29,19 @@ pub struct Pair {
     pub roadmap_id: Uuid,
 }
 
-/// Shortest time between two rollups of one pair: a learner who clicks fast causes a handful, not one per click.
-pub const REST: Duration = Duration::from_millis(250);
+/// What one rollup of a pair costs it, in time. A learner who acts now and then is rolled up at once; one who clicks
+/// without end, twice a second (generic cell rate algorithm, ITU-T I.371).
+const COST: Duration = Duration::from_millis(500);
+
+/// How far a pair may be ahead of its time before it rests: three rollups in a row are at once.
+const CREDIT: Duration = Duration::from_secs(1);
 
 /// How many learners one [`RecomputeRoadmap`] job does in one transaction. Their markers are locked meanwhile, so a
 /// learner who acts just then waits for it.
 const CHUNK: i64 = 500;
 
-/// Rolls pairs up, in one transaction. Pairs that are not stale cost nothing. Returns the pairs that were rolled up less
-/// than [`REST`] ago and are stale again: the caller comes back for them.
+/// Rolls pairs up, in one transaction. Pairs that are not stale cost nothing. Returns the pairs that are stale
+/// and have been rolled up too often just now: the caller comes back for them.
 pub async fn roll_up(tx: &mut Tx, clock: &Clock, pairs: &[Pair]) -> Result<Vec<Pair>> {
     let (stale, resting) = lock_stale(tx, pairs).await?;
     compute(tx, clock, &stale).await?;
@@ -94,9 +98,9 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
     let (users, roadmaps) = columns(pairs);
     let rows = sqlx::query!(
         r#"SELECT d.user_id, d.roadmap_id,
-                  -- A time to come is from before the clock was set back.
-                  coalesce(d.done_at BETWEEN clock_timestamp() - make_interval(secs => $3)
-                                         AND clock_timestamp() + make_interval(secs => $3), false) AS "rests!"
+                  -- More than can ever be spent ahead is from before the clock was set back.
+                  coalesce(d.paid_until > clock_timestamp() + make_interval(secs => $3)
+                       AND d.paid_until <= clock_timestamp() + make_interval(secs => $3 + $4), false) AS "rests!"
            FROM progress_dirty d
            JOIN unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id) USING (user_id, roadmap_id)
            WHERE d.done_seq < d.requested_seq
@@ -104,7 +108,8 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
            FOR UPDATE OF d"#,
         &users,
         &roadmaps,
-        REST.as_secs_f64()
+        CREDIT.as_secs_f64(),
+        COST.as_secs_f64()
     )
     .fetch_all(connection)
     .await?;
@@ -149,11 +154,16 @@ async fn compute(tx: &mut Tx, clock: &Clock, pairs: &[Pair]) -> Result<()> {
     }
     update_overall(tx, &users).await?;
     sqlx::query!(
-        "UPDATE progress_dirty d SET done_seq = d.requested_seq, done_at = clock_timestamp(), queued_at = NULL
+        "UPDATE progress_dirty d
+         SET done_seq = d.requested_seq, queued_at = NULL,
+             paid_until = least(greatest(d.paid_until, clock_timestamp()), clock_timestamp() + make_interval(secs => $3))
+                 + make_interval(secs => $4)
          FROM unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id)
          WHERE d.user_id = p.user_id AND d.roadmap_id = p.roadmap_id",
         &users,
-        &roadmaps
+        &roadmaps,
+        CREDIT.as_secs_f64(),
+        COST.as_secs_f64()
     )
     .execute(&mut **tx)
     .await?;

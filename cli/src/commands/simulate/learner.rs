@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub(super) invite: String,
     pub(super) seed: u64,
     pub(super) actions: u32,
+    /// Mean pause between two actions.
+    pub(super) think: Duration,
 }
 
 struct Lesson {
@@ -75,6 +77,8 @@ pub(super) async fn live(mut client: Client, plan: &Plan, on_action: &(dyn Fn() 
         return learner.client.stats;
     }
     for _ in 0..plan.actions {
+        let pause = plan.think.mul_f64(learner.rng.random_range(0.0..2.0));
+        tokio::time::sleep(pause).await;
         learner.act().await;
         (learner.on_action)();
     }

@@ -46,8 +46,11 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     actions_per_learner: u32,
     /// How many learners act at once.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
+    /// Mean pause of a learner between two actions, in milliseconds; 0 = as fast as the API answers.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=60_000), value_name = "MS")]
+    think_ms: u64,
     /// Also use an API on another machine.
     #[arg(long)]
     allow_remote: bool,
@@ -92,6 +95,7 @@ async fn act(args: &Args, seed: u64, domain: &str) -> Result<Stats, Failure> {
             invite: args.invite.clone(),
             seed: seed.wrapping_add(u64::from(number)),
             actions: args.actions_per_learner,
+            think: Duration::from_millis(args.think_ms),
         };
         let (places, bar) = (Arc::clone(&places), bar.clone());
         learners.spawn(async move {

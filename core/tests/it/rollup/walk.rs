@@ -31,7 +31,7 @@ async fn stored_percent(test: &TestDb, pair: Pair) -> Option<i16> {
 }
 
 #[tokio::test]
-async fn a_pair_that_was_just_rolled_up_rests() {
+async fn a_pair_that_is_rolled_up_too_often_rests() {
     let test = TestDb::new().await;
     let (pair, lessons) = add_pair(&test).await;
     complete(test.pool(), pair.user_id, lessons[0]).await;
@@ -40,11 +40,11 @@ async fn a_pair_that_was_just_rolled_up_rests() {
     assert_eq!(roll_up_pairs(&test.db, &[pair]).await, [], "it is not stale, so nobody has to come back for it");
 
     complete(test.pool(), pair.user_id, lessons[1]).await;
-    // However long the statements took, it was done a moment ago.
-    run(test.pool(), "UPDATE progress_dirty SET done_at = clock_timestamp() + interval '100 milliseconds'").await;
+    // However long the statements took, it is far ahead of its time.
+    run(test.pool(), "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '1400 milliseconds'").await;
     assert_eq!(roll_up_pairs(&test.db, &[pair]).await, [pair]);
     assert_eq!(stored_percent(&test, pair).await, Some(50), "a resting pair is not touched");
-    run(test.pool(), "UPDATE progress_dirty SET done_at = clock_timestamp() - interval '251 milliseconds'").await;
+    run(test.pool(), "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '1 second'").await;
     assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
     assert_eq!(stored_percent(&test, pair).await, Some(100));
 }
@@ -56,7 +56,7 @@ async fn a_clock_that_was_set_back_makes_nobody_rest_longer() {
     complete(test.pool(), pair.user_id, lessons[0]).await;
     roll_up_pairs(&test.db, &[pair]).await;
     complete(test.pool(), pair.user_id, lessons[1]).await;
-    run(test.pool(), "UPDATE progress_dirty SET done_at = clock_timestamp() + interval '1 hour'").await;
+    run(test.pool(), "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '1 hour'").await;
     assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
     assert_eq!(stored_percent(&test, pair).await, Some(100));
 }
@@ -76,7 +76,7 @@ async fn an_achievement_is_told_once_whatever_the_clock_says() {
         sqlx::raw_sql(
             "UPDATE user_lesson_progress SET status = 'in_progress', completed_at = NULL;
              UPDATE user_lesson_progress SET status = 'completed', completed_at = now();
-             UPDATE progress_dirty SET done_at = NULL",
+             UPDATE progress_dirty SET paid_until = NULL",
         )
         .execute(&mut *tx)
         .await

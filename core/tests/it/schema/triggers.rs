@@ -272,3 +272,37 @@ async fn one_statement_marks_each_pair_once() {
     run(pool, "DELETE FROM user_lesson_progress; UPDATE user_lesson_progress SET started_at = now()").await;
     assert_eq!(marks().await, [(user, one, 4), (user, two, 2), (other, one, 2)]);
 }
+
+/// Who knows a lesson gets the marker of every roadmap that it is put into, however it gets there.
+#[tokio::test]
+async fn placing_a_lesson_marks_who_knows_it() {
+    let test = TestDb::new().await;
+    let pool = test.pool();
+    let (user, module) = (add_user(pool).await, add_module(pool).await);
+    let (known, unknown) = (add_lesson(pool, module).await, add_lesson(pool, module).await);
+    run(pool, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{known}')")).await;
+    let mut stages = Vec::new();
+    for _ in 0..4 {
+        stages.push(add_stage(pool, add_roadmap(pool).await, &[]).await);
+    }
+    let [a, b, c, d] = stages[..] else { panic!("four stages") };
+    let marked = async || {
+        let query = "SELECT s.id FROM progress_dirty JOIN stages s USING (roadmap_id) ORDER BY 1";
+        rows::<(Uuid,)>(pool, query).await.into_iter().map(|row| row.0).collect::<BTreeSet<_>>()
+    };
+    let place = "INSERT INTO stage_lessons (stage_id, lesson_id) VALUES";
+    run(pool, format!("{place} ('{a}', '{unknown}'), ('{b}', '{unknown}'), ('{c}', '{known}')")).await;
+    assert_eq!(marked().await, BTreeSet::from([c]), "inserted");
+    run(pool, format!("UPDATE stage_lessons SET stage_id = '{d}' WHERE stage_id = '{c}'")).await;
+    assert_eq!(marked().await, BTreeSet::from([c, d]), "moved to another stage");
+    run(pool, format!("UPDATE stage_lessons SET lesson_id = '{known}' WHERE stage_id = '{a}'")).await;
+    assert_eq!(marked().await, BTreeSet::from([a, c, d]), "put in the place of another");
+    run(pool, "DELETE FROM progress_dirty; UPDATE stage_lessons SET position = 7, is_required = false").await;
+    assert_eq!(marked().await, BTreeSet::new(), "nothing was placed");
+    run(
+        pool,
+        format!("UPDATE stages SET roadmap_id = (SELECT roadmap_id FROM stages WHERE id = '{b}') WHERE id = '{d}'"),
+    )
+    .await;
+    assert_eq!(marked().await, BTreeSet::from([b, d]), "moved with its stage");
+}
