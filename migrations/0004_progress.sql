@@ -44,34 +44,18 @@ CREATE INDEX progress_dirty_stale_idx ON progress_dirty (requested_at) WHERE don
 CREATE INDEX progress_dirty_roadmap_idx ON progress_dirty (roadmap_id, user_id);
 
 -- A lesson can be put into a roadmap while a learner acts on it. Neither transaction sees the other's row, so both lock the
--- lesson until they commit before they look: learners share the lock, whoever places the lesson has it alone. Ordered, so
--- that nobody waits in a circle.
+-- lesson until they commit before they look: learners share the lock, whoever places the lesson has it alone. In one
+-- order, so that nobody waits in a circle; by slots, so that an import of any size fits into the server's lock table.
 CREATE FUNCTION lock_lessons(lesson_ids uuid[], shared boolean) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    lesson uuid;
 BEGIN
-    FOR lesson IN SELECT DISTINCT id FROM unnest(lesson_ids) AS l (id) ORDER BY id LOOP
-        IF shared THEN
-            PERFORM pg_advisory_xact_lock_shared(hashtextextended('lesson:' || lesson, 0));
-        ELSE
-            PERFORM pg_advisory_xact_lock(hashtextextended('lesson:' || lesson, 0));
-        END IF;
-    END LOOP;
+    IF shared THEN
+        PERFORM pg_advisory_xact_lock_shared(hashtext('lesson'), slot)
+        FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
+    ELSE
+        PERFORM pg_advisory_xact_lock(hashtext('lesson'), slot)
+        FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
+    END IF;
 END;
-$$;
-
--- Every write path marks what it made stale: API, import, and SQL typed by hand.
-CREATE FUNCTION mark_lessons_dirty(user_ids uuid[], lesson_ids uuid[]) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO progress_dirty AS d (user_id, roadmap_id, requested_seq)
-    SELECT DISTINCT c.user_id, s.roadmap_id, 1
-    FROM unnest(user_ids, lesson_ids) AS c (user_id, lesson_id)
-    JOIN stage_lessons sl ON sl.lesson_id = c.lesson_id
-    JOIN stages s ON s.id = sl.stage_id
-    WHERE EXISTS (SELECT FROM users u WHERE u.id = c.user_id)  -- a deleted user's facts cascade away: nothing to mark
-    ORDER BY 1, 2                                               -- one lock order for all writers
-    ON CONFLICT (user_id, roadmap_id) DO UPDATE
-        SET requested_seq = d.requested_seq + 1,
-            requested_at = CASE WHEN d.done_seq = d.requested_seq THEN now() ELSE d.requested_at END;
 $$;
 
 CREATE FUNCTION mark_progress_dirty() RETURNS trigger LANGUAGE plpgsql AS $$

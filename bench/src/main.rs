@@ -58,7 +58,7 @@ async fn drain_activity(config: &Config, db: &Db) -> anyhow::Result<Value> {
         tx.commit().await?;
     }
     let rate = drain(config, db, "activity").await?;
-    Ok(result("drain activity jobs", format!("{rate:.0}/s"), ">= 10000/s", json!(rate)))
+    Ok(result("drain activity jobs", &format!("{rate:.0}/s"), ">= 10000/s", &json!(rate)))
 }
 
 /// 100,000 rollups over 10,000 learners of a roadmap with 40 lessons: ten jobs for each, as repeats and retries make.
@@ -79,7 +79,7 @@ async fn drain_progress(config: &Config, db: &Db) -> anyhow::Result<Value> {
         .fetch_one(db.pool())
         .await?;
     anyhow::ensure!(stale == 0, "{stale} learners were left stale");
-    Ok(result("drain progress jobs over 10k learners", format!("{rate:.0}/s"), ">= 5000/s", json!(rate)))
+    Ok(result("drain progress jobs over 10k learners", &format!("{rate:.0}/s"), ">= 5000/s", &json!(rate)))
 }
 
 const PROGRESS_SETUP: &str = "
@@ -103,7 +103,7 @@ async fn drain(config: &Config, db: &Db, queue: &str) -> anyhow::Result<f64> {
     let worker = Worker::start(config, db);
     let begun = Instant::now();
     while count(db, queue, true).await? > 0 {
-        anyhow::ensure!(begun.elapsed() < Duration::from_secs(300), "the queue {queue} did not drain within 300 s");
+        anyhow::ensure!(begun.elapsed() < Duration::from_mins(5), "the queue {queue} did not drain within 300 s");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
@@ -148,13 +148,13 @@ async fn start_latency(config: &Config, db: &Db) -> anyhow::Result<Value> {
     let measured = format!("p50 {p50:.1} p99 {p99:.1} ms");
     Ok(result(
         "job start latency at 200 jobs/s",
-        measured,
+        &measured,
         "p50 <= 5, p99 <= 20 ms",
-        json!({ "p50_ms": p50, "p99_ms": p99 }),
+        &json!({ "p50_ms": p50, "p99_ms": p99 }),
     ))
 }
 
-fn result(what: &str, measured: String, bar: &str, value: Value) -> Value {
+fn result(what: &str, measured: &str, bar: &str, value: &Value) -> Value {
     json!({ "what": what, "measured": measured, "bar": bar, "value": value })
 }
 

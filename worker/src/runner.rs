@@ -20,7 +20,7 @@ use crate::queue::{Desk, QueueBackend};
 use crate::{Context, adapter, schedule};
 
 /// How long running jobs may go on after the worker was told to stop. Longer than any job's deadline, shorter than
-/// [`SILENCE`], so that no job is taken from a worker that is still draining.
+/// the silence after which a worker is lost, so that no job is taken from a worker that is still draining.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
 /// A worker that has not been heard of for so long is lost, and its jobs are taken from it.

@@ -1,6 +1,8 @@
 //! Integration tests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::type_complexity, reason = "rows are read as tuples")]
+#![expect(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 
 mod course;
 mod jobs;

@@ -39,6 +39,10 @@ impl TestDb {
         self.db.pool()
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A connection outside the pool.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()

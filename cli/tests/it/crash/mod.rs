@@ -29,9 +29,9 @@ async fn kills_and_restarts_under_load_lose_and_repeat_nothing() {
     }
     for _ in 0..ROUNDS {
         tokio::time::sleep(LOAD).await;
-        platform.kill_worker().await;
+        platform.kill_worker();
         tokio::time::sleep(LOAD).await;
-        platform.kill_api().await;
+        platform.kill_api();
         tokio::time::sleep(LOAD).await;
         platform.restart_postgres().await;
     }

@@ -80,13 +80,13 @@ impl Platform {
     }
 
     /// SIGKILL, then a new one at once.
-    pub(super) async fn kill_worker(&mut self) {
+    pub(super) fn kill_worker(&mut self) {
         kill(&mut self.worker);
         self.worker = spawn("cairn-worker", &self.postgres.url("cairn"), self.api_port, self.worker_ops_port);
     }
 
     /// SIGKILL, then a new one on the same port at once.
-    pub(super) async fn kill_api(&mut self) {
+    pub(super) fn kill_api(&mut self) {
         kill(&mut self.api);
         self.api = spawn("cairn-api", &self.postgres.url("cairn"), self.api_port, self.ops_port);
     }

@@ -36,7 +36,7 @@ fn ended(lease: &Lease, outcome: Outcome) -> Finished {
 }
 
 fn retry(error: &str) -> Outcome {
-    Outcome::Retry { delay: Duration::from_secs(60), error: error.to_owned() }
+    Outcome::Retry { delay: Duration::from_mins(1), error: error.to_owned() }
 }
 
 /// Makes waiting jobs due.

@@ -1,6 +1,7 @@
 //! Single steps of the rollup, and the walk over everybody in a roadmap.
 
 use cairn_core::clock::Clock;
+use cairn_core::db::Db;
 use cairn_core::jobs::{Job, RecomputeRoadmap, RecordActivity};
 use cairn_core::learning::rollup::{Pair, roll_up};
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::expected::differences;
 use super::{drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
 use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, link, rows, run, scalar,
+    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, link, rows, run, scalar, until,
 };
 
 /// A learner and a roadmap with two lessons in one stage.
@@ -30,35 +31,52 @@ async fn stored_percent(test: &TestDb, pair: Pair) -> Option<i16> {
     rows::<(Option<i16>,)>(test.pool(), query).await.first().and_then(|row| row.0)
 }
 
-#[tokio::test]
-async fn a_pair_that_is_rolled_up_too_often_rests() {
-    let test = TestDb::new().await;
-    let (pair, lessons) = add_pair(&test).await;
-    complete(test.pool(), pair.user_id, lessons[0]).await;
-    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
-    assert_eq!(stored_percent(&test, pair).await, Some(50));
-    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, [], "it is not stale, so nobody has to come back for it");
+/// A pool of which the database's clock moves only when told.
+async fn stop_clock(test: &TestDb) -> Db {
+    let statements = "CREATE TABLE stopped_clock AS SELECT now() AS time;
+         CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT time FROM stopped_clock';
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$";
+    run(test.pool(), statements).await;
+    Db::connect(test.url(), test.url(), 2).unwrap()
+}
 
-    complete(test.pool(), pair.user_id, lessons[1]).await;
-    // However long the statements took, it is far ahead of its time.
-    run(test.pool(), "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '1400 milliseconds'").await;
-    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, [pair]);
-    assert_eq!(stored_percent(&test, pair).await, Some(50), "a resting pair is not touched");
-    run(test.pool(), "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '1 second'").await;
-    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
-    assert_eq!(stored_percent(&test, pair).await, Some(100));
+/// Acts on a lesson and has it rolled up: `false` = the pair rests.
+async fn act(db: &Db, pair: Pair, lesson: Uuid) -> bool {
+    run(db.pool(), format!("DELETE FROM user_lesson_progress WHERE lesson_id = '{lesson}'")).await;
+    complete(db.pool(), pair.user_id, lesson).await;
+    let before: i64 = scalar(db.pool(), "SELECT done_seq FROM progress_dirty").await;
+    let resting = roll_up_pairs(db, &[pair]).await;
+    let after: i64 = scalar(db.pool(), "SELECT done_seq FROM progress_dirty").await;
+    assert!(resting.is_empty() || resting == [pair]);
+    assert_eq!(after > before, resting.is_empty(), "a resting pair is not touched");
+    resting.is_empty()
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_makes_nobody_rest_longer() {
+async fn a_pair_that_is_rolled_up_too_often_rests() {
     let test = TestDb::new().await;
-    let (pair, lessons) = add_pair(&test).await;
-    complete(test.pool(), pair.user_id, lessons[0]).await;
-    roll_up_pairs(&test.db, &[pair]).await;
-    complete(test.pool(), pair.user_id, lessons[1]).await;
-    run(test.pool(), "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '1 hour'").await;
-    assert_eq!(roll_up_pairs(&test.db, &[pair]).await, []);
-    assert_eq!(stored_percent(&test, pair).await, Some(100));
+    let (pair, [lesson, _]) = add_pair(&test).await;
+    let db = stop_clock(&test).await;
+    // After so many milliseconds: whether there is a rollup.
+    for (wait, expected) in [
+        (0, vec![true, true, true, false, false]), // in a row
+        (499, vec![false]),
+        (1, vec![true, false]), // then two in a second
+        (500, vec![true, false]),
+        (1000, vec![true, true, false]),
+        (3_600_000, vec![true, true, true, false]), // a long pause earns no more than the first credit
+        (-7_200_000, vec![true, true, true, false]), // nor does a clock that is set back cost any
+    ] {
+        run(db.pool(), format!("UPDATE stopped_clock SET time = time + interval '{wait} milliseconds'")).await;
+        for (n, expected) in expected.into_iter().enumerate() {
+            assert_eq!(act(&db, pair, lesson).await, expected, "act {n} after {wait} ms");
+        }
+    }
+    assert_eq!(roll_up_pairs(&db, &[pair]).await, [pair], "it is asked to come back for");
+    run(db.pool(), "UPDATE stopped_clock SET time = time + interval '1 second'").await;
+    assert_eq!(roll_up_pairs(&db, &[pair]).await, []);
+    assert_eq!(roll_up_pairs(&db, &[pair]).await, [], "it is not stale: nobody has to come back");
+    assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 
 /// Two rollups can share a transaction, and two transactions can begin in the same microsecond: what the first achieved
@@ -233,6 +251,31 @@ async fn a_walk_begins_again_when_the_content_changes_under_it() {
     }
     assert!(is_recomputed(&test).await);
     assert_eq!(learners_at(&test, 50).await, LEARNERS);
+    assert_eq!(differences(test.pool()).await, [""; 0]);
+}
+
+/// The edit commits after the last learner was done, and before that is written down.
+#[tokio::test]
+async fn a_walk_does_not_reach_a_version_that_it_has_not_seen() {
+    let test = TestDb::new().await;
+    let (pair, lessons) = add_pair(&test).await;
+    complete(test.pool(), pair.user_id, lessons[0]).await;
+    drain_markers(&test.db).await;
+    let edit = format!("UPDATE stage_lessons SET is_required = false WHERE lesson_id = '{}'", lessons[0]);
+    run(test.pool(), edit).await;
+    run_chunk(&test.db, walk(&test, pair.roadmap_id).await).await;
+    let [last] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
+    let mut open = test.connect().await;
+    sqlx::raw_sql("BEGIN; UPDATE stages SET publication = 'draft'").execute(&mut open).await.unwrap();
+    let chunk = tokio::spawn({
+        let db = test.db.clone();
+        async move { run_chunk(&db, last).await }
+    });
+    until(test.pool(), "the chunk waits", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").await;
+    sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
+    chunk.await.unwrap();
+    assert!(!is_recomputed(&test).await);
+    drain_roadmaps(&test.db).await;
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 

@@ -1,4 +1,4 @@
-//! What triggers keep: updated_at, likes_dirty, markers; and what cascades.
+//! What triggers keep: `updated_at`, `likes_dirty`, markers; and what cascades.
 
 use std::collections::BTreeSet;
 
