@@ -58,6 +58,20 @@ BEGIN
 END;
 $$;
 
+-- Every write path marks what it made stale: API, import, and SQL typed by hand.
+CREATE FUNCTION mark_lessons_dirty(user_ids uuid[], lesson_ids uuid[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO progress_dirty AS d (user_id, roadmap_id, requested_seq)
+    SELECT DISTINCT c.user_id, s.roadmap_id, 1
+    FROM unnest(user_ids, lesson_ids) AS c (user_id, lesson_id)
+    JOIN stage_lessons sl ON sl.lesson_id = c.lesson_id
+    JOIN stages s ON s.id = sl.stage_id
+    WHERE EXISTS (SELECT FROM users u WHERE u.id = c.user_id)  -- a deleted user's facts cascade away: nothing to mark
+    ORDER BY 1, 2                                               -- one lock order for all writers
+    ON CONFLICT (user_id, roadmap_id) DO UPDATE
+        SET requested_seq = d.requested_seq + 1,
+            requested_at = CASE WHEN d.done_seq = d.requested_seq THEN now() ELSE d.requested_at END;
+$$;
+
 CREATE FUNCTION mark_progress_dirty() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     user_ids uuid[];
@@ -69,8 +83,11 @@ BEGIN
     ELSE
         SELECT array_agg(user_id), array_agg(lesson_id) INTO user_ids, lesson_ids FROM changed_rows;
     END IF;
-    PERFORM lock_lessons(lesson_ids, true);
-    PERFORM mark_lessons_dirty(user_ids, lesson_ids);
+    -- An upsert fires the triggers of both its halves, one of them with no row.
+    IF user_ids IS NOT NULL THEN
+        PERFORM lock_lessons(lesson_ids, true);
+        PERFORM mark_lessons_dirty(user_ids, lesson_ids);
+    END IF;
     RETURN NULL;
 END;
 $$;
