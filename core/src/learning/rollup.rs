@@ -98,9 +98,9 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
     let (users, roadmaps) = columns(pairs);
     let rows = sqlx::query!(
         r#"SELECT d.user_id, d.roadmap_id,
-                  -- More than can ever be spent ahead is from before the clock was set back.
+                  -- Far more than can be spent ahead is from before the clock was set back.
                   coalesce(d.paid_until > clock_timestamp() + make_interval(secs => $3)
-                       AND d.paid_until <= clock_timestamp() + make_interval(secs => $3 + $4), false) AS "rests!"
+                       AND d.paid_until <= clock_timestamp() + interval '10 seconds', false) AS "rests!"
            FROM progress_dirty d
            JOIN unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id) USING (user_id, roadmap_id)
            WHERE d.done_seq < d.requested_seq
@@ -108,8 +108,7 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
            FOR UPDATE OF d"#,
         &users,
         &roadmaps,
-        CREDIT.as_secs_f64(),
-        COST.as_secs_f64()
+        CREDIT.as_secs_f64()
     )
     .fetch_all(connection)
     .await?;

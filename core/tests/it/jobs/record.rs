@@ -128,17 +128,50 @@ async fn last_active_moves_at_most_once_a_minute() {
     insert(&test, &[event(Some(new_id()), after(100))]).await;
 }
 
-/// Somebody else holds the row of the person, as a rollup does.
+/// Two groups with events of the same person at once.
 #[tokio::test]
-async fn nobody_waits_for_a_person() {
+async fn whoever_comes_second_sees_that_the_time_has_moved() {
     let test = TestDb::new().await;
     let user = add_user(test.pool()).await;
+    let (first, second) = (event(Some(user), now()), event(Some(user), now() + TimeDelta::seconds(30)));
     let mut open = test.connect().await;
-    sqlx::raw_sql("BEGIN; UPDATE users SET first_name = 'X'").execute(&mut open).await.unwrap();
-    insert(&test, &[event(Some(user), now())]).await;
-    assert_eq!(logged(&test).await, 1);
-    assert_eq!(last_active(&test, user).await, None, "the next event will move it");
+    sqlx::raw_sql("BEGIN").execute(&mut open).await.unwrap();
+    activity::insert(&mut open, std::slice::from_ref(&first)).await.unwrap();
+    let pool = test.pool().clone();
+    let other = tokio::spawn(async move { activity::insert(&mut pool.acquire().await.unwrap(), &[second]).await });
+    until(test.pool(), "the second waits", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").await;
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
-    insert(&test, &[event(Some(user), now())]).await;
-    assert!(last_active(&test, user).await.is_some());
+    other.await.unwrap().unwrap();
+    assert_eq!(last_active(&test, user).await, Some(first.occurred_at));
+    assert_eq!(logged(&test).await, 2);
+}
+
+/// Two groups with the same people in different orders.
+#[tokio::test]
+async fn groups_that_share_people_do_not_wait_in_a_circle() {
+    let test = TestDb::new().await;
+    let mut users = Vec::new();
+    for _ in 0..3 {
+        users.push(add_user(test.pool()).await);
+    }
+    let mut open = test.connect().await;
+    let hold = format!("BEGIN; SELECT FROM users WHERE id = '{}' FOR UPDATE", users[1]);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut open).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..2 {
+        let group: Vec<Event> = users.iter().map(|user| event(Some(*user), now())).collect();
+        users.reverse();
+        let pool = test.pool().clone();
+        tasks.spawn(async move {
+            let mut tx = pool.begin().await.unwrap();
+            activity::insert(&mut tx, &group).await.map_err(|error| error.to_string())?;
+            tx.commit().await.map_err(|error| error.to_string())
+        });
+    }
+    until(test.pool(), "both wait", "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE NOT granted").await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
+    for result in tasks.join_all().await {
+        result.unwrap();
+    }
+    assert_eq!(logged(&test).await, 6);
 }
