@@ -112,7 +112,7 @@ async fn watch<F>(
         if shutdown.is_cancelled() {
             return;
         }
-        tracing::error!(queue.name = queue.name(), worker.name = %worker, result = ?ended, "a queue's worker ended; starting another");
+        tracing::warn!(queue.name = queue.name(), worker.name = %worker, result = ?ended, "a queue's worker ended; starting another");
         tokio::time::sleep(RESTART_PAUSE).await;
     }
 }
@@ -130,12 +130,16 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
             }
         })
     };
+    let watched = desk.clone();
     WorkerBuilder::new(&*worker)
         .backend(QueueBackend::new(desk))
         .parallelize(tokio::spawn)
         .build(service)
         .run_until(async move {
-            shutdown.cancelled().await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = watched.broken() => {}
+            }
             Ok::<(), apalis::prelude::WorkerError>(())
         })
         .await

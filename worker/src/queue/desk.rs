@@ -43,6 +43,8 @@ pub(crate) struct Desk {
     unstored: AtomicUsize,
     stored: Notify,
     stop: CancellationToken,
+    /// A claim failed: the worker is to end, and another to begin under a new name.
+    broken: CancellationToken,
     /// Nothing is claimed any more, and what had not started is handed back.
     closed: CancellationToken,
 }
@@ -71,6 +73,7 @@ impl Desk {
             unstored: AtomicUsize::new(0),
             stored: Notify::new(),
             stop,
+            broken: CancellationToken::new(),
             closed: CancellationToken::new(),
         });
         tokio::spawn(desk.clone().claim(pool.clone()));
@@ -92,6 +95,11 @@ impl Desk {
             self.unstored.fetch_sub(1, Ordering::AcqRel);
         }
         self.release(1);
+    }
+
+    /// Returns when a claim has failed and this name must not be used any longer.
+    pub(crate) async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// Returns when nothing is claimed any more, unstarted jobs are handed back, and everything that was finished is
@@ -118,22 +126,18 @@ impl Desk {
 
     /// Claims jobs for free places until told to stop, then hands back what has not started.
     async fn claim(self: Arc<Self>, pool: PgPool) {
-        let mut failures = 0;
         while !self.stop.is_cancelled() {
             let Some(places) = self.free_places().await else { break };
             match self.claim_once(&pool, places).await {
-                Ok(claimed) => {
-                    failures = 0;
-                    // Fewer than asked for: nothing more is due now.
-                    if claimed < places {
-                        self.wait(self.bell.notified(), POLL).await;
-                    }
-                }
+                // Fewer than asked for: nothing more is due now.
+                Ok(claimed) if claimed < places => self.wait(self.bell.notified(), POLL).await,
+                Ok(_) => {}
                 Err(error) => {
-                    failures += 1;
-                    let pause = Duration::from_millis(100 << failures.min(5));
-                    tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot claim jobs, trying again");
-                    self.wait(std::future::pending(), pause).await;
+                    // The database may have stored the claim and only its answer was lost: then jobs are held under
+                    // this name that nobody here knows of. So the name is given up, and they are rescued from it.
+                    tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot claim jobs under this name any more");
+                    self.broken.cancel();
+                    break;
                 }
             }
         }
