@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use cairn_api::{ServeError, run, shutdown_signal};
 use cairn_core::config::Config;
-use cairn_core::telemetry;
+use cairn_core::{failpoint, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,5 +21,6 @@ async fn main() -> ExitCode {
 async fn start() -> Result<(), ServeError> {
     let config = Config::load()?;
     telemetry::init(&config);
+    failpoint::arm(&config.failpoints);
     run(&config, shutdown_signal()?).await
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::failpoint::{self, Failpoints};
 use crate::jobs::Queue;
 
 /// A value that must not be shown: `Debug` and `Display` redact it.
@@ -68,6 +69,8 @@ pub struct Config {
     pub log: String,
     /// `CAIRN_LOG_FORMAT`
     pub log_format: LogFormat,
+    /// `CAIRN_TEST_FAILPOINTS`: where crash tests let the process die.
+    pub failpoints: Failpoints,
 }
 
 /// A key or value that cannot be used. One line: what is wrong and what to do.
@@ -145,6 +148,8 @@ impl Config {
                 Some("json") => LogFormat::Json,
                 Some(other) => return Err(ConfigError(format!("CAIRN_LOG_FORMAT is `{other}`: use text or json"))),
             },
+            failpoints: failpoint::parse(get("CAIRN_TEST_FAILPOINTS").unwrap_or_default())
+                .map_err(|error| ConfigError(format!("CAIRN_TEST_FAILPOINTS names {error}")))?,
         })
     }
 
@@ -283,6 +288,7 @@ mod tests {
             ("CAIRN_WORKER_QUEUES", "activity,nope"),
             ("CAIRN_WORKER_CONCURRENCY", "replies=0"),
             ("CAIRN_DATABASE_CONNECTIONS", "1"),
+            ("CAIRN_TEST_FAILPOINTS", "after_claim=1"),
             ("DATABASE_URL", "mysql://x"),
         ] {
             let error = config(&[(key, value)]).unwrap_err().to_string();

@@ -9,6 +9,7 @@ pub mod community;
 pub mod config;
 pub mod db;
 mod error;
+pub mod failpoint;
 pub mod jobs;
 pub mod learning;
 pub mod library;

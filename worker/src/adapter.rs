@@ -6,14 +6,15 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use cairn_core::failpoint;
 use cairn_core::jobs::lease::{Lease, Outcome};
 use cairn_core::jobs::{Envelope, Job, TRACEPARENT};
 use futures_util::FutureExt;
 use serde_json::Value;
 use tracing::Instrument;
 
-use crate::Context;
 use crate::jobs::dispatch;
+use crate::{Context, DRAIN_LIMIT};
 
 /// Why a run failed, and so what becomes of the job.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum JobError {
     Retry(String),
     /// May work after this time (a provider's `Retry-After`).
     RetryIn(Duration, String),
+    /// Not yet: waits outside the worker for so long, and does not count as an attempt.
+    Snooze(Duration),
     /// Will never work: dead at once.
     Discard(String),
 }
@@ -51,6 +54,7 @@ pub(crate) async fn run(context: &Context, lease: &Lease) -> Outcome {
         Err(error) => return dead(lease, "?", format!("the payload cannot be read: {error}")),
     };
     let kind = envelope.kind.clone();
+    failpoint::pass(&kind);
     let span = tracing::info_span!("job", job.kind = %kind, job.id = %lease.id, job.attempt = lease.attempt,
         traceparent = envelope.traceparent.as_deref());
     let traceparent = envelope.traceparent.clone();
@@ -61,7 +65,10 @@ pub(crate) async fn run(context: &Context, lease: &Lease) -> Outcome {
 /// Turns the end of a run, its panic included, into what becomes of the job.
 async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<(), JobError>>) -> Outcome {
     let error = match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(Ok(())) => return Outcome::Done,
+        Ok(Ok(())) => {
+            failpoint::pass(failpoint::AFTER_EFFECT);
+            return Outcome::Done;
+        }
         Ok(Err(error)) => error,
         Err(panic) => JobError::Retry(format!("panicked: {}", panic_message(panic.as_ref()))),
     };
@@ -72,6 +79,7 @@ async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<()
         }
         JobError::Retry(error) => retry(lease, kind, backoff(lease.attempt, rand::random()), error),
         JobError::RetryIn(delay, error) => retry(lease, kind, delay, error),
+        JobError::Snooze(delay) => Outcome::Snooze { delay },
     }
 }
 
@@ -84,6 +92,7 @@ pub(crate) async fn perform<J: Job, F>(
 where
     F: Future<Output = Result<(), JobError>>,
 {
+    const { assert!(J::DEADLINE.as_secs() < DRAIN_LIMIT.as_secs(), "a job's deadline must be below the drain limit") };
     if envelope.v != 1 {
         return Err(JobError::Discard(format!("version {} of {} is unknown here", envelope.v, J::KIND)));
     }
@@ -128,17 +137,18 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use cairn_core::jobs::Queue;
+    use chrono::DateTime;
     use serde::{Deserialize, Serialize};
 
     use super::*;
 
     fn lease(attempt: i32) -> Lease {
-        Lease { id: "job".to_owned(), payload: Vec::new(), attempt, max_attempts: 3 }
+        Lease { id: "job".to_owned(), payload: Vec::new(), attempt, max_attempts: 3, taken_at: DateTime::UNIX_EPOCH }
     }
 
     fn error(outcome: &Outcome) -> &str {
         match outcome {
-            Outcome::Done => "",
+            Outcome::Done | Outcome::Snooze { .. } => "",
             Outcome::Retry { error, .. } | Outcome::Dead { error } => error,
         }
     }
@@ -153,6 +163,8 @@ mod tests {
         assert_eq!(told, Outcome::Retry { delay: Duration::from_secs(77), error: "later".into() });
         let last = outcome(&lease(3), "k", async { Err(JobError::RetryIn(Duration::ZERO, "again".into())) }).await;
         assert_eq!(last, Outcome::Dead { error: "again".into() });
+        let later = outcome(&lease(3), "k", async { Err(JobError::Snooze(Duration::from_millis(7))) }).await;
+        assert_eq!(later, Outcome::Snooze { delay: Duration::from_millis(7) }, "even the last attempt may wait");
         let never = outcome(&lease(1), "k", async { Err(JobError::discard("bad")) }).await;
         assert_eq!(never, Outcome::Dead { error: "bad".into() });
     }

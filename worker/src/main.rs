@@ -22,6 +22,7 @@ async fn main() -> ExitCode {
 async fn start() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load()?;
     cairn_core::telemetry::init(&config);
+    cairn_core::failpoint::arm(&config.failpoints);
     let url = config.require_database_url()?.expose().to_owned();
     let direct_url = config.require_direct_url()?.expose().to_owned();
     let pending = migrations(&connect_options(&direct_url)?).await?.pending;

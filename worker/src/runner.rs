@@ -12,6 +12,7 @@ use cairn_core::jobs::Queue;
 use cairn_core::jobs::lease::{self, Lease};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -19,14 +20,15 @@ use crate::bells::Bells;
 use crate::queue::{Desk, QueueBackend};
 use crate::{Context, adapter, schedule};
 
-/// How long running jobs may go on after the worker was told to stop. Longer than any job's deadline, shorter than
-/// the silence after which a worker is lost, so that no job is taken from a worker that is still draining.
+/// How long running jobs may go on after the worker was told to stop. Longer than any job's deadline
+/// ([`crate::adapter::perform`] checks it), so that who stops in order repeats nothing.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
-/// A worker that has not been heard of for so long is lost, and its jobs are taken from it.
-const SILENCE: Duration = Duration::from_secs(30);
+/// A worker that has not been heard of for so long is lost, and its jobs are taken from it. Heartbeats go on while jobs
+/// drain, so this need not exceed [`DRAIN_LIMIT`].
+const SILENCE: Duration = Duration::from_secs(15);
 
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// Pause before a queue's worker that ended by itself is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -41,13 +43,13 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
     let leases = lazy_pool(url.expose(), 6)?;
     let listening = lazy_pool(url.expose(), 1)?;
     let bells = Bells::listen(listening.clone(), shutdown.clone());
-    let context = Context::new(db.clone(), Clock::default());
     let names = Names::default();
     let boot = Ulid::generate();
 
     let mut queues = JoinSet::new();
-    for &(queue, places) in &config.worker_queues {
-        let (context, names, leases, bells) = (context.clone(), names.clone(), leases.clone(), bells.clone());
+    for (queue, places, connections) in shares(&config.worker_queues, config.database_connections) {
+        let context = Context::new(db.share(connections), Clock::default());
+        let (names, leases, bells) = (names.clone(), leases.clone(), bells.clone());
         let shutdown = shutdown.clone();
         queues.spawn(async move {
             watch(queue, places, boot, &leases, &names, &shutdown, |worker| {
@@ -68,15 +70,29 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
     shutdown.cancelled().await;
     let drained = tokio::time::timeout(DRAIN_LIMIT, async { while queues.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        tracing::warn!("jobs are still running after the drain limit; they will be rescued");
+        tracing::warn!("jobs are still running after the drain limit; other workers take them over");
         queues.abort_all();
     }
     heartbeats.cancel();
     let _ = beating.await;
+    sign_off(&leases, &names).await;
     listening.close().await;
     leases.close().await;
     tracing::info!("the worker has stopped");
     Ok(())
+}
+
+/// What each queue gets of the connections for jobs, one at least: jobs of one queue that hold on to theirs, waiting for
+/// a lock or a slow disk, leave those of the others alone. Queues that write in groups need few.
+fn shares(queues: &[(Queue, usize)], connections: u32) -> impl Iterator<Item = (Queue, usize, u32)> {
+    let weight = |queue: Queue| match queue {
+        Queue::Activity | Queue::ProgressBulk | Queue::Maintenance => 1,
+        Queue::Progress => 2,
+        Queue::Replies => 3,
+        Queue::Likes => 4,
+    };
+    let all: u32 = queues.iter().map(|&(queue, _)| weight(queue)).sum();
+    queues.iter().map(move |&(queue, places)| (queue, places, (connections * weight(queue) / all).max(1)))
 }
 
 /// Runs a queue's worker; should it ever end by itself, starts another under a new name.
@@ -95,7 +111,7 @@ async fn watch<F>(
         // A name is never used twice: whoever waits for the old one to fall silent must not be misled by the new.
         let worker = format!("{}-{boot}-{restart}", queue.name());
         // Jobs refer to the worker that holds them, so it is there before it claims any.
-        while !beat_logged(pool, &[(worker.clone(), queue)]).await {
+        while !beat_logged(pool, &[(worker.clone(), queue)], false).await {
             tokio::select! {
                 () = tokio::time::sleep(RESTART_PAUSE) => {}
                 () = shutdown.cancelled() => return,
@@ -130,16 +146,12 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
             }
         })
     };
-    let watched = desk.clone();
     WorkerBuilder::new(&*worker)
         .backend(QueueBackend::new(desk))
         .parallelize(tokio::spawn)
         .build(service)
         .run_until(async move {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = watched.broken() => {}
-            }
+            shutdown.cancelled().await;
             Ok::<(), apalis::prelude::WorkerError>(())
         })
         .await
@@ -148,9 +160,13 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
 
 /// Says that this process is alive and takes the jobs of those that are not.
 async fn beat(pool: PgPool, names: Names, stop: CancellationToken) {
+    let mut last_beat: Option<Instant> = None;
     while !stop.is_cancelled() {
         let alive = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        beat_logged(&pool, &alive).await;
+        // After an outage, or a sleep of this process, everybody looks lost who has not come to beat again: they are
+        // given the time.
+        let awake = last_beat.is_some_and(|beat| beat.elapsed() < SILENCE / 2);
+        last_beat = (beat_logged(&pool, &alive, awake).await).then(Instant::now);
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = stop.cancelled() => {}
@@ -159,8 +175,8 @@ async fn beat(pool: PgPool, names: Names, stop: CancellationToken) {
 }
 
 /// Whether the heartbeat was stored.
-async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)]) -> bool {
-    match beat_once(pool, alive).await {
+async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)], rescue: bool) -> bool {
+    match beat_once(pool, alive, rescue).await {
         Ok(0) => true,
         Ok(rescued) => {
             tracing::warn!(jobs.count = rescued, "took jobs from workers that were lost");
@@ -173,8 +189,34 @@ async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)]) -> bool {
     }
 }
 
-async fn beat_once(pool: &PgPool, alive: &[(String, Queue)]) -> cairn_core::Result<u64> {
+async fn beat_once(pool: &PgPool, alive: &[(String, Queue)], rescue: bool) -> cairn_core::Result<u64> {
     let mut connection = pool.acquire().await?;
     lease::heartbeat(&mut connection, alive).await?;
-    lease::rescue(&mut connection, SILENCE).await
+    if rescue { lease::rescue(&mut connection, SILENCE).await } else { Ok(0) }
+}
+
+/// Gives up the names, so that what could not be handed back is taken over at once.
+async fn sign_off(pool: &PgPool, names: &Names) {
+    let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let result = async { lease::sign_off(&mut *pool.acquire().await?, &names).await };
+    if let Err(error) = result.await {
+        tracing::warn!(error = %error, "could not sign off; what is left here is taken over after a silence");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_queue_has_connections_of_its_own() {
+        let all: Vec<(Queue, usize)> = Queue::ALL.into_iter().map(|queue| (queue, 1)).collect();
+        let of = |queues: &[(Queue, usize)], connections| -> Vec<u32> {
+            shares(queues, connections).map(|(_, _, share)| share).collect()
+        };
+        assert_eq!(of(&all, 12), [1, 2, 1, 4, 3, 1]);
+        assert_eq!(of(&all, 24), [2, 4, 2, 8, 6, 2]);
+        assert_eq!(of(&all, 4), [1, 1, 1, 1, 1, 1]);
+        assert_eq!(of(&[(Queue::Replies, 8)], 12), [12]);
+    }
 }

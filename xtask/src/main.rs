@@ -1,4 +1,5 @@
-//! `cargo xtask test` runs everything CI runs; `cargo xtask regen` rewrites every generated file.
+//! `cargo xtask test` runs everything CI runs; `cargo xtask regen` rewrites every generated file; `cargo xtask chaos`
+//! kills everything for minutes.
 //!
 //! No dependencies, so that it builds in a second and shares no build with the rest: everything else is built once, as
 //! the whole workspace, and then used by path.
@@ -10,16 +11,18 @@ use std::process::ExitCode;
 
 use steps::{Failure, Steps, cargo};
 
-const USAGE: &str = "usage: cargo xtask test | regen
+const USAGE: &str = "usage: cargo xtask test | regen | chaos [--minutes N] [--seed N] [--learners N]
 
   test    format, lints, docs, generated files, all tests; what CI runs
-  regen   rewrite .sqlx/, openapi.json and docs/course.schema.json";
+  regen   rewrite .sqlx/, openapi.json and docs/course.schema.json
+  chaos   kill processes and restart the database under load, then count what was lost or done twice";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test(),
         ["regen"] => regen(),
+        ["chaos", options @ ..] => chaos(options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -67,7 +70,7 @@ fn regen() -> Result<(), Failure> {
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets"]).run())?;
     steps.run("documents", || {
         for (path, arguments) in DOCUMENTS {
-            let text = steps::cairn(arguments).output()?;
+            let text = steps::built("cairn", arguments).output()?;
             std::fs::write(path, text).map_err(|error| Failure::new(format!("{path}: {error}")))?;
         }
         Ok(())
@@ -76,13 +79,19 @@ fn regen() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The programs that are killed are those of the workspace's build.
+fn chaos(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bins"]).run()?;
+    steps::built("cairn-chaos", options).run()
+}
+
 /// Generated documents, and the command that prints each.
 const DOCUMENTS: [(&str, &[&str]); 2] =
     [("openapi.json", &["openapi"]), ("docs/course.schema.json", &["course-schema"])];
 
 fn documents_are_current() -> Result<(), Failure> {
     for (path, arguments) in DOCUMENTS {
-        let text = steps::cairn(arguments).output()?;
+        let text = steps::built("cairn", arguments).output()?;
         if std::fs::read(path).unwrap_or_default() != text {
             return Err(Failure::new(format!(
                 "{path} is not what the code says: run `cargo xtask regen` and commit it"

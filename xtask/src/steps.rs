@@ -86,15 +86,15 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     Command::new("cargo", arguments)
 }
 
-/// The `cairn` command that was built last.
-pub(crate) fn cairn(arguments: &[&str]) -> Command {
-    Command::new(target("debug/cairn"), arguments)
+/// A program of the workspace, as it was built last.
+pub(crate) fn built(name: &str, arguments: &[&str]) -> Command {
+    Command::new(target("debug").join(name), arguments)
 }
 
 /// Runs a command beside a throw-away Postgres: its URL is in `CAIRN_TEST_POSTGRES_URL`, a
 /// migrated database in `DATABASE_URL`.
 pub(crate) fn with_postgres(command: &[&str]) -> Command {
-    Command::new(target("debug/with-postgres"), command)
+    built("with-postgres", command)
 }
 
 /// A path below the target directory.

@@ -27,6 +27,13 @@ impl Db {
         Ok(Self { pool: lazy_pool(url, max_connections)?, bell: Bell::start(connect_options(direct_url)?) })
     }
 
+    /// The same database and bell with at most so many connections of its own: a share that others cannot use up, and
+    /// that takes nothing from them.
+    pub fn share(&self, max_connections: u32) -> Self {
+        let options = self.pool.connect_options();
+        Self { pool: pool_options(max_connections).connect_lazy_with((*options).clone()), bell: self.bell.clone() }
+    }
+
     /// The pool, for statements that need no transaction.
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -78,7 +85,11 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
 
 /// A pool that connects when it is first used. Waits at most 5 s for a connection: then the caller answers 503.
 pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
-    Ok(PgPoolOptions::new()
+    Ok(pool_options(max_connections).connect_lazy_with(connect_options(url)?))
+}
+
+fn pool_options(max_connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
         .idle_timeout(Duration::from_mins(5))
@@ -88,5 +99,4 @@ pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
         .before_acquire(|connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()) })
         })
-        .connect_lazy_with(connect_options(url)?))
 }

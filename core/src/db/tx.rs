@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::Result;
 use crate::jobs::{Bell, NewJob, insert_jobs};
+use crate::{Result, failpoint};
 
 /// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
 /// its jobs are stored together or not at all, and workers are told after the commit, never before.
@@ -32,6 +32,7 @@ impl Tx {
             insert_jobs(&mut self.inner, &self.jobs).await?;
         }
         self.inner.commit().await?;
+        failpoint::pass(failpoint::AFTER_COMMIT);
         for job in &self.jobs {
             if job.delay.is_none() {
                 self.bell.ring(job.queue);

@@ -2,10 +2,11 @@
 //!
 //! A job moves `Pending → Running → Done`, or through `Failed` (waits for its next attempt) to `Killed` (dead). The
 //! attempt is counted when the job is taken, so a job that takes its process down is counted too. Every later statement
-//! names the worker and the attempt: who lost a job to a rescue cannot change it any more.
+//! names the worker and the time of its claim: who lost a job to a rescue cannot change it any more.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{Job, Queue};
@@ -23,6 +24,8 @@ pub struct Lease {
     pub attempt: i32,
     /// Starts after which the job is dead.
     pub max_attempts: i32,
+    /// When it was taken, by the database's clock: tells this hold from every other.
+    pub taken_at: DateTime<Utc>,
 }
 
 /// How a run ended.
@@ -37,6 +40,11 @@ pub enum Outcome {
         /// Why; shown to operators.
         error: String,
     },
+    /// It is not time yet: it waits outside of any worker, and the run does not count as an attempt.
+    Snooze {
+        /// How long from now, by the database's clock.
+        delay: Duration,
+    },
     /// Never to be tried again by itself.
     Dead {
         /// Why; shown to operators.
@@ -49,28 +57,35 @@ pub enum Outcome {
 pub struct Finished {
     /// The job.
     pub id: String,
-    /// The attempt that ended.
-    pub attempt: i32,
+    /// [`Lease::taken_at`].
+    pub taken_at: DateTime<Utc>,
     /// How.
     pub outcome: Outcome,
+}
+
+impl Lease {
+    /// The end of this run.
+    pub fn finished(&self, outcome: Outcome) -> Finished {
+        Finished { id: self.id.clone(), taken_at: self.taken_at, outcome }
+    }
 }
 
 /// Takes up to `limit` due jobs of a queue, oldest first.
 pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, limit: i64) -> Result<Vec<Lease>> {
     Ok(sqlx::query_as!(
         Lease,
-        "WITH due AS (
-             SELECT id FROM apalis.jobs
-             WHERE job_type = $1 AND run_at <= now()
-               AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
-             ORDER BY priority DESC, run_at
-             LIMIT $3
-             FOR UPDATE SKIP LOCKED
-         )
-         UPDATE apalis.jobs j
-         SET status = 'Running', lock_by = $2, lock_at = now(), attempts = j.attempts + 1
-         FROM due WHERE j.id = due.id
-         RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts",
+        r#"WITH due AS (
+               SELECT id FROM apalis.jobs
+               WHERE job_type = $1 AND run_at <= now()
+                 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+               ORDER BY priority DESC, run_at
+               LIMIT $3
+               FOR UPDATE SKIP LOCKED
+           )
+           UPDATE apalis.jobs j
+           SET status = 'Running', lock_by = $2, lock_at = now(), attempts = j.attempts + 1
+           FROM due WHERE j.id = due.id
+           RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts, j.lock_at AS "taken_at!""#,
         queue.name(),
         worker,
         limit
@@ -88,7 +103,7 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24);
 /// Takes whatever it gets: a group that cannot be stored is tried again for ever, so one bad outcome would stop its queue.
 pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Finished]) -> Result<u64> {
     let ids: Vec<&str> = finished.iter().map(|f| f.id.as_str()).collect();
-    let attempts: Vec<i32> = finished.iter().map(|f| f.attempt).collect();
+    let taken_at: Vec<DateTime<Utc>> = finished.iter().map(|f| f.taken_at).collect();
     let mut statuses = Vec::with_capacity(finished.len());
     let mut delays = Vec::with_capacity(finished.len());
     let mut errors = Vec::with_capacity(finished.len());
@@ -96,6 +111,7 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
         let (status, delay, error) = match &f.outcome {
             Outcome::Done => ("Done", Duration::ZERO, None),
             Outcome::Retry { delay, error } => ("Failed", (*delay).min(LONGEST_DELAY), Some(error)),
+            Outcome::Snooze { delay } => ("Pending", (*delay).min(LONGEST_DELAY), None),
             Outcome::Dead { error } => ("Killed", Duration::ZERO, Some(error)),
         };
         statuses.push(status);
@@ -107,20 +123,23 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
         r#"UPDATE apalis.jobs j
            SET status = f.status,
                lock_by = NULL,
-               run_at = CASE WHEN f.status = 'Failed' THEN now() + make_interval(secs => f.delay) ELSE j.run_at END,
-               done_at = CASE WHEN f.status = 'Failed' THEN NULL ELSE now() END,
+               attempts = CASE WHEN f.status = 'Pending' THEN j.attempts - 1 ELSE j.attempts END,
+               run_at = CASE WHEN f.status IN ('Failed', 'Pending') THEN now() + make_interval(secs => f.delay)
+                             ELSE j.run_at END,
+               done_at = CASE WHEN f.status IN ('Failed', 'Pending') THEN NULL ELSE now() END,
                last_result = CASE
+                   WHEN f.status = 'Pending' THEN j.last_result
                    WHEN f.error IS NULL THEN '{"Ok": null}'::jsonb
                    ELSE jsonb_build_object('Err', f.error, 'attempts',
                        jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
-                       || jsonb_build_object('attempt', f.attempt, 'at', now(), 'error', f.error))
+                       || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', f.error))
                END
-           FROM unnest($2::text[], $3::integer[], $4::text[], $5::float8[], $6::text[])
-               AS f (id, attempt, status, delay, error)
-           WHERE j.id = f.id AND j.attempts = f.attempt AND j.lock_by = $1 AND j.status = 'Running'"#,
+           FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::text[])
+               AS f (id, taken_at, status, delay, error)
+           WHERE j.id = f.id AND j.lock_at = f.taken_at AND j.lock_by = $1 AND j.status = 'Running'"#,
         worker,
         &ids as &[&str],
-        &attempts,
+        &taken_at,
         &statuses as &[&str],
         &delays,
         &errors as &[Option<String>],
@@ -143,6 +162,22 @@ pub async fn hand_back(connection: &mut PgConnection, worker: &str, ids: &[Strin
     Ok(result.rows_affected())
 }
 
+/// Gives back what this worker holds in the database and not in its hands: the answer to a claim was lost on the way.
+/// `in_hand` are the jobs it knows of; claims of the last `grace` may still be on their way. Returns how many there were.
+pub async fn disown(connection: &mut PgConnection, worker: &str, in_hand: &[String], grace: Duration) -> Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
+         WHERE lock_by = $1 AND status = 'Running' AND id <> ALL ($2)
+           AND lock_at < clock_timestamp() - make_interval(secs => $3)",
+        worker,
+        in_hand,
+        grace.as_secs_f64()
+    )
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
 /// Says that workers are alive; registers the ones that are new.
 pub async fn heartbeat(connection: &mut PgConnection, workers: &[(String, Queue)]) -> Result<()> {
     let names: Vec<&str> = workers.iter().map(|(name, _)| name.as_str()).collect();
@@ -157,6 +192,15 @@ pub async fn heartbeat(connection: &mut PgConnection, workers: &[(String, Queue)
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Says that workers have ended: what they still hold is taken from them at once, not after a silence.
+pub async fn sign_off(connection: &mut PgConnection, workers: &[(String, Queue)]) -> Result<()> {
+    let names: Vec<&str> = workers.iter().map(|(name, _)| name.as_str()).collect();
+    sqlx::query!("UPDATE apalis.workers SET last_seen = to_timestamp(0) WHERE id = ANY ($1)", &names as &[&str])
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -10,8 +10,10 @@ pub(super) async fn run(context: Context, job: CountLikes) -> Result<(), JobErro
     let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
     let Some(wait) = likes::due_in(&mut connection, job.project_id).await? else { return Ok(()) };
     drop(connection);
-    // Counted a moment ago: the likes that come in meanwhile go into one count.
-    tokio::time::sleep(wait).await;
+    if !wait.is_zero() {
+        // Counted a moment ago: the likes that come in meanwhile go into one count.
+        return Err(JobError::Snooze(wait));
+    }
     let mut tx = context.db.begin().await?;
     likes::recount(&mut tx, job.project_id).await?;
     Ok(tx.commit().await?)

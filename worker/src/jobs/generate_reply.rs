@@ -7,9 +7,9 @@
 //!                    └──── the job is dead ──► failed
 //! ```
 
-use cairn_core::Error;
 use cairn_core::jobs::GenerateReply;
 use cairn_core::tools::replies;
+use cairn_core::{Error, failpoint};
 
 use crate::{Context, JobError, providers};
 
@@ -20,6 +20,7 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     drop(connection);
     let answer = providers::generate(&context.db, &attempt).await?;
+    failpoint::pass(failpoint::AFTER_EXTERNAL_CALL);
     let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
     for (seq, piece) in (1..).zip(&answer.pieces) {
         if !replies::append_chunk(&mut connection, &attempt, seq, piece).await? {

@@ -7,14 +7,11 @@ use cairn_core::learning::rollup::Pair;
 
 use crate::{Context, JobError};
 
-/// How often a resting pair is tried.
-const TRY: Duration = Duration::from_millis(50);
+/// How long a pair that was rolled up too often just now is left alone: what comes in meanwhile goes into one rollup.
+const REST: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: Context, job: RollUpProgress) -> Result<(), JobError> {
     let pair = Pair { user_id: job.user_id, roadmap_id: job.roadmap_id };
-    // Rolled up too often just now: what comes in until it has rested goes into one rollup.
-    while context.rollups.write(pair).await? {
-        tokio::time::sleep(TRY).await;
-    }
-    Ok(())
+    // It rests outside the worker: learners who click without end take no place from those who do not.
+    if context.rollups.write(pair).await? { Err(JobError::Snooze(REST)) } else { Ok(()) }
 }

@@ -3,12 +3,12 @@
 //! A job is claimed only when there is a free place for it, so nothing waits in memory behind a long job. How runs ended
 //! is stored in groups; a group that cannot be stored is tried again until it is, or until the process ends.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cairn_core::failpoint;
 use cairn_core::jobs::Queue;
 use cairn_core::jobs::lease::{self, Finished, Lease, Outcome};
 use futures_util::task::AtomicWaker;
@@ -22,6 +22,12 @@ const POLL: Duration = Duration::from_secs(1);
 /// Most runs stored by one statement.
 const GROUP: usize = 500;
 
+/// Pause after a claim that failed.
+const CLAIM_AGAIN: Duration = Duration::from_millis(250);
+
+/// How old a claim is before its answer counts as lost. Longer than any claim takes that still arrives.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// How long runs that cannot be stored are kept trying after the queue was told to stop.
 const LAST_TRIES: Duration = Duration::from_secs(5);
 
@@ -31,22 +37,28 @@ pub(crate) struct Desk {
     /// Name of this worker in the database; never used by another start.
     worker: String,
     places: usize,
-    /// Claimed and not yet run.
-    waiting: Mutex<VecDeque<Lease>>,
+    jobs: Mutex<Jobs>,
     waker: AtomicWaker,
-    /// Claimed and not yet finished, waiting ones included.
-    held: AtomicUsize,
     freed: Notify,
     bell: Arc<Notify>,
     finished: mpsc::UnboundedSender<Finished>,
-    /// Finished and not yet stored.
-    unstored: AtomicUsize,
     stored: Notify,
     stop: CancellationToken,
-    /// A claim failed: the worker is to end, and another to begin under a new name.
-    broken: CancellationToken,
     /// Nothing is claimed any more, and what had not started is handed back.
     closed: CancellationToken,
+}
+
+/// What this process knows to be its own.
+#[derive(Default)]
+struct Jobs {
+    /// Claimed and not yet run.
+    waiting: VecDeque<Lease>,
+    /// How many run.
+    running: usize,
+    /// Ids of all that are claimed and whose end is not stored: waiting, running, finished.
+    in_hand: HashSet<String>,
+    /// How many are finished and not stored.
+    unstored: usize,
 }
 
 impl Desk {
@@ -64,19 +76,17 @@ impl Desk {
             queue,
             worker,
             places,
-            waiting: Mutex::default(),
+            jobs: Mutex::default(),
             waker: AtomicWaker::new(),
-            held: AtomicUsize::new(0),
             freed: Notify::new(),
             bell,
             finished,
-            unstored: AtomicUsize::new(0),
             stored: Notify::new(),
             stop,
-            broken: CancellationToken::new(),
             closed: CancellationToken::new(),
         });
         tokio::spawn(desk.clone().claim(pool.clone()));
+        tokio::spawn(desk.clone().disown(pool.clone()));
         tokio::spawn(desk.clone().store(pool, ended));
         desk
     }
@@ -84,22 +94,22 @@ impl Desk {
     /// The next claimed job.
     pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Lease> {
         self.waker.register(cx.waker());
-        self.waiting().pop_front().map_or(Poll::Pending, Poll::Ready)
+        let mut jobs = self.jobs();
+        let Some(lease) = jobs.waiting.pop_front() else { return Poll::Pending };
+        jobs.running += 1;
+        Poll::Ready(lease)
     }
 
     /// Takes note of how a run ended; the place is free at once.
     pub(crate) fn finish(&self, lease: &Lease, outcome: Outcome) {
-        self.unstored.fetch_add(1, Ordering::AcqRel);
-        let finished = Finished { id: lease.id.clone(), attempt: lease.attempt, outcome };
-        if self.finished.send(finished).is_err() {
-            self.unstored.fetch_sub(1, Ordering::AcqRel);
+        {
+            let mut jobs = self.jobs();
+            jobs.running -= 1;
+            jobs.unstored += 1;
         }
-        self.release(1);
-    }
-
-    /// Returns when a claim has failed and this name must not be used any longer.
-    pub(crate) async fn broken(&self) {
-        self.broken.cancelled().await;
+        // The other end lives as long as the desk.
+        let _ = self.finished.send(lease.finished(outcome));
+        self.freed.notify_one();
     }
 
     /// Returns when nothing is claimed any more, unstarted jobs are handed back, and everything that was finished is
@@ -108,20 +118,15 @@ impl Desk {
         self.closed.cancelled().await;
         loop {
             let stored = self.stored.notified();
-            if self.unstored.load(Ordering::Acquire) == 0 {
+            if self.jobs().unstored == 0 {
                 return;
             }
             stored.await;
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Lease>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn release(&self, n: usize) {
-        self.held.fetch_sub(n, Ordering::AcqRel);
-        self.freed.notify_one();
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Claims jobs for free places until told to stop, then hands back what has not started.
@@ -133,11 +138,9 @@ impl Desk {
                 Ok(claimed) if claimed < places => self.wait(self.bell.notified(), POLL).await,
                 Ok(_) => {}
                 Err(error) => {
-                    // The database may have stored the claim and only its answer was lost: then jobs are held under
-                    // this name that nobody here knows of. So the name is given up, and they are rescued from it.
-                    tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot claim jobs under this name any more");
-                    self.broken.cancel();
-                    break;
+                    // The database may have stored the claim all the same: then `disown` finds its jobs.
+                    tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot claim jobs, trying again");
+                    self.wait(std::future::pending(), CLAIM_AGAIN).await;
                 }
             }
         }
@@ -150,8 +153,11 @@ impl Desk {
         let leases = lease::claim(&mut *pool.acquire().await?, self.queue, &self.worker, limit).await?;
         let claimed = leases.len();
         if claimed > 0 {
-            self.held.fetch_add(claimed, Ordering::AcqRel);
-            self.waiting().extend(leases);
+            failpoint::pass(failpoint::AFTER_CLAIM);
+            let mut jobs = self.jobs();
+            jobs.in_hand.extend(leases.iter().map(|lease| lease.id.clone()));
+            jobs.waiting.extend(leases);
+            drop(jobs);
             self.waker.wake();
         }
         Ok(claimed)
@@ -162,7 +168,10 @@ impl Desk {
         let enough = (self.places / 4).max(1);
         loop {
             let freed = self.freed.notified();
-            let free = self.places - self.held.load(Ordering::Acquire).min(self.places);
+            let free = {
+                let jobs = self.jobs();
+                self.places.saturating_sub(jobs.waiting.len() + jobs.running)
+            };
             if free >= enough {
                 return Some(free);
             }
@@ -181,17 +190,42 @@ impl Desk {
         }
     }
 
+    /// Gives back, now and then, what is held under this name and not in hand: claims whose answer was lost.
+    async fn disown(self: Arc<Self>, pool: PgPool) {
+        while !self.stop.is_cancelled() {
+            self.wait(std::future::pending(), GRACE / 2).await;
+            let in_hand: Vec<String> = self.jobs().in_hand.iter().cloned().collect();
+            let result = async { lease::disown(&mut *pool.acquire().await?, &self.worker, &in_hand, GRACE).await };
+            match result.await {
+                Ok(0) => {}
+                Ok(n) => tracing::warn!(
+                    queue.name = self.queue.name(),
+                    jobs.count = n,
+                    "gave back jobs whose claim was stored and whose answer was lost"
+                ),
+                Err(error) => tracing::warn!(queue.name = self.queue.name(), error = %error,
+                    "cannot look for claims whose answer was lost, trying again"),
+            }
+        }
+    }
+
     async fn hand_back(&self, pool: &PgPool) {
-        let ids: Vec<String> = self.waiting().drain(..).map(|lease| lease.id).collect();
+        let ids: Vec<String> = {
+            let mut jobs = self.jobs();
+            let ids: Vec<String> = jobs.waiting.drain(..).map(|lease| lease.id).collect();
+            for id in &ids {
+                jobs.in_hand.remove(id);
+            }
+            ids
+        };
         if ids.is_empty() {
             return;
         }
-        self.release(ids.len());
         let result = async { lease::hand_back(&mut *pool.acquire().await?, &self.worker, &ids).await };
         match result.await {
             Ok(n) => tracing::info!(queue.name = self.queue.name(), jobs.count = n, "handed unstarted jobs back"),
             Err(error) => tracing::warn!(queue.name = self.queue.name(), error = %error,
-                "could not hand unstarted jobs back; they are rescued when this worker has been silent"),
+                "could not hand unstarted jobs back; they are taken from this worker when it has ended"),
         }
     }
 
@@ -199,9 +233,17 @@ impl Desk {
     async fn store(self: Arc<Self>, pool: PgPool, mut ended: mpsc::UnboundedReceiver<Finished>) {
         let mut group = Vec::with_capacity(GROUP);
         while ended.recv_many(&mut group, GROUP).await > 0 {
+            failpoint::pass(failpoint::BEFORE_ACK);
             self.store_group(&pool, &group).await;
-            self.unstored.fetch_sub(group.len(), Ordering::AcqRel);
+            {
+                let mut jobs = self.jobs();
+                jobs.unstored -= group.len();
+                for finished in &group {
+                    jobs.in_hand.remove(&finished.id);
+                }
+            }
             self.stored.notify_waiters();
+            self.ring_for(&group);
             group.clear();
         }
     }
@@ -234,6 +276,22 @@ impl Desk {
                 }
             }
             pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Jobs that are due again sooner than the next poll are looked for at their time.
+    fn ring_for(&self, group: &[Finished]) {
+        let delays = group.iter().filter_map(|finished| match finished.outcome {
+            Outcome::Retry { delay, .. } | Outcome::Snooze { delay } if delay < POLL => Some(delay),
+            _ => None,
+        });
+        // The longest: then all are due.
+        if let Some(delay) = delays.max() {
+            let bell = self.bell.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                bell.notify_one();
+            });
         }
     }
 }

@@ -7,8 +7,9 @@ use cairn_core::admin::activity::{Action, Event};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Config;
 use cairn_core::db::{Db, connect_options, migrate};
+use cairn_core::jobs::{CountLikes, Job};
 use cairn_postgres::testing::{TestDatabase, test_database};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -34,10 +35,23 @@ impl Bench {
         Self { _database: Some(database), ..Self::on(&url) }
     }
 
+    /// With settings of its own.
+    pub(crate) async fn with(key: &str, value: &str) -> Self {
+        let bench = Self::new().await;
+        let url = bench.url();
+        let values =
+            [("DATABASE_URL", url.as_str()), (key, value)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self { config: Config::from_values(&HashMap::from(values)).unwrap(), ..bench }
+    }
+
     /// On a database that the caller keeps.
     pub(crate) fn on(url: &str) -> Self {
         let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.to_owned())])).unwrap();
         Self { db: Db::connect(url, url, 12).unwrap(), config, clock: Clock::default(), _database: None }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.config.require_database_url().unwrap().expose().to_owned()
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -77,6 +91,49 @@ impl Bench {
             .await
             .unwrap();
         id
+    }
+
+    /// Published projects with one like each that is not counted, and the jobs that will count them.
+    pub(crate) async fn liked_projects(&self, n: usize) -> Vec<Uuid> {
+        let author = new_id();
+        sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, 'author@example.test', 'A')")
+            .bind(author)
+            .execute(self.pool())
+            .await
+            .unwrap();
+        let projects: Vec<Uuid> = (0..n).map(|_| new_id()).collect();
+        sqlx::query(
+            "INSERT INTO showcase_projects (id, user_id, title, status, published_at)
+             SELECT id, $1, 'P', 'published', now() FROM unnest($2) AS t (id)",
+        )
+        .bind(author)
+        .bind(&projects)
+        .execute(self.pool())
+        .await
+        .unwrap();
+        sqlx::query("INSERT INTO project_likes (project_id, user_id) SELECT id, $1 FROM unnest($2) AS t (id)")
+            .bind(author)
+            .bind(&projects)
+            .execute(self.pool())
+            .await
+            .unwrap();
+        let mut tx = self.db.begin().await.unwrap();
+        for &project_id in &projects {
+            CountLikes { project_id }.enqueue(&mut tx).unwrap();
+        }
+        tx.commit().await.unwrap();
+        projects
+    }
+
+    /// Keeps the likes of these projects from being counted until what it returns is dropped.
+    pub(crate) async fn hold_likes(&self, projects: &[Uuid]) -> PgConnection {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        sqlx::query("SELECT pg_advisory_lock(likes_lock_key(id)) FROM unnest($1) AS t (id)")
+            .bind(projects)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        connection
     }
 
     /// Jobs of a queue in a state.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::lease::{self, Finished, Lease, Outcome};
+use cairn_core::jobs::lease::{self, Lease, Outcome};
 use cairn_core::jobs::{CountLikes, Job, Queue};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -29,10 +29,6 @@ async fn register(test: &TestDb, workers: &[&str]) {
 
 async fn claim(c: &mut PgConnection, worker: &str, limit: i64) -> Vec<Lease> {
     lease::claim(c, Queue::Likes, worker, limit).await.unwrap()
-}
-
-fn ended(lease: &Lease, outcome: Outcome) -> Finished {
-    Finished { id: lease.id.clone(), attempt: lease.attempt, outcome }
 }
 
 fn retry(error: &str) -> Outcome {
@@ -112,7 +108,7 @@ async fn no_two_claimers_get_the_same_job() {
                     return mine;
                 }
                 // Half of them end meanwhile, so that rows change under the others.
-                let finished: Vec<_> = leases.iter().step_by(2).map(|lease| ended(lease, Outcome::Done)).collect();
+                let finished: Vec<_> = leases.iter().step_by(2).map(|lease| lease.finished(Outcome::Done)).collect();
                 assert_eq!(lease::finish(&mut c, &name, &finished).await.unwrap(), finished.len() as u64);
                 mine.extend(leases.into_iter().map(|lease| lease.id));
             }
@@ -132,7 +128,7 @@ async fn a_run_ends_as_done_to_be_tried_again_or_dead() {
     let c = &mut test.connect().await;
     let leases = claim(c, "w", 3).await;
     let outcomes = [Outcome::Done, retry("not now"), Outcome::Dead { error: "never".into() }];
-    let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| ended(lease, outcome)).collect();
+    let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| lease.finished(outcome)).collect();
     assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 3);
     assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 0, "each ends once");
     assert_eq!(lease::finish(c, "w", &[]).await.unwrap(), 0);
@@ -169,7 +165,7 @@ async fn the_newest_ten_errors_stay() {
         assert_eq!(leases[0].attempt, attempt);
         let outcome =
             if attempt == 13 { Outcome::Dead { error: "error 13".into() } } else { retry(&format!("error {attempt}")) };
-        lease::finish(c, "w", &[ended(&leases[0], outcome)]).await.unwrap();
+        lease::finish(c, "w", &[leases[0].finished(outcome)]).await.unwrap();
         let kept: Value = scalar(test.pool(), "SELECT last_result -> 'attempts' FROM apalis.jobs").await;
         let kept: Vec<_> =
             kept.as_array().unwrap().iter().map(|e| (e["attempt"].clone(), e["error"].clone())).collect();
@@ -180,7 +176,7 @@ async fn the_newest_ten_errors_stay() {
     // Done in the end: the errors have served.
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Pending'").await;
     let leases = claim(c, "w", 1).await;
-    lease::finish(c, "w", &[ended(&leases[0], Outcome::Done)]).await.unwrap();
+    lease::finish(c, "w", &[leases[0].finished(Outcome::Done)]).await.unwrap();
     assert_eq!(
         scalar::<Value>(test.pool(), "SELECT last_result FROM apalis.jobs").await,
         serde_json::json!({ "Ok": null })
@@ -203,7 +199,7 @@ async fn every_outcome_can_be_stored() {
         Outcome::Dead { error: "x".repeat(1_000_000) },
         Outcome::Done,
     ];
-    let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| ended(lease, outcome)).collect();
+    let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| lease.finished(outcome)).collect();
     assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 5);
     let stored: String =
         scalar(test.pool(), format!("SELECT last_result ->> 'Err' FROM apalis.jobs WHERE id = '{}'", leases[0].id))
@@ -233,7 +229,7 @@ async fn strange_results_do_not_matter() {
         run(test.pool(), format!("UPDATE apalis.jobs SET last_result = {old}")).await;
         let c = &mut test.connect().await;
         let leases = claim(c, "w", 1).await;
-        assert_eq!(lease::finish(c, "w", &[ended(&leases[0], retry("new"))]).await.unwrap(), 1, "{old}");
+        assert_eq!(lease::finish(c, "w", &[leases[0].finished(retry("new"))]).await.unwrap(), 1, "{old}");
         let last: Value =
             scalar(test.pool(), "SELECT last_result -> 'attempts' -> -1 -> 'error' FROM apalis.jobs").await;
         assert_eq!(last, "new", "{old}");
@@ -249,7 +245,7 @@ async fn handing_back_does_not_count_as_an_attempt() {
     let leases = claim(c, "w", 2).await;
     let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
     assert_eq!(lease::hand_back(c, "other", &ids).await.unwrap(), 0, "they are not his");
-    lease::finish(c, "w", &[ended(&leases[0], retry("started"))]).await.unwrap();
+    lease::finish(c, "w", &[leases[0].finished(retry("started"))]).await.unwrap();
     assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 1, "one has run");
     assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 0, "once");
     make_due(&test).await;
@@ -257,6 +253,79 @@ async fn handing_back_does_not_count_as_an_attempt() {
     attempts.sort_unstable();
     assert_eq!(attempts, [1, 2]);
     assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 0, "somebody else has them now");
+}
+
+#[tokio::test]
+async fn a_snooze_waits_and_does_not_count_as_an_attempt() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    enqueue(&test, 1).await;
+    let c = &mut test.connect().await;
+    run(test.pool(), "UPDATE apalis.jobs SET attempts = max_attempts - 1").await;
+    let leases = claim(c, "w", 1).await;
+    let snooze = leases[0].finished(Outcome::Snooze { delay: Duration::from_mins(1) });
+    assert_eq!(lease::finish(c, "w", &[snooze]).await.unwrap(), 1);
+    assert_eq!(states(&test).await, [state("Pending", 24, None)]);
+    assert_eq!(claim(c, "w", 1).await.len(), 0, "it is not due yet");
+    make_due(&test).await;
+    assert_eq!(claim(c, "w", 1).await[0].attempt, 25);
+}
+
+/// The answer to a `finish` can be lost: then it is sent again, when the same worker may have the same job in the same
+/// attempt once more.
+#[tokio::test]
+async fn the_end_of_an_earlier_hold_does_not_end_a_later_one() {
+    let test = TestDb::new().await;
+    register(&test, &["w"]).await;
+    enqueue(&test, 1).await;
+    let c = &mut test.connect().await;
+    let first = claim(c, "w", 1).await.remove(0);
+    let snooze = || first.finished(Outcome::Snooze { delay: Duration::ZERO });
+    assert_eq!(lease::finish(c, "w", &[snooze()]).await.unwrap(), 1);
+    let second = claim(c, "w", 1).await.remove(0);
+    assert_eq!((first.attempt, second.attempt), (1, 1));
+    assert_eq!(lease::finish(c, "w", &[snooze()]).await.unwrap(), 0);
+    assert_eq!(states(&test).await, [state("Running", 1, Some("w"))]);
+    assert_eq!(lease::finish(c, "w", &[second.finished(Outcome::Done)]).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_given_back() {
+    let test = TestDb::new().await;
+    register(&test, &["w", "other"]).await;
+    enqueue(&test, 4).await;
+    let c = &mut test.connect().await;
+    let known = claim(c, "w", 1).await;
+    let lost = claim(c, "w", 1).await;
+    claim(c, "other", 1).await;
+    let in_hand = [known[0].id.clone()];
+    let grace = Duration::from_mins(1);
+    assert_eq!(lease::disown(c, "w", &in_hand, grace).await.unwrap(), 0, "its answer may be on its way");
+    run(test.pool(), "UPDATE apalis.jobs SET lock_at = lock_at - interval '2 minutes'").await;
+    claim(c, "w", 1).await;
+    assert_eq!(lease::disown(c, "w", &in_hand, grace).await.unwrap(), 1);
+    let given_back: Vec<(String, i32)> =
+        rows(test.pool(), "SELECT id, attempts FROM apalis.jobs WHERE status = 'Pending'").await;
+    assert_eq!(given_back, [(lost[0].id.clone(), 0)], "it never ran, so it counts no attempt");
+    assert_eq!(lease::finish(c, "w", &[lost[0].finished(Outcome::Done)]).await.unwrap(), 0, "should it come after all");
+}
+
+#[tokio::test]
+async fn what_a_worker_leaves_at_its_end_is_taken_at_once() {
+    let test = TestDb::new().await;
+    register(&test, &["ended", "alive"]).await;
+    enqueue(&test, 2).await;
+    let c = &mut test.connect().await;
+    claim(c, "ended", 1).await;
+    claim(c, "alive", 1).await;
+    lease::sign_off(c, &[("ended".to_owned(), Queue::Likes)]).await.unwrap();
+    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 1);
+    let held: Vec<String> = rows::<(String,)>(test.pool(), "SELECT lock_by FROM apalis.jobs WHERE status = 'Running'")
+        .await
+        .into_iter()
+        .map(|row| row.0)
+        .collect();
+    assert_eq!(held, ["alive"]);
 }
 
 /// Its worker has not been heard of for `seconds`.
@@ -303,7 +372,7 @@ async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
     assert!(scalar::<bool>(test.pool(), query).await);
 
     // The lost one was only slow. What it says about its run counts no more, whoever has the job by now.
-    let late = [ended(&lost[0], Outcome::Done), ended(&lost[1], retry("late"))];
+    let late = [lost[0].finished(Outcome::Done), lost[1].finished(retry("late"))];
     assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
     make_due(&test).await;
     assert_eq!(claim(c, "alive", 5).await[0].attempt, 2);
@@ -316,7 +385,7 @@ async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
     make_due(&test).await;
     let again = claim(c, "lost", 5).await;
     assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
-    let finished: Vec<_> = again.iter().map(|lease| ended(lease, Outcome::Done)).collect();
+    let finished: Vec<_> = again.iter().map(|lease| lease.finished(Outcome::Done)).collect();
     assert_eq!(lease::finish(c, "lost", &finished).await.unwrap(), 2);
 }
 
@@ -359,7 +428,7 @@ async fn rows_that_cannot_be_read_are_claimed_like_others() {
     let leases = claim(c, "w", 10).await;
     assert_eq!(leases.len(), 4);
     let finished: Vec<_> =
-        leases.iter().map(|lease| ended(lease, Outcome::Dead { error: "unreadable".into() })).collect();
+        leases.iter().map(|lease| lease.finished(Outcome::Dead { error: "unreadable".into() })).collect();
     assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 4);
 }
 
@@ -400,7 +469,7 @@ async fn rescues_under_way_lose_and_double_nothing() {
             while scalar::<bool>(&pool, query).await {
                 let mut c = pool.acquire().await.unwrap();
                 let leases = claim(&mut c, &name, 10).await;
-                let finished: Vec<_> = leases.iter().map(|lease| ended(lease, Outcome::Done)).collect();
+                let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();
                 counted += lease::finish(&mut c, &name, &finished).await.unwrap();
             }
             counted

@@ -1,7 +1,7 @@
 //! What the reconciler picks up: each thing once, and not what a job will do anyway.
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::lease::{self, Finished, Outcome};
+use cairn_core::jobs::lease::{self, Outcome};
 use cairn_core::jobs::reconcile::{dead_replies, stale_progress, stale_roadmaps};
 use cairn_core::jobs::{GenerateReply, Job, Queue, RecomputeRoadmap, RollUpProgress};
 use uuid::Uuid;
@@ -185,12 +185,7 @@ async fn kill_replies(test: &TestDb) {
     let mut connection = test.pool().acquire().await.unwrap();
     lease::heartbeat(&mut connection, &[("w".into(), Queue::Replies)]).await.unwrap();
     let leases = lease::claim(&mut connection, Queue::Replies, "w", 100).await.unwrap();
-    let dead = |lease: lease::Lease| Finished {
-        id: lease.id,
-        attempt: lease.attempt,
-        outcome: Outcome::Dead { error: "no".into() },
-    };
-    let finished: Vec<_> = leases.into_iter().map(dead).collect();
+    let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Dead { error: "no".into() })).collect();
     lease::finish(&mut connection, "w", &finished).await.unwrap();
 }
 

@@ -1,0 +1,31 @@
+//! What was measured, beside its bar.
+
+use serde_json::{Value, json};
+
+pub(crate) struct Measured {
+    what: String,
+    measured: String,
+    bar: &'static str,
+    value: Value,
+}
+
+impl Measured {
+    /// `value` is what `measured` says, for programs.
+    pub(crate) fn new(what: impl Into<String>, measured: impl Into<String>, bar: &'static str, value: Value) -> Self {
+        Self { what: what.into(), measured: measured.into(), bar, value }
+    }
+}
+
+/// Prints the table and writes `bench/out/results.json`.
+pub(crate) fn print(results: &[Measured]) -> anyhow::Result<()> {
+    println!("\n{:<48} {:>26} {:>26}", "what", "measured", "bar");
+    for result in results {
+        println!("{:<48} {:>26} {:>26}", result.what, result.measured, result.bar);
+    }
+    let list: Vec<Value> = results
+        .iter()
+        .map(|r| json!({ "what": r.what, "measured": r.measured, "bar": r.bar, "value": r.value }))
+        .collect();
+    std::fs::create_dir_all("bench/out")?;
+    Ok(std::fs::write("bench/out/results.json", serde_json::to_string_pretty(&list)?)?)
+}

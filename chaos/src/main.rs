@@ -1,0 +1,64 @@
+//! `cargo xtask chaos --minutes 5 --seed 1`: see the library.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cairn_chaos::{Plan, run};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Kill processes and restart the database under load, then count what was lost or done twice.
+#[derive(Parser)]
+#[command(name = "cargo xtask chaos")]
+struct Args {
+    /// How long blows fall, in minutes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// Order of the blows; the same seed gives the same order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Learners who act at once, without a pause.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
+    learners: u16,
+    /// Longest time from a blow until everything accepted before it has had its effect, in seconds.
+    #[arg(long, default_value_t = 60)]
+    recovery_limit: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let duration = Duration::from_secs(args.minutes * 60);
+    let bar = ProgressBar::new(duration.as_secs());
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} s  {msg}") {
+        bar.set_style(style);
+    }
+    let is_terminal = std::io::stderr().is_terminal();
+    let plan = Plan::lasting(duration, args.seed, usize::from(args.learners));
+    let result = run(plan, |progress| {
+        let text = format!("{} accepted, {}", progress.accepted.load(Ordering::Relaxed), progress.blow.name());
+        if is_terminal {
+            bar.set_position(progress.elapsed.as_secs());
+            bar.set_message(text);
+        } else {
+            eprintln!("{:>5} s  {text}", progress.elapsed.as_secs());
+        }
+    })
+    .await;
+    bar.finish_and_clear();
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _ = writeln!(std::io::stdout(), "{report}");
+    let in_time = report.slowest_recovery() <= Duration::from_secs(args.recovery_limit);
+    if !in_time {
+        eprintln!("chaos: a recovery took longer than {} s", args.recovery_limit);
+    }
+    if report.is_clean() && in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,97 @@
+//! The programs under test as processes of their own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// One `cairn-api` or `cairn-worker`, killed when it is dropped.
+pub struct Process {
+    child: Child,
+}
+
+/// How to start a program, again and again.
+pub struct Program {
+    name: &'static str,
+    environment: Vec<(&'static str, String)>,
+    /// Where its log goes; later starts append.
+    log: PathBuf,
+}
+
+impl Program {
+    /// `environment` is all that it will find in its own.
+    pub fn new(name: &'static str, environment: Vec<(&'static str, String)>, log: PathBuf) -> Self {
+        Self { name, environment, log }
+    }
+
+    /// Starts it, with this failpoint armed: it strikes the first time.
+    pub fn start(&self, failpoint: Option<&str>) -> anyhow::Result<Process> {
+        let path = binary(self.name)?;
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&path);
+        command.env_clear().envs(self.environment.iter().map(|(key, value)| (key, value)));
+        if let Some(failpoint) = failpoint {
+            command.env("CAIRN_TEST_FAILPOINTS", format!("{failpoint}:1"));
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        Ok(Process { child: child.with_context(|| format!("starting {}", path.display()))? })
+    }
+}
+
+impl Process {
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a pid out of range")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits until it has ended by itself; fails when it has not.
+    pub async fn ended(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(begun.elapsed() < within, "a process did not end within {within:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// A port of this machine that nobody listens on now.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// The program, as the workspace's build has left it beside the one that runs (or above, for a test).
+fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    here.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("{name} is not built: run `cargo build --workspace` first"))
+}

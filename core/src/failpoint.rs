@@ -1,0 +1,79 @@
+//! Places where crash tests let a process die.
+//!
+//! `CAIRN_TEST_FAILPOINTS=after_claim:0.01,count_likes:1` kills the process, as SIGKILL does, with that probability each
+//! time it comes by. They are in every build, so that what is tested is what runs; unarmed, one costs a read of memory.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use rustix::process::{Signal, getpid, kill_process};
+
+/// Jobs are claimed, and nobody but the database knows it yet.
+pub const AFTER_CLAIM: &str = "after_claim";
+/// Something outside has been done that no rollback takes back: a provider has answered.
+pub const AFTER_EXTERNAL_CALL: &str = "after_external_call";
+/// A transaction is committed, and whoever waits for it has not been told: in the API a caller without an answer.
+pub const AFTER_COMMIT: &str = "after_commit";
+/// A job has had its effect, and its run has not ended.
+pub const AFTER_EFFECT: &str = "after_effect";
+/// Jobs have ended, and that is not stored.
+pub const BEFORE_ACK: &str = "before_ack";
+
+/// The name of a failpoint, or the kind of a job (which dies before it does anything), and how often it strikes, from
+/// 0 to 1.
+pub type Failpoints = HashMap<String, f64>;
+
+static ARMED: OnceLock<Failpoints> = OnceLock::new();
+
+/// Arms the failpoints of this process, once.
+pub fn arm(failpoints: &Failpoints) {
+    if !failpoints.is_empty() {
+        tracing::warn!(
+            ?failpoints,
+            "failpoints are armed: this process will kill itself; never use this in production"
+        );
+        let _ = ARMED.set(failpoints.clone());
+    }
+}
+
+/// Dies here, if this failpoint is armed and strikes.
+pub fn pass(name: &str) {
+    let Some(&chance) = ARMED.get().and_then(|failpoints| failpoints.get(name)) else { return };
+    if rand::random::<f64>() < chance {
+        // Nothing is flushed, unwound or dropped, as if somebody else had sent the signal.
+        let _ = kill_process(getpid(), Signal::KILL);
+    }
+}
+
+/// Reads `name:chance` pairs; the error says what is wrong.
+pub(crate) fn parse(pairs: &str) -> Result<Failpoints, String> {
+    pairs
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| match pair.split_once(':').map(|(name, chance)| (name, chance.parse::<f64>())) {
+            Some((name, Ok(chance))) if (0.0..=1.0).contains(&chance) => Ok((name.to_owned(), chance)),
+            _ => Err(format!("`{pair}`: use name:chance, with a chance from 0 to 1")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_read_and_nothing_else() {
+        let failpoints = parse("after_claim:0.25, count_likes:1,").unwrap();
+        assert_eq!(failpoints, HashMap::from([("after_claim".to_owned(), 0.25), ("count_likes".to_owned(), 1.0)]));
+        assert!(parse("").unwrap().is_empty());
+        for bad in ["after_claim", "after_claim:2", "after_claim:-1", "after_claim:often", "after_claim:NaN"] {
+            assert!(parse(bad).unwrap_err().contains(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_armed_is_passed() {
+        pass(AFTER_CLAIM);
+    }
+}
