@@ -48,7 +48,7 @@ async fn jobs_that_wait_for_a_lock_leave_other_queues_their_connections() {
     eventually("the events are logged", async || bench.count("activity", "Done").await == 500).await;
     assert_eq!(bench.count("likes", "Done").await, 0, "likes still wait");
     drop(held);
-    eventually("the likes are counted", async || bench.count("likes", "Done").await == 40).await;
+    eventually("the likes are counted", async || bench.marked_projects().await == 0).await;
     worker.stop().await;
 }
 
@@ -71,9 +71,9 @@ async fn a_queue_takes_no_more_than_it_has_places_for_and_its_worker_beats_meanw
     }
     assert_eq!(bench.count("likes", "Running").await, 2);
     drop(held);
-    eventually("all are done", async || bench.count("likes", "Done").await == 20).await;
+    eventually("all are counted", async || bench.marked_projects().await == 0).await;
     let repeated: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = 'likes' AND attempts <> 1")
+        sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = 'likes' AND attempts > 1")
             .fetch_one(bench.pool())
             .await
             .unwrap();
@@ -94,13 +94,15 @@ async fn learners_that_rest_take_no_place_from_one_that_does_not() {
     }
     tx.commit().await.unwrap();
     // As far ahead of their time as can be.
-    sqlx::query("UPDATE progress_dirty SET paid_until = now() + interval '9 seconds'").execute(pool).await.unwrap();
+    let rest = "UPDATE progress_dirty SET paid_until = clock_timestamp() + interval '9 seconds'";
+    sqlx::query(rest).execute(pool).await.unwrap();
     let worker = bench.start();
     let running = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND lock_at IS NOT NULL";
     eventually("they have been looked at", async || {
         sqlx::query_scalar::<_, i64>(running).fetch_one(pool).await.unwrap() == 100
     })
     .await;
+    sqlx::query(rest).execute(pool).await.unwrap();
     let newcomer = add_stale_learner(pool, roadmap_id).await;
     let mut tx = bench.db.begin().await.unwrap();
     RollUpProgress { user_id: newcomer, roadmap_id }.enqueue(&mut tx).unwrap();

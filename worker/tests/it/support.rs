@@ -125,6 +125,11 @@ impl Bench {
         projects
     }
 
+    /// Projects whose likes are not counted.
+    pub(crate) async fn marked_projects(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM likes_dirty").fetch_one(self.pool()).await.unwrap()
+    }
+
     /// Keeps the likes of these projects from being counted until what it returns is dropped.
     pub(crate) async fn hold_likes(&self, projects: &[Uuid]) -> PgConnection {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
