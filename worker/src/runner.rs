@@ -53,8 +53,9 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
         let shutdown = shutdown.clone();
         queues.spawn(async move {
             watch(queue, places, boot, &leases, &names, &shutdown, |worker| {
-                let desk = Desk::open(queue, worker.clone(), places, leases.clone(), bells.of(queue), shutdown.clone());
-                work(worker, desk, context.clone(), shutdown.clone())
+                let stop = shutdown.child_token();
+                let desk = Desk::open(queue, worker.clone(), places, leases.clone(), bells.of(queue), stop.clone());
+                work(worker, desk, context.clone(), stop)
             })
             .await;
         });
@@ -133,8 +134,10 @@ async fn watch<F>(
     }
 }
 
-/// The apalis worker of one queue.
-async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: CancellationToken) -> Result<(), String> {
+/// The apalis worker of one queue, until `stop`. However it ends, its desk closes with it: nothing is claimed that nobody
+/// would run.
+async fn work(worker: String, desk: Arc<Desk>, context: Context, stop: CancellationToken) -> Result<(), String> {
+    let _closes_desk = stop.clone().drop_guard();
     let service = {
         let desk = desk.clone();
         tower::service_fn(move |task: Task<Lease>| {
@@ -151,7 +154,7 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
         .parallelize(tokio::spawn)
         .build(service)
         .run_until(async move {
-            shutdown.cancelled().await;
+            stop.cancelled().await;
             Ok::<(), apalis::prelude::WorkerError>(())
         })
         .await

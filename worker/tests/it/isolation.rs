@@ -81,6 +81,20 @@ async fn a_queue_takes_no_more_than_it_has_places_for_and_its_worker_beats_meanw
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_leaves_queues_alone_that_are_not_its_own() {
+    let bench = Bench::with("CAIRN_WORKER_QUEUES", "likes").await;
+    bench.enqueue_events(1).await;
+    bench.liked_projects(3).await;
+    let worker = bench.start();
+    eventually("its queue is worked", async || bench.marked_projects().await == 0).await;
+    worker.stop().await;
+    assert_eq!(bench.count("activity", "Pending").await, 1);
+    let registered: Vec<String> =
+        sqlx::query_scalar("SELECT worker_type FROM apalis.workers").fetch_all(bench.pool()).await.unwrap();
+    assert_eq!(registered, ["likes"]);
+}
+
 /// More of those who click without end than the queue has places.
 #[tokio::test(flavor = "multi_thread")]
 async fn learners_that_rest_take_no_place_from_one_that_does_not() {
