@@ -7,6 +7,7 @@
 mod sqlx;
 mod steps;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use steps::{Failure, Steps, cargo};
@@ -51,7 +52,10 @@ fn test() -> Result<(), Failure> {
     // Binaries too: the crash and command-line tests start them.
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets", "--locked"]).run())?;
     steps.run("queries", sqlx::check)?;
-    steps.run("documents", documents_are_current)?;
+    steps.run("documents", || {
+        documents_are_current()?;
+        steps::every_named_test_exists(Path::new("docs/JOBS.md"))
+    })?;
     let exercised = steps::target("exercised-operations");
     let _ = std::fs::remove_file(&exercised);
     steps.run("tests", || {

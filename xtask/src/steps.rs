@@ -104,8 +104,7 @@ pub(crate) fn target(path: &str) -> PathBuf {
 
 /// Compares the operations that tests called (a line each in `file`) with those of openapi.json.
 pub(crate) fn every_operation_is_exercised(file: &Path) -> Result<(), Failure> {
-    let document =
-        std::fs::read_to_string("openapi.json").map_err(|error| Failure::new(format!("openapi.json: {error}")))?;
+    let document = read(Path::new("openapi.json"))?;
     // One line each, because the document is written with one key a line.
     let declared: BTreeSet<&str> = document
         .lines()
@@ -119,4 +118,22 @@ pub(crate) fn every_operation_is_exercised(file: &Path) -> Result<(), Failure> {
         return Err(Failure::new("openapi.json has no operations"));
     }
     if missing.is_empty() { Ok(()) } else { Err(Failure::new(format!("no test calls {}", missing.join(", ")))) }
+}
+
+/// Looks for every test that a document names, as `file: test`.
+pub(crate) fn every_named_test_exists(document: &Path) -> Result<(), Failure> {
+    let text = read(document)?;
+    // Between backticks: every second piece.
+    for named in text.split('`').skip(1).step_by(2) {
+        let Some((path, test)) = named.split_once(".rs: ") else { continue };
+        let path = format!("{path}.rs");
+        if !read(Path::new(&path))?.contains(&format!("fn {test}(")) {
+            return Err(Failure::new(format!("{} names the test {test}, which is not in {path}", document.display())));
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }

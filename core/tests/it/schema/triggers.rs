@@ -306,3 +306,15 @@ async fn placing_a_lesson_marks_who_knows_it() {
     .await;
     assert_eq!(marked().await, BTreeSet::from([b, d]), "moved with its stage");
 }
+
+/// A trigger that notifies takes a lock on the whole cluster at every commit; one of any kind costs every request.
+#[tokio::test]
+async fn the_jobs_table_has_no_triggers() {
+    let test = TestDb::new().await;
+    let triggers: Vec<(String,)> = rows(
+        test.pool(),
+        "SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'apalis.jobs'::regclass AND NOT tgisinternal",
+    )
+    .await;
+    assert!(triggers.is_empty(), "{triggers:?}");
+}
