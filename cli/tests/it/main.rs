@@ -7,5 +7,6 @@ mod database;
 mod dev;
 mod help;
 mod import;
+mod jobs;
 mod support;
 mod users;
