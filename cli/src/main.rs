@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use cairn_core::config::Config;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{admin, dev, doctor, export, import, invite, migrate, simulate, verify};
+use crate::commands::{admin, dev, doctor, export, import, invite, jobs, migrate, simulate, verify};
 use crate::failure::Failure;
 
 /// Cairn, an online-course platform. Without a command: `cairn dev`.
@@ -47,6 +47,9 @@ enum Command {
     /// Manage invites.
     #[command(subcommand)]
     Invite(invite::Args),
+    /// Look at the queues and their jobs, retry and discard jobs, pause queues.
+    #[command(subcommand)]
+    Jobs(jobs::Args),
     /// Recompute every derived value and list what differs.
     Verify(verify::Args),
     /// Let simulated learners use a running platform over HTTP.
@@ -79,6 +82,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Export(args) => export::run(&load()?, data_dir, &args).await,
         Command::Admin(args) => admin::run(&load()?, data_dir, args).await,
         Command::Invite(args) => invite::run(&load()?, data_dir, args).await,
+        Command::Jobs(args) => jobs::run(&load()?, data_dir, args).await,
         Command::Verify(args) => verify::run(&load()?, data_dir, &args).await,
         Command::Simulate(args) => simulate::run(&load()?, data_dir, args).await,
         Command::Doctor => doctor::run(data_dir).await,

@@ -24,6 +24,29 @@ pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Rows in columns as wide as they need to be; numbers are on the right. What would move the cursor is replaced.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let printable = |cell: &String| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(printable).collect()).collect();
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let columns = head.iter().enumerate().map(|(column, name)| {
+        let width = cells(column).chain([name]).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let is_number =
+            cells(column).all(|cell| cell.chars().next().is_none_or(|c| c.is_ascii_digit()) && cell.len() < 12);
+        (width, is_number)
+    });
+    let columns: Vec<(usize, bool)> = columns.collect();
+    let line =
+        |row: &Vec<String>| {
+            let cells = row.iter().zip(&columns).map(|(cell, &(width, is_number))| {
+                if is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+        };
+    [&head].into_iter().chain(&rows).map(line).collect()
+}
+
 /// A progress bar on a terminal; nothing elsewhere.
 pub(crate) fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
     let target =

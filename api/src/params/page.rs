@@ -79,14 +79,32 @@ impl Cursor {
 
     /// The key of a list that is sorted by time and id.
     pub fn time_key(&self) -> Result<(DateTime<Utc>, Uuid), Problem> {
-        let (time, id): (DateTime<Utc>, Uuid) = self.key()?;
-        // Postgres refuses times that chrono can hold.
-        if (0..=9999).contains(&time.year()) { Ok((time, id)) } else { Err(Self::malformed()) }
+        self.key().and_then(|(time, id)| Ok((storable(time)?, id)))
+    }
+
+    /// The key of a list that is sorted by time and a text.
+    pub fn time_and_text_key(&self) -> Result<(DateTime<Utc>, String), Problem> {
+        self.key().and_then(|(time, text): (_, String)| Ok((storable(time)?, without_nul(text)?)))
+    }
+
+    /// The key of a list that is sorted by a text.
+    pub fn text_key(&self) -> Result<String, Problem> {
+        self.key().and_then(without_nul)
     }
 
     fn malformed() -> Problem {
         Problem::invalid_parameter("cursor", "malformed", "Not a next_cursor of this list.")
     }
+}
+
+/// Postgres refuses times that chrono can hold.
+fn storable(time: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
+    if (0..=9999).contains(&time.year()) { Ok(time) } else { Err(Cursor::malformed()) }
+}
+
+/// Postgres cannot store U+0000.
+fn without_nul(text: String) -> Result<String, Problem> {
+    if text.contains('\0') { Err(Cursor::malformed()) } else { Ok(text) }
 }
 
 parameter_type!(Cursor, "cursor", required: true, MetaSchema {
@@ -126,6 +144,17 @@ mod tests {
         assert!(cursor("-100000-01-01T00:00:00Z").time_key().is_err());
         assert!(cursor("+262000-01-01T00:00:00Z").time_key().is_err());
         assert!(cursor("infinity").time_key().is_err());
+    }
+
+    #[test]
+    fn a_text_key_is_one_that_postgres_can_hold() {
+        let cursor = |text: &str| Cursor(Cursor::after(&(DateTime::UNIX_EPOCH, text)).unwrap());
+        assert_eq!(cursor("x").time_and_text_key().unwrap(), (DateTime::UNIX_EPOCH, "x".to_owned()));
+        assert!(cursor("\0").time_and_text_key().is_err());
+        let far = Cursor(Cursor::after(&("+262000-01-01T00:00:00Z", "x")).unwrap());
+        assert!(far.time_and_text_key().is_err());
+        assert_eq!(Cursor(Cursor::after(&"x").unwrap()).text_key().unwrap(), "x");
+        assert!(Cursor(Cursor::after(&"\0").unwrap()).text_key().is_err());
     }
 
     #[test]

@@ -90,4 +90,9 @@ codes! {
     TooManyOpenReplies too_many_open_replies TOO_MANY_REQUESTS "Too many replies are in the making" "Wait until one of your open replies is finished.";
     QuotaExceeded quota_exceeded TOO_MANY_REQUESTS "The daily quota is used up" "You have asked as many questions as you may in 24 hours.";
     MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
+
+    // Operations.
+    JobNotFound job_not_found NOT_FOUND "No such job" "There is no job with this id. Finished jobs are kept for a while only.";
+    JobRunning job_running CONFLICT "The job is running" "A worker has this job. Wait until its attempt has ended.";
+    JobFinished job_finished CONFLICT "The job is done" "This job is done, and what is done stays done.";
 }

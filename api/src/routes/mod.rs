@@ -1,5 +1,6 @@
 //! All operations: one folder per area, one file and struct per resource.
 
+pub mod admin;
 pub mod community;
 pub mod learning;
 pub mod tools;
@@ -24,6 +25,8 @@ pub enum Tag {
     Projects,
     /// AI tools and their replies.
     Tools,
+    /// Running the platform: queues, workers, jobs.
+    Operations,
 }
 
 /// What a resource declares beside its handlers: operation id and the codes of its own problems.
@@ -70,4 +73,8 @@ resources! {
     tools::catalog CatalogApi,
     tools::messages MessagesApi,
     tools::replies RepliesApi,
+    admin::queues QueuesApi,
+    admin::workers WorkersApi,
+    admin::jobs JobsApi,
+    admin::bulk BulkApi,
 }

@@ -7,6 +7,7 @@ use cairn_core::admin::health;
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::connect_options;
+use cairn_core::jobs::queues::{self, QueueState};
 use chrono::TimeDelta;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -89,12 +90,15 @@ async fn examine(visit: &mut Visit, database: &Database) -> Result<(), Failure> 
     visit.tell("migrations", &up_to_date)?;
     visit.tell("clock", &clock(&mut connection).await)?;
     if matches!(up_to_date, Good(_)) {
-        let (jobs, workers) = match health::queues(&mut connection).await {
-            Ok(queues) => judge(&queues),
-            Err(error) => (Bad(error.to_string()), Note("unknown".to_owned())),
-        };
-        visit.tell("jobs", &jobs)?;
-        visit.tell("workers", &workers)?;
+        match queues::overview(&mut connection).await {
+            Ok(queues) => {
+                visit.tell("jobs", &jobs(&queues))?;
+                visit.tell("dead", &dead(&queues))?;
+                visit.tell("paused", &paused(&queues))?;
+                visit.tell("workers", &workers(&queues))?;
+            }
+            Err(error) => visit.tell("jobs", &Bad(error.to_string()))?,
+        }
     }
     Ok(())
 }
@@ -143,33 +147,118 @@ async fn clock(connection: &mut PgConnection) -> Verdict {
     }
 }
 
-fn judge(queues: &health::Queues) -> (Verdict, Verdict) {
-    let waiting = queues.waiting;
-    let late = queues.oldest_due_seconds.filter(|seconds| *seconds > WAIT_LIMIT);
-    let jobs = match (late, queues.dead) {
-        (Some(seconds), _) => Bad(format!("{waiting} unfinished, one due for {seconds:.0} s: start cairn-worker")),
-        (None, 0) => Good(format!("{waiting} unfinished, none late, none dead")),
-        (None, dead) => Note(format!("{waiting} unfinished, {dead} dead: see `cairn verify`")),
-    };
-    let workers = match queues.workers {
-        0 => Note("no worker has given a sign of life for 30 s: start cairn-worker or `cairn dev`".to_owned()),
-        n => Good(format!("{n} queues are worked")),
-    };
-    (jobs, workers)
+/// Whether due jobs wait too long; those of a paused queue are meant to.
+fn jobs(queues: &[QueueState]) -> Verdict {
+    let late = |queue: &&QueueState| queue.oldest_due_seconds.is_some_and(|seconds| seconds > WAIT_LIMIT);
+    let late = named(queues.iter().filter(|queue| queue.paused_at.is_none()).filter(late), |queue| {
+        let seconds = queue.oldest_due_seconds.unwrap_or_default();
+        format!("{} of {}, the oldest for {seconds:.0} s", queue.due, queue.name)
+    });
+    let unfinished: i64 = queues.iter().map(|q| q.due + q.scheduled + q.retrying + q.running).sum();
+    match late {
+        Some(late) => Bad(format!("due jobs wait, {late}: start cairn-worker, or more of it")),
+        None => Good(format!("{unfinished} unfinished, none late")),
+    }
+}
+
+fn dead(queues: &[QueueState]) -> Verdict {
+    match named(queues.iter().filter(|q| q.dead > 0), |queue| format!("{} in {}", queue.dead, queue.name)) {
+        Some(dead) => Note(format!("{dead}: see `cairn jobs list --state dead`, then retry or discard them")),
+        None => Good("no job is dead".to_owned()),
+    }
+}
+
+fn paused(queues: &[QueueState]) -> Verdict {
+    match named(queues.iter().filter(|q| q.paused_at.is_some()), |queue| queue.name.clone()) {
+        Some(paused) => Note(format!("{paused}: `cairn jobs resume QUEUE` when they may be worked again")),
+        None => Good("no queue is paused".to_owned()),
+    }
+}
+
+/// Whether every queue with work is worked by somebody.
+fn workers(queues: &[QueueState]) -> Verdict {
+    let idle = || queues.iter().filter(|queue| queue.workers == 0);
+    let abandoned = named(idle().filter(|q| q.due > 0 && q.paused_at.is_none()), |queue| queue.name.clone());
+    if let Some(abandoned) = abandoned {
+        return Bad(format!("nobody works {abandoned}, and jobs are due: start cairn-worker, see CAIRN_WORKER_QUEUES"));
+    }
+    match named(idle(), |queue| queue.name.clone()) {
+        Some(_) if queues.iter().all(|queue| queue.workers == 0) => {
+            Note("none has given a sign of life for 30 s: start cairn-worker or `cairn dev`".to_owned())
+        }
+        Some(idle) => Note(format!("nobody works {idle}: start cairn-worker, see CAIRN_WORKER_QUEUES")),
+        None => Good("every queue is worked".to_owned()),
+    }
+}
+
+/// What there is to say of each queue, in one line; none of none.
+fn named<'a>(queues: impl Iterator<Item = &'a QueueState>, say: impl Fn(&QueueState) -> String) -> Option<String> {
+    let said: Vec<String> = queues.map(say).collect();
+    if said.is_empty() { None } else { Some(said.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn queues(waiting: i64, oldest_due_seconds: Option<f64>, dead: i64, workers: i64) -> health::Queues {
-        health::Queues { waiting, oldest_due_seconds, dead, workers }
+    /// Healthy and busy.
+    fn queue(name: &str) -> QueueState {
+        QueueState {
+            name: name.to_owned(),
+            due: 3,
+            oldest_due_seconds: Some(2.0),
+            scheduled: 0,
+            retrying: 1,
+            running: 1,
+            dead: 0,
+            done_last_minute: 0,
+            done_last_hour: 0,
+            failed_last_hour: 0,
+            workers: 1,
+            paused_at: None,
+            paused_by: None,
+        }
+    }
+
+    fn says(verdict: &Verdict, all: &[&str]) -> bool {
+        let (Good(text) | Note(text) | Bad(text)) = verdict;
+        all.iter().all(|part| text.contains(part))
     }
 
     #[test]
-    fn only_late_jobs_are_a_failure() {
-        assert!(matches!(judge(&queues(3, Some(2.0), 0, 6)), (Good(_), Good(_))));
-        assert!(matches!(judge(&queues(0, None, 1, 6)), (Note(_), Good(_))));
-        assert!(matches!(judge(&queues(3, Some(61.0), 1, 0)), (Bad(_), Note(_))));
+    fn healthy_queues_are_good() {
+        let queues = [queue("likes"), queue("replies")];
+        for verdict in [jobs(&queues), dead(&queues), paused(&queues), workers(&queues)] {
+            assert!(matches!(verdict, Good(_)));
+        }
+    }
+
+    #[test]
+    fn late_jobs_are_a_failure_unless_their_queue_is_paused() {
+        let late = QueueState { oldest_due_seconds: Some(61.0), ..queue("likes") };
+        let verdict = jobs(&[late.clone(), queue("replies")]);
+        assert!(matches!(verdict, Bad(_)) && says(&verdict, &["3 of likes", "61 s", "start cairn-worker"]));
+        let waits = QueueState { paused_at: Some(chrono::DateTime::UNIX_EPOCH), workers: 0, ..late };
+        assert!(matches!(jobs(&[waits.clone()]), Good(_)));
+        let verdict = paused(&[queue("replies"), waits]);
+        assert!(matches!(verdict, Note(_)) && says(&verdict, &["likes", "cairn jobs resume"]));
+    }
+
+    #[test]
+    fn dead_jobs_are_worth_knowing() {
+        let verdict = dead(&[queue("replies"), QueueState { dead: 2, ..queue("likes") }]);
+        assert!(matches!(verdict, Note(_)) && says(&verdict, &["2 in likes", "cairn jobs list --state dead"]));
+    }
+
+    #[test]
+    fn a_queue_that_nobody_works_is_a_failure_once_it_has_work() {
+        let alone = QueueState { workers: 0, ..queue("likes") };
+        let verdict = workers(&[queue("replies"), alone.clone()]);
+        assert!(matches!(verdict, Bad(_)) && says(&verdict, &["nobody works likes", "CAIRN_WORKER_QUEUES"]));
+        let empty = QueueState { due: 0, oldest_due_seconds: None, ..alone };
+        let verdict = workers(&[queue("replies"), empty.clone()]);
+        assert!(matches!(verdict, Note(_)) && says(&verdict, &["nobody works likes"]));
+        let verdict = workers(&[empty]);
+        assert!(matches!(verdict, Note(_)) && says(&verdict, &["cairn dev"]));
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod invite;
+pub(crate) mod jobs;
 pub(crate) mod migrate;
 pub(crate) mod simulate;
 pub(crate) mod verify;

@@ -58,7 +58,7 @@ async fn a_migration_that_was_edited_is_refused() {
 #[tokio::test]
 async fn commands_want_a_migrated_database() {
     let place = Place::with_empty_database().await;
-    for args in [&["verify"][..], &["export"], &["invite", "create"]] {
+    for args in [&["verify"][..], &["export"], &["invite", "create"], &["jobs", "stats"]] {
         place.run(args).fails(2, &["cairn migrate"]);
     }
 }
@@ -157,4 +157,15 @@ async fn the_doctor_tells_what_is_wrong_and_what_to_do() {
     let run = place.run(&["doctor"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("FAIL  jobs") && run.out.contains("start cairn-worker"), "{run:?}");
+    assert!(run.out.contains("FAIL  workers     nobody works likes"), "{run:?}");
+    place.run(&["jobs", "pause", "likes"]).ok();
+    sqlx::query("INSERT INTO apalis.jobs (id, job_type, job, status) VALUES ('2', 'replies', '', 'Killed')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    // The event of the pause is due since just now.
+    sqlx::query("DELETE FROM apalis.jobs WHERE job_type = 'activity'").execute(&pool).await.unwrap();
+    let run = place.run(&["doctor"]);
+    assert!(run.ok().contains("note  paused      likes"), "{run:?}");
+    assert!(run.out.contains("note  dead        1 in replies"), "{run:?}");
 }

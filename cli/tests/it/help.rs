@@ -2,13 +2,14 @@
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "dev",
     "migrate",
     "import",
     "export",
     "admin",
     "invite",
+    "jobs",
     "verify",
     "simulate",
     "doctor",
@@ -68,6 +69,18 @@ fn wrong_usage_is_refused_with_code_2() {
         &["admin", "create", "--email", "a@b.co", "--first-name", "A", "--password", "secret"],
         &["invite", "create", "--uses", "0"],
         &["invite", "create", "--role", "owner"],
+        &["jobs"],
+        &["jobs", "list", "--queue", "nonsense"],
+        &["jobs", "list", "--state", "nonsense"],
+        &["jobs", "list", "--kind", "nonsense"],
+        &["jobs", "list", "--limit", "0"],
+        &["jobs", "pause", "nonsense"],
+        &["jobs", "retry"],
+        &["jobs", "retry", "--all-dead"],
+        &["jobs", "retry", "--queue", "likes"],
+        &["jobs", "retry", "x", "--queue", "likes", "--all-dead"],
+        &["jobs", "discard", "--queue", "likes", "--all-dead", "--state", "due"],
+        &["jobs", "discard", "x", "--kind", "count_likes"],
         &["simulate", "--learners", "0"],
         &["simulate", "--url", "nowhere"],
     ] {
@@ -96,7 +109,7 @@ fn wrong_configuration_is_refused_with_code_2_and_without_secrets() {
 #[test]
 fn a_database_that_does_not_answer_is_one_line_without_its_password() {
     let place = Place::new();
-    for command in [&["migrate"][..], &["verify"], &["export"], &["invite", "create"]] {
+    for command in [&["migrate"][..], &["verify"], &["export"], &["invite", "create"], &["jobs", "stats"]] {
         let mut command = place.command(command);
         command.env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
         let run = crate::support::finish(command);

@@ -6,5 +6,6 @@ mod database;
 mod dev;
 mod help;
 mod import;
+mod jobs;
 mod support;
 mod users;

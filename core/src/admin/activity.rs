@@ -34,6 +34,12 @@ pub enum Action {
     CourseImported,
     InviteCreated,
     AdminCreated,
+    QueuePaused,
+    QueueResumed,
+    JobRetried,
+    JobDiscarded,
+    JobsRetried,
+    JobsDiscarded,
 }
 
 impl Action {
@@ -59,6 +65,12 @@ impl Action {
             Self::CourseImported => "course.imported",
             Self::InviteCreated => "invite.created",
             Self::AdminCreated => "admin.created",
+            Self::QueuePaused => "queue.paused",
+            Self::QueueResumed => "queue.resumed",
+            Self::JobRetried => "job.retried",
+            Self::JobDiscarded => "job.discarded",
+            Self::JobsRetried => "jobs.retried",
+            Self::JobsDiscarded => "jobs.discarded",
         }
     }
 }
@@ -117,6 +129,14 @@ impl Event {
             target,
             metadata: serde_json::json!({}),
             origin: Origin::default(),
+        }
+    }
+
+    /// What an operator did: an admin through the API, or nobody in particular on the command line.
+    pub fn by_operator(operator: Option<&Caller>, clock: &Clock, action: Action, target: Option<Target>) -> Self {
+        match operator {
+            Some(caller) => Self::by(caller, clock, action, target),
+            None => Self::of(None, clock, action, target),
         }
     }
 

@@ -1,99 +1,169 @@
 //! Hourly housekeeping: partitions ahead, and what is no longer needed goes, in chunks that hold nothing up.
 
+use std::time::{Duration, Instant};
+
 use sqlx::PgPool;
 
-use super::settings;
+use super::settings::{self, Settings};
 use crate::Result;
-
-/// Rows removed by one statement.
-const CHUNK: i64 = 5000;
 
 /// A hundred years: a setting beyond it, or below one, was mistyped, and must neither fail the housekeeping nor empty
 /// the tables.
 const LONGEST_YEARS: i32 = 100;
 
-/// Does everything once. Safe to repeat and to run in several processes.
-pub async fn run(pool: &PgPool) -> Result<()> {
+/// Removes what is over, for about as long as `budget` allows, and sees to the partitions. Returns whether everything is
+/// done; if not, run it again. Safe to repeat and to run in several processes.
+pub async fn run(pool: &PgPool, budget: Duration) -> Result<bool> {
     let settings = settings::load(&mut *pool.acquire().await?).await?;
-    let created =
-        sqlx::query_scalar!(r#"SELECT create_activity_partitions(now(), 3) AS "created!""#).fetch_one(pool).await?;
-    let keep_months = settings.activity_keep_months.clamp(1, LONGEST_YEARS * 12);
-    let dropped = drop_old_partitions(pool, keep_months).await?;
-    let keep_done_hours = settings.keep_done_hours.clamp(1, LONGEST_YEARS * 365 * 24);
-    let keep_dead_days = settings.keep_dead_days.clamp(1, LONGEST_YEARS * 365);
-    let jobs = prune_jobs(pool, keep_done_hours, keep_dead_days).await?;
-    let rows = prune_rows(pool).await?;
+    let mut chunks = Chunks { end: Instant::now() + budget, removed: 0, all_done: true };
+    prune_jobs(pool, &settings, &mut chunks).await?;
+    prune_rows(pool, &mut chunks).await?;
+    let (created, dropped) = see_to_partitions(pool, &settings).await?;
     tracing::info!(
         partitions.created = created,
         partitions.dropped = dropped,
-        jobs.pruned = jobs,
-        rows.pruned = rows,
-        "housekeeping is done"
+        rows.removed = chunks.removed,
+        done = chunks.all_done,
+        "housekeeping"
     );
-    Ok(())
+    Ok(chunks.all_done)
 }
 
-/// Drops the monthly partitions that end before the retention.
-async fn drop_old_partitions(pool: &PgPool, keep_months: i32) -> Result<i32> {
-    Ok(sqlx::query_scalar!(r#"SELECT drop_activity_partitions(now(), $1) AS "dropped!""#, keep_months)
-        .fetch_one(pool)
-        .await?)
+/// What statements that remove a few thousand rows each have done together. (They name rows by their place, which a
+/// locked row keeps: joining a large table with itself would cost more than removing.)
+struct Chunks {
+    end: Instant,
+    removed: u64,
+    all_done: bool,
 }
 
-async fn prune_jobs(pool: &PgPool, keep_done_hours: i32, keep_dead_days: i32) -> Result<u64> {
-    let mut pruned = 0;
-    loop {
-        let removed = sqlx::query!(
-            "DELETE FROM apalis.jobs WHERE id IN (
-                 SELECT id FROM apalis.jobs
-                 WHERE (status = 'Done' AND done_at < now() - make_interval(hours => $1))
-                    OR (status = 'Killed' AND done_at < now() - make_interval(days => $2))
-                 LIMIT $3
-                 FOR UPDATE SKIP LOCKED)",
-            keep_done_hours,
-            keep_dead_days,
-            CHUNK
-        )
-        .execute(pool)
-        .await?
-        .rows_affected();
-        pruned += removed;
-        if removed == 0 {
-            break;
-        }
+impl Chunks {
+    /// Takes note of the rows that a statement removed, and tells whether to repeat it: until nothing is left, or the
+    /// time is up. Each runs at least once, so that every run gets somewhere.
+    fn go_on(&mut self, rows: u64) -> bool {
+        self.removed += rows;
+        let is_over = rows > 0 && Instant::now() >= self.end;
+        self.all_done &= !is_over;
+        rows > 0 && !is_over
     }
-    // Workers of earlier starts that hold nothing any more.
+}
+
+/// Jobs of every queue there is, also of one that this program does not know; then workers of earlier starts that hold
+/// nothing any more.
+async fn prune_jobs(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
+    let keep_done_hours = settings.keep_done_hours.clamp(1, LONGEST_YEARS * 365 * 24);
+    let keep_dead_days = settings.keep_dead_days.clamp(1, LONGEST_YEARS * 365);
+    let queues = sqlx::query_scalar!(r#"SELECT queue AS "queue!" FROM job_queues"#).fetch_all(pool).await?;
+    for queue in &queues {
+        while chunks.go_on(remove_done_jobs(pool, queue, keep_done_hours).await?) {}
+        while chunks.go_on(remove_dead_jobs(pool, queue, keep_dead_days).await?) {}
+    }
     sqlx::query!(
         "DELETE FROM apalis.workers w
          WHERE w.last_seen < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM apalis.jobs j WHERE j.lock_by = w.id)"
     )
     .execute(pool)
     .await?;
-    Ok(pruned)
+    Ok(())
 }
 
-/// Expired sessions (their refresh tokens go with them), used refresh tokens, answered idempotency keys, and the chunks
-/// of replies that were finished a while ago and whose text is stored as a message.
-async fn prune_rows(pool: &PgPool) -> Result<u64> {
-    let mut pruned = 0;
-    pruned += sqlx::query!("DELETE FROM sessions WHERE expires_at < now() - interval '7 days'")
-        .execute(pool)
-        .await?
-        .rows_affected();
-    pruned += sqlx::query!("DELETE FROM refresh_tokens WHERE used_at < now() - interval '30 days'")
-        .execute(pool)
-        .await?
-        .rows_affected();
-    pruned += sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
-        .execute(pool)
-        .await?
-        .rows_affected();
-    pruned += sqlx::query!(
-        "DELETE FROM ai_reply_chunks c USING ai_replies r
-         WHERE r.id = c.reply_id AND r.state = 'completed' AND r.finished_at < now() - interval '10 minutes'"
-    )
-    .execute(pool)
-    .await?
-    .rows_affected();
-    Ok(pruned)
+async fn remove_done_jobs(pool: &PgPool, queue: &str, keep_hours: i32) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM apalis.jobs WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM apalis.jobs
+             WHERE job_type = $1 AND status = 'Done' AND coalesce(done_at, run_at) < now() - make_interval(hours => $2)
+             ORDER BY coalesce(done_at, run_at) LIMIT 5000
+             FOR UPDATE SKIP LOCKED))",
+        queue,
+        keep_hours
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM apalis.jobs WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM apalis.jobs
+             WHERE job_type = $1 AND (status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts))
+               AND coalesce(done_at, run_at) < now() - make_interval(days => $2)
+             ORDER BY coalesce(done_at, run_at) LIMIT 5000
+             FOR UPDATE SKIP LOCKED))",
+        queue,
+        keep_days
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Expired sessions (their refresh tokens go with them), used refresh tokens, answered idempotency keys, the chunks of
+/// replies that were finished a while ago and whose text is stored as a message, and counts that nobody reads any more.
+async fn prune_rows(pool: &PgPool, chunks: &mut Chunks) -> Result<()> {
+    while chunks.go_on(remove_sessions(pool).await?) {}
+    while chunks.go_on(remove_refresh_tokens(pool).await?) {}
+    while chunks.go_on(remove_idempotency_keys(pool).await?) {}
+    while chunks.go_on(remove_reply_chunks(pool).await?) {}
+    sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
+    Ok(())
+}
+
+async fn remove_sessions(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM sessions WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM sessions WHERE expires_at < now() - interval '7 days'
+             ORDER BY expires_at LIMIT 1000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+async fn remove_refresh_tokens(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM refresh_tokens WHERE used_at < now() - interval '30 days'
+             ORDER BY used_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+async fn remove_idempotency_keys(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
+             ORDER BY created_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Of a hundred replies. Returns how many replies it were.
+async fn remove_reply_chunks(pool: &PgPool) -> Result<u64> {
+    let replies = sqlx::query!(
+        "WITH finished AS (
+             SELECT id FROM ai_replies
+             WHERE state = 'completed' AND NOT chunks_removed AND finished_at < now() - interval '10 minutes'
+             ORDER BY finished_at LIMIT 100
+             FOR UPDATE SKIP LOCKED
+         ), removed AS (
+             DELETE FROM ai_reply_chunks c USING finished f WHERE c.reply_id = f.id
+         )
+         UPDATE ai_replies r SET chunks_removed = true FROM finished f WHERE r.id = f.id"
+    );
+    Ok(replies.execute(pool).await?.rows_affected())
+}
+
+/// Creates the monthly partitions ahead and drops those that end before the retention. Returns how many of each.
+///
+/// Both wait for whoever reads or writes the log, and everybody else waits behind them: so not for long, there is time
+/// until the next run.
+async fn see_to_partitions(pool: &PgPool, settings: &Settings) -> Result<(i32, i32)> {
+    let keep_months = settings.activity_keep_months.clamp(1, LONGEST_YEARS * 12);
+    let mut tx = pool.begin().await?;
+    sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
+    let created =
+        sqlx::query_scalar!(r#"SELECT create_activity_partitions(now(), 3) AS "created!""#).fetch_one(&mut *tx).await?;
+    let dropped = sqlx::query_scalar!(r#"SELECT drop_activity_partitions(now(), $1) AS "dropped!""#, keep_months)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok((created, dropped))
 }

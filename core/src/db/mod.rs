@@ -77,10 +77,12 @@ fn is_stale(error: &sqlx::Error) -> bool {
 /// Parses a database URL.
 ///
 /// Plans are generic: our statements are static and prepared once per connection, and planning them anew for the values
-/// of each of their first five executions, on every connection, cost more than running them. (A pooler must let the
-/// startup parameter `options` pass.)
+/// of each of their first five executions, on every connection, cost more than running them. Nor are they compiled: over
+/// a large table an estimate is soon high enough for it, and compiling takes longer than the query. (A pooler must let
+/// the startup parameter `options` pass.)
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options([("plan_cache_mode", "force_generic_plan")]))
+    let options = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
+    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(options))
 }
 
 /// A pool that connects when it is first used. Waits at most 5 s for a connection: then the caller answers 503.

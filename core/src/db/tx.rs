@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::jobs::{Bell, NewJob, insert_jobs};
+use crate::jobs::{Bell, NewJob, Queue, insert_jobs};
 use crate::{Result, failpoint};
 
 /// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
@@ -13,17 +13,24 @@ use crate::{Result, failpoint};
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     jobs: Vec<NewJob>,
+    /// Queues to ring for that did not get their work as `jobs`.
+    rings: Vec<Queue>,
     bell: Bell,
 }
 
 impl Tx {
     pub(super) fn new(inner: Transaction<'static, Postgres>, bell: Bell) -> Self {
-        Self { inner, jobs: Vec::new(), bell }
+        Self { inner, jobs: Vec::new(), rings: Vec::new(), bell }
     }
 
     /// Adds a job to the transaction. Called by [`crate::jobs::Job::enqueue`].
     pub(crate) fn add_job(&mut self, job: NewJob) {
         self.jobs.push(job);
+    }
+
+    /// Has the workers of `queue` look for work after the commit: jobs of theirs became due by a statement.
+    pub(crate) fn ring(&mut self, queue: Queue) {
+        self.rings.push(queue);
     }
 
     /// Stores everything, jobs included, then rings for the queues that got work.
@@ -37,6 +44,9 @@ impl Tx {
             if job.delay.is_none() {
                 self.bell.ring(job.queue);
             }
+        }
+        for queue in self.rings {
+            self.bell.ring(queue);
         }
         Ok(())
     }

@@ -107,3 +107,42 @@ impl Job for KeepHouse {
     const MAX_ATTEMPTS: i32 = 3;
     const DEADLINE: Duration = Duration::from_secs(20);
 }
+
+/// A kind of job, to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    name: &'static str,
+    queue: Queue,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::of::<RecordActivity>(),
+        Self::of::<RollUpProgress>(),
+        Self::of::<RecomputeRoadmap>(),
+        Self::of::<CountLikes>(),
+        Self::of::<GenerateReply>(),
+        Self::of::<Reconcile>(),
+        Self::of::<KeepHouse>(),
+    ];
+
+    const fn of<J: Job>() -> Self {
+        Self { name: J::KIND, queue: J::QUEUE }
+    }
+
+    /// [`Job::KIND`].
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// [`Job::QUEUE`].
+    pub const fn queue(self) -> Queue {
+        self.queue
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name == name)
+    }
+}

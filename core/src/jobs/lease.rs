@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::store::payload_start;
 use super::{Job, Queue};
 use crate::Result;
 use crate::db::Tx;
@@ -70,7 +71,7 @@ impl Lease {
     }
 }
 
-/// Takes up to `limit` due jobs of a queue, oldest first.
+/// Takes up to `limit` due jobs of a queue, oldest first; none while the queue is paused.
 pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, limit: i64) -> Result<Vec<Lease>> {
     Ok(sqlx::query_as!(
         Lease,
@@ -78,6 +79,7 @@ pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, li
                SELECT id FROM apalis.jobs
                WHERE job_type = $1 AND run_at <= now()
                  AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+                 AND NOT EXISTS (SELECT FROM paused_queues p WHERE p.queue = $1)
                ORDER BY priority DESC, run_at
                LIMIT $3
                FOR UPDATE SKIP LOCKED
@@ -119,8 +121,9 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
         // Postgres stores no NUL; an error can quote one from a payload.
         errors.push(error.map(|error| error.replace('\0', "\u{fffd}")));
     }
-    let result = sqlx::query!(
-        r#"UPDATE apalis.jobs j
+    let counted = sqlx::query_scalar!(
+        r#"WITH ended AS (
+           UPDATE apalis.jobs j
            SET status = f.status,
                lock_by = NULL,
                attempts = CASE WHEN f.status = 'Pending' THEN j.attempts - 1 ELSE j.attempts END,
@@ -136,7 +139,17 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
                END
            FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::text[])
                AS f (id, taken_at, status, delay, error)
-           WHERE j.id = f.id AND j.lock_at = f.taken_at AND j.lock_by = $1 AND j.status = 'Running'"#,
+           WHERE j.id = f.id AND j.lock_at = f.taken_at AND j.lock_by = $1 AND j.status = 'Running'
+           RETURNING j.job_type, j.status
+           ), counted AS (
+           INSERT INTO job_counts AS c (queue, worker, done, failed)
+           SELECT job_type, $1, count(*) FILTER (WHERE status = 'Done'),
+               count(*) FILTER (WHERE status IN ('Failed', 'Killed'))
+           FROM ended GROUP BY job_type
+           ON CONFLICT (queue, slot, worker)
+               DO UPDATE SET done = c.done + excluded.done, failed = c.failed + excluded.failed
+           )
+           SELECT count(*) AS "ended!" FROM ended"#,
         worker,
         &ids as &[&str],
         &taken_at,
@@ -144,9 +157,9 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
         &delays,
         &errors as &[Option<String>],
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(result.rows_affected())
+    Ok(counted.unsigned_abs())
 }
 
 /// Gives jobs back that were taken and not started: they are due again and the attempt does not count.
@@ -208,7 +221,7 @@ pub async fn sign_off(connection: &mut PgConnection, workers: &[(String, Queue)]
 /// delay that grows with the attempts, so that jobs that ran beside one that kills its process part from it; a job with
 /// no attempts left is dead. Returns how many there were.
 pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<u64> {
-    let result = sqlx::query!(
+    let rescued = sqlx::query_scalar!(
         r#"WITH lost AS (
                SELECT j.id FROM apalis.jobs j LEFT JOIN apalis.workers w ON w.id = j.lock_by
                WHERE j.status IN ('Queued', 'Running')
@@ -216,7 +229,7 @@ pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<
                ORDER BY j.id
                LIMIT 5000
                FOR UPDATE OF j SKIP LOCKED
-           )
+           ), taken AS (
            UPDATE apalis.jobs j
            SET status = CASE WHEN j.attempts < j.max_attempts THEN 'Failed' ELSE 'Killed' END,
                lock_by = NULL,
@@ -225,22 +238,42 @@ pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<
                last_result = jsonb_build_object('Err', 'the worker was lost', 'attempts',
                    jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
                    || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', 'the worker was lost'))
-           FROM lost WHERE j.id = lost.id"#,
+           FROM lost WHERE j.id = lost.id
+           RETURNING j.job_type
+           ), counted AS (
+           INSERT INTO job_counts AS c (queue, worker, done, failed)
+           SELECT job_type, '', 0, count(*) FROM taken GROUP BY job_type ORDER BY job_type
+           ON CONFLICT (queue, slot, worker) DO UPDATE SET failed = c.failed + excluded.failed
+           )
+           SELECT count(*) AS "taken!" FROM taken"#,
         silence.as_secs_f64()
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(result.rows_affected())
+    Ok(rescued.unsigned_abs())
 }
 
-/// Enqueues `job` if its schedule is due, by the database's clock. Any number of workers may ask: one enqueues.
+/// Enqueues `job` if its schedule is due, by the database's clock, and no earlier one waits or runs: a queue that is
+/// paused or behind does not fill up with ticks. (A run that has outlived its deadline was lost and holds nothing up.)
+/// Any number of workers may ask: one enqueues.
 pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) -> Result<bool> {
     let due = sqlx::query_scalar!(
         "UPDATE schedules SET last_enqueued_at = now()
          WHERE name = $1 AND last_enqueued_at <= now() - make_interval(secs => $2)
+           AND NOT EXISTS (
+               SELECT FROM apalis.jobs
+               WHERE job_type = $3 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+                 AND substr(job, 1, length($4::bytea)) = $4)
+           AND NOT EXISTS (
+               SELECT FROM apalis.jobs
+               WHERE job_type = $3 AND status IN ('Queued', 'Running') AND substr(job, 1, length($4)) = $4
+                 AND lock_at > now() - make_interval(secs => $5))
          RETURNING true",
         J::KIND,
-        every.as_secs_f64()
+        every.as_secs_f64(),
+        J::QUEUE.name(),
+        &payload_start(J::KIND),
+        J::DEADLINE.as_secs_f64()
     )
     .fetch_optional(&mut **tx)
     .await?

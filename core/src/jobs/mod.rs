@@ -4,9 +4,12 @@
 //! record and the job commit together. Payloads hold ids and small values, are versioned, and are decoded by the
 //! handler, so that one that cannot be read ends as one dead job and harms no other.
 
+pub mod act;
 mod bell;
 mod declared;
+pub mod inspect;
 pub mod lease;
+pub mod queues;
 pub mod reconcile;
 mod store;
 

@@ -1,6 +1,8 @@
-//! Jobs: how they are stored, taken, ended and cleaned up.
+//! Jobs: how they are stored, taken, ended, operated and cleaned up.
 
 mod housekeeping;
 mod lease;
+mod operate;
+mod plans;
 mod record;
 mod store;

@@ -1,5 +1,7 @@
 //! What becomes of a job.
 
+use cairn_core::jobs::act::{self, Act, Acted};
+use cairn_core::jobs::{Kind, Queue, queues};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, eventually};
@@ -119,4 +121,112 @@ async fn scheduled_jobs_come_by_themselves() {
     assert_eq!(house, 1, "two workers, one run an hour");
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_job_is_known_here() {
+    let bench = Bench::new().await;
+    for kind in Kind::ALL {
+        let payload = format!(r#"{{"kind":"{}","v":9,"data":{{}}}}"#, kind.name());
+        bench.insert_raw(kind.queue().name(), payload.as_bytes()).await;
+    }
+    cairn_worker::testing::run_jobs(&bench.db).await.unwrap();
+    let errors: Vec<String> =
+        sqlx::query_scalar("SELECT last_result ->> 'Err' FROM apalis.jobs").fetch_all(bench.pool()).await.unwrap();
+    assert_eq!(errors.len(), Kind::ALL.len());
+    assert!(errors.iter().all(|error| error.starts_with("version 9 of ")), "{errors:?}");
+}
+
+async fn pause(bench: &Bench, queue: Queue) {
+    let mut tx = bench.db.begin().await.unwrap();
+    assert!(queues::pause(&mut tx, &bench.clock, None, queue).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+async fn resume(bench: &Bench, queue: Queue) {
+    let mut tx = bench.db.begin().await.unwrap();
+    assert!(queues::resume(&mut tx, &bench.clock, None, queue).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_queue_is_not_worked_while_the_others_are_and_not_after_a_restart() {
+    let bench = Bench::new().await;
+    pause(&bench, Queue::Activity).await;
+    bench.enqueue_events(20).await; // and the event of the pause
+    for _ in 0..2 {
+        let worker = bench.start();
+        let likes = bench.insert_raw("likes", br#"{"kind":"count_likes","v":9,"data":{}}"#).await;
+        eventually("another queue is worked", async || {
+            sqlx::query_scalar("SELECT status = 'Killed' FROM apalis.jobs WHERE id = $1")
+                .bind(&likes)
+                .fetch_one(bench.pool())
+                .await
+                .unwrap()
+        })
+        .await;
+        assert_eq!(bench.count("activity", "Pending").await, 21);
+        worker.stop().await;
+    }
+    let worker = bench.start();
+    resume(&bench, Queue::Activity).await;
+    eventually("it is worked again", async || bench.count("activity", "Done").await == 22).await;
+    assert_eq!(bench.logged().await, 22);
+    worker.stop().await;
+}
+
+/// More than one run can remove within its time: the job ends in order and another goes on.
+#[tokio::test]
+async fn housekeeping_goes_on_until_everything_is_done() {
+    let bench = Bench::new().await;
+    // Removing the first chunk takes longer than a run should.
+    sqlx::raw_sql(
+        "INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
+             SELECT 'old-' || n, 'likes', 'x', 'Done', now() - interval '2 days' FROM generate_series(1, 6000) n;
+         CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF EXISTS (SELECT FROM apalis.jobs WHERE job_type = 'likes') THEN PERFORM pg_sleep(10.1); END IF;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER take_long AFTER DELETE ON apalis.jobs FOR EACH STATEMENT EXECUTE FUNCTION take_long()",
+    )
+    .execute(bench.pool())
+    .await
+    .unwrap();
+    bench.insert_raw("maintenance", br#"{"kind":"keep_house","v":1,"data":{}}"#).await;
+    assert_eq!(cairn_worker::testing::run_jobs(&bench.db).await.unwrap(), 2);
+    assert_eq!(bench.count("likes", "Done").await, 0);
+    assert_eq!(bench.count("maintenance", "Done").await, 2);
+}
+
+/// A retried job runs like a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_died_of_a_passing_trouble_is_done_after_a_retry() {
+    let bench = Bench::new().await;
+    let worker = bench.start();
+    bench.enqueue_bad_event().await;
+    sqlx::query("UPDATE apalis.jobs SET max_attempts = 1 WHERE job_type = 'activity'")
+        .execute(bench.pool())
+        .await
+        .unwrap();
+    eventually("the job is dead", async || bench.count("activity", "Killed").await == 1).await;
+    // The trouble passes.
+    sqlx::query("ALTER TABLE activity_log DROP CONSTRAINT activity_log_action_check")
+        .execute(bench.pool())
+        .await
+        .unwrap();
+    let id: String =
+        sqlx::query_scalar("SELECT id FROM apalis.jobs WHERE status = 'Killed'").fetch_one(bench.pool()).await.unwrap();
+    let mut tx = bench.db.begin().await.unwrap();
+    let acted =
+        cairn_core::jobs::act::on_one(&mut tx, &bench.clock, None, cairn_core::jobs::act::Act::Retry, &id).await;
+    assert_eq!(acted.unwrap(), cairn_core::jobs::act::Acted::Changed);
+    tx.commit().await.unwrap();
+    eventually("it is done, and the retry is recorded", async || bench.count("activity", "Done").await == 2).await;
+    let actions: Vec<String> = sqlx::query_scalar("SELECT action FROM activity_log ORDER BY occurred_at")
+        .fetch_all(bench.pool())
+        .await
+        .unwrap();
+    assert_eq!(actions, ["not an action", "job.retried"]);
+    worker.stop().await;
 }

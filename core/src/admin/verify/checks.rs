@@ -105,10 +105,11 @@ async fn jobs(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>> 
                    row_number() OVER (PARTITION BY j.kind ORDER BY j.run_at, j.id) AS number
                FROM (
                    SELECT *, CASE
-                       WHEN status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts) THEN 'job_dead'
-                       WHEN status <> 'Done' AND job_type <> 'maintenance' AND NOT $1 THEN 'job_unfinished'
+                       WHEN job_state(found) = 'dead' THEN 'job_dead'
+                       WHEN job_state(found) = 'discarded' THEN NULL
+                       WHEN job_type <> 'maintenance' AND NOT $1 THEN 'job_unfinished'
                    END AS kind
-                   FROM apalis.jobs WHERE status <> 'Done'
+                   FROM apalis.jobs found WHERE status <> 'Done'
                ) j
                WHERE j.kind IS NOT NULL
            ) numbered

@@ -1,10 +1,19 @@
 //! What goes and what stays.
 
+use std::time::Duration;
+
 use cairn_core::admin::housekeeping;
 use cairn_core::jobs::Queue;
 use cairn_core::jobs::lease;
 
 use crate::support::{TestDb, add_user, rows, run, scalar};
+
+const ENOUGH: Duration = Duration::from_mins(1);
+
+/// Does everything.
+async fn keep_house(test: &TestDb) {
+    assert!(housekeeping::run(test.pool(), ENOUGH).await.unwrap());
+}
 
 async fn ids(test: &TestDb) -> Vec<String> {
     rows::<(String,)>(test.pool(), "SELECT id FROM apalis.jobs ORDER BY id")
@@ -27,6 +36,7 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
         ("failed", "Failed", "NULL"),
         ("running", "Running", "NULL"),
         ("odd", "Failed", "now() - interval '1 year'"),
+        ("no time", "Done", "NULL"),
     ] {
         let values = format!("'{id}', 'likes', 'x', '{status}', {done}, '2000-01-01'");
         run(
@@ -35,8 +45,28 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
         )
         .await;
     }
-    housekeeping::run(test.pool()).await.unwrap();
-    let kept = ["dead a week", "done just now", "done yesterday", "failed", "odd", "running", "waiting"];
+    // Dead in another way, and in a queue that this program does not know.
+    run(
+        test.pool(),
+        "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, done_at, run_at) VALUES
+             ('at its cap', 'likes', 'x', 'Failed', 25, NULL, now() - interval '29 days'),
+             ('long at its cap', 'likes', 'x', 'Failed', 25, NULL, now() - interval '31 days'),
+             ('strange', 'strange', 'x', 'Done', 1, now() - interval '25 hours', now()),
+             ('stranger', 'strange', 'x', 'Done', 1, now(), now())",
+    )
+    .await;
+    keep_house(&test).await;
+    let kept = [
+        "at its cap",
+        "dead a week",
+        "done just now",
+        "done yesterday",
+        "failed",
+        "odd",
+        "running",
+        "stranger",
+        "waiting",
+    ];
     assert_eq!(ids(&test).await, kept);
     // The settings decide.
     run(
@@ -44,8 +74,8 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
         "UPDATE platform_settings SET value = '1' WHERE key IN ('jobs.keep_done_hours', 'jobs.keep_dead_days')",
     )
     .await;
-    housekeeping::run(test.pool()).await.unwrap();
-    assert_eq!(ids(&test).await, ["done just now", "failed", "odd", "running", "waiting"]);
+    keep_house(&test).await;
+    assert_eq!(ids(&test).await, ["done just now", "failed", "odd", "running", "stranger", "waiting"]);
 }
 
 #[tokio::test]
@@ -59,13 +89,74 @@ async fn more_than_one_chunk_goes_and_locked_rows_are_left_for_the_next_time() {
     .await;
     let mut open = test.connect().await;
     sqlx::raw_sql("BEGIN; SELECT * FROM apalis.jobs WHERE id = '77' FOR UPDATE").execute(&mut open).await.unwrap();
-    let (first, second) = tokio::join!(housekeeping::run(test.pool()), housekeeping::run(test.pool()));
-    first.unwrap();
-    second.unwrap();
+    let (first, second) = tokio::join!(housekeeping::run(test.pool(), ENOUGH), housekeeping::run(test.pool(), ENOUGH));
+    assert!(first.unwrap() && second.unwrap());
     assert_eq!(ids(&test).await, ["77"]);
     sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
-    housekeeping::run(test.pool()).await.unwrap();
+    keep_house(&test).await;
     assert_eq!(ids(&test).await, [""; 0]);
+}
+
+/// However much there is: each run removes something, says that there is more, and the last that there is not.
+#[tokio::test]
+async fn a_run_ends_when_its_time_is_up_and_the_next_goes_on() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    run(
+        test.pool(),
+        format!(
+            "INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
+                 SELECT n::text, 'likes', 'x', 'Done', now() - interval '2 days' FROM generate_series(1, 11000) n;
+             INSERT INTO sessions (id, user_id, expires_at)
+                 SELECT gen_random_uuid(), '{user}', now() - interval '1 year' FROM generate_series(1, 2100);
+             INSERT INTO refresh_tokens (token_hash, session_id, used_at)
+                 SELECT sha256(id::text::bytea), id, now() - interval '1 year' FROM sessions;
+             INSERT INTO idempotency_keys (user_id, key, operation, request_hash, created_at)
+                 SELECT '{user}', n::text, 'o', sha256('x'), now() - interval '1 year' FROM generate_series(1, 5100) n"
+        ),
+    )
+    .await;
+    let left = async || {
+        let query = "SELECT count(*) FROM ";
+        let mut left = [0; 4];
+        for (table, left) in
+            ["apalis.jobs", "sessions", "refresh_tokens", "idempotency_keys"].into_iter().zip(&mut left)
+        {
+            *left = scalar::<i64>(test.pool(), format!("{query}{table}")).await;
+        }
+        left
+    };
+    // No time at all: one statement of each sort.
+    assert!(!housekeeping::run(test.pool(), Duration::ZERO).await.unwrap());
+    assert_eq!(left().await, [6000, 1100, 0, 100]);
+    assert!(!housekeeping::run(test.pool(), Duration::ZERO).await.unwrap());
+    assert_eq!(left().await, [1000, 100, 0, 0]);
+    assert!(!housekeeping::run(test.pool(), Duration::ZERO).await.unwrap());
+    assert_eq!(left().await, [0; 4]);
+    assert!(housekeeping::run(test.pool(), Duration::ZERO).await.unwrap(), "nothing is left");
+}
+
+/// Who reads the log for long must not make everybody else wait behind the housekeeping.
+#[tokio::test]
+async fn a_log_that_is_in_use_delays_only_its_own_retention() {
+    let test = TestDb::new().await;
+    run(
+        test.pool(),
+        "SELECT create_activity_partitions(now() - interval '4 years', 0);
+         INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
+             VALUES ('old', 'likes', 'x', 'Done', now() - interval '2 days')",
+    )
+    .await;
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'activity_log'::regclass";
+    let before: i64 = scalar(test.pool(), partitions).await;
+    let mut open = test.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM activity_log").execute(&mut open).await.unwrap();
+    let error = housekeeping::run(test.pool(), ENOUGH).await.unwrap_err().to_string();
+    assert!(error.contains("lock timeout"), "{error}");
+    assert_eq!(ids(&test).await, [""; 0]);
+    sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
+    keep_house(&test).await;
+    assert_eq!(scalar::<i64>(test.pool(), partitions).await, before - 1);
 }
 
 /// A setting that somebody typed by hand must not empty the tables, nor stop the housekeeping.
@@ -86,7 +177,7 @@ async fn senseless_settings_destroy_nothing() {
             ),
         )
         .await;
-        housekeeping::run(test.pool()).await.unwrap();
+        keep_house(&test).await;
         assert_eq!(
             scalar::<i64>(
                 test.pool(),
@@ -149,7 +240,7 @@ async fn what_has_expired_goes() {
         )
         .await;
     }
-    housekeeping::run(test.pool()).await.unwrap();
+    keep_house(&test).await;
     let left = async |query: &str| -> Vec<String> {
         rows::<(String,)>(test.pool(), query).await.into_iter().map(|row| row.0).collect()
     };
@@ -165,6 +256,13 @@ async fn what_has_expired_goes() {
     assert_eq!(scalar::<i64>(test.pool(), "SELECT count(*) FROM refresh_tokens").await, 2);
     assert_eq!(left("SELECT key FROM idempotency_keys").await, ["new"]);
     assert_eq!(left("SELECT content FROM ai_reply_chunks ORDER BY 1").await, ["reply 1", "reply 2", "reply 3"]);
+    run(
+        test.pool(),
+        "UPDATE ai_replies SET finished_at = finished_at - interval '2 minutes' WHERE finished_at IS NOT NULL",
+    )
+    .await;
+    keep_house(&test).await;
+    assert_eq!(left("SELECT content FROM ai_reply_chunks ORDER BY 1").await, ["reply 2", "reply 3"]);
 }
 
 #[tokio::test]
@@ -178,7 +276,7 @@ async fn workers_of_earlier_starts_go_when_they_hold_nothing() {
          UPDATE apalis.workers SET last_seen = now() - interval '2 hours' WHERE id <> 'alive'",
     )
     .await;
-    housekeeping::run(test.pool()).await.unwrap();
+    keep_house(&test).await;
     let left: Vec<(String,)> = rows(test.pool(), "SELECT id FROM apalis.workers ORDER BY id").await;
     assert_eq!(left, [("alive".to_owned(),), ("holds".to_owned(),)]);
 }

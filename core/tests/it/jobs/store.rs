@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::lease::enqueue_scheduled;
-use cairn_core::jobs::{CountLikes, Job, KeepHouse, Queue, Reconcile};
+use cairn_core::jobs::lease::{self, enqueue_scheduled};
+use cairn_core::jobs::{CountLikes, Job, KeepHouse, Kind, Queue, Reconcile};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -83,6 +83,10 @@ async fn queues_are_found_by_their_names() {
         assert_eq!(Queue::from_name(queue.name()), Some(queue));
     }
     assert_eq!(Queue::from_name("other"), None);
+    for kind in Kind::ALL {
+        assert_eq!(Kind::from_name(kind.name()), Some(kind));
+    }
+    assert_eq!(Kind::from_name("other"), None);
 }
 
 const TICKERS: usize = 8;
@@ -104,6 +108,15 @@ async fn tick<J: Job + Copy + Sync>(test: &TestDb, job: J, every: Duration) -> u
     tasks.join_all().await.into_iter().filter(|due| *due).count()
 }
 
+/// Ends whatever waits or runs.
+async fn finish_all(test: &TestDb) {
+    run(test.pool(), "UPDATE apalis.jobs SET status = 'Done', done_at = now(), lock_by = NULL").await;
+}
+
+async fn make_due(test: &TestDb) {
+    run(test.pool(), "UPDATE schedules SET last_enqueued_at = last_enqueued_at - interval '1 minute'").await;
+}
+
 #[tokio::test]
 async fn a_tick_makes_one_job_however_many_ask() {
     let test = TestDb::new().await;
@@ -112,9 +125,43 @@ async fn a_tick_makes_one_job_however_many_ask() {
         assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "round {round}");
         assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}");
         assert_eq!(jobs::<Reconcile>(test.pool()).await.len(), round);
-        run(test.pool(), "UPDATE schedules SET last_enqueued_at = last_enqueued_at - interval '1 minute'").await;
+        finish_all(&test).await;
+        assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}: its time has not come");
+        make_due(&test).await;
     }
     assert_eq!(tick(&test, KeepHouse {}, minute).await, 1, "each schedule has its own time");
+    assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "and its own jobs");
+}
+
+/// Nobody works the queue, or its work takes longer than a tick.
+#[tokio::test]
+async fn ticks_do_not_pile_up() {
+    let test = TestDb::new().await;
+    let minute = Duration::from_mins(1);
+    assert_eq!(tick(&test, Reconcile {}, minute).await, 1);
+    lease::heartbeat(&mut test.connect().await, &[("w".to_owned(), Queue::Maintenance)]).await.unwrap();
+    for state in [
+        "status = 'Pending'",
+        "status = 'Pending', run_at = now() + interval '1 hour'",
+        "status = 'Failed', max_attempts = 3, attempts = 2",
+        "status = 'Queued', lock_by = 'w', lock_at = now()",
+        "status = 'Running', lock_by = 'w', lock_at = now() - interval '19 seconds'",
+    ] {
+        run(test.pool(), format!("UPDATE apalis.jobs SET {state}")).await;
+        make_due(&test).await;
+        assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "{state}");
+    }
+    // Its worker was lost: nobody waits until that is noticed.
+    run(test.pool(), "UPDATE apalis.jobs SET lock_at = now() - interval '21 seconds'").await;
+    assert_eq!(tick(&test, Reconcile {}, minute).await, 1);
+    // What is over, or is something else, holds nothing up.
+    run(test.pool(), "UPDATE apalis.jobs SET status = 'Killed', done_at = now(), lock_by = NULL").await;
+    run(
+        test.pool(),
+        "INSERT INTO apalis.jobs (id, job_type, job) VALUES ('x', 'maintenance', '{\"kind\":\"reconcile2\"}')",
+    )
+    .await;
+    make_due(&test).await;
     assert_eq!(tick(&test, Reconcile {}, minute).await, 1);
 }
 

@@ -1,0 +1,173 @@
+//! Whole queues, as operators see them: how much waits, runs, fails and is done, who works, and the pause.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Queue;
+use crate::Result;
+use crate::admin::activity::{Action, Event};
+use crate::clock::Clock;
+use crate::db::Tx;
+use crate::users::Caller;
+
+/// A queue at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QueueState {
+    /// Its name. Not always one of [`Queue`]: jobs of a queue that this program does not know are not hidden.
+    pub name: String,
+    /// Jobs that could run now.
+    pub due: i64,
+    /// For how long the oldest of them has been due, in seconds; none = nothing is due.
+    pub oldest_due_seconds: Option<f64>,
+    /// Jobs that have not been tried and wait for their time.
+    pub scheduled: i64,
+    /// Jobs that failed and wait for their next attempt.
+    pub retrying: i64,
+    /// Jobs that a worker has.
+    pub running: i64,
+    /// Jobs that have given up and that no operator has discarded.
+    pub dead: i64,
+    /// Jobs done in the last minute. Runs are counted in slots of ten seconds.
+    pub done_last_minute: i64,
+    /// Jobs done in the last hour.
+    pub done_last_hour: i64,
+    /// Attempts that failed in the last hour, lost workers included.
+    pub failed_last_hour: i64,
+    /// Workers that gave a sign of life in the last 30 s, one for each process.
+    pub workers: i64,
+    /// Since when it is paused; none = it is not.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Who paused it; none = the command line.
+    pub paused_by: Option<Uuid>,
+}
+
+/// All queues, by name. Its cost grows with what is not finished, never with what is.
+pub async fn overview(connection: &mut PgConnection) -> Result<Vec<QueueState>> {
+    let known: Vec<&str> = Queue::ALL.into_iter().map(Queue::name).collect();
+    let queues = sqlx::query_as!(
+        QueueState,
+        r#"WITH names AS (
+               SELECT unnest($1::text[]) AS name UNION SELECT queue FROM job_queues
+           ), held AS (
+               SELECT job_type AS name, count(*) AS running
+               FROM apalis.jobs WHERE status IN ('Queued', 'Running') GROUP BY 1
+           ), ended AS (
+               SELECT queue AS name, sum(done) FILTER (WHERE slot > now() - interval '1 minute') AS done_minute,
+                   sum(done) AS done_hour, sum(failed) AS failed_hour
+               FROM job_counts WHERE slot > now() - interval '1 hour' GROUP BY 1
+           ), alive AS (
+               SELECT worker_type AS name, count(*) AS workers
+               FROM apalis.workers WHERE last_seen > now() - interval '30 seconds' GROUP BY 1
+           )
+           SELECT n.name AS "name!", due.due AS "due!",
+               CASE WHEN due.due > 0 THEN extract(epoch FROM now() - greatest(due.oldest, to_timestamp(0))) END::float8
+                   AS oldest_due_seconds,
+               later.scheduled AS "scheduled!", later.retrying AS "retrying!",
+               coalesce(held.running, 0) AS "running!", dead.dead AS "dead!",
+               coalesce(ended.done_minute, 0)::bigint AS "done_last_minute!",
+               coalesce(ended.done_hour, 0)::bigint AS "done_last_hour!",
+               coalesce(ended.failed_hour, 0)::bigint AS "failed_last_hour!",
+               coalesce(alive.workers, 0) AS "workers!", p.paused_at AS "paused_at?", p.paused_by AS "paused_by?"
+           FROM names n
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS due, min(run_at) AS oldest FROM apalis.jobs
+               WHERE job_type = n.name AND run_at <= now()
+                 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+           ) due
+           CROSS JOIN LATERAL (
+               SELECT count(*) FILTER (WHERE status = 'Pending') AS scheduled,
+                   count(*) FILTER (WHERE status = 'Failed') AS retrying
+               FROM apalis.jobs
+               WHERE job_type = n.name AND run_at > now()
+                 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+           ) later
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS dead FROM apalis.jobs
+               WHERE job_type = n.name AND (status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts))
+                 AND (metadata -> 'discarded') IS NULL
+           ) dead
+           LEFT JOIN held ON held.name = n.name
+           LEFT JOIN ended ON ended.name = n.name
+           LEFT JOIN alive ON alive.name = n.name
+           LEFT JOIN paused_queues p ON p.queue = n.name
+           ORDER BY n.name"#,
+        &known as &[&str]
+    );
+    Ok(queues.fetch_all(connection).await?)
+}
+
+/// One start of a process, in the role of working one queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// Its name; never used by another start.
+    pub name: String,
+    /// The queue that it works.
+    pub queue: String,
+    /// When it started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Its last sign of life.
+    pub last_seen: DateTime<Utc>,
+    /// Whether that was in the last 30 s. If not, its jobs are about to be given to others.
+    pub alive: bool,
+    /// Jobs that it has.
+    pub held: i64,
+}
+
+/// Workers that are alive, and those that are not and still have jobs: at most `limit` after that name, by name.
+pub async fn workers(connection: &mut PgConnection, after: Option<&str>, limit: i64) -> Result<Vec<Worker>> {
+    let workers = sqlx::query_as!(
+        Worker,
+        r#"SELECT w.id AS name, w.worker_type AS queue, w.started_at, w.last_seen,
+               w.last_seen > now() - interval '30 seconds' AS "alive!", coalesce(h.held, 0) AS "held!"
+           FROM apalis.workers w
+           LEFT JOIN (SELECT lock_by, count(*) AS held FROM apalis.jobs WHERE status IN ('Queued', 'Running') GROUP BY 1) h
+               ON h.lock_by = w.id
+           WHERE w.id > $1 AND (w.last_seen > now() - interval '30 seconds' OR h.held > 0)
+           ORDER BY w.id LIMIT $2"#,
+        after.unwrap_or_default(),
+        limit
+    );
+    Ok(workers.fetch_all(connection).await?)
+}
+
+/// Pauses a queue until it is resumed: no worker takes jobs from it any more, running ones go on, new ones wait. Returns
+/// false if it was paused already.
+///
+/// Pausing [`Queue::Maintenance`] stops housekeeping and the reconciler too; their ticks do not pile up meanwhile.
+pub async fn pause(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, queue: Queue) -> Result<bool> {
+    let paused = sqlx::query!(
+        "INSERT INTO paused_queues (queue, paused_by) VALUES ($1, $2) ON CONFLICT (queue) DO NOTHING",
+        queue.name(),
+        operator.map(|caller| caller.user_id)
+    )
+    .execute(&mut **tx)
+    .await?;
+    let changed = paused.rows_affected() == 1;
+    if changed {
+        record(tx, clock, operator, Action::QueuePaused, queue)?;
+    }
+    Ok(changed)
+}
+
+/// Lets a queue be worked again. Returns false if it was not paused.
+pub async fn resume(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, queue: Queue) -> Result<bool> {
+    let resumed = sqlx::query!("DELETE FROM paused_queues WHERE queue = $1", queue.name()).execute(&mut **tx).await?;
+    let changed = resumed.rows_affected() == 1;
+    if changed {
+        tx.ring(queue);
+        record(tx, clock, operator, Action::QueueResumed, queue)?;
+    }
+    Ok(changed)
+}
+
+fn record(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, action: Action, queue: Queue) -> Result<()> {
+    let pausing = action == Action::QueuePaused;
+    let details = serde_json::json!({
+        "queue": queue.name(),
+        "before": {"paused": !pausing},
+        "after": {"paused": pausing},
+    });
+    Event::by_operator(operator, clock, action, None).with(details).record(tx)
+}

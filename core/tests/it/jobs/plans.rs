@@ -1,0 +1,108 @@
+//! Nothing that workers or operators do reads the whole table of jobs, however many have been done.
+
+use std::time::Duration;
+
+use cairn_core::admin::{health, housekeeping};
+use cairn_core::clock::Clock;
+use cairn_core::jobs::act::{self, Act, Selection};
+use cairn_core::jobs::inspect::{self, Filter, State};
+use cairn_core::jobs::lease::{self, Finished, Outcome};
+use cairn_core::jobs::{KeepHouse, Kind, Queue, Reconcile, queues, reconcile};
+use sqlx::PgConnection;
+
+use crate::support::{TestDb, run, scalar, until};
+
+/// Mostly finished, as in production: 50,000 done, a few hundred of everything else.
+const FILL: &str = r#"
+    INSERT INTO apalis.workers (id, worker_type, storage_name) VALUES ('w', 'likes', 'cairn'), ('lost', 'likes', 'cairn');
+    UPDATE apalis.workers SET last_seen = '2000-01-01' WHERE id = 'lost';
+    INSERT INTO apalis.jobs (id, job_type, job, status, attempts, run_at, lock_by, lock_at, done_at)
+    SELECT to_char(n, 'FM0000000'), (ARRAY['likes', 'activity', 'maintenance'])[1 + n % 3],
+        convert_to('{"kind":"count_likes","v":1,"data":{"project_id":"' || gen_random_uuid() || '"}}', 'UTF8'), status, 1,
+        now() - n * interval '1 second', CASE WHEN status = 'Running' THEN (ARRAY['w', 'lost'])[1 + n % 2] END, now(),
+        CASE WHEN status IN ('Done', 'Killed') THEN now() - n * interval '1 second' END
+    FROM (SELECT n, CASE WHEN n <= 50000 THEN 'Done' ELSE (ARRAY['Killed', 'Pending', 'Failed', 'Running'])[1 + n % 4] END
+              AS status FROM generate_series(1, 50800) n) j;
+    VACUUM ANALYZE apalis.jobs
+"#;
+
+/// How often this transaction began to read the table from one end to the other.
+async fn scans(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("SELECT seq_scan FROM pg_stat_xact_all_tables WHERE relid = 'apalis.jobs'::regclass")
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
+    let test = TestDb::new().await;
+    for statement in FILL.split_inclusive(";\n") {
+        run(test.pool(), statement).await;
+    }
+    let mut tx = test.db.begin().await.unwrap();
+    assert_eq!(scans(&mut tx).await, 0);
+    macro_rules! indexed {
+        ($what:expr) => {{
+            let result = $what.await.unwrap();
+            assert_eq!(scans(&mut tx).await, 0, "{}", stringify!($what));
+            result
+        }};
+    }
+    let leases = indexed!(lease::claim(&mut tx, Queue::Likes, "w", 10));
+    assert_eq!(leases.len(), 10);
+    let done = |lease: lease::Lease| Finished { id: lease.id, attempt: lease.attempt, outcome: Outcome::Done };
+    let finished: Vec<_> = leases.into_iter().map(done).collect();
+    assert_eq!(indexed!(lease::finish(&mut tx, "w", &finished)), 10);
+    assert!(indexed!(lease::rescue(&mut tx, Duration::from_secs(30))) > 50);
+    indexed!(lease::enqueue_scheduled(&mut tx, &Reconcile {}, Duration::ZERO));
+    indexed!(lease::enqueue_scheduled(&mut tx, &KeepHouse {}, Duration::ZERO));
+    indexed!(reconcile::stale_progress(&mut tx));
+    indexed!(reconcile::stale_roadmaps(&mut tx));
+    indexed!(reconcile::dead_replies(&mut tx));
+    indexed!(health::unsettled(&mut tx));
+    assert_eq!(indexed!(queues::overview(&mut tx)).len(), 6);
+    assert_eq!(indexed!(queues::workers(&mut tx, None, 100)).len(), 1);
+    let states = State::ALL.into_iter().map(Some).chain([None]);
+    for filter in states.flat_map(|state| {
+        let kind = Kind::from_name("keep_house");
+        [(None, None), (Some(Queue::Likes), None), (None, kind)].map(|(q, k)| Filter::new(state, q, k).unwrap())
+    }) {
+        let page = indexed!(inspect::list(&mut tx, &filter, None, 101));
+        if let Some(key) = page.last().and_then(inspect::Job::key) {
+            indexed!(inspect::list(&mut tx, &filter, Some(&key), 101));
+        }
+    }
+    let clock = Clock::default();
+    let selection = |act, state| Selection::new(act, Queue::Activity, None, state).unwrap();
+    let dead = selection(Act::Retry, State::Dead);
+    assert!(indexed!(act::count(&mut tx, &dead)) > 20);
+    assert!(indexed!(act::on_chunk(&mut tx, &clock, None, Act::Retry, &dead, None)).changed > 20);
+    let due = selection(Act::Discard, State::Due);
+    assert!(indexed!(act::on_chunk(&mut tx, &clock, None, Act::Discard, &due, None)).changed > 20);
+    indexed!(inspect::find(&mut tx, "0000001"));
+    indexed!(act::on_one(&mut tx, &clock, None, Act::Retry, "0000001"));
+    tx.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn retention_reads_only_what_it_removes() {
+    let test = TestDb::new().await;
+    for statement in FILL.split_inclusive(";\n") {
+        run(test.pool(), statement).await;
+    }
+    run(test.pool(), "UPDATE platform_settings SET value = '13' WHERE key = 'jobs.keep_done_hours'").await;
+    // What a connection did is reported when it ends at the latest.
+    test.db.close().await;
+    let stats = cairn_core::db::lazy_pool(test.url(), 1).unwrap();
+    let used = "SELECT idx_scan > 0 FROM pg_stat_all_indexes WHERE indexrelid = 'apalis.jobs_done_idx'::regclass";
+    let scans = "SELECT seq_scan FROM pg_stat_all_tables WHERE relid = 'apalis.jobs'::regclass";
+    let before: i64 = scalar(&stats, scans).await;
+    let pool = cairn_core::db::lazy_pool(test.url(), 1).unwrap();
+    housekeeping::run(&pool, Duration::from_mins(1)).await.unwrap();
+    pool.close().await;
+    until(&stats, "it is reported", used).await;
+    assert_eq!(scalar::<i64>(&stats, scans).await, before);
+    let kept: i64 = scalar(&stats, "SELECT count(*) FROM apalis.jobs WHERE status = 'Done'").await;
+    assert!((46_000..=46_800).contains(&kept), "one a second, for 13 hours less what the test took: {kept}");
+}
