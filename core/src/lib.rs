@@ -12,6 +12,7 @@ mod error;
 pub mod jobs;
 pub mod learning;
 pub mod library;
+pub mod shutdown;
 pub mod telemetry;
 pub mod tools;
 pub mod users;

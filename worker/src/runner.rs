@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::clock::Clock;
@@ -11,13 +11,15 @@ use cairn_core::db::{Db, lazy_pool};
 use cairn_core::jobs::Queue;
 use cairn_core::jobs::lease::{self, Lease};
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::bells::Bells;
 use crate::queue::{Desk, QueueBackend};
-use crate::{Context, adapter, schedule};
+use crate::vitals::Vitals;
+use crate::{Context, adapter, ops, schedule};
 
 /// How long running jobs may go on after the worker was told to stop. Longer than any job's deadline, shorter than
 /// the silence after which a worker is lost, so that no job is taken from a worker that is still draining.
@@ -36,22 +38,53 @@ type Names = Arc<Mutex<Vec<(String, Queue)>>>;
 
 /// Works the configured queues until `shutdown`, then drains and returns. Database errors never end it.
 pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_core::Result<()> {
-    let url = config.require_direct_url().map_err(|error| cairn_core::Error::message(error.to_string()))?;
+    let (leases, vitals) = prepare(config, &db, &shutdown)?;
+    work_queues(config, db, leases, vitals, shutdown).await
+}
+
+/// The same, with health, metrics and the board served on `ops` until the last job is done.
+pub async fn serve(config: &Config, db: Db, ops: TcpListener, shutdown: CancellationToken) -> cairn_core::Result<()> {
+    let (leases, vitals) = prepare(config, &db, &shutdown)?;
+    let drained = CancellationToken::new();
+    let serving = tokio::spawn(ops::serve(ops, vitals.clone(), drained.clone()));
+    work_queues(config, db, leases, vitals, shutdown).await?;
+    drained.cancel();
+    serving.await?.map_err(|error| cairn_core::Error::message(format!("the ops port: {error}")))
+}
+
+fn prepare(config: &Config, db: &Db, shutdown: &CancellationToken) -> cairn_core::Result<(PgPool, Arc<Vitals>)> {
     // Claims, acknowledgements and heartbeats have connections of their own: jobs that use up the pool cannot stop them.
-    let leases = lazy_pool(url.expose(), 6)?;
-    let listening = lazy_pool(url.expose(), 1)?;
-    let bells = Bells::listen(listening.clone(), shutdown.clone());
+    let leases = direct_pool(config, 6)?;
+    let vitals = Arc::new(Vitals::new(config, db, &leases, shutdown.clone())?);
+    Ok((leases, vitals))
+}
+
+fn direct_pool(config: &Config, connections: u32) -> cairn_core::Result<PgPool> {
+    let url = config.require_direct_url().map_err(|error| cairn_core::Error::message(error.to_string()))?;
+    lazy_pool(url.expose(), connections)
+}
+
+async fn work_queues(
+    config: &Config,
+    db: Db,
+    leases: PgPool,
+    vitals: Arc<Vitals>,
+    shutdown: CancellationToken,
+) -> cairn_core::Result<()> {
+    let listening = direct_pool(config, 1)?;
+    let bells = Bells::listen(listening.clone(), vitals.clone(), shutdown.clone());
     let context = Context::new(db.clone(), Clock::default());
     let names = Names::default();
     let boot = Ulid::generate();
 
     let mut queues = JoinSet::new();
-    for &(queue, places) in &config.worker_queues {
+    for queue in vitals.queues().cloned() {
         let (context, names, leases, bells) = (context.clone(), names.clone(), leases.clone(), bells.clone());
-        let shutdown = shutdown.clone();
+        let (vitals, shutdown) = (vitals.clone(), shutdown.clone());
         queues.spawn(async move {
-            watch(queue, places, boot, &leases, &names, &shutdown, |worker| {
-                let desk = Desk::open(queue, worker.clone(), places, leases.clone(), bells.of(queue), shutdown.clone());
+            watch(queue.queue, boot, &leases, &names, &vitals, &shutdown, |worker| {
+                let desk =
+                    Desk::open(queue.clone(), worker.clone(), leases.clone(), bells.of(queue.queue), shutdown.clone());
                 work(worker, desk, context.clone(), shutdown.clone())
             })
             .await;
@@ -59,7 +92,7 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
     }
     // Heartbeats go on while jobs drain.
     let heartbeats = CancellationToken::new();
-    let beating = tokio::spawn(beat(leases.clone(), names.clone(), heartbeats.clone()));
+    let beating = tokio::spawn(beat(leases.clone(), names.clone(), vitals, heartbeats.clone()));
     if config.worker_queues.iter().any(|(queue, _)| *queue == Queue::Maintenance) {
         tokio::spawn(schedule::run(db.clone(), shutdown.clone()));
     }
@@ -82,10 +115,10 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
 /// Runs a queue's worker; should it ever end by itself, starts another under a new name.
 async fn watch<F>(
     queue: Queue,
-    places: usize,
     boot: Ulid,
     pool: &PgPool,
     names: &Names,
+    vitals: &Vitals,
     shutdown: &CancellationToken,
     start: impl Fn(String) -> F,
 ) where
@@ -95,7 +128,7 @@ async fn watch<F>(
         // A name is never used twice: whoever waits for the old one to fall silent must not be misled by the new.
         let worker = format!("{}-{boot}-{restart}", queue.name());
         // Jobs refer to the worker that holds them, so it is there before it claims any.
-        while !beat_logged(pool, &[(worker.clone(), queue)]).await {
+        while !beat_logged(pool, &[(worker.clone(), queue)], vitals).await {
             tokio::select! {
                 () = tokio::time::sleep(RESTART_PAUSE) => {}
                 () = shutdown.cancelled() => return,
@@ -106,7 +139,7 @@ async fn watch<F>(
             names.push((worker.clone(), queue));
         };
         register(&mut names.lock().unwrap_or_else(PoisonError::into_inner));
-        tracing::debug!(queue.name = queue.name(), queue.places = places, worker.name = %worker, "a queue is worked");
+        tracing::debug!(queue.name = queue.name(), worker.name = %worker, "a queue is worked");
         // In a task of its own: a panic in the loop ends the task, not the watch.
         let ended = tokio::spawn(start(worker.clone())).await;
         if shutdown.is_cancelled() {
@@ -124,8 +157,9 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
         tower::service_fn(move |task: Task<Lease>| {
             let (desk, context) = (desk.clone(), context.clone());
             async move {
-                let outcome = adapter::run(&context, &task.args).await;
-                desk.finish(&task.args, outcome);
+                let begun = Instant::now();
+                let (kind, outcome) = adapter::run(&context, desk.queue(), &task.args).await;
+                desk.finish(&task.args, kind, outcome, begun.elapsed());
                 Ok::<(), Infallible>(())
             }
         })
@@ -147,10 +181,10 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, shutdown: Cance
 }
 
 /// Says that this process is alive and takes the jobs of those that are not.
-async fn beat(pool: PgPool, names: Names, stop: CancellationToken) {
+async fn beat(pool: PgPool, names: Names, vitals: Arc<Vitals>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let alive = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        beat_logged(&pool, &alive).await;
+        beat_logged(&pool, &alive, &vitals).await;
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = stop.cancelled() => {}
@@ -159,10 +193,11 @@ async fn beat(pool: PgPool, names: Names, stop: CancellationToken) {
 }
 
 /// Whether the heartbeat was stored.
-async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)]) -> bool {
-    match beat_once(pool, alive).await {
+async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)], vitals: &Vitals) -> bool {
+    match beat_once(pool, alive, vitals).await {
         Ok(0) => true,
         Ok(rescued) => {
+            vitals.rescued(rescued);
             tracing::warn!(jobs.count = rescued, "took jobs from workers that were lost");
             true
         }
@@ -173,8 +208,9 @@ async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)]) -> bool {
     }
 }
 
-async fn beat_once(pool: &PgPool, alive: &[(String, Queue)]) -> cairn_core::Result<u64> {
+async fn beat_once(pool: &PgPool, alive: &[(String, Queue)], vitals: &Vitals) -> cairn_core::Result<u64> {
     let mut connection = pool.acquire().await?;
     lease::heartbeat(&mut connection, alive).await?;
+    vitals.beaten();
     lease::rescue(&mut connection, SILENCE).await
 }

@@ -19,7 +19,7 @@ pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
         for queue in Queue::ALL {
             let leases = lease::claim(&mut connection, queue, &worker, 100).await?;
             let runs = leases.iter().map(|lease| async {
-                let outcome = adapter::run(&context, lease).await;
+                let (_, outcome) = adapter::run(&context, queue, lease).await;
                 Finished { id: lease.id.clone(), attempt: lease.attempt, outcome }
             });
             let finished = futures_util::future::join_all(runs).await;

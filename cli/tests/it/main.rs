@@ -8,4 +8,5 @@ mod dev;
 mod help;
 mod import;
 mod support;
+mod traces;
 mod users;

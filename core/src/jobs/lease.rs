@@ -23,6 +23,8 @@ pub struct Lease {
     pub attempt: i32,
     /// Starts after which the job is dead.
     pub max_attempts: i32,
+    /// For how long it had been due when it was taken, in seconds, by the database's clock.
+    pub waited: f64,
 }
 
 /// How a run ended.
@@ -59,7 +61,7 @@ pub struct Finished {
 pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, limit: i64) -> Result<Vec<Lease>> {
     Ok(sqlx::query_as!(
         Lease,
-        "WITH due AS (
+        r#"WITH due AS (
              SELECT id FROM apalis.jobs
              WHERE job_type = $1 AND run_at <= now()
                AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
@@ -70,7 +72,8 @@ pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, li
          UPDATE apalis.jobs j
          SET status = 'Running', lock_by = $2, lock_at = now(), attempts = j.attempts + 1
          FROM due WHERE j.id = due.id
-         RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts",
+         RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts,
+             extract(epoch FROM now() - greatest(j.run_at, 'epoch'))::float8 AS "waited!""#,
         queue.name(),
         worker,
         limit

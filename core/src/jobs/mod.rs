@@ -5,6 +5,7 @@
 //! handler, so that one that cannot be read ends as one dead job and harms no other.
 
 mod bell;
+pub mod board;
 mod declared;
 pub mod lease;
 pub mod reconcile;

@@ -16,6 +16,8 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::vitals::QueueVitals;
+
 /// Longest wait for a job when no bell rings.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -27,10 +29,11 @@ const LAST_TRIES: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Desk {
+    vitals: Arc<QueueVitals>,
     queue: Queue,
+    places: usize,
     /// Name of this worker in the database; never used by another start.
     worker: String,
-    places: usize,
     /// Claimed and not yet run.
     waiting: Mutex<VecDeque<Lease>>,
     waker: AtomicWaker,
@@ -52,18 +55,18 @@ pub(crate) struct Desk {
 impl Desk {
     /// Opens the desk: from now on jobs are claimed, until `stop`.
     pub(crate) fn open(
-        queue: Queue,
+        vitals: Arc<QueueVitals>,
         worker: String,
-        places: usize,
         pool: PgPool,
         bell: Arc<Notify>,
         stop: CancellationToken,
     ) -> Arc<Self> {
         let (finished, ended) = mpsc::unbounded_channel();
         let desk = Arc::new(Self {
-            queue,
+            queue: vitals.queue,
+            places: vitals.places,
+            vitals,
             worker,
-            places,
             waiting: Mutex::default(),
             waker: AtomicWaker::new(),
             held: AtomicUsize::new(0),
@@ -81,14 +84,22 @@ impl Desk {
         desk
     }
 
+    /// The queue.
+    pub(crate) fn queue(&self) -> Queue {
+        self.queue
+    }
+
     /// The next claimed job.
     pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Lease> {
         self.waker.register(cx.waker());
-        self.waiting().pop_front().map_or(Poll::Pending, Poll::Ready)
+        let Some(lease) = self.waiting().pop_front() else { return Poll::Pending };
+        self.vitals.started();
+        Poll::Ready(lease)
     }
 
-    /// Takes note of how a run ended; the place is free at once.
-    pub(crate) fn finish(&self, lease: &Lease, outcome: Outcome) {
+    /// Takes note of how a run of this kind ended, and of how long it took; the place is free at once.
+    pub(crate) fn finish(&self, lease: &Lease, kind: &str, outcome: Outcome, took: Duration) {
+        self.vitals.ended(kind, lease, &outcome, took);
         self.unstored.fetch_add(1, Ordering::AcqRel);
         let finished = Finished { id: lease.id.clone(), attempt: lease.attempt, outcome };
         if self.finished.send(finished).is_err() {
@@ -148,6 +159,7 @@ impl Desk {
     async fn claim_once(&self, pool: &PgPool, places: usize) -> cairn_core::Result<usize> {
         let limit = i64::try_from(places).unwrap_or(i64::MAX);
         let leases = lease::claim(&mut *pool.acquire().await?, self.queue, &self.worker, limit).await?;
+        self.vitals.looked(&leases);
         let claimed = leases.len();
         if claimed > 0 {
             self.held.fetch_add(claimed, Ordering::AcqRel);
@@ -163,6 +175,7 @@ impl Desk {
         loop {
             let freed = self.freed.notified();
             let free = self.places - self.held.load(Ordering::Acquire).min(self.places);
+            self.vitals.has_place(free >= enough);
             if free >= enough {
                 return Some(free);
             }
@@ -189,7 +202,10 @@ impl Desk {
         self.release(ids.len());
         let result = async { lease::hand_back(&mut *pool.acquire().await?, &self.worker, &ids).await };
         match result.await {
-            Ok(n) => tracing::info!(queue.name = self.queue.name(), jobs.count = n, "handed unstarted jobs back"),
+            Ok(n) => {
+                self.vitals.handed_back(n);
+                tracing::info!(queue.name = self.queue.name(), jobs.count = n, "handed unstarted jobs back");
+            }
             Err(error) => tracing::warn!(queue.name = self.queue.name(), error = %error,
                 "could not hand unstarted jobs back; they are rescued when this worker has been silent"),
         }
@@ -215,6 +231,7 @@ impl Desk {
                 Ok(counted) => {
                     let lost = group.len() as u64 - counted;
                     if lost > 0 {
+                        self.vitals.lost(lost);
                         tracing::warn!(
                             queue.name = self.queue.name(),
                             jobs.count = lost,
