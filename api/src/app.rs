@@ -1,14 +1,18 @@
 //! What every handler has: the database, the clock, the token keys.
 
+use std::sync::Arc;
+
 use cairn_core::clock::Clock;
 use cairn_core::config::Secret;
-use cairn_core::db::{Db, Tx};
+use cairn_core::db::{Db, Tx, observer_pool};
+use cairn_core::telemetry::metrics::Metrics;
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::Tokens;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 
 use crate::Problem;
+use crate::metrics::HttpMetrics;
 use crate::throttle::Throttle;
 
 /// The state of the API. Cheap to clone: every resource holds one.
@@ -24,13 +28,19 @@ pub struct App {
     pub passwords: Passwords,
     /// Slows down guessing.
     pub throttle: Throttle,
+    /// What this service shows of itself.
+    pub metrics: Arc<Metrics>,
+    pub(crate) http: HttpMetrics,
 }
 
 impl App {
     /// The state over a database, with the key of the access tokens.
-    pub fn new(db: Db, clock: Clock, jwt_secret: &Secret) -> Self {
+    pub fn new(db: Db, clock: Clock, jwt_secret: &Secret) -> cairn_core::Result<Self> {
+        let observer = observer_pool((*db.pool().connect_options()).clone());
+        let metrics = Arc::new(Metrics::new(observer, vec![("requests", db.pool().clone())])?);
         let (passwords, throttle) = (Passwords::default(), Throttle::default());
-        Self { db, clock, tokens: Tokens::new(jwt_secret), passwords, throttle }
+        let http = HttpMetrics::new(metrics.registry())?;
+        Ok(Self { db, clock, tokens: Tokens::new(jwt_secret), passwords, throttle, metrics, http })
     }
 
     /// Begins a transaction; dropping it without a commit undoes it.

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use cairn_api::{ServeError, run, shutdown_signal};
+use cairn_api::{ServeError, run};
 use cairn_core::config::Config;
-use cairn_core::{failpoint, telemetry};
+use cairn_core::{failpoint, shutdown, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,7 +20,9 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<(), ServeError> {
     let config = Config::load()?;
-    telemetry::init(&config);
+    let traces = telemetry::init_service(&config, "cairn-api")?;
     failpoint::arm(&config.failpoints);
-    run(&config, shutdown_signal()?).await
+    let served = run(&config, shutdown::on_signal().map_err(ServeError::Server)?).await;
+    traces.flush().await;
+    served
 }

@@ -1,19 +1,29 @@
-//! Health of the process, on a port of its own that is not for the public. Probes only read.
+//! Health and metrics of the process, on a port of its own that is not for the public. Nothing here writes.
 
 use std::time::Duration;
 
 use cairn_core::db::{Db, MigrateError, migrations};
+use cairn_core::telemetry::metrics;
 use poem::http::StatusCode;
 use poem::web::{Data, Json};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
 
 /// A probe that takes longer says no.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `/health/live`: the process runs. `/health/ready`: it can answer requests.
-pub fn endpoint(db: Db) -> impl Endpoint {
-    Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).data(db)
+/// `/health/live`: the process runs. `/health/ready`: it can answer requests. `/metrics`: what it counts. `stopping` is
+/// cancelled when no new requests are taken any more.
+pub fn endpoint(app: &App, stopping: CancellationToken) -> impl Endpoint + use<> {
+    Route::new()
+        .at("/health/live", get(live))
+        .at("/health/ready", get(ready))
+        .at("/metrics", get(show_metrics))
+        .data(app.clone())
+        .data(stopping)
 }
 
 /// Touches nothing: a database that is down is no reason to restart this process.
@@ -23,20 +33,35 @@ fn live() -> Response {
 }
 
 #[handler]
-async fn ready(Data(db): Data<&Db>) -> Response {
-    // A connection of its own: whether the pool is busy does not matter, whether the database answers does.
-    let options = db.pool().connect_options();
-    let reason = match tokio::time::timeout(PROBE_TIMEOUT, migrations(&options)).await {
-        // Newer is ready: in a rolling update the database is migrated while the old release still runs.
-        Ok(Ok(state)) if state.pending == 0 => None,
-        Ok(Err(MigrateError::Newer(_))) => None,
-        Ok(Ok(_)) => Some("migrations are pending: run `cairn migrate`"),
-        Ok(Err(_)) | Err(_) => Some("the database does not answer"),
-    };
+async fn ready(app: Data<&App>, stopping: Data<&CancellationToken>) -> Response {
+    let reason = if stopping.is_cancelled() { Some("the process is stopping") } else { unreadiness(&app.db).await };
     match reason {
         None => Json(json!({"status": "ready"})).into_response(),
         Some(reason) => Json(json!({"status": "not_ready", "reason": reason}))
             .with_status(StatusCode::SERVICE_UNAVAILABLE)
             .into_response(),
+    }
+}
+
+async fn unreadiness(db: &Db) -> Option<&'static str> {
+    // A connection of its own: whether the pool is busy does not matter, whether the database answers does.
+    let options = db.pool().connect_options();
+    match tokio::time::timeout(PROBE_TIMEOUT, migrations(&options)).await {
+        // Newer is ready: in a rolling update the database is migrated while the old release still runs.
+        Ok(Ok(state)) if state.pending == 0 => None,
+        Ok(Err(MigrateError::Newer(_))) => None,
+        Ok(Ok(_)) => Some("migrations are pending: run `cairn migrate`"),
+        Ok(Err(_)) | Err(_) => Some("the database does not answer"),
+    }
+}
+
+#[handler]
+async fn show_metrics(app: Data<&App>) -> Response {
+    match app.metrics.render().await {
+        Ok(text) => text.with_content_type(metrics::CONTENT_TYPE).into_response(),
+        Err(error) => {
+            tracing::error!(error = %error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }

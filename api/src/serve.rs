@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cairn_core::clock::Clock;
-use cairn_core::config::{Config, ConfigError};
+use cairn_core::config::{Config, ConfigError, OPS_API};
 use cairn_core::db::{Db, MigrateError, migrations};
 use poem::listener::TcpAcceptor;
 use poem::{Endpoint, Server};
@@ -39,7 +39,7 @@ pub enum ServeError {
     Server(#[source] std::io::Error),
 }
 
-/// Runs a process that is nothing but the API, with its health on `CAIRN_OPS_ADDR`, until `shutdown`.
+/// Runs a process that is nothing but the API, with its health and metrics on `CAIRN_OPS_ADDR`, until `shutdown`.
 pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), ServeError> {
     config.require_jwt_secret()?;
     let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
@@ -48,56 +48,35 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     if state.pending > 0 {
         return Err(ServeError::Pending(state.pending));
     }
-    let ops_addr = config.ops_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090)));
-    let (api, ops) = (listen(config.api_addr).await?, listen(ops_addr).await?);
-    let api = serve(config, db.clone(), api, shutdown.clone());
-    let (api, ops) = tokio::join!(api, serve_ops(db.clone(), ops, shutdown));
+    let (api, ops) = (listen(config.api_addr).await?, listen(config.ops_addr.unwrap_or(OPS_API)).await?);
+    let served = serve(config, db.clone(), api, ops, shutdown).await;
     db.close().await;
-    api.and(ops)
+    served
 }
 
-/// Serves the API on `listener` until `shutdown`, then lets requests finish. Needs `config.jwt_secret`.
+/// Serves the API on `api` until `shutdown`, then lets requests finish; its health and metrics on `ops` until they have.
+/// Needs `config.jwt_secret`.
 pub async fn serve(
     config: &Config,
     db: Db,
-    listener: TcpListener,
+    api: TcpListener,
+    ops: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let app = App::new(db, Clock::default(), config.require_jwt_secret()?);
-    run_server("api", endpoint(&app, &config.cors_origins), listener, shutdown).await
-}
-
-/// Serves the health of this process on `listener` until `shutdown`.
-pub async fn serve_ops(db: Db, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
-    run_server("ops", ops::endpoint(db), listener, shutdown).await
+    let app = App::new(db, Clock::default(), config.require_jwt_secret()?)?;
+    let drained = CancellationToken::new();
+    let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());
+    let api = async {
+        let _over = drained.drop_guard_ref();
+        run_server("api", endpoint(&app, &config.cors_origins), api, shutdown).await
+    };
+    let (api, ops) = tokio::join!(api, ops);
+    api.and(ops)
 }
 
 /// Binds an address; port 0 takes a free one.
 pub async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(addr).await.map_err(|error| ServeError::Listen(addr, error))
-}
-
-/// Is cancelled by SIGTERM or SIGINT. A second signal ends the process at once.
-pub fn shutdown_signal() -> Result<CancellationToken, ServeError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Server)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Server)?;
-    let token = CancellationToken::new();
-    let shutdown = token.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if shutdown.is_cancelled() {
-                std::process::exit(130);
-            }
-            tracing::info!("stopping; a second signal stops at once");
-            shutdown.cancel();
-        }
-    });
-    Ok(token)
 }
 
 async fn run_server(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::failpoint::{self, Failpoints};
@@ -45,6 +45,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where the API's health and metrics are served, unless configured.
+pub const OPS_API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+/// The same of the worker: one port further, so that both run on one machine.
+pub const OPS_WORKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
+
 /// Everything that can be configured. `.env.example` lists the keys.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,7 +61,7 @@ pub struct Config {
     pub database_connections: u32,
     /// `CAIRN_API_ADDR`
     pub api_addr: SocketAddr,
-    /// `CAIRN_OPS_ADDR`: health of this process. The worker's default is one port further.
+    /// `CAIRN_OPS_ADDR`: health, metrics and, of the worker, the board. `None` = [`OPS_API`] or [`OPS_WORKER`].
     pub ops_addr: Option<SocketAddr>,
     /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` = generated (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
@@ -71,12 +76,20 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `CAIRN_TEST_FAILPOINTS`: where crash tests let the process die.
     pub failpoints: Failpoints,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector that spans are sent to; none by default.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// A key or value that cannot be used. One line: what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("configuration: {0}")]
 pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
 
 const KEYS: [&str; 9] = [
     "CAIRN_API_ADDR",
@@ -150,6 +163,7 @@ impl Config {
             },
             failpoints: failpoint::parse(get("CAIRN_TEST_FAILPOINTS").unwrap_or_default())
                 .map_err(|error| ConfigError(format!("CAIRN_TEST_FAILPOINTS names {error}")))?,
+            otlp_endpoint: get("OTEL_EXPORTER_OTLP_ENDPOINT").map(otlp_endpoint).transpose()?,
         })
     }
 
@@ -228,6 +242,19 @@ fn parse<T: std::str::FromStr>(
     }
 }
 
+/// Not shown when it is wrong: it may hold credentials, which have a key of their own.
+fn otlp_endpoint(value: &str) -> Result<String, ConfigError> {
+    let key = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    if value.contains('@') {
+        return Err(ConfigError(format!("{key} holds credentials: put them into OTEL_EXPORTER_OTLP_HEADERS")));
+    }
+    let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+    if host.is_none_or(|host| host.is_empty() || host.starts_with(['/', ':']) || host.contains(char::is_whitespace)) {
+        return Err(ConfigError(format!("{key} must be an address such as http://127.0.0.1:4318")));
+    }
+    Ok(value.to_owned())
+}
+
 fn list(value: Option<&str>) -> Vec<String> {
     value.unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
@@ -290,9 +317,12 @@ mod tests {
             ("CAIRN_DATABASE_CONNECTIONS", "1"),
             ("CAIRN_TEST_FAILPOINTS", "after_claim=1"),
             ("DATABASE_URL", "mysql://x"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:pass@collector.example"),
         ] {
             let error = config(&[(key, value)]).unwrap_err().to_string();
-            assert!(error.contains(key), "{error}");
+            assert!(error.contains(key) && !error.contains("pass@"), "{error}");
         }
     }
 

@@ -45,6 +45,13 @@ impl From<serde_json::Error> for Error {
     }
 }
 
+impl From<prometheus::Error> for Error {
+    #[track_caller]
+    fn from(source: prometheus::Error) -> Self {
+        Self { source: Box::new(source), location: Location::caller(), unavailable: false }
+    }
+}
+
 impl From<tokio::task::JoinError> for Error {
     #[track_caller]
     fn from(source: tokio::task::JoinError) -> Self {

@@ -13,6 +13,7 @@ pub mod failpoint;
 pub mod jobs;
 pub mod learning;
 pub mod library;
+pub mod shutdown;
 pub mod telemetry;
 pub mod tools;
 pub mod users;

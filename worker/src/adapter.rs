@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use cairn_core::failpoint;
 use cairn_core::jobs::lease::{Lease, Outcome};
-use cairn_core::jobs::{Envelope, Job, TRACEPARENT};
+use cairn_core::jobs::{Envelope, Job, Queue, TRACEPARENT};
+use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tracing::Instrument;
+use tracing::field::Empty;
 
-use crate::jobs::dispatch;
+use crate::jobs::{dispatch, known};
 use crate::{Context, DRAIN_LIMIT};
 
 /// Why a run failed, and so what becomes of the job.
@@ -47,19 +49,21 @@ impl From<cairn_core::Error> for JobError {
     }
 }
 
-/// Runs a job to its outcome. Never panics and never returns before the effect is committed.
-pub(crate) async fn run(context: &Context, lease: &Lease) -> Outcome {
+/// Runs a job to its outcome; beside it, the kind as metrics name it. Never panics and never returns before the effect
+/// is committed.
+pub(crate) async fn run(context: &Context, queue: Queue, lease: &Lease) -> (&'static str, Outcome) {
     let envelope: Envelope<Value> = match serde_json::from_slice(&lease.payload) {
         Ok(envelope) => envelope,
-        Err(error) => return dead(lease, "?", format!("the payload cannot be read: {error}")),
+        Err(error) => return (known("?"), dead(lease, "?", format!("the payload cannot be read: {error}"))),
     };
     let kind = envelope.kind.clone();
     failpoint::pass(&kind);
-    let span = tracing::info_span!("job", job.kind = %kind, job.id = %lease.id, job.attempt = lease.attempt,
-        traceparent = envelope.traceparent.as_deref());
-    let traceparent = envelope.traceparent.clone();
-    let work = TRACEPARENT.scope(traceparent, dispatch(context.clone(), envelope));
-    outcome(lease, &kind, work).instrument(span).await
+    let span = tracing::info_span!("job", job.queue = queue.name(), job.kind = %kind, job.id = %lease.id,
+        job.attempt = lease.attempt, trace_id = Empty, otel.kind = trace::kind("consumer"));
+    let traceparent = trace::join(&span, envelope.traceparent.as_deref());
+    trace::rename(&span, known(&kind).to_owned());
+    let work = TRACEPARENT.scope(Some(traceparent), dispatch(context.clone(), envelope));
+    (known(&kind), outcome(lease, &kind, work).instrument(span).await)
 }
 
 /// Turns the end of a run, its panic included, into what becomes of the job.
@@ -136,14 +140,14 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use cairn_core::jobs::Queue;
     use chrono::DateTime;
     use serde::{Deserialize, Serialize};
 
     use super::*;
 
     fn lease(attempt: i32) -> Lease {
-        Lease { id: "job".to_owned(), payload: Vec::new(), attempt, max_attempts: 3, taken_at: DateTime::UNIX_EPOCH }
+        let taken_at = DateTime::UNIX_EPOCH;
+        Lease { id: "job".to_owned(), payload: Vec::new(), attempt, max_attempts: 3, taken_at, waited: 0.0 }
     }
 
     fn error(outcome: &Outcome) -> &str {

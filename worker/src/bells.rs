@@ -10,6 +10,8 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::vitals::Vitals;
+
 /// One bell for each queue.
 #[derive(Clone)]
 pub(crate) struct Bells {
@@ -18,14 +20,15 @@ pub(crate) struct Bells {
 
 impl Bells {
     /// Starts listening, until `stop`.
-    pub(crate) fn listen(pool: PgPool, stop: CancellationToken) -> Self {
+    pub(crate) fn listen(pool: PgPool, vitals: Arc<Vitals>, stop: CancellationToken) -> Self {
         let bells = Self { by_queue: Arc::new(Queue::ALL.into_iter().map(|queue| (queue, Arc::default())).collect()) };
         let this = bells.clone();
         tokio::spawn(async move {
             while !stop.is_cancelled() {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    result = this.hear(&pool) => if let Err(error) = result {
+                    result = this.hear(&pool, &vitals) => if let Err(error) = result {
+                        vitals.listens(false);
                         tracing::warn!(error = %error, "the bell cannot be heard; queues poll once a second meanwhile");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     },
@@ -40,9 +43,10 @@ impl Bells {
         self.by_queue.get(&queue).cloned().unwrap_or_default()
     }
 
-    async fn hear(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    async fn hear(&self, pool: &PgPool, vitals: &Vitals) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(pool).await?;
         listener.listen(CHANNEL).await?;
+        vitals.listens(true);
         loop {
             match listener.try_recv().await? {
                 Some(notification) => {

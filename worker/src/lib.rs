@@ -11,15 +11,18 @@
 mod adapter;
 mod batcher;
 mod bells;
+mod board;
 mod context;
 mod jobs;
-pub mod ops;
+mod metrics;
+mod ops;
 pub mod providers;
 mod queue;
 mod runner;
 mod schedule;
 pub mod testing;
+mod vitals;
 
 pub use self::adapter::JobError;
 pub use self::context::Context;
-pub use self::runner::{DRAIN_LIMIT, run};
+pub use self::runner::{DRAIN_LIMIT, run, serve};

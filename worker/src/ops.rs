@@ -1,47 +1,60 @@
-//! Health of the worker process, on a port of its own.
+//! Health, metrics and the board of the worker process, on a port of its own that is not for the public. Nothing here
+//! writes.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::db::Db;
+use cairn_core::telemetry::metrics;
 use poem::http::StatusCode;
-use poem::listener::{Acceptor, Listener, TcpListener};
-use poem::web::Data;
-use poem::{EndpointExt, Route, Server, get, handler};
-use tokio::task::JoinHandle;
+use poem::listener::TcpAcceptor;
+use poem::web::{Data, Json};
+use poem::{EndpointExt, IntoResponse, Response, Route, Server, get, handler};
+use serde_json::json;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Binds and serves `/health/live` and `/health/ready` until `shutdown`. Fails when the address is taken.
-pub async fn serve(
-    addr: SocketAddr,
-    db: Db,
-    shutdown: CancellationToken,
-) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-    let acceptor = TcpListener::bind(addr)
-        .into_acceptor()
+use crate::board;
+use crate::vitals::Vitals;
+
+/// How long open pages may keep the process from ending.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Serves on `listener` until `stop`.
+pub(crate) async fn serve(listener: TcpListener, vitals: Arc<Vitals>, stop: CancellationToken) -> std::io::Result<()> {
+    tracing::info!(ops.addr = ?listener.local_addr().ok(), "health, metrics and the board are served");
+    let routes =
+        Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).at("/metrics", get(show_metrics));
+    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+        .name("ops")
+        .run_with_graceful_shutdown(board::add(routes).data(vitals), stop.cancelled(), Some(LAST_ANSWERS))
         .await
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
-    tracing::info!(ops.addr = ?acceptor.local_addr(), "health is served");
-    let app = Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).data(db);
-    let server = Server::new_with_acceptor(acceptor);
-    Ok(tokio::spawn(server.run_with_graceful_shutdown(
-        app,
-        async move { shutdown.cancelled().await },
-        Some(Duration::from_secs(1)),
-    )))
 }
 
-/// The process runs. Touches nothing.
+/// Touches nothing: a database that is down is no reason to restart this process.
 #[handler]
-fn live() -> &'static str {
-    "ok"
+fn live() -> Response {
+    Json(json!({"status": "live"})).into_response()
 }
 
-/// The database answers, so jobs can be taken. Reads only.
+/// Whether jobs are taken as they should be. That the bell cannot be heard is said, and is no reason to be unready.
 #[handler]
-async fn ready(db: Data<&Db>) -> (StatusCode, &'static str) {
-    match tokio::time::timeout(Duration::from_secs(2), sqlx::query("SELECT 1").execute(db.pool())).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ok"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+async fn ready(vitals: Data<&Arc<Vitals>>) -> Response {
+    let listener = if vitals.is_listening() { "up" } else { "down" };
+    match vitals.unreadiness().await {
+        None => Json(json!({"status": "ready", "listener": listener})).into_response(),
+        Some(reason) => Json(json!({"status": "not_ready", "reason": reason, "listener": listener}))
+            .with_status(StatusCode::SERVICE_UNAVAILABLE)
+            .into_response(),
+    }
+}
+
+#[handler]
+async fn show_metrics(vitals: Data<&Arc<Vitals>>) -> Response {
+    match vitals.render().await {
+        Ok(text) => text.with_content_type(metrics::CONTENT_TYPE).into_response(),
+        Err(error) => {
+            tracing::error!(error = %error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }

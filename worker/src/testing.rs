@@ -20,7 +20,7 @@ pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
         let mut round = 0;
         for queue in Queue::ALL {
             let leases = lease::claim(&mut connection, queue, &worker, 100).await?;
-            let runs = leases.iter().map(async |lease| lease.finished(adapter::run(&context, lease).await));
+            let runs = leases.iter().map(async |lease| lease.finished(adapter::run(&context, queue, lease).await.1));
             let finished = futures_util::future::join_all(runs).await;
             lease::finish(&mut connection, &worker, &finished).await?;
             for end in finished {

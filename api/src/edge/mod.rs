@@ -7,14 +7,17 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use cairn_core::jobs::TRACEPARENT;
+use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, PathPattern, Request, Response, Route};
 use poem_openapi::{OpenApiService, OperationId};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use self::cors::Cors;
+use crate::metrics::HttpMetrics;
 use crate::openapi::CONTRACT;
 use crate::{App, Code, Problem, docs, routes};
 
@@ -29,7 +32,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn endpoint(app: &App, cors_origins: &[String]) -> impl Endpoint<Output = Response> + use<> {
     let service = OpenApiService::new(routes::resources(app), "Cairn", env!("CARGO_PKG_VERSION"));
     let routes = docs::add(Route::new().nest("/v1", service.into_endpoint())).data(app.clone());
-    Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT }
+    Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
 }
 
 /// Whether bodies of requests with this method (in lower case) are read at all.
@@ -41,6 +44,7 @@ struct Edge<E> {
     inner: E,
     cors: Cors,
     timeout: Duration,
+    metrics: HttpMetrics,
 }
 
 impl<E: Endpoint> Endpoint for Edge<E> {
@@ -49,18 +53,21 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     /// Never fails: every error is an answer.
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let start = Instant::now();
+        let _in_flight = self.metrics.begin();
         let id = ids::request_id(request.headers());
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
         if let Some(preflight) = self.cors.preflight(&request) {
             return Ok(preflight);
         }
-        let span = tracing::info_span!("request", request.id = %id);
+        let span =
+            tracing::info_span!("request", request.id = %id, trace_id = Empty, otel.kind = trace::kind("server"));
+        let traceparent = trace::join(&span, ids::traceparent(request.headers()));
         let answer = async {
-            let result = TRACEPARENT.scope(Some(ids::traceparent(request.headers())), self.handle(request)).await;
+            let result = TRACEPARENT.scope(Some(traceparent), self.handle(request)).await;
             let mut response = result.unwrap_or_else(|error| answer(error, &id));
             finish(response.headers_mut(), &id);
-            log(&method, &response, start.elapsed());
+            self.tell(&method, &response, start.elapsed());
             response
         };
         let mut response = answer.instrument(span).await;
@@ -84,6 +91,28 @@ impl<E: Endpoint> Edge<E> {
         }
         tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
         Err(Problem::unavailable().retry_after(5).into())
+    }
+
+    /// One line, one count and one named span for each request. The route is the template: neither ids nor queries are
+    /// told.
+    fn tell(&self, method: &Method, response: &Response, elapsed: Duration) {
+        let operation = response.data::<OperationId>().map(|operation| operation.0);
+        let route = operation.and_then(|operation| CONTRACT.paths.get(operation)).map_or("other", String::as_str);
+        let status = response.status();
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            http.method = %method,
+            http.route = route,
+            http.status = status.as_u16(),
+            http.ms = ms,
+            "request answered"
+        );
+        self.metrics.answered(method, route, status, elapsed);
+        let span = Span::current();
+        trace::rename(&span, format!("{method} {route}"));
+        trace::attribute(&span, "http.request.method", method.to_string());
+        trace::attribute(&span, "http.route", route);
+        trace::attribute(&span, "http.response.status_code", i64::from(status.as_u16()));
     }
 }
 
@@ -157,20 +186,6 @@ fn finish(headers: &mut HeaderMap, id: &str) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// One line per request. The route is the template: neither ids nor queries are logged.
-fn log(method: &Method, response: &Response, elapsed: Duration) {
-    let operation = response.data::<OperationId>().map(|operation| operation.0);
-    let route = operation.and_then(|operation| CONTRACT.paths.get(operation)).map_or("-", String::as_str);
-    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(
-        http.method = %method,
-        http.route = route,
-        http.status = response.status().as_u16(),
-        http.ms = ms,
-        "request answered"
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use poem::endpoint::make;
@@ -178,7 +193,8 @@ mod tests {
     use super::*;
 
     async fn send(inner: impl Endpoint, timeout: Duration) -> (Response, serde_json::Value) {
-        let edge = Edge { inner, cors: Cors::new(&[]), timeout };
+        let metrics = HttpMetrics::new(&prometheus::Registry::new()).unwrap();
+        let edge = Edge { inner, cors: Cors::new(&[]), timeout, metrics };
         let mut response = edge.call(Request::builder().uri_str("/v1/x").finish()).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();
         (response, serde_json::from_str(&body).unwrap())

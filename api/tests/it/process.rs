@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 
-use cairn_api::ServeError;
-use cairn_core::config::Config;
+use cairn_api::{App, ServeError};
+use cairn_core::clock::Clock;
+use cairn_core::config::{Config, Secret};
 use cairn_core::db::Db;
 use cairn_postgres::testing::test_database;
 use poem::http::StatusCode;
@@ -43,8 +44,10 @@ async fn a_request_that_runs_is_finished_and_no_new_one_is_taken() {
     let anna = app.student("anna").await;
     let listener = cairn_api::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     let (addr, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let ops = cairn_api::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let ops_addr = ops.local_addr().unwrap();
     let (db, stop) = (app.app.db.clone(), shutdown.clone());
-    let serving = tokio::spawn(async move { cairn_api::serve(&config(), db, listener, stop).await });
+    let serving = tokio::spawn(async move { cairn_api::serve(&config(), db, listener, ops, stop).await });
     assert!(answer(send(addr, "/v1/me", &anna.token).await).await.starts_with("HTTP/1.1 200"));
 
     // A request that cannot go on while the table is locked.
@@ -59,6 +62,8 @@ async fn a_request_that_runs_is_finished_and_no_new_one_is_taken() {
         tokio::task::yield_now().await;
     }
     assert!(!serving.is_finished());
+    let health = answer(send(ops_addr, "/health/ready", "").await).await;
+    assert!(health.starts_with("HTTP/1.1 503") && health.contains("the process is stopping"), "{health}");
     lock.rollback().await.unwrap();
     let text = answer(waiting).await;
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("anna@example.test"), "{text}");
@@ -86,9 +91,9 @@ async fn a_taken_port_is_said_so() {
     assert!(error.to_string().starts_with("could not listen on 127.0.0.1:"), "{error}");
 }
 
-async fn probe(db: &Db, path: &str) -> (StatusCode, Value) {
+async fn probe(app: &App, path: &str) -> (StatusCode, Value) {
     let request = Request::builder().uri_str(path).finish();
-    let response = cairn_api::ops::endpoint(db.clone()).get_response(request).await;
+    let response = cairn_api::ops::endpoint(app, CancellationToken::new()).get_response(request).await;
     let (status, text) = (response.status(), response.into_body().into_string().await.unwrap());
     (status, serde_json::from_str(&text).unwrap_or_default())
 }
@@ -96,23 +101,24 @@ async fn probe(db: &Db, path: &str) -> (StatusCode, Value) {
 #[tokio::test]
 async fn health_tells_whether_requests_can_be_answered() {
     let app = TestApp::new().await;
-    assert_eq!(probe(&app.app.db, "/health/live").await.0, StatusCode::OK);
-    assert_eq!(probe(&app.app.db, "/health/ready").await.0, StatusCode::OK);
+    assert_eq!(probe(&app.app, "/health/live").await.0, StatusCode::OK);
+    assert_eq!(probe(&app.app, "/health/ready").await.0, StatusCode::OK);
     // A newer database is that of the next release, which has just been migrated.
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', true, '', 0)")
         .execute(app.app.pool())
         .await
         .unwrap();
-    assert_eq!(probe(&app.app.db, "/health/ready").await.0, StatusCode::OK);
+    assert_eq!(probe(&app.app, "/health/ready").await.0, StatusCode::OK);
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= 8").execute(app.app.pool()).await.unwrap();
-    let (status, body) = probe(&app.app.db, "/health/ready").await;
+    let (status, body) = probe(&app.app, "/health/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["reason"].as_str().unwrap().contains("cairn migrate"), "{body}");
 
     let nowhere = "postgres://cairn@127.0.0.1:1/nothing";
     let db = Db::connect(nowhere, nowhere, 1).unwrap();
-    assert_eq!(probe(&db, "/health/live").await.0, StatusCode::OK);
-    assert_eq!(probe(&db, "/health/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET)).unwrap();
+    assert_eq!(probe(&app, "/health/live").await.0, StatusCode::OK);
+    assert_eq!(probe(&app, "/health/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// Runs the program with nothing in its environment but this.

@@ -7,11 +7,13 @@ use std::path::Path;
 
 use cairn_core::admin::demo;
 use cairn_core::clock::Clock;
-use cairn_core::config::{Config, Secret};
+use cairn_core::config::{Config, OPS_API, Secret};
 use cairn_core::db::Db;
 use cairn_core::learning::course::parse;
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::rules::Password;
+use cairn_core::{shutdown, telemetry};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::import::import_all;
@@ -23,13 +25,17 @@ const DEMO_COURSE: &str = include_str!("../../demo/course.yaml");
 
 pub(crate) async fn run(mut config: Config, data_dir: &Path) -> Result<(), Failure> {
     quiet_notices(&mut config);
-    cairn_core::telemetry::init(&config);
-    let shutdown = cairn_api::shutdown_signal()?;
+    let traces = telemetry::init_service(&config, "cairn")?;
+    let ran = run_platform(config, data_dir).await;
+    traces.flush().await;
+    ran
+}
+
+async fn run_platform(mut config: Config, data_dir: &Path) -> Result<(), Failure> {
+    let shutdown = shutdown::on_signal()?;
     // First, because a taken port is the most likely reason to end here.
-    let api = cairn_api::listen(config.api_addr).await?;
-    let ops_addr = config.ops_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090)));
-    let ops = cairn_api::listen(ops_addr).await?;
-    let addresses = (api.local_addr()?, ops.local_addr()?);
+    let listeners = Listeners::bind(&config).await?;
+    let addresses = [&listeners.api, &listeners.api_ops, &listeners.worker_ops].map(TcpListener::local_addr);
     std::fs::create_dir_all(data_dir)
         .map_err(|error| Failure::setup(format!("cannot create {}: {error}", data_dir.display())))?;
     if config.jwt_secret.is_none() {
@@ -45,11 +51,35 @@ pub(crate) async fn run(mut config: Config, data_dir: &Path) -> Result<(), Failu
     config.database_direct_url = Some(database.direct_url().clone());
     let db = database.connect()?;
     furnish(&db, database.is_embedded()).await?;
-    print(&banner(addresses, database.is_embedded()))?;
+    let [api, api_ops, worker_ops] = addresses;
+    print(&banner([api?, api_ops?, worker_ops?], database.is_embedded()))?;
 
-    let served = serve(&config, &database, db, api, ops, shutdown).await;
+    let served = serve(&config, &database, db, listeners, shutdown).await;
     database.close().await?;
     served
+}
+
+/// The ports of the platform. The ops port of the worker is the one after the API's.
+struct Listeners {
+    api: TcpListener,
+    api_ops: TcpListener,
+    worker_ops: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, Failure> {
+        let api_ops = config.ops_addr.unwrap_or(OPS_API);
+        // 0 is whatever port is free.
+        let next = if api_ops.port() == 0 { Some(0) } else { api_ops.port().checked_add(1) };
+        let next = next.ok_or_else(|| {
+            Failure::setup("CAIRN_OPS_ADDR: the worker takes the next port, and there is none after 65535")
+        })?;
+        Ok(Self {
+            api: cairn_api::listen(config.api_addr).await?,
+            api_ops: cairn_api::listen(api_ops).await?,
+            worker_ops: cairn_api::listen(SocketAddr::new(api_ops.ip(), next)).await?,
+        })
+    }
 }
 
 /// Runs API and worker until `shutdown`, or until one of them breaks down. Ends the API first, so that nothing new is
@@ -58,29 +88,27 @@ async fn serve(
     config: &Config,
     database: &Database,
     db: Db,
-    api: tokio::net::TcpListener,
-    ops: tokio::net::TcpListener,
+    listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     // A pool of its own, so that a busy worker takes no connection from requests.
     let worker_db = database.connect()?;
     let worker_stop = CancellationToken::new();
     let (worker_config, worker_token) = (config.clone(), worker_stop.clone());
-    let worker_pool = worker_db.clone();
-    let mut worker = tokio::spawn(async move { cairn_worker::run(&worker_config, worker_pool, worker_token).await });
+    let (worker_pool, worker_ops) = (worker_db.clone(), listeners.worker_ops);
+    let mut worker =
+        tokio::spawn(async move { cairn_worker::serve(&worker_config, worker_pool, worker_ops, worker_token).await });
 
     let api_stop = shutdown.child_token();
-    let api = cairn_api::serve(config, db.clone(), api, api_stop.clone());
-    let ops = cairn_api::serve_ops(db.clone(), ops, api_stop.clone());
-    let both = async { tokio::try_join!(api, ops) };
-    tokio::pin!(both);
+    let api = cairn_api::serve(config, db.clone(), listeners.api, listeners.api_ops, api_stop.clone());
+    tokio::pin!(api);
     let mut worker_ended = None;
     let served = tokio::select! {
-        served = &mut both => served,
+        served = &mut api => served,
         ended = &mut worker => {
             worker_ended = Some(ended);
             api_stop.cancel();
-            both.await
+            api.await
         }
     };
     worker_stop.cancel();
@@ -154,7 +182,7 @@ async fn furnish(db: &Db, embedded: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn banner((api, ops): (SocketAddr, SocketAddr), embedded: bool) -> String {
+fn banner([api, api_ops, worker_ops]: [SocketAddr; 3], embedded: bool) -> String {
     let who = if embedded {
         let accounts: Vec<&str> = demo::ACCOUNTS.iter().map(|(email, _, _)| *email).collect();
         format!(
@@ -170,7 +198,8 @@ fn banner((api, ops): (SocketAddr, SocketAddr), embedded: bool) -> String {
             .to_owned()
     };
     format!(
-        "\nCairn is running.\n\n  API         http://{api}/v1\n  try it out  http://{api}/docs\n  health      \
-         http://{ops}/health/ready\n{who}\nStop with Ctrl-C.\n\n"
+        "\nCairn is running.\n\n  API         http://{api}/v1\n  try it out  http://{api}/docs\n  queues      \
+         http://{worker_ops}/\n  health      http://{api_ops}/health/ready, http://{worker_ops}/health/ready\n  \
+         metrics     http://{api_ops}/metrics, http://{worker_ops}/metrics\n{who}\nStop with Ctrl-C.\n\n"
     )
 }

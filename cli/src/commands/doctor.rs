@@ -184,7 +184,7 @@ fn workers(queues: &[QueueState]) -> Verdict {
     }
     match named(idle(), |queue| queue.name.clone()) {
         Some(_) if queues.iter().all(|queue| queue.workers == 0) => {
-            Note("none has given a sign of life for 30 s: start cairn-worker or `cairn dev`".to_owned())
+            Note("none has given a sign of life for 15 s: start cairn-worker or `cairn dev`".to_owned())
         }
         Some(idle) => Note(format!("nobody works {idle}: start cairn-worker, see CAIRN_WORKER_QUEUES")),
         None => Good("every queue is worked".to_owned()),

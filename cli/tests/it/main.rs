@@ -8,4 +8,5 @@ mod help;
 mod import;
 mod jobs;
 mod support;
+mod traces;
 mod users;

@@ -10,6 +10,30 @@ pub async fn database_time(connection: &mut PgConnection) -> Result<DateTime<Utc
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 
+/// What has been marked as stale and not been worked off yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stale {
+    /// For how long the oldest marker of a learner's progress has waited, in seconds; none = none is stale.
+    pub progress_seconds: Option<f64>,
+    /// The same of a project's likes.
+    pub likes_seconds: Option<f64>,
+    /// Roadmaps whose learners are being recomputed.
+    pub roadmaps: i64,
+}
+
+/// Looks at the markers.
+pub async fn stale(connection: &mut PgConnection) -> Result<Stale> {
+    let stale = sqlx::query_as!(
+        Stale,
+        r#"SELECT
+               extract(epoch FROM now() - (SELECT min(requested_at) FROM progress_dirty WHERE done_seq < requested_seq))::float8
+                   AS progress_seconds,
+               extract(epoch FROM now() - (SELECT min(marked_at) FROM likes_dirty))::float8 AS likes_seconds,
+               (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version) AS "roadmaps!""#
+    );
+    Ok(stale.fetch_one(connection).await?)
+}
+
 /// How much is under way: jobs that are not finished (but for housekeeping, which never ends), stale markers, roadmaps
 /// that wait to be recomputed. 0 = everything derived is up to date.
 pub async fn unsettled(connection: &mut PgConnection) -> Result<i64> {

@@ -85,6 +85,16 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
     Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(options))
 }
 
+/// A pool for looking at what goes on, apart from the pools that are looked at: two connections, and nothing that runs
+/// longer than 2 s.
+pub fn observer_pool(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(2))
+        .idle_timeout(Duration::from_mins(5))
+        .connect_lazy_with(options.options([("statement_timeout", "2s")]))
+}
+
 /// A pool that connects when it is first used. Waits at most 5 s for a connection: then the caller answers 503.
 pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
     Ok(pool_options(max_connections).connect_lazy_with(connect_options(url)?))

@@ -14,6 +14,9 @@ use super::{Job, Queue};
 use crate::Result;
 use crate::db::Tx;
 
+/// A worker that has not been heard of for so long is lost, and its jobs are taken from it.
+pub const SILENCE: Duration = Duration::from_secs(15);
+
 /// A job that this worker holds.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -27,6 +30,8 @@ pub struct Lease {
     pub max_attempts: i32,
     /// When it was taken, by the database's clock: tells this hold from every other.
     pub taken_at: DateTime<Utc>,
+    /// For how long it had been due when it was taken, in seconds, by the database's clock.
+    pub waited: f64,
 }
 
 /// How a run ended.
@@ -87,7 +92,8 @@ pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, li
            UPDATE apalis.jobs j
            SET status = 'Running', lock_by = $2, lock_at = now(), attempts = j.attempts + 1
            FROM due WHERE j.id = due.id
-           RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts, j.lock_at AS "taken_at!""#,
+           RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts, j.lock_at AS "taken_at!",
+               extract(epoch FROM now() - greatest(j.run_at, 'epoch'))::float8 AS "waited!""#,
         queue.name(),
         worker,
         limit

@@ -6,6 +6,7 @@
 
 pub mod act;
 mod bell;
+pub mod board;
 mod declared;
 pub mod inspect;
 pub mod lease;

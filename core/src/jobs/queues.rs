@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Queue;
+use super::lease::SILENCE;
 use crate::Result;
 use crate::admin::activity::{Action, Event};
 use crate::clock::Clock;
@@ -13,7 +14,7 @@ use crate::db::Tx;
 use crate::users::Caller;
 
 /// A queue at a moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct QueueState {
     /// Its name. Not always one of [`Queue`]: jobs of a queue that this program does not know are not hidden.
     pub name: String,
@@ -35,7 +36,7 @@ pub struct QueueState {
     pub done_last_hour: i64,
     /// Attempts that failed in the last hour, lost workers included.
     pub failed_last_hour: i64,
-    /// Workers that gave a sign of life in the last 30 s, one for each process.
+    /// Workers that gave a sign of life within [`SILENCE`], one for each process.
     pub workers: i64,
     /// Since when it is paused; none = it is not.
     pub paused_at: Option<DateTime<Utc>>,
@@ -59,7 +60,7 @@ pub async fn overview(connection: &mut PgConnection) -> Result<Vec<QueueState>> 
                FROM job_counts WHERE slot > now() - interval '1 hour' GROUP BY 1
            ), alive AS (
                SELECT worker_type AS name, count(*) AS workers
-               FROM apalis.workers WHERE last_seen > now() - interval '30 seconds' GROUP BY 1
+               FROM apalis.workers WHERE last_seen > now() - make_interval(secs => $2) GROUP BY 1
            )
            SELECT n.name AS "name!", due.due AS "due!",
                CASE WHEN due.due > 0 THEN extract(epoch FROM now() - greatest(due.oldest, to_timestamp(0))) END::float8
@@ -93,7 +94,8 @@ pub async fn overview(connection: &mut PgConnection) -> Result<Vec<QueueState>> 
            LEFT JOIN alive ON alive.name = n.name
            LEFT JOIN paused_queues p ON p.queue = n.name
            ORDER BY n.name"#,
-        &known as &[&str]
+        &known as &[&str],
+        SILENCE.as_secs_f64()
     );
     Ok(queues.fetch_all(connection).await?)
 }
@@ -109,7 +111,7 @@ pub struct Worker {
     pub started_at: Option<DateTime<Utc>>,
     /// Its last sign of life.
     pub last_seen: DateTime<Utc>,
-    /// Whether that was in the last 30 s. If not, its jobs are about to be given to others.
+    /// Whether that was within [`SILENCE`]. If not, its jobs are about to be given to others.
     pub alive: bool,
     /// Jobs that it has.
     pub held: i64,
@@ -120,14 +122,15 @@ pub async fn workers(connection: &mut PgConnection, after: Option<&str>, limit: 
     let workers = sqlx::query_as!(
         Worker,
         r#"SELECT w.id AS name, w.worker_type AS queue, w.started_at, w.last_seen,
-               w.last_seen > now() - interval '30 seconds' AS "alive!", coalesce(h.held, 0) AS "held!"
+               w.last_seen > now() - make_interval(secs => $3) AS "alive!", coalesce(h.held, 0) AS "held!"
            FROM apalis.workers w
            LEFT JOIN (SELECT lock_by, count(*) AS held FROM apalis.jobs WHERE status IN ('Queued', 'Running') GROUP BY 1) h
                ON h.lock_by = w.id
-           WHERE w.id > $1 AND (w.last_seen > now() - interval '30 seconds' OR h.held > 0)
+           WHERE w.id > $1 AND (w.last_seen > now() - make_interval(secs => $3) OR h.held > 0)
            ORDER BY w.id LIMIT $2"#,
         after.unwrap_or_default(),
-        limit
+        limit,
+        SILENCE.as_secs_f64()
     );
     Ok(workers.fetch_all(connection).await?)
 }

@@ -17,16 +17,33 @@ use serde_json::Value;
 use crate::adapter::perform;
 use crate::{Context, JobError};
 
-/// Runs the job of an envelope. Every kind stands here once.
-pub(crate) async fn dispatch(context: Context, envelope: Envelope<Value>) -> Result<(), JobError> {
-    match envelope.kind.as_str() {
-        RecordActivity::KIND => perform(context, envelope, record_activity::run).await,
-        RollUpProgress::KIND => perform(context, envelope, roll_up_progress::run).await,
-        RecomputeRoadmap::KIND => perform(context, envelope, recompute_roadmap::run).await,
-        CountLikes::KIND => perform(context, envelope, count_likes::run).await,
-        GenerateReply::KIND => perform(context, envelope, generate_reply::run).await,
-        Reconcile::KIND => perform(context, envelope, reconcile::run).await,
-        KeepHouse::KIND => perform(context, envelope, keep_house::run).await,
-        unknown => Err(JobError::Discard(format!("`{unknown}` is no kind of job here"))),
-    }
+macro_rules! kinds {
+    ($($job:ident => $module:ident,)*) => {
+        /// Runs the job of an envelope.
+        pub(crate) async fn dispatch(context: Context, envelope: Envelope<Value>) -> Result<(), JobError> {
+            match envelope.kind.as_str() {
+                $($job::KIND => perform(context, envelope, $module::run).await,)*
+                unknown => Err(JobError::Discard(format!("`{unknown}` is no kind of job here"))),
+            }
+        }
+
+        /// The name of a kind in metrics, where not every text that a payload may hold can stand.
+        pub(crate) fn known(kind: &str) -> &'static str {
+            match kind {
+                $($job::KIND => $job::KIND,)*
+                _ => "unknown",
+            }
+        }
+    };
+}
+
+// Every kind stands here once.
+kinds! {
+    RecordActivity => record_activity,
+    RollUpProgress => roll_up_progress,
+    RecomputeRoadmap => recompute_roadmap,
+    CountLikes => count_likes,
+    GenerateReply => generate_reply,
+    Reconcile => reconcile,
+    KeepHouse => keep_house,
 }

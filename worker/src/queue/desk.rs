@@ -16,6 +16,8 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::vitals::QueueVitals;
+
 /// Longest wait for a job when no bell rings.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -33,10 +35,11 @@ const LAST_TRIES: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Desk {
+    vitals: Arc<QueueVitals>,
     queue: Queue,
+    places: usize,
     /// Name of this worker in the database; never used by another start.
     worker: String,
-    places: usize,
     jobs: Mutex<Jobs>,
     waker: AtomicWaker,
     freed: Notify,
@@ -64,18 +67,18 @@ struct Jobs {
 impl Desk {
     /// Opens the desk: from now on jobs are claimed, until `stop`.
     pub(crate) fn open(
-        queue: Queue,
+        vitals: Arc<QueueVitals>,
         worker: String,
-        places: usize,
         pool: PgPool,
         bell: Arc<Notify>,
         stop: CancellationToken,
     ) -> Arc<Self> {
         let (finished, ended) = mpsc::unbounded_channel();
         let desk = Arc::new(Self {
-            queue,
+            queue: vitals.queue,
+            places: vitals.places,
+            vitals,
             worker,
-            places,
             jobs: Mutex::default(),
             waker: AtomicWaker::new(),
             freed: Notify::new(),
@@ -91,17 +94,25 @@ impl Desk {
         desk
     }
 
+    /// The queue.
+    pub(crate) fn queue(&self) -> Queue {
+        self.queue
+    }
+
     /// The next claimed job.
     pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Lease> {
         self.waker.register(cx.waker());
         let mut jobs = self.jobs();
         let Some(lease) = jobs.waiting.pop_front() else { return Poll::Pending };
         jobs.running += 1;
+        drop(jobs);
+        self.vitals.started();
         Poll::Ready(lease)
     }
 
-    /// Takes note of how a run ended; the place is free at once.
-    pub(crate) fn finish(&self, lease: &Lease, outcome: Outcome) {
+    /// Takes note of how a run of this kind ended, and of how long it took; the place is free at once.
+    pub(crate) fn finish(&self, lease: &Lease, kind: &str, outcome: Outcome, took: Duration) {
+        self.vitals.ended(kind, lease, &outcome, took);
         {
             let mut jobs = self.jobs();
             jobs.running -= 1;
@@ -151,6 +162,7 @@ impl Desk {
     async fn claim_once(&self, pool: &PgPool, places: usize) -> cairn_core::Result<usize> {
         let limit = i64::try_from(places).unwrap_or(i64::MAX);
         let leases = lease::claim(&mut *pool.acquire().await?, self.queue, &self.worker, limit).await?;
+        self.vitals.looked(&leases);
         let claimed = leases.len();
         if claimed > 0 {
             failpoint::pass(failpoint::AFTER_CLAIM);
@@ -172,6 +184,7 @@ impl Desk {
                 let jobs = self.jobs();
                 self.places.saturating_sub(jobs.waiting.len() + jobs.running)
             };
+            self.vitals.has_place(free >= enough);
             if free >= enough {
                 return Some(free);
             }
@@ -223,7 +236,10 @@ impl Desk {
         }
         let result = async { lease::hand_back(&mut *pool.acquire().await?, &self.worker, &ids).await };
         match result.await {
-            Ok(n) => tracing::info!(queue.name = self.queue.name(), jobs.count = n, "handed unstarted jobs back"),
+            Ok(n) => {
+                self.vitals.handed_back(n);
+                tracing::info!(queue.name = self.queue.name(), jobs.count = n, "handed unstarted jobs back");
+            }
             Err(error) => tracing::warn!(queue.name = self.queue.name(), error = %error,
                 "could not hand unstarted jobs back; they are taken from this worker when it has ended"),
         }
@@ -257,6 +273,7 @@ impl Desk {
                 Ok(counted) => {
                     let lost = group.len() as u64 - counted;
                     if lost > 0 {
+                        self.vitals.lost(lost);
                         tracing::warn!(
                             queue.name = self.queue.name(),
                             jobs.count = lost,

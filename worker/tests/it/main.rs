@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod browser;
 mod crash;
+mod eyes;
 mod faults;
 mod isolation;
 mod jobs;

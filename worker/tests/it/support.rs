@@ -9,7 +9,8 @@ use cairn_core::config::Config;
 use cairn_core::db::{Db, connect_options, migrate};
 use cairn_core::jobs::{CountLikes, Job};
 use cairn_postgres::testing::{TestDatabase, test_database};
-use sqlx::{Connection, PgConnection, PgPool};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -156,6 +157,39 @@ impl Bench {
         sqlx::query_scalar("SELECT count(*) FROM activity_log").fetch_one(self.pool()).await.unwrap()
     }
 
+    /// Makes a recount of likes run and not end, until the transaction that is returned does.
+    pub(crate) async fn hold_a_recount(&self) -> Transaction<'static, Postgres> {
+        sqlx::raw_sql(
+            "INSERT INTO users (id, email, first_name) VALUES ('00000000-0000-7000-8000-000000000001', 'a@example.test', 'A');
+             INSERT INTO showcase_projects (id, user_id, title, status, published_at)
+             VALUES ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-000000000001', 'P', 'published', now());
+             INSERT INTO project_likes (project_id, user_id)
+             VALUES ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-000000000001')",
+        )
+        .execute(self.pool())
+        .await
+        .unwrap();
+        let mut holder = self.pool().begin().await.unwrap();
+        sqlx::query("SELECT FROM showcase_projects FOR UPDATE").execute(&mut *holder).await.unwrap();
+        self.insert_raw(
+            "likes",
+            br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#,
+        )
+        .await;
+        self.db.bell().ring(cairn_core::jobs::Queue::Likes);
+        holder
+    }
+
+    /// A worker with its ops port.
+    pub(crate) async fn serve(&self) -> (Worker, Ops) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let (config, db, token) = (self.config.clone(), self.db.clone(), stop.clone());
+        let running = async move { cairn_worker::serve(&config, db, listener, token).await.unwrap() };
+        (Worker { stop, running: tokio::spawn(running) }, Ops { base, http: http_client() })
+    }
+
     pub(crate) fn start(&self) -> Worker {
         let stop = CancellationToken::new();
         let (config, db, token) = (self.config.clone(), self.db.clone(), stop.clone());
@@ -177,6 +211,59 @@ impl Worker {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.running.await.unwrap();
+    }
+}
+
+pub(crate) fn http_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
+}
+
+/// The ops port of a worker.
+pub(crate) struct Ops {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Ops {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.send("GET", path).await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str) -> reqwest::Response {
+        let request = self.http.request(method.parse().unwrap(), self.url(path));
+        request.send().await.unwrap()
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    /// One sample of the metrics, named with its labels; `None` = there is none.
+    pub(crate) async fn metric(&self, sample: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.text().await.unwrap();
+        text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Status, reason (or `ready`) and what is said of the listener.
+    pub(crate) async fn readiness(&self) -> (u16, String, String) {
+        let answer = self.get("/health/ready").await;
+        let status = answer.status().as_u16();
+        let body: Value = answer.json().await.unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let reason = if body["status"] == "ready" { &body["status"] } else { &body["reason"] };
+        (status, text(reason), text(&body["listener"]))
+    }
+
+    /// Whether nobody listens any more.
+    pub(crate) async fn is_gone(&self) -> bool {
+        self.http.get(&self.base).send().await.is_err_and(|error| error.is_connect())
     }
 }
 

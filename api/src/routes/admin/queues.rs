@@ -54,7 +54,7 @@ pub struct JobQueue {
     /// Attempts that failed in the last hour, those of lost workers included.
     #[oai(validator(minimum(value = "0")))]
     pub failed_last_hour: i64,
-    /// Workers that gave a sign of life in the last 30 seconds.
+    /// Workers that gave a sign of life in the last 15 seconds.
     #[oai(validator(minimum(value = "0")))]
     pub workers: i64,
     /// Since when it is paused; null = it is not.

@@ -32,7 +32,7 @@ pub struct JobWorker {
     pub started_at: Option<DateTime<Utc>>,
     /// Its last sign of life.
     pub last_seen: DateTime<Utc>,
-    /// Whether that was in the last 30 seconds. If not, its jobs are about to be given to others.
+    /// Whether that was in the last 15 seconds. If not, its jobs are about to be given to others.
     pub alive: bool,
     /// Jobs that it has.
     #[oai(validator(minimum(value = "0")))]

@@ -77,7 +77,7 @@ impl TestApp {
         let prepare = async |url: &str| migrate(&connect_options(url).unwrap()).await.map(drop);
         let database = test_database(&schema_fingerprint(), prepare).await.unwrap();
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
-        let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET));
+        let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET)).unwrap();
         let endpoint = cairn_api::endpoint(&app, &[ORIGIN.to_owned()]).boxed();
         let (exercised, leaves_jobs) = (Mutex::default(), AtomicBool::new(false));
         Self(Arc::new(Inner { app, endpoint, exercised, leaves_jobs, database: Some(database) }))

@@ -100,7 +100,7 @@ pub(super) async fn workers(db: &Db, format: Format) -> Result<(), Failure> {
         return print_json(&workers);
     }
     if workers.is_empty() {
-        return print_line("no worker has given a sign of life for 30 s: start cairn-worker or `cairn dev`");
+        return print_line("no worker has given a sign of life for 15 s: start cairn-worker or `cairn dev`");
     }
     let rows = workers.into_iter().map(|worker| {
         let alive = if worker.alive { "" } else { "lost: its jobs are about to be given to others" };

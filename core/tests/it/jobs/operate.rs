@@ -128,7 +128,7 @@ async fn claim(test: &TestDb, worker: &str, limit: i64) -> Vec<Lease> {
 async fn finish(test: &TestDb, worker: &str, leases: &[Lease], outcome: &Outcome) {
     let finished: Vec<_> = leases
         .iter()
-        .map(|lease| Finished { id: lease.id.clone(), attempt: lease.attempt, outcome: outcome.clone() })
+        .map(|lease| lease.finished(outcome.clone()))
         .collect();
     lease::finish(&mut test.connect().await, worker, &finished).await.unwrap();
 }

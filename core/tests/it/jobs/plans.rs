@@ -51,7 +51,7 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     }
     let leases = indexed!(lease::claim(&mut tx, Queue::Likes, "w", 10));
     assert_eq!(leases.len(), 10);
-    let done = |lease: lease::Lease| Finished { id: lease.id, attempt: lease.attempt, outcome: Outcome::Done };
+    let done = |lease: lease::Lease| lease.finished(Outcome::Done);
     let finished: Vec<_> = leases.into_iter().map(done).collect();
     assert_eq!(indexed!(lease::finish(&mut tx, "w", &finished)), 10);
     assert!(indexed!(lease::rescue(&mut tx, Duration::from_secs(30))) > 50);
