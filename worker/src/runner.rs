@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::clock::Clock;

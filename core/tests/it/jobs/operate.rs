@@ -6,7 +6,7 @@ use cairn_core::admin::activity::Event;
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::jobs::act::{self, Act, Acted, Chunk, Selection};
 use cairn_core::jobs::inspect::{self, Filter, Job as Listed, Payload, State, Whole};
-use cairn_core::jobs::lease::{self, Finished, Lease, Outcome};
+use cairn_core::jobs::lease::{self, Lease, Outcome};
 use cairn_core::jobs::queues::{self, QueueState};
 use cairn_core::jobs::{CountLikes, Job, KeepHouse, Kind, Queue, RecordActivity};
 use cairn_core::users::{Caller, Origin, Role};

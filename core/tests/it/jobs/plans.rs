@@ -6,7 +6,7 @@ use cairn_core::admin::{health, housekeeping};
 use cairn_core::clock::Clock;
 use cairn_core::jobs::act::{self, Act, Selection};
 use cairn_core::jobs::inspect::{self, Filter, State};
-use cairn_core::jobs::lease::{self, Finished, Outcome};
+use cairn_core::jobs::lease::{self, Outcome};
 use cairn_core::jobs::{KeepHouse, Kind, Queue, Reconcile, queues, reconcile};
 use sqlx::PgConnection;
 
