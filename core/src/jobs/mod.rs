@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::bell::{Bell, CHANNEL};
+pub use self::bell::{Bell, CHANNEL, REPLIES_CHANNEL};
 pub use self::declared::*;
 pub use self::store::*;
 use crate::db::Tx;
