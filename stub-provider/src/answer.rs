@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::Asked;
 use crate::dialect::Dialect;
 use crate::script::{Fault, Script, word};
 use crate::wire::Connection;
@@ -19,7 +20,8 @@ pub(crate) enum After {
 }
 
 /// Answers a request with what its script says.
-pub(crate) async fn play(connection: &mut Connection, script: &Script, request: &Value) -> io::Result<After> {
+pub(crate) async fn play(connection: &mut Connection, script: &Script, asked: &Asked) -> io::Result<After> {
+    let request = &asked.body;
     connection.pause(script.headers).await?;
     let retry_after = script.retry_after.as_deref().map(|value| ("retry-after", value));
     match script.fault {
@@ -27,7 +29,7 @@ pub(crate) async fn play(connection: &mut Connection, script: &Script, request: 
         Fault::Redirect => connection.send(307, &[("location", "http://127.0.0.1:9/elsewhere")], b"").await?,
         Fault::Html => connection.send(200, &[("content-type", "text/html")], b"<html>Welcome</html>").await?,
         Fault::Status(_) | Fault::Quota | Fault::Context | Fault::Flagged | Fault::Model | Fault::Error200 => {
-            let (status, body) = script.dialect.error(script.fault);
+            let (status, body) = script.dialect.error(script.fault, asked.authorization.as_deref().unwrap_or_default());
             let status = if script.fault == Fault::Error200 { 200 } else { status };
             let mut headers = vec![("content-type", "application/json")];
             headers.extend(retry_after);

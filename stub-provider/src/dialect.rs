@@ -38,9 +38,11 @@ impl Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
-    /// The status and body of an error that comes instead of a stream.
-    pub(crate) fn error(self, fault: Fault) -> (u16, Value) {
+    /// The status and body of an error that comes instead of a stream. As real ones do, it quotes a key that it does not
+    /// accept.
+    pub(crate) fn error(self, fault: Fault, key: &str) -> (u16, Value) {
         let (status, kind, code, message) = self.complaint(fault);
+        let message = if status == 401 { format!("{message}: {key}") } else { message.to_owned() };
         let body = match self {
             Self::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": code}}),
             Self::OpenRouter => {
@@ -123,7 +125,7 @@ impl Dialect {
             (Fault::Model, Self::OpenRouter) => (400, "", None, "stub/model is not a valid model ID"),
             (Fault::Model, _) => (404, "not_found_error", None, "model \"stub\" not found, try pulling it first"),
             (Fault::Status(401), _) => {
-                (401, "invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided.")
+                (401, "invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided")
             }
             (Fault::Status(429), _) => {
                 (429, "requests", Some("rate_limit_exceeded"), "Rate limit reached for requests.")

@@ -186,13 +186,14 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         return complain(connection, 400, &body).await;
     };
     let name = script_name(&body).to_owned();
-    let calls = seen.count(&name, Asked { authorization: request.authorization, body: body.clone() });
+    let asked = Asked { authorization: request.authorization, body };
+    let calls = seen.count(&name, asked.clone());
     match name.parse::<Script>() {
         Ok(mut script) => {
             if script.times.is_some_and(|times| calls > times) {
                 script.fault = Fault::None;
             }
-            play(connection, &script, &body).await
+            play(connection, &script, &asked).await
         }
         // No known code or status, so that a mistake in a test is not taken for a fault that was asked for.
         Err(mistake) => {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::bells::Bells;
+use crate::providers::Provider;
 use crate::queue::{Desk, QueueBackend};
 use crate::{Context, adapter, schedule};
 
@@ -41,7 +42,9 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
     let leases = lazy_pool(url.expose(), 6)?;
     let listening = lazy_pool(url.expose(), 1)?;
     let bells = Bells::listen(listening.clone(), shutdown.clone());
-    let context = Context::new(db.clone(), Clock::default());
+    let provider = Provider::from_config(config)?;
+    tracing::info!(ai.provider = provider.name(), "replies are written by this provider");
+    let context = Context::new(db.clone(), Clock::default()).answering(provider, shutdown.clone());
     let names = Names::default();
     let boot = Ulid::generate();
 

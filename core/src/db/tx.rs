@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::Result;
 use crate::jobs::{Bell, NewJob, insert_jobs};
@@ -13,12 +14,14 @@ use crate::jobs::{Bell, NewJob, insert_jobs};
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     jobs: Vec<NewJob>,
+    /// Replies that readers are told of after the commit.
+    replies: Vec<Uuid>,
     bell: Bell,
 }
 
 impl Tx {
     pub(super) fn new(inner: Transaction<'static, Postgres>, bell: Bell) -> Self {
-        Self { inner, jobs: Vec::new(), bell }
+        Self { inner, jobs: Vec::new(), replies: Vec::new(), bell }
     }
 
     /// Adds a job to the transaction. Called by [`crate::jobs::Job::enqueue`].
@@ -26,7 +29,12 @@ impl Tx {
         self.jobs.push(job);
     }
 
-    /// Stores everything, jobs included, then rings for the queues that got work.
+    /// Has readers told, if and only if the transaction commits, that a reply changed.
+    pub(crate) fn announce(&mut self, reply_id: Uuid) {
+        self.replies.push(reply_id);
+    }
+
+    /// Stores everything, jobs included, then rings for the queues that got work and for the replies that changed.
     pub async fn commit(mut self) -> Result<()> {
         if !self.jobs.is_empty() {
             insert_jobs(&mut self.inner, &self.jobs).await?;
@@ -37,6 +45,7 @@ impl Tx {
                 self.bell.ring(job.queue);
             }
         }
+        self.replies.into_iter().for_each(|id| self.bell.announce(id));
         Ok(())
     }
 

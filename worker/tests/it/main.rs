@@ -4,5 +4,6 @@
 
 mod faults;
 mod jobs;
+mod replies;
 mod shutdown;
 mod support;
