@@ -1,10 +1,13 @@
 //! Configuration: read once at start, from the environment, `.env.local`, `.env`, then the documented defaults.
 
+mod ai;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+pub use self::ai::{AiConfig, AiLimits, Price};
 use crate::failpoint::{self, Failpoints};
 use crate::jobs::Queue;
 
@@ -70,6 +73,8 @@ pub struct Config {
     /// `CAIRN_WORKER_QUEUES` and `CAIRN_WORKER_CONCURRENCY`: the queues of this process and how many jobs each runs at
     /// once.
     pub worker_queues: Vec<(Queue, usize)>,
+    /// `CAIRN_AI_*`: the provider of AI answers. `None` = the built-in one.
+    pub ai: Option<AiConfig>,
     /// `CAIRN_LOG`: a `tracing` filter.
     pub log: String,
     /// `CAIRN_LOG_FORMAT`
@@ -91,7 +96,16 @@ impl ConfigError {
     }
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 18] = [
+    "CAIRN_AI_API_KEY",
+    "CAIRN_AI_BASE_URL",
+    "CAIRN_AI_CONNECT_SECONDS",
+    "CAIRN_AI_CONTEXT_TOKENS",
+    "CAIRN_AI_FIRST_TOKEN_SECONDS",
+    "CAIRN_AI_MODEL",
+    "CAIRN_AI_PRICES",
+    "CAIRN_AI_SILENCE_SECONDS",
+    "CAIRN_AI_TOTAL_SECONDS",
     "CAIRN_API_ADDR",
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
@@ -155,6 +169,7 @@ impl Config {
             jwt_secret,
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
             worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
+            ai: ai::read(get)?,
             log: get("CAIRN_LOG").unwrap_or("info").to_owned(),
             log_format: match get("CAIRN_LOG_FORMAT") {
                 None | Some("text") => LogFormat::Text,
@@ -335,8 +350,14 @@ mod tests {
 
     #[test]
     fn secrets_are_redacted() {
-        let config =
-            config(&[("DATABASE_URL", "postgres://u:hunter2@h/d"), ("CAIRN_JWT_SECRET", &"k".repeat(32))]).unwrap();
+        let config = config(&[
+            ("DATABASE_URL", "postgres://u:hunter2@h/d"),
+            ("CAIRN_JWT_SECRET", &"k".repeat(32)),
+            ("CAIRN_AI_BASE_URL", "https://api.example.com/v1"),
+            ("CAIRN_AI_API_KEY", "sk-hunter2"),
+            ("CAIRN_AI_MODEL", "m"),
+        ])
+        .unwrap();
         let shown = format!("{config:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("kkkk"), "{shown}");
     }

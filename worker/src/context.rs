@@ -1,11 +1,17 @@
 //! What every job can use.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use cairn_core::admin::activity::{self, Event};
 use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::batcher::Batcher;
+use crate::providers::{Library, Provider};
 
 /// Handed to each run. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +24,10 @@ pub struct Context {
     pub(crate) events: Batcher<Event, ()>,
     /// Rolls pairs up in groups; `true` = the pair rests, come back for it.
     pub(crate) rollups: Batcher<Pair, bool>,
+    /// Writes replies.
+    pub(crate) provider: Arc<Provider>,
+    /// Told when the worker is to stop. Most jobs are done long before it has to; a reply may not be.
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// Most events of one insert, and pairs of one rollup transaction: enough to share a commit, few enough that a learner
@@ -26,7 +36,8 @@ const EVENTS: usize = 500;
 const PAIRS: usize = 50;
 
 impl Context {
-    /// Starts the batchers on the current runtime.
+    /// Starts the batchers on the current runtime. Replies are written by the built-in provider, at once, and nothing is
+    /// told to stop, unless [`Context::answering`] says otherwise.
     pub fn new(db: Db, clock: Clock) -> Self {
         let events = Batcher::start(EVENTS, {
             let db = db.clone();
@@ -52,6 +63,13 @@ impl Context {
                 }
             }
         });
-        Self { db, clock, events, rollups }
+        let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
+        Self { db, clock, events, rollups, provider, shutdown: CancellationToken::new() }
+    }
+
+    /// Has replies written by `provider`, and handed over when `shutdown` says that the worker is to stop.
+    #[must_use]
+    pub fn answering(self, provider: Arc<Provider>, shutdown: CancellationToken) -> Self {
+        Self { provider, shutdown, ..self }
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::bells::Bells;
+use crate::providers::Provider;
 use crate::queue::{Desk, QueueBackend};
 use crate::vitals::Vitals;
 use crate::{Context, adapter, ops, schedule};
@@ -59,6 +60,7 @@ struct Process {
     /// Each queue's own connections for its jobs.
     shares: Vec<(Queue, Db)>,
     vitals: Arc<Vitals>,
+    provider: Arc<Provider>,
     shutdown: CancellationToken,
 }
 
@@ -73,19 +75,22 @@ impl Process {
             shares.iter().map(|(queue, db)| (queue.name(), db.pool().clone())).collect();
         pools.push(("leases", leases.clone()));
         let vitals = Arc::new(Vitals::new(config, &leases, pools, shutdown.clone())?);
-        Ok(Self { db, listening: lazy_pool(url.expose(), 1)?, leases, shares, vitals, shutdown })
+        let listening = lazy_pool(url.expose(), 1)?;
+        let provider = Arc::new(Provider::from_config(config)?);
+        tracing::info!(ai.provider = provider.name(), "replies are written by this provider");
+        Ok(Self { db, listening, leases, shares, vitals, provider, shutdown })
     }
 
     /// Works until told to stop, then drains.
     async fn work(self) -> cairn_core::Result<()> {
-        let Self { db, leases, listening, shares, vitals, shutdown } = self;
+        let Self { db, leases, listening, shares, vitals, provider, shutdown } = self;
         let bells = Bells::listen(listening.clone(), vitals.clone(), shutdown.clone());
         let names = Names::default();
         let boot = Ulid::generate();
 
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in vitals.queues().cloned().zip(&shares) {
-            let context = Context::new(db.clone(), Clock::default());
+            let context = Context::new(db.clone(), Clock::default()).answering(provider.clone(), shutdown.clone());
             let (names, leases, bells) = (names.clone(), leases.clone(), bells.clone());
             let (vitals, shutdown) = (vitals.clone(), shutdown.clone());
             queues.spawn(async move {

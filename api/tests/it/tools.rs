@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cairn_core::clock::Clock;
-use cairn_core::tools::replies::{self, Attempt, Usage};
+use cairn_core::tools::attempts::{self, Attempt, Usage};
+use cairn_core::tools::{Reason, replies};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -45,25 +46,35 @@ async fn set(app: &TestApp, key: &str, value: i64) {
 
 async fn begin(app: &TestApp, reply_id: Uuid) -> Option<Attempt> {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    replies::begin_attempt(&mut connection, reply_id, "test").await.unwrap()
+    attempts::begin(&mut connection, reply_id, "test").await.unwrap()
 }
 
 async fn append(app: &TestApp, attempt: &Attempt, seq: i32, text: &str) -> bool {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    replies::append_chunk(&mut connection, attempt, seq, text).await.unwrap()
+    attempts::append(&mut connection, attempt, seq, text).await.unwrap()
 }
 
 async fn complete(app: &TestApp, attempt: &Attempt, text: &str) -> bool {
     let mut tx = app.app.db.begin().await.unwrap();
-    let usage = Usage { model: Some("m".into()), prompt_tokens: Some(3), completion_tokens: Some(5) };
-    let completed = replies::complete(&mut tx, &Clock::default(), attempt, text, &usage).await.unwrap();
+    let usage =
+        Usage { model: Some("m".into()), prompt_tokens: Some(3), completion_tokens: Some(5), ..Usage::default() };
+    let completed = attempts::complete(&mut tx, &Clock::default(), attempt, text, &usage).await.unwrap();
     tx.commit().await.unwrap();
     completed
 }
 
-async fn fail(app: &TestApp, attempt: &Attempt, reason: &str) -> bool {
-    let mut connection = app.app.pool().acquire().await.unwrap();
-    replies::fail(&mut connection, attempt, reason).await.unwrap()
+async fn fail(app: &TestApp, attempt: &Attempt) -> bool {
+    let (mut tx, reason, usage) = (app.app.db.begin().await.unwrap(), Reason::ProviderError, Usage::default());
+    let failed = attempts::fail(&mut tx, attempt, reason, reason, "HTTP 500", &usage).await.unwrap();
+    tx.commit().await.unwrap();
+    failed
+}
+
+async fn give_up(app: &TestApp, reply_id: Uuid) -> bool {
+    let mut tx = app.app.db.begin().await.unwrap();
+    let given_up = replies::give_up(&mut tx, reply_id, Reason::AttemptsExhausted).await.unwrap();
+    tx.commit().await.unwrap();
+    given_up
 }
 
 #[tokio::test]
@@ -368,14 +379,14 @@ async fn only_the_latest_attempt_writes() {
     assert_eq!(reply(&anna, reply_id).await["text"], "", "a new attempt starts anew");
     assert!(!append(&app, &first, 3, "late").await);
     assert!(!complete(&app, &first, "Old text").await);
-    assert!(!fail(&app, &first, "provider_error").await);
+    assert!(!fail(&app, &first).await);
     assert!(append(&app, &second, 1, "New\0 ").await, "a NUL cannot be stored and is left out");
     assert_eq!(reply(&anna, reply_id).await["text"], "New ");
     assert!(complete(&app, &second, "New [ТЗ_START]\0text[ТЗ_END]").await);
     for attempt in [&first, &second] {
         assert!(!complete(&app, attempt, "Again").await);
         assert!(!append(&app, attempt, 9, "again").await);
-        assert!(!fail(&app, attempt, "provider_error").await);
+        assert!(!fail(&app, attempt).await);
     }
     assert!(begin(&app, reply_id).await.is_none());
     let done = reply(&anna, reply_id).await;
@@ -403,11 +414,8 @@ async fn completing_at_once_writes_one_answer() {
     for round in 0..10 {
         let reply_id = asked(&anna, ASSISTANT, "Hello?").await;
         let attempt = begin(&app, reply_id).await.unwrap();
-        let (a, b, c) = tokio::join!(
-            complete(&app, &attempt, "A"),
-            complete(&app, &attempt, "B"),
-            fail(&app, &attempt, "provider_error")
-        );
+        let (a, b, c) =
+            tokio::join!(complete(&app, &attempt, "A"), complete(&app, &attempt, "B"), fail(&app, &attempt));
         assert_eq!([a, b, c].into_iter().filter(|won| *won).count(), 1, "round {round}");
         let expected = i64::from(!c);
         let answers: i64 = sqlx::query_scalar(
@@ -455,7 +463,7 @@ async fn a_failed_reply_says_why_and_frees_the_chat() {
     let first = asked(&anna, ASSISTANT, "Hello?").await;
     let attempt = begin(&app, first).await.unwrap();
     assert!(append(&app, &attempt, 1, "Half").await);
-    assert!(fail(&app, &attempt, "provider_error").await);
+    assert!(fail(&app, &attempt).await);
     let failed = reply(&anna, first).await;
     assert_eq!(
         (&failed["state"], &failed["reason"], &failed["text"]),
@@ -463,11 +471,9 @@ async fn a_failed_reply_says_why_and_frees_the_chat() {
     );
     assert!(failed["finished_at"].is_string());
     let second = asked(&anna, ASSISTANT, "Again?").await;
-    let mut connection = app.app.pool().acquire().await.unwrap();
-    assert!(replies::fail_exhausted(&mut connection, second, "attempts_exhausted").await.unwrap());
-    assert!(!replies::fail_exhausted(&mut connection, second, "attempts_exhausted").await.unwrap());
-    assert!(!replies::fail_exhausted(&mut connection, first, "attempts_exhausted").await.unwrap());
-    drop(connection);
+    assert!(give_up(&app, second).await);
+    assert!(!give_up(&app, second).await);
+    assert!(!give_up(&app, first).await);
     assert_eq!(reply(&anna, second).await["reason"], "attempts_exhausted");
     assert_eq!(app.count(ASSISTANT_MESSAGES).await, 0);
     app.run_jobs().await;

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::jobs::{Bell, NewJob, Queue, insert_jobs};
 use crate::{Result, failpoint};
@@ -15,12 +16,14 @@ pub struct Tx {
     jobs: Vec<NewJob>,
     /// Queues to ring for that did not get their work as `jobs`.
     rings: Vec<Queue>,
+    /// Replies that readers are told of after the commit.
+    replies: Vec<Uuid>,
     bell: Bell,
 }
 
 impl Tx {
     pub(super) fn new(inner: Transaction<'static, Postgres>, bell: Bell) -> Self {
-        Self { inner, jobs: Vec::new(), rings: Vec::new(), bell }
+        Self { inner, jobs: Vec::new(), rings: Vec::new(), replies: Vec::new(), bell }
     }
 
     /// Adds a job to the transaction. Called by [`crate::jobs::Job::enqueue`].
@@ -33,7 +36,12 @@ impl Tx {
         self.rings.push(queue);
     }
 
-    /// Stores everything, jobs included, then rings for the queues that got work.
+    /// Has readers told, if and only if the transaction commits, that a reply changed.
+    pub(crate) fn announce(&mut self, reply_id: Uuid) {
+        self.replies.push(reply_id);
+    }
+
+    /// Stores everything, jobs included, then rings for the queues that got work and for the replies that changed.
     pub async fn commit(mut self) -> Result<()> {
         if !self.jobs.is_empty() {
             insert_jobs(&mut self.inner, &self.jobs).await?;
@@ -48,6 +56,7 @@ impl Tx {
         for queue in self.rings {
             self.bell.ring(queue);
         }
+        self.replies.into_iter().for_each(|id| self.bell.announce(id));
         Ok(())
     }
 

@@ -82,8 +82,12 @@ pub struct GenerateReply {
 impl Job for GenerateReply {
     const KIND: &'static str = "generate_reply";
     const QUEUE: Queue = Queue::Replies;
-    const MAX_ATTEMPTS: i32 = 5;
-    const DEADLINE: Duration = Duration::from_secs(20);
+    /// Waiting for a provider counts: half an hour of pauses, with room for crashes.
+    const MAX_ATTEMPTS: i32 = 100;
+    /// Above what an answer may take in all, which the job watches over itself.
+    const DEADLINE: Duration = Duration::from_secs(150);
+    /// What is unfinished then goes to another worker.
+    const HEEDS_SHUTDOWN: bool = true;
 }
 
 /// Picks up what a lost job left behind: stale markers, dead replies, roadmaps that wait to be recomputed.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::bell::{Bell, CHANNEL};
+pub use self::bell::{Bell, CHANNEL, REPLIES_CHANNEL};
 pub use self::declared::*;
 pub use self::store::*;
 use crate::db::Tx;
@@ -72,8 +72,10 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const QUEUE: Queue;
     /// Starts, crashes included, after which the job is dead.
     const MAX_ATTEMPTS: i32;
-    /// How long one run may take. Must be below the worker's drain limit.
+    /// How long one run may take. Must be below the worker's drain limit, unless the job heeds the shutdown.
     const DEADLINE: Duration;
+    /// Whether a run ends in time by itself when the worker is told to stop.
+    const HEEDS_SHUTDOWN: bool = false;
 
     /// Enqueues the job: it exists if and only if `tx` commits.
     fn enqueue(&self, tx: &mut Tx) -> crate::Result<()> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Envelope, GenerateReply, Job, RecomputeRoadmap, RollUpProgress};
 use crate::Result;
 use crate::db::Tx;
-use crate::tools::replies;
+use crate::tools::{Reason, replies};
 
 /// Markers of learners that have been stale for 10 s and have no job, or one that has not come for 30 s.
 pub async fn stale_progress(tx: &mut Tx) -> Result<()> {
@@ -66,7 +66,7 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     .fetch_all(&mut **tx)
     .await?;
     for id in open {
-        replies::fail_exhausted(tx, id, "attempts_exhausted").await?;
+        replies::give_up(tx, id, Reason::AttemptsExhausted).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Search over what learners may see: lessons, prompts, glossary.
 
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -11,8 +12,9 @@ const MAX_QUERY_CHARS: usize = 1000;
 /// Most hits one search returns.
 pub const MAX_HITS: i64 = 50;
 
-/// What a hit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a hit is. Serialized as its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HitKind {
     /// A published lesson.
     Lesson,

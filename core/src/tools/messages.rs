@@ -66,11 +66,44 @@ pub async fn list(
     .await?;
     let messages = rows.into_iter().map(|row| Message {
         id: row.id,
-        author: if row.role == "user" { Author::User } else { Author::Assistant },
+        author: author(&row.role),
         content: row.content,
         has_copyable_content: row.has_copyable_content,
         created_at: row.created_at,
         reply_id: row.reply_id,
     });
     Ok(messages.collect())
+}
+
+/// So many messages are told to a model at most.
+const MAX_HISTORY: i64 = 40;
+
+/// What was said in a chat before a question, newest first: at most 40 messages and `max_chars` characters. Messages are
+/// never edited, so this is the same for every attempt; what was cleared is told to nobody.
+pub async fn before(connection: &mut PgConnection, question_id: Uuid, max_chars: i64) -> Result<Vec<(Author, String)>> {
+    let rows = sqlx::query!(
+        r#"SELECT role AS "role!", content AS "content!"
+           FROM (
+               SELECT m.role, m.content, m.created_at, m.id,
+                   sum(length(m.content)) OVER (ORDER BY m.created_at DESC, m.id DESC) AS chars
+               FROM (
+                   SELECT m.* FROM tool_messages m
+                   JOIN tool_messages q ON q.id = $1 AND q.chat_id = m.chat_id
+                   WHERE (m.created_at, m.id) < (q.created_at, q.id)
+                   ORDER BY m.created_at DESC, m.id DESC LIMIT $2
+               ) m
+           ) newest
+           WHERE chars <= $3
+           ORDER BY created_at DESC, id DESC"#,
+        question_id,
+        MAX_HISTORY,
+        max_chars
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (author(&row.role), row.content)).collect())
+}
+
+fn author(role: &str) -> Author {
+    if role == "user" { Author::User } else { Author::Assistant }
 }

@@ -1,16 +1,21 @@
 //! The AI tools: one chat per learner and tool, questions, and the replies that the worker writes.
 
+pub mod attempts;
+mod context;
 mod copyable;
 pub mod messages;
 pub mod questions;
+mod reason;
 pub mod replies;
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
+pub use self::context::{Context, Learner, Position, Source};
 pub use self::copyable::has_copyable_content;
-use crate::Result;
+pub use self::reason::Reason;
+use crate::{Error, Result};
 
 /// A tool. Stored by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,4 +72,8 @@ pub async fn models(connection: &mut PgConnection) -> Result<HashMap<Tool, Optio
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().filter_map(|row| Some((Tool::from_name(&row.tool_type)?, row.model))).collect())
+}
+
+fn stored_tool(name: &str) -> Result<Tool> {
+    Tool::from_name(name).ok_or_else(|| Error::message(format!("unknown tool `{name}` in the database")))
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::Tool;
+use super::context::{self, Context};
 use super::messages::{Author, Message};
 use crate::Result;
 use crate::admin::activity::{Action, Event, Target};
@@ -73,7 +75,8 @@ pub enum Asked {
 }
 
 /// Asks a tool: stores the question and a queued reply, and has the worker write the answer. The instruction that is
-/// active now and the text as it is now are what will be answered, whatever is edited or cleared meanwhile.
+/// active now, the text as it is now and what the platform has on it now are what will be answered, whatever is edited or
+/// cleared meanwhile.
 pub async fn ask(
     tx: &mut Tx,
     clock: &Clock,
@@ -89,26 +92,27 @@ pub async fn ask(
     if quota.used >= quota.limit {
         return Ok(Asked::QuotaUsed(quota));
     }
-    let instruction_id =
-        sqlx::query_scalar!("SELECT id FROM ai_system_instructions WHERE tool_type = $1 AND is_active", tool.name());
-    let Some(instruction_id) = instruction_id.fetch_optional(&mut **tx).await? else { return Ok(Asked::Unavailable) };
+    let instruction = sqlx::query!(
+        "SELECT id, include_learner FROM ai_system_instructions WHERE tool_type = $1 AND is_active",
+        tool.name()
+    );
+    let Some(instruction) = instruction.fetch_optional(&mut **tx).await? else { return Ok(Asked::Unavailable) };
     let chat_id = lock_chat(tx, caller, tool).await?;
     let limit = settings.open_replies_per_user.max(1);
     if open_elsewhere(tx, caller, chat_id).await? >= limit {
         return Ok(Asked::TooManyOpen { limit });
     }
-    let (reply_id, message_id) = (new_id(), new_id());
-    let Some(created_at) = insert_question(tx, caller, chat_id, instruction_id, reply_id, message_id, text).await?
-    else {
-        return Ok(Asked::ReplyOpen);
-    };
+    let context = context::gather(tx, caller, text, instruction.include_learner).await?;
+    let new = NewReply { id: new_id(), message_id: new_id(), chat_id, instruction_id: instruction.id, context };
+    let Some(created_at) = insert_question(tx, caller, &new, text).await? else { return Ok(Asked::ReplyOpen) };
+    let reply_id = new.id;
     GenerateReply { reply_id }.enqueue(tx)?;
     let target = Target::new("tool_chat", chat_id, tool.title());
     Event::by(caller, clock, Action::QuestionAsked, Some(target))
         .with(serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id }))
         .record(tx)?;
     let message = Message {
-        id: message_id,
+        id: new.message_id,
         author: Author::User,
         content: text.to_owned(),
         has_copyable_content: false,
@@ -144,21 +148,27 @@ async fn open_elsewhere(connection: &mut PgConnection, caller: &Caller, chat_id:
     Ok(open.fetch_one(connection).await?)
 }
 
+/// A reply that is about to be stored.
+struct NewReply {
+    id: Uuid,
+    message_id: Uuid,
+    chat_id: Uuid,
+    instruction_id: Uuid,
+    context: Context,
+}
+
 /// Stores question and reply, both or, when the chat has an open reply, neither. Returns the question's time: later than
 /// that of any message in the chat, even when clocks disagree.
 async fn insert_question(
     connection: &mut PgConnection,
     caller: &Caller,
-    chat_id: Uuid,
-    instruction_id: Uuid,
-    reply_id: Uuid,
-    message_id: Uuid,
+    new: &NewReply,
     text: &str,
 ) -> Result<Option<DateTime<Utc>>> {
     let created_at = sqlx::query_scalar!(
         r#"WITH reply AS (
-               INSERT INTO ai_replies (id, chat_id, user_id, question_id, instruction_id, question)
-               VALUES ($1, $2, $3, $4, $5, $6)
+               INSERT INTO ai_replies (id, chat_id, user_id, question_id, instruction_id, question, context)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)
                ON CONFLICT (chat_id) WHERE state IN ('queued', 'streaming') DO NOTHING
                RETURNING question_id
            )
@@ -167,12 +177,13 @@ async fn insert_question(
                (SELECT max(created_at) FROM tool_messages WHERE chat_id = $2) + interval '1 microsecond')
            FROM reply
            RETURNING created_at AS "created_at!""#,
-        reply_id,
-        chat_id,
+        new.id,
+        new.chat_id,
         caller.user_id,
-        message_id,
-        instruction_id,
-        text
+        new.message_id,
+        new.instruction_id,
+        text,
+        Json(&new.context) as _
     );
     Ok(created_at.fetch_optional(connection).await?)
 }

@@ -1,26 +1,49 @@
 //! The built-in provider: answers from the platform's own content, by search, without any model. The same question over
 //! the same content gets the same answer.
 
-use cairn_core::db::Db;
-use cairn_core::library::search::{self, Hit, HitKind};
-use cairn_core::tools::Tool;
-use cairn_core::{Error, Result};
+use std::time::Duration;
+
+use cairn_core::library::search::HitKind;
+use cairn_core::tools::attempts::Attempt;
+use cairn_core::tools::{Source, Tool};
+
+use super::{Ended, Out, Piece};
 
 /// Its name, as stored with a reply.
 pub const NAME: &str = "library";
 
-/// So many sources are named at most.
-const MAX_SOURCES: i64 = 5;
+/// Words of one piece of the stream.
+const WORDS: usize = 4;
 
-/// Answers a question, in pieces the size of a paragraph.
-pub async fn generate(db: &Db, tool: Tool, question: &str) -> Result<Vec<String>> {
-    let mut connection = db.pool().acquire().await.map_err(Error::from)?;
-    let hits = search::search(&mut connection, question, MAX_SOURCES).await?;
-    drop(connection);
-    Ok(answer(tool, question, &hits))
+/// The built-in provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Library {
+    /// Between two pieces: like the others it writes while the learner reads.
+    pub pause: Duration,
 }
 
-fn answer(tool: Tool, question: &str, hits: &[Hit]) -> Vec<String> {
+impl Default for Library {
+    fn default() -> Self {
+        Self { pause: Duration::from_millis(15) }
+    }
+}
+
+impl Library {
+    /// Answers from what was found when the question was asked.
+    pub(super) async fn generate(&self, attempt: &Attempt, out: Out) -> Ended {
+        let text = answer(attempt.tool, &attempt.question, &attempt.context.sources).concat();
+        let words: Vec<&str> = text.split_inclusive(' ').collect();
+        for piece in words.chunks(WORDS) {
+            if out.send(Piece::Text(piece.concat())).await.is_err() {
+                break; // nobody listens any more
+            }
+            tokio::time::sleep(self.pause).await;
+        }
+        Ended::default()
+    }
+}
+
+fn answer(tool: Tool, question: &str, sources: &[Source]) -> Vec<String> {
     let phrases = if is_russian(question) { &RUSSIAN } else { &ENGLISH };
     let mut pieces = vec![phrases.opening.to_owned()];
     match tool {
@@ -28,22 +51,22 @@ fn answer(tool: Tool, question: &str, hits: &[Hit]) -> Vec<String> {
         Tool::TzHelper => pieces.extend(filled(phrases.specification, question, "[SPEC_START]", "[SPEC_END]")),
         Tool::Ideas => pieces.extend(filled(phrases.idea, question, "[IDEA_START]", "[IDEA_END]")),
     }
-    if hits.is_empty() {
+    if sources.is_empty() {
         pieces.push(phrases.nothing_found.to_owned());
         return pieces;
     }
     pieces.push(phrases.found.to_owned());
-    for (number, hit) in (1..).zip(hits) {
-        let kind = match hit.kind {
+    for (number, source) in (1..).zip(sources) {
+        let kind = match source.kind {
             HitKind::Lesson => phrases.lesson,
             HitKind::Prompt => phrases.prompt,
             HitKind::GlossaryTerm => phrases.term,
         };
         pieces.push(format!(
             "{number}. **{}** ({kind}, {})\n   {}\n\n",
-            hit.title,
-            hit.id,
-            one_line(&hit.snippet, 300)
+            source.title,
+            source.id,
+            one_line(&source.about, 300)
         ));
     }
     pieces.push(phrases.closing.to_owned());
@@ -163,30 +186,29 @@ mod tests {
 
     use super::*;
 
-    fn hit() -> Hit {
-        Hit {
+    fn source() -> Source {
+        Source {
             kind: HitKind::Lesson,
             id: Uuid::from_u128(7),
-            slug: "flexbox".into(),
             title: "Layout with flexbox".into(),
-            snippet: "Rows and columns\nwithout floats.".into(),
+            about: "Rows and columns\nwithout floats.".into(),
         }
     }
 
     #[test]
     fn it_says_what_it_is_first_and_names_its_sources() {
-        let pieces = answer(Tool::Assistant, "How do I lay out a page?", &[hit()]);
+        let pieces = answer(Tool::Assistant, "How do I lay out a page?", &[source()]);
         assert!(pieces[0].starts_with("This is the built-in library provider: no AI model is configured"));
         let text = pieces.concat();
         assert!(text.contains("**Layout with flexbox** (lesson, 00000000-0000-0000-0000-000000000007)"), "{text}");
         assert!(text.contains("Rows and columns without floats."), "{text}");
         assert!(!has_copyable_content(&text));
-        assert_eq!(pieces, answer(Tool::Assistant, "How do I lay out a page?", &[hit()]));
+        assert_eq!(pieces, answer(Tool::Assistant, "How do I lay out a page?", &[source()]));
     }
 
     #[test]
     fn it_answers_in_the_language_of_the_question() {
-        let text = answer(Tool::Assistant, "Как сделать layout?", &[hit()]).concat();
+        let text = answer(Tool::Assistant, "Как сделать layout?", &[source()]).concat();
         assert!(text.starts_with("Отвечает встроенный провайдер library"), "{text}");
         assert!(text.contains("(урок, "), "{text}");
     }

@@ -8,5 +8,6 @@ mod eyes;
 mod faults;
 mod isolation;
 mod jobs;
+mod replies;
 mod shutdown;
 mod support;

@@ -1,0 +1,273 @@
+//! The provider of AI answers.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::{ConfigError, Secret, list, parse};
+
+/// An endpoint that speaks OpenAI's chat-completions format, and how to use it.
+#[derive(Clone, Debug)]
+pub struct AiConfig {
+    /// `CAIRN_AI_BASE_URL`, without a slash at its end: what comes before `/chat/completions`.
+    pub base_url: String,
+    /// `CAIRN_AI_API_KEY`; `None` = the endpoint wants none.
+    pub api_key: Option<Secret>,
+    /// `CAIRN_AI_MODEL`: asked where an instruction names no other.
+    pub model: String,
+    /// `CAIRN_AI_CONTEXT_TOKENS`: what a model takes, question and answer together.
+    pub context_tokens: usize,
+    /// `CAIRN_AI_PRICES`: what models cost.
+    pub prices: HashMap<String, Price>,
+    /// How long what may take.
+    pub limits: AiLimits,
+}
+
+/// What a million tokens cost, in the operator's currency.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// Of the question.
+    pub input: f64,
+    /// Of the answer.
+    pub output: f64,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AiLimits {
+    /// `CAIRN_AI_CONNECT_SECONDS`
+    pub connect: Duration,
+    /// `CAIRN_AI_FIRST_TOKEN_SECONDS`: from the request to the first sign of an answer.
+    pub first_token: Duration,
+    /// `CAIRN_AI_SILENCE_SECONDS`: between two pieces.
+    pub silence: Duration,
+    /// `CAIRN_AI_TOTAL_SECONDS`
+    pub total: Duration,
+    /// How long an answer may go on after the worker was told to stop; then another worker begins it anew. Not
+    /// configurable: it must leave time within the worker's drain limit.
+    pub at_stop: Duration,
+}
+
+impl Default for AiLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_secs(30),
+            silence: Duration::from_secs(30),
+            total: Duration::from_mins(2),
+            at_stop: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Keys that mean nothing without a base URL.
+const DEPENDENT_KEYS: [&str; 8] = [
+    "CAIRN_AI_API_KEY",
+    "CAIRN_AI_CONNECT_SECONDS",
+    "CAIRN_AI_CONTEXT_TOKENS",
+    "CAIRN_AI_FIRST_TOKEN_SECONDS",
+    "CAIRN_AI_MODEL",
+    "CAIRN_AI_PRICES",
+    "CAIRN_AI_SILENCE_SECONDS",
+    "CAIRN_AI_TOTAL_SECONDS",
+];
+
+/// Reads the `CAIRN_AI_` keys. `None` = no provider is configured: the built-in one answers.
+pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<AiConfig>, ConfigError> {
+    let Some(url) = get("CAIRN_AI_BASE_URL") else {
+        return match DEPENDENT_KEYS.into_iter().find(|key| get(key).is_some()) {
+            Some(key) => Err(ConfigError(format!("{key} is set, but CAIRN_AI_BASE_URL is not"))),
+            None => Ok(None),
+        };
+    };
+    let model = get("CAIRN_AI_MODEL").ok_or_else(|| {
+        ConfigError("CAIRN_AI_MODEL is not set: the model that CAIRN_AI_BASE_URL is asked for".into())
+    })?;
+    if model.chars().count() > 200 {
+        return Err(ConfigError("CAIRN_AI_MODEL is longer than 200 characters".into()));
+    }
+    let api_key = get("CAIRN_AI_API_KEY");
+    // Never quoted: it is a secret.
+    if api_key.is_some_and(|key| !key.bytes().all(|byte| (0x21..0x7f).contains(&byte))) {
+        return Err(ConfigError("CAIRN_AI_API_KEY holds a space or a character that no header can".into()));
+    }
+    let defaults = AiLimits::default();
+    let seconds = |key: &str, default: Duration| {
+        let range = 1..=defaults.total.as_secs();
+        let seconds = parse(get(key), key, "whole seconds from 1 to 120", |n: &u64| range.contains(n))?;
+        Ok(seconds.map_or(default, Duration::from_secs))
+    };
+    Ok(Some(AiConfig {
+        base_url: base_url(url)?,
+        api_key: api_key.map(Secret::new),
+        model: model.to_owned(),
+        context_tokens: parse(
+            get("CAIRN_AI_CONTEXT_TOKENS"),
+            "CAIRN_AI_CONTEXT_TOKENS",
+            "a number from 1000 to 1000000",
+            |n: &usize| (1000..=1_000_000).contains(n),
+        )?
+        .unwrap_or(8192),
+        prices: prices(get("CAIRN_AI_PRICES"))?,
+        limits: AiLimits {
+            connect: seconds("CAIRN_AI_CONNECT_SECONDS", defaults.connect)?,
+            first_token: seconds("CAIRN_AI_FIRST_TOKEN_SECONDS", defaults.first_token)?,
+            silence: seconds("CAIRN_AI_SILENCE_SECONDS", defaults.silence)?,
+            total: seconds("CAIRN_AI_TOTAL_SECONDS", defaults.total)?,
+            at_stop: defaults.at_stop,
+        },
+    }))
+}
+
+/// The address of an endpoint. What learners ask and the key go there, so it is `https`; `http` only where nothing leaves
+/// the machine or its private network, as for a model served next door.
+fn base_url(text: &str) -> Result<String, ConfigError> {
+    // Not quoted either: somebody may have put a password into it.
+    let wrong =
+        |what: &str| ConfigError(format!("CAIRN_AI_BASE_URL {what}: use one such as https://api.openai.com/v1"));
+    let url = Url::parse(text).map_err(|error| wrong(&format!("is no address ({error})")))?;
+    let host = url.host().ok_or_else(|| wrong("names no host"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_private(&host) => {}
+        "http" => return Err(wrong("is http to a host that is not private: the key would travel in clear")),
+        _ => return Err(wrong("is neither https nor http")),
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("holds more than host and path (the key goes into CAIRN_AI_API_KEY)"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Loopback, private and link-local addresses, and names that no public resolver answers for: single words, as in a
+/// compose file, and the suffixes set aside for local use.
+fn is_private(host: &Host<&str>) -> bool {
+    let address: IpAddr = match host {
+        Host::Domain(name) => {
+            let suffixes = [".localhost", ".local", ".internal"];
+            return !name.contains('.') || suffixes.iter().any(|suffix| name.ends_with(suffix));
+        }
+        Host::Ipv4(address) => (*address).into(),
+        Host::Ipv6(address) => address.to_ipv4_mapped().map_or((*address).into(), IpAddr::from),
+    };
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// `model=input/output` pairs: what a million tokens cost.
+fn prices(value: Option<&str>) -> Result<HashMap<String, Price>, ConfigError> {
+    let price = |text: &str| text.parse().ok().filter(|price| (0.0..=1e6).contains(price));
+    list(value)
+        .into_iter()
+        .map(|pair| {
+            // Names of models hold colons and slashes, but their price stands after the last `=`.
+            let (model, both) = pair.rsplit_once('=').unwrap_or((&pair, ""));
+            let (input, output) = both.split_once('/').unwrap_or((both, ""));
+            match (price(input), price(output)) {
+                (Some(input), Some(output)) => Ok((model.to_owned(), Price { input, output })),
+                _ => Err(ConfigError(format!(
+                    "CAIRN_AI_PRICES has `{pair}`: it must be model=input/output, per million tokens, such as \
+                     gpt-4o-mini=0.15/0.60"
+                ))),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, ConfigError};
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<AiConfig>, ConfigError> {
+        let values = pairs.iter().map(|(key, value)| (format!("CAIRN_AI_{key}"), (*value).to_owned())).collect();
+        Config::from_values(&values).map(|config| config.ai)
+    }
+
+    fn with_url(url: &str) -> Result<String, String> {
+        match read(&[("BASE_URL", url), ("MODEL", "m")]) {
+            Ok(ai) => Ok(ai.unwrap().base_url),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn nothing_set_is_no_provider_and_half_of_it_is_a_mistake() {
+        assert!(read(&[]).unwrap().is_none());
+        for (pairs, says) in [
+            (&[("API_KEY", "k")][..], "CAIRN_AI_API_KEY is set, but CAIRN_AI_BASE_URL is not"),
+            (&[("MODEL", "m")], "CAIRN_AI_BASE_URL is not"),
+            (&[("BASE_URL", "https://h/v1")], "CAIRN_AI_MODEL is not set"),
+        ] {
+            let error = read(pairs).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_documented() {
+        let ai = read(&[("BASE_URL", "https://api.example.com/v1/"), ("MODEL", "m")]).unwrap().unwrap();
+        assert_eq!((ai.base_url.as_str(), ai.context_tokens), ("https://api.example.com/v1", 8192));
+        assert_eq!(ai.limits, AiLimits::default());
+        assert!(ai.api_key.is_none() && ai.prices.is_empty());
+    }
+
+    #[test]
+    fn clear_text_stays_in_the_private_network() {
+        for url in [
+            "https://api.openai.com/v1",
+            "http://127.0.0.1:11434/v1",
+            "http://[::1]:8000/v1",
+            "http://10.1.2.3/v1",
+            "http://192.168.0.7:8000",
+            "http://[fd00::7]/v1",
+            "http://ollama:11434/v1",
+            "http://localhost:8080/v1",
+            "http://models.default.svc.cluster.local/v1",
+        ] {
+            assert_eq!(with_url(url), Ok(url.to_owned()));
+        }
+        for url in
+            ["http://api.openai.com/v1", "http://8.8.8.8/v1", "http://[2001:db8::1]/v1", "http://[::ffff:8.8.8.8]/"]
+        {
+            assert!(with_url(url).unwrap_err().contains("in clear"), "{url}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name_and_secrets_are_not_quoted() {
+        let base = [("BASE_URL", "https://h/v1"), ("MODEL", "m")];
+        for (key, value, says) in [
+            ("CONTEXT_TOKENS", "10", "from 1000"),
+            ("CONNECT_SECONDS", "0", "from 1 to 120"),
+            ("FIRST_TOKEN_SECONDS", "1.5", "from 1 to 120"),
+            ("SILENCE_SECONDS", "x", "from 1 to 120"),
+            ("TOTAL_SECONDS", "121", "from 1 to 120"),
+            ("PRICES", "m=1", "model=input/output"),
+            ("PRICES", "m=-1/2", "model=input/output"),
+            ("API_KEY", "hunter2 hunter2", "CAIRN_AI_API_KEY"),
+            ("BASE_URL", "ftp://h", "neither https"),
+            ("BASE_URL", "nonsense", "no address"),
+            ("BASE_URL", "https://me:hunter2@h/v1", "CAIRN_AI_API_KEY"),
+            ("BASE_URL", "https://h/v1?key=hunter2", "CAIRN_AI_API_KEY"),
+        ] {
+            let pairs: Vec<_> = base.into_iter().filter(|(other, _)| *other != key).chain([(key, value)]).collect();
+            let error = read(&pairs).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains(key), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn prices_are_read() {
+        let pairs = [("BASE_URL", "https://h/v1"), ("MODEL", "m"), ("PRICES", "a/b:free=0/0, gpt-4o-mini=0.15/0.60")];
+        let prices = read(&pairs).unwrap().unwrap().prices;
+        assert_eq!(prices["gpt-4o-mini"], Price { input: 0.15, output: 0.60 });
+        assert_eq!(prices["a/b:free"], Price { input: 0.0, output: 0.0 });
+    }
+}

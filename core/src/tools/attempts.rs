@@ -1,0 +1,277 @@
+//! Attempts at writing a reply.
+//!
+//! Each has a number, one higher than the last, that goes with everything it writes: what an older attempt still writes
+//! changes nothing, and neither does what comes after the reply has reached its final state.
+//!
+//! ```text
+//! queued ──begin──► streaming ──complete──► completed
+//!    ▲                 │  ├──────fail─────► failed
+//!    └────put_back─────┘  └ begin: a later attempt, because this one's worker was lost
+//! ```
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Context, Reason, Tool, has_copyable_content, stored_tool};
+use crate::Result;
+use crate::admin::activity::{Action, Event, Target};
+use crate::clock::{Clock, new_id};
+use crate::db::Tx;
+
+/// One attempt at writing a reply, with everything that was fixed when the question was asked.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The reply.
+    pub reply_id: Uuid,
+    /// Number of the attempt, from 1: the fencing token.
+    pub number: i32,
+    /// Its chat.
+    pub chat_id: Uuid,
+    /// Who asked.
+    pub user_id: Uuid,
+    /// Who answers.
+    pub tool: Tool,
+    /// The message with the question; none when it was cleared.
+    pub question_id: Option<Uuid>,
+    /// What was asked.
+    pub question: String,
+    /// What was known then.
+    pub context: Context,
+    /// The system instruction.
+    pub instruction: String,
+    /// The model that the instruction asks for; none = the configured default.
+    pub model: Option<String>,
+    /// From 0 to 2; none = the model's own.
+    pub temperature: Option<f32>,
+    /// Longest answer, in tokens.
+    pub max_tokens: i32,
+    /// Codes of how earlier attempts ended, since the reply was asked for.
+    pub earlier: Vec<String>,
+}
+
+/// For how long a reply has been asked for and not written; `None` when it is finished or gone.
+pub async fn waiting_for(connection: &mut PgConnection, reply_id: Uuid) -> Result<Option<Duration>> {
+    let seconds = sqlx::query_scalar!(
+        r#"SELECT greatest(0, extract(epoch FROM now() - queued_at))::float8 AS "seconds!"
+           FROM ai_replies WHERE id = $1 AND state IN ('queued', 'streaming')"#,
+        reply_id
+    );
+    Ok(seconds.fetch_optional(connection).await?.map(Duration::from_secs_f64))
+}
+
+/// Begins an attempt; `None` when the reply is finished or gone, so there is nothing to write. An attempt that was under
+/// way loses its right to write. Tell readers afterwards ([`crate::jobs::Bell::announce`]): the text begins anew.
+pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str) -> Result<Option<Attempt>> {
+    let row = sqlx::query!(
+        r#"WITH reply AS (
+               UPDATE ai_replies SET state = 'streaming', attempt = attempt + 1, provider = $2,
+                   started_at = coalesce(started_at, now())
+               WHERE id = $1 AND state IN ('queued', 'streaming')
+               RETURNING id, attempt, chat_id, user_id, instruction_id, question_id, question, context, queued_at
+           ), lost AS (
+               UPDATE ai_reply_attempts a
+               SET finished_at = now(), reason = 'superseded', error = 'superseded by a later attempt'
+               FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+           ), begun AS (
+               INSERT INTO ai_reply_attempts (reply_id, attempt, provider) SELECT id, attempt, $2 FROM reply
+           )
+           SELECT r.attempt, r.chat_id, r.user_id, r.question_id, r.question, r.context AS "context: Json<Context>",
+               i.tool_type, i.content, i.model, i.temperature, i.max_tokens,
+               ARRAY(SELECT a.reason FROM ai_reply_attempts a
+                     WHERE a.reply_id = r.id AND a.started_at >= r.queued_at AND a.reason IS NOT NULL
+                     ORDER BY a.attempt) AS "earlier!"
+           FROM reply r JOIN ai_system_instructions i ON i.id = r.instruction_id"#,
+        reply_id,
+        provider
+    );
+    let Some(row) = row.fetch_optional(connection).await? else { return Ok(None) };
+    Ok(Some(Attempt {
+        reply_id,
+        number: row.attempt,
+        chat_id: row.chat_id,
+        user_id: row.user_id,
+        tool: stored_tool(&row.tool_type)?,
+        question_id: row.question_id,
+        question: row.question,
+        context: row.context.0,
+        instruction: row.content,
+        model: row.model,
+        temperature: row.temperature,
+        max_tokens: row.max_tokens,
+        earlier: row.earlier,
+    }))
+}
+
+/// Whether an attempt may still write; where not, it should stop.
+pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
+    let may = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming') AS "may!""#,
+        attempt.reply_id,
+        attempt.number
+    );
+    Ok(may.fetch_one(connection).await?)
+}
+
+/// Stores the next piece of an attempt's text; `seq` counts from 1 without a gap. False when the attempt may no longer
+/// write: then it should stop. Tell readers afterwards ([`crate::jobs::Bell::announce`]).
+pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, text: &str) -> Result<bool> {
+    // The reply's row is locked, so that whoever ends the reply has seen the last piece there will be.
+    let inserted = sqlx::query!(
+        "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content)
+         SELECT id, attempt, $3, $4 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
+        attempt.reply_id,
+        attempt.number,
+        seq,
+        storable(text)
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// What an attempt used.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// The model that was asked.
+    pub model: Option<String>,
+    /// Tokens of the request.
+    pub prompt_tokens: Option<i32>,
+    /// Tokens of the answer.
+    pub completion_tokens: Option<i32>,
+    /// From the start to the first piece of text.
+    pub first_token: Option<Duration>,
+    /// The answer ended because it was as long as it may be.
+    pub is_cut: bool,
+    /// Millionths of the operator's currency.
+    pub cost_micros: Option<i64>,
+}
+
+/// Completes a reply: stores its answer as a message of the chat. False, with nothing written, when the attempt may no
+/// longer write, so a reply gets one answer however many attempts finish.
+pub async fn complete(tx: &mut Tx, clock: &Clock, attempt: &Attempt, text: &str, usage: &Usage) -> Result<bool> {
+    // The chat first, as when a question is asked: the other way round the two could wait for each other for ever.
+    let chat = sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", attempt.chat_id);
+    if chat.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let text = storable(text);
+    let completed = sqlx::query!(
+        "WITH reply AS (
+             UPDATE ai_replies SET state = 'completed', answer_id = $3, model = $6, finished_at = now()
+             WHERE id = $1 AND attempt = $2 AND state = 'streaming'
+             RETURNING chat_id, answer_id
+         )
+         INSERT INTO tool_messages (id, chat_id, role, content, has_copyable_content, created_at)
+         SELECT r.answer_id, r.chat_id, 'assistant', $4, $5, greatest(clock_timestamp(),
+             (SELECT max(m.created_at) FROM tool_messages m WHERE m.chat_id = r.chat_id) + interval '1 microsecond')
+         FROM reply r",
+        attempt.reply_id,
+        attempt.number,
+        new_id(),
+        text,
+        has_copyable_content(&text),
+        usage.model,
+    );
+    if completed.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    end(tx, attempt, None, usage).await?;
+    let target = Target::new("tool_chat", attempt.chat_id, attempt.tool.title());
+    Event::of(Some(attempt.user_id), clock, Action::ReplyReceived, Some(target))
+        .with(serde_json::json!({ "tool_type": attempt.tool.name(), "reply_id": attempt.reply_id }))
+        .record(tx)?;
+    tx.announce(attempt.reply_id);
+    Ok(true)
+}
+
+/// Puts a reply back into the queue: a later attempt will write it anew. `detail` is for operators. False when the attempt
+/// may no longer write.
+pub async fn put_back(tx: &mut Tx, attempt: &Attempt, reason: Reason, detail: &str, usage: &Usage) -> Result<bool> {
+    let put_back = sqlx::query!(
+        "UPDATE ai_replies SET state = 'queued' WHERE id = $1 AND attempt = $2 AND state = 'streaming'",
+        attempt.reply_id,
+        attempt.number
+    );
+    let may = put_back.execute(&mut **tx).await?.rows_affected() == 1;
+    end_in(tx, attempt, may, reason, detail, usage).await
+}
+
+/// Gives a reply up. `last` is how this attempt ended, `reason` why there is no other; `detail` is for operators. False
+/// when the attempt may no longer write.
+pub async fn fail(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    reason: Reason,
+    last: Reason,
+    detail: &str,
+    usage: &Usage,
+) -> Result<bool> {
+    let failed = sqlx::query!(
+        "UPDATE ai_replies SET state = 'failed', reason = $3, finished_at = now()
+         WHERE id = $1 AND attempt = $2 AND state = 'streaming'",
+        attempt.reply_id,
+        attempt.number,
+        reason.code()
+    );
+    let may = failed.execute(&mut **tx).await?.rows_affected() == 1;
+    end_in(tx, attempt, may, last, detail, usage).await
+}
+
+/// Notes what an attempt used that may no longer write: it was paid for.
+pub async fn give_way(connection: &mut PgConnection, attempt: &Attempt, usage: &Usage) -> Result<()> {
+    end(connection, attempt, Some((Reason::Cancelled, "")), usage).await
+}
+
+async fn end_in(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    may: bool,
+    reason: Reason,
+    detail: &str,
+    usage: &Usage,
+) -> Result<bool> {
+    if may {
+        end(tx, attempt, Some((reason, detail)), usage).await?;
+        tx.announce(attempt.reply_id);
+    }
+    Ok(may)
+}
+
+/// Notes how an attempt ended and what it used. How it ended stays as it is where that is known already.
+async fn end(
+    connection: &mut PgConnection,
+    attempt: &Attempt,
+    failed: Option<(Reason, &str)>,
+    usage: &Usage,
+) -> Result<()> {
+    let first_token_ms = usage.first_token.map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX));
+    sqlx::query!(
+        "UPDATE ai_reply_attempts
+         SET finished_at = coalesce(finished_at, now()),
+             reason = CASE WHEN finished_at IS NULL THEN $3 ELSE reason END,
+             error = CASE WHEN finished_at IS NULL THEN left($4, 2000) ELSE error END,
+             model = $5, prompt_tokens = $6, completion_tokens = $7, first_token_ms = $8, is_cut = $9, cost_micros = $10
+         WHERE reply_id = $1 AND attempt = $2",
+        attempt.reply_id,
+        attempt.number,
+        failed.map(|(reason, _)| reason.code()),
+        failed.map(|(_, detail)| storable(detail)).filter(|detail| !detail.is_empty()),
+        usage.model,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        first_token_ms,
+        usage.is_cut,
+        usage.cost_micros
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Text as Postgres can store it: a model may send anything, NUL characters included.
+fn storable(text: &str) -> String {
+    text.replace('\0', "")
+}

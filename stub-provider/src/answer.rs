@@ -1,0 +1,208 @@
+//! Plays a script.
+
+use std::io;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::Asked;
+use crate::dialect::Dialect;
+use crate::script::{Fault, Script, word};
+use crate::wire::Connection;
+
+/// How often a server that only keeps the connection open says so.
+const KEEPALIVE: Duration = Duration::from_millis(50);
+
+/// Whether the connection can be used again.
+pub(crate) enum After {
+    KeepOpen,
+    Close,
+}
+
+/// Answers a request with what its script says.
+pub(crate) async fn play(connection: &mut Connection, script: &Script, asked: &Asked) -> io::Result<After> {
+    let request = &asked.body;
+    connection.pause(script.headers).await?;
+    let retry_after = script.retry_after.as_deref().map(|value| ("retry-after", value));
+    match script.fault {
+        Fault::HangUp => return Ok(After::Close),
+        Fault::Redirect => connection.send(307, &[("location", "http://127.0.0.1:9/elsewhere")], b"").await?,
+        Fault::Html => connection.send(200, &[("content-type", "text/html")], b"<html>Welcome</html>").await?,
+        Fault::Status(_) | Fault::Quota | Fault::Context | Fault::Flagged | Fault::Model | Fault::Error200 => {
+            let (status, body) = script.dialect.error(script.fault, asked.authorization.as_deref().unwrap_or_default());
+            let status = if script.fault == Fault::Error200 { 200 } else { status };
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(retry_after);
+            connection.send(status, &headers, body.to_string().as_bytes()).await?;
+        }
+        Fault::Json => {
+            let body = whole(script, request).to_string();
+            connection.send(200, &[("content-type", "application/json")], body.as_bytes()).await?;
+        }
+        _ => return Stream { connection, script, model: model(request).to_owned() }.play(request).await,
+    }
+    Ok(After::KeepOpen)
+}
+
+fn model(request: &Value) -> &str {
+    request["model"].as_str().unwrap_or("stub")
+}
+
+/// The answer as one object.
+fn whole(script: &Script, request: &Value) -> Value {
+    json!({
+        "id": "chatcmpl-stub", "object": "chat.completion", "created": 1, "model": model(request),
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": script.answer()}, "finish_reason": "stop"}],
+        "usage": usage(script, request),
+    })
+}
+
+/// The request's tokens are taken to be four characters long; the answer's are its pieces.
+fn usage(script: &Script, request: &Value) -> Value {
+    let prompt: usize = request["messages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|message| message["content"].as_str().unwrap_or_default().chars().count() / 4)
+        .sum();
+    let completion = script.think + script.words;
+    json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion})
+}
+
+/// An answer that comes in pieces.
+struct Stream<'a> {
+    connection: &'a mut Connection,
+    script: &'a Script,
+    model: String,
+}
+
+impl Stream<'_> {
+    async fn play(mut self, request: &Value) -> io::Result<After> {
+        self.connection.begin(&[("content-type", "text/event-stream; charset=utf-8")]).await?;
+        if self.script.dialect == Dialect::OpenRouter {
+            self.raw(b": OPENROUTER PROCESSING\n\n").await?;
+        }
+        self.connection.pause(self.script.first).await?;
+        let opening = if self.script.dialect == Dialect::LlamaCpp { Value::Null } else { json!("") };
+        self.piece(&json!({"role": "assistant", "content": opening}), None).await?;
+        for n in 0..self.script.think {
+            self.between(n).await?;
+            self.piece(&json!({"reasoning_content": word(n)}), None).await?;
+        }
+        let (words, cut) = self.words();
+        for n in 0..words {
+            self.between(n).await?;
+            self.piece(&self.delta(&word(n)), None).await?;
+        }
+        if cut {
+            self.connection.pause(self.script.gap).await?;
+            return self.fail().await;
+        }
+        self.close(request).await
+    }
+
+    /// How many words come, and whether the fault comes after them, instead of the end.
+    fn words(&self) -> (usize, bool) {
+        match self.script.fault {
+            Fault::Empty | Fault::Refusal => (0, false),
+            Fault::None | Fault::Length | Fault::NoDone | Fault::NoReason => (self.script.words, false),
+            Fault::Filter => (self.script.pieces_before_fault(), false),
+            _ => (self.script.pieces_before_fault(), true),
+        }
+    }
+
+    async fn between(&mut self, n: usize) -> io::Result<()> {
+        if n > 0 { self.connection.pause(self.script.gap).await } else { Ok(()) }
+    }
+
+    fn delta(&self, text: &str) -> Value {
+        match self.script.dialect {
+            Dialect::Ollama => json!({"role": "assistant", "content": text}),
+            _ => json!({"content": text}),
+        }
+    }
+
+    /// What goes wrong in the stream.
+    async fn fail(&mut self) -> io::Result<After> {
+        match self.script.fault {
+            Fault::Disconnect => {
+                let frame = self.frame(&json!({"content": "never seen"}), None);
+                self.connection.broken_piece(format!("data: {frame}\n\n").as_bytes()).await?;
+                return Ok(After::Close);
+            }
+            Fault::Stall => loop {
+                self.connection.pause(Duration::from_hours(1)).await?;
+            },
+            Fault::Keepalive => loop {
+                self.connection.pause(KEEPALIVE).await?;
+                self.raw(b": still here\n\n").await?;
+            },
+            Fault::Line => loop {
+                self.raw(&vec![b'x'; 64 * 1024]).await?;
+            },
+            Fault::Garbage => self.raw(b"data: {\"choices\": [{\"delta\": {\"cont\n\n").await?,
+            Fault::Bytes => self.raw(b"data: {\"choices\": [{\"delta\": {\"content\": \"\xff\xfe\"}}]}\n\n").await?,
+            Fault::Error | Fault::Overloaded => {
+                let error = self.script.dialect.stream_error(self.script.fault, &self.model);
+                self.raw(format!("data: {error}\n\n").as_bytes()).await?;
+                self.raw(b"data: [DONE]\n\n").await?;
+            }
+            Fault::End => {}
+            fault => return Err(io::Error::other(format!("{fault:?} is no fault of a stream"))),
+        }
+        self.connection.end().await?;
+        Ok(After::KeepOpen)
+    }
+
+    /// Ends an answer as a server does that has nothing to complain about.
+    async fn close(&mut self, request: &Value) -> io::Result<After> {
+        if self.script.fault == Fault::Refusal {
+            self.piece(&json!({"refusal": "I'm sorry, I can't help with that."}), None).await?;
+        }
+        let reason = match self.script.fault {
+            Fault::Length => Some("length"),
+            Fault::Filter => Some("content_filter"),
+            Fault::NoReason => None,
+            _ => Some("stop"),
+        };
+        if reason.is_some() {
+            self.piece(&json!({}), reason).await?;
+        }
+        if self.script.fault != Fault::NoDone {
+            if request["stream_options"]["include_usage"] == json!(true) {
+                let frame = json!({
+                    "id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": self.model,
+                    "choices": [], "usage": usage(self.script, request),
+                });
+                self.raw(format!("data: {frame}\n\n").as_bytes()).await?;
+            }
+            self.raw(b"data: [DONE]\n\n").await?;
+        }
+        self.connection.end().await?;
+        Ok(After::KeepOpen)
+    }
+
+    async fn piece(&mut self, delta: &Value, reason: Option<&str>) -> io::Result<()> {
+        let frame = self.frame(delta, reason);
+        self.raw(format!("data: {frame}\n\n").as_bytes()).await
+    }
+
+    async fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.connection.piece(bytes, self.script.write).await
+    }
+
+    fn frame(&self, delta: &Value, reason: Option<&str>) -> Value {
+        let mut frame = json!({
+            "id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": self.model,
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        });
+        match self.script.dialect {
+            Dialect::OpenAi => frame["service_tier"] = json!("default"),
+            Dialect::OpenRouter => frame["provider"] = json!("Stub"),
+            Dialect::Ollama => frame["system_fingerprint"] = json!("fp_ollama"),
+            Dialect::LlamaCpp if reason.is_some() => frame["timings"] = json!({"predicted_n": self.script.words}),
+            Dialect::Vllm | Dialect::LlamaCpp => {}
+        }
+        frame
+    }
+}

@@ -1,0 +1,216 @@
+//! A provider of AI answers that does what a script says: real HTTP, the chat-completions format of OpenAI and of the
+//! servers that copy it, and everything that goes wrong with them. For tests and benchmarks, started in their process:
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use cairn_stub_provider::Stub;
+//!
+//! let stub = Stub::start().await?;
+//! // Configure `stub.base_url()` and ask "stub:fault=429,times=1 What is a viewport?": the question names the script,
+//! // see `Script`. Then look at how often it was asked.
+//! assert_eq!(stub.calls("fault=429,times=1"), 2);
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod dialect;
+mod script;
+mod wire;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::answer::{After, play};
+pub use crate::dialect::Dialect;
+pub use crate::script::{Fault, Script};
+use crate::wire::{Connection, Request};
+
+/// So many of the newest requests are kept to be looked at.
+const KEPT: usize = 1000;
+
+/// A running provider. It ends when this is dropped.
+pub struct Stub {
+    addr: SocketAddr,
+    seen: Arc<Seen>,
+    server: AbortHandle,
+}
+
+/// What the provider was asked.
+#[derive(Default)]
+struct Seen {
+    calls: Mutex<HashMap<String, usize>>,
+    requests: Mutex<VecDeque<Asked>>,
+    open: AtomicUsize,
+    hung_up: AtomicUsize,
+    out: AtomicBool,
+}
+
+/// A request that the provider got.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The value of its `Authorization` header.
+    pub authorization: Option<String>,
+    /// Its body.
+    pub body: Value,
+}
+
+impl Stub {
+    /// Starts on a free loopback port.
+    pub async fn start() -> io::Result<Self> {
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts on an address.
+    pub async fn start_on(addr: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let seen = Arc::new(Seen::default());
+        let server = tokio::spawn(serve(listener, seen.clone())).abort_handle();
+        Ok(Self { addr, seen, server })
+    }
+
+    /// What to configure as the provider's base URL.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.addr)
+    }
+
+    /// Requests so far with a script, named as the question did, without `stub:`; the empty name counts those without.
+    pub fn calls(&self, script: &str) -> usize {
+        self.seen.calls().get(script).copied().unwrap_or(0)
+    }
+
+    /// Requests so far.
+    pub fn total_calls(&self) -> usize {
+        self.seen.calls().values().sum()
+    }
+
+    /// Answers that are being given now.
+    pub fn open(&self) -> usize {
+        self.seen.open.load(Ordering::Acquire)
+    }
+
+    /// Answers whose client hung up before they were complete.
+    pub fn hung_up(&self) -> usize {
+        self.seen.hung_up.load(Ordering::Acquire)
+    }
+
+    /// The newest requests, the latest last.
+    pub fn requests(&self) -> Vec<Asked> {
+        self.seen.requests().iter().cloned().collect()
+    }
+
+    /// Begins or ends an outage: while it lasts, every connection is closed without an answer.
+    pub fn set_out(&self, out: bool) {
+        self.seen.out.store(out, Ordering::Release);
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Seen {
+    fn calls(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, VecDeque<Asked>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request; returns how many there were with its script, this one included.
+    fn count(&self, script: &str, asked: Asked) -> usize {
+        let mut requests = self.requests();
+        if requests.len() == KEPT {
+            requests.pop_front();
+        }
+        requests.push_back(asked);
+        let mut calls = self.calls();
+        let calls = calls.entry(script.to_owned()).or_default();
+        *calls += 1;
+        *calls
+    }
+}
+
+async fn serve(listener: TcpListener, seen: Arc<Seen>) {
+    // Dropped with this task, and the connections with it.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                connections.spawn(talk(stream, seen.clone()));
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Answers the requests of one connection, until either side is done with it.
+async fn talk(stream: TcpStream, seen: Arc<Seen>) {
+    let Ok(mut connection) = Connection::new(stream) else { return };
+    while let Ok(Some(request)) = connection.request().await {
+        if seen.out.load(Ordering::Acquire) {
+            return;
+        }
+        seen.open.fetch_add(1, Ordering::AcqRel);
+        let after = answer(&mut connection, &seen, request).await;
+        seen.open.fetch_sub(1, Ordering::AcqRel);
+        match after {
+            Ok(After::KeepOpen) => {}
+            Ok(After::Close) => return,
+            Err(_) => {
+                seen.hung_up.fetch_add(1, Ordering::AcqRel);
+                return;
+            }
+        }
+    }
+}
+
+async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> io::Result<After> {
+    if (request.method.as_str(), request.path.as_str()) != ("POST", "/v1/chat/completions") {
+        let body = json!({"error": {"message": "Unknown request URL", "type": "invalid_request_error"}});
+        return complain(connection, 404, &body).await;
+    }
+    let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
+        let body = json!({"error": {"message": "The body is no JSON", "type": "invalid_request_error"}});
+        return complain(connection, 400, &body).await;
+    };
+    let name = script_name(&body).to_owned();
+    let asked = Asked { authorization: request.authorization, body };
+    let calls = seen.count(&name, asked.clone());
+    match name.parse::<Script>() {
+        Ok(mut script) => {
+            if script.times.is_some_and(|times| calls > times) {
+                script.fault = Fault::None;
+            }
+            play(connection, &script, &asked).await
+        }
+        // No known code or status, so that a mistake in a test is not taken for a fault that was asked for.
+        Err(mistake) => {
+            complain(connection, 418, &json!({"error": {"message": format!("stub:{name}: {mistake}")}})).await
+        }
+    }
+}
+
+async fn complain(connection: &mut Connection, status: u16, body: &Value) -> io::Result<After> {
+    connection.send(status, &[("content-type", "application/json")], body.to_string().as_bytes()).await?;
+    Ok(After::KeepOpen)
+}
+
+/// The script that a request names: in its last message, or else as its model.
+fn script_name(body: &Value) -> &str {
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let question = messages.iter().rev().find(|message| message["role"] == "user");
+    let words = question.and_then(|message| message["content"].as_str()).unwrap_or_default().split_whitespace();
+    words.chain(body["model"].as_str()).find_map(|word| word.strip_prefix("stub:")).unwrap_or_default()
+}

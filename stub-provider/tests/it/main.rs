@@ -1,0 +1,118 @@
+//! The stub does what scripts say.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use cairn_stub_provider::{Dialect, Fault, Script, Stub};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+fn client() -> Client {
+    // A second call finds the provider installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
+}
+
+async fn ask(stub: &Stub, question: &str) -> reqwest::Result<Response> {
+    let body = json!({
+        "model": "m", "stream": true, "stream_options": {"include_usage": true},
+        "messages": [{"role": "system", "content": "stub:fault=500"}, {"role": "user", "content": question}],
+    });
+    client().post(format!("{}/chat/completions", stub.base_url())).bearer_auth("key").json(&body).send().await
+}
+
+/// The data of each frame.
+fn frames(body: &str) -> Vec<&str> {
+    body.split("\n\n").filter_map(|frame| frame.strip_prefix("data: ")).collect()
+}
+
+fn text(frames: &[&str]) -> String {
+    let deltas = frames.iter().filter_map(|frame| serde_json::from_str::<Value>(frame).ok());
+    deltas.filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn an_answer_streams_in_every_dialect() {
+    let stub = Stub::start().await.unwrap();
+    for dialect in Dialect::ALL {
+        let script = format!("words=20,think=2,write=3,as={}", dialect.name());
+        let body = ask(&stub, &format!("stub:{script} Hello?")).await.unwrap().text().await.unwrap();
+        let frames = frames(&body);
+        assert_eq!(frames.last(), Some(&"[DONE]"), "{body}");
+        assert_eq!(text(&frames), script.parse::<Script>().unwrap().answer());
+        let usage: Value = serde_json::from_str(frames[frames.len() - 2]).unwrap();
+        assert_eq!(usage["usage"]["completion_tokens"], 22);
+        assert_eq!(stub.calls(&script), 1);
+    }
+    assert_eq!((stub.total_calls(), stub.hung_up()), (5, 0));
+    let asked = stub.requests().pop().unwrap();
+    assert_eq!(asked.authorization.as_deref(), Some("Bearer key"));
+    assert_eq!(asked.body["messages"][0]["role"], "system");
+}
+
+#[tokio::test]
+async fn faults_befall_as_often_as_told() {
+    let stub = Stub::start().await.unwrap();
+    let script = "words=4,fault=429,retry_after=7,times=2";
+    for _ in 0..2 {
+        let refused = ask(&stub, &format!("stub:{script}")).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()["retry-after"], "7");
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "rate_limit_exceeded");
+    }
+    let answered = ask(&stub, &format!("stub:{script}")).await.unwrap().text().await.unwrap();
+    assert_eq!(text(&frames(&answered)).split(' ').count(), 4);
+    assert_eq!(stub.calls(script), 3);
+}
+
+#[tokio::test]
+async fn streams_break_where_they_are_told_to() {
+    let stub = Stub::start().await.unwrap();
+    let broken = ask(&stub, "stub:words=10,at=4,fault=disconnect").await.unwrap().text().await;
+    assert!(broken.unwrap_err().is_decode(), "the body ends in the middle of a chunk");
+    let ended = ask(&stub, "stub:words=10,at=4,fault=end").await.unwrap().text().await.unwrap();
+    assert!(!ended.contains("[DONE]") && !ended.contains("\"stop\""), "{ended}");
+    assert_eq!(text(&frames(&ended)), Script { words: 4, ..Script::default() }.answer());
+    let garbage = ask(&stub, "stub:words=2,fault=garbage").await.unwrap().text().await.unwrap();
+    assert!(serde_json::from_str::<Value>(frames(&garbage).last().unwrap()).is_err(), "{garbage}");
+    assert!(ask(&stub, "stub:fault=hang_up").await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_noticed() {
+    let stub = Stub::start().await.unwrap();
+    let mut stalled = ask(&stub, "stub:words=2,fault=stall").await.unwrap();
+    assert!(stalled.chunk().await.unwrap().is_some());
+    assert_eq!(stub.open(), 1);
+    drop(stalled);
+    let noticed = async {
+        while stub.hung_up() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), noticed).await.unwrap();
+    assert_eq!(stub.open(), 0);
+}
+
+#[tokio::test]
+async fn an_outage_answers_nobody_until_it_is_over() {
+    let stub = Stub::start().await.unwrap();
+    stub.set_out(true);
+    assert!(ask(&stub, "Hello?").await.is_err());
+    stub.set_out(false);
+    assert!(ask(&stub, "Hello?").await.unwrap().status().is_success());
+    assert_eq!(stub.calls(""), 1);
+}
+
+#[tokio::test]
+async fn mistakes_are_not_taken_for_faults() {
+    let stub = Stub::start().await.unwrap();
+    let mistaken = ask(&stub, "stub:fault=earthquake").await.unwrap();
+    assert_eq!(mistaken.status(), StatusCode::IM_A_TEAPOT);
+    assert!(mistaken.text().await.unwrap().contains("`earthquake` is no fault"));
+    let elsewhere = client().get(format!("{}/models", stub.base_url())).send().await.unwrap();
+    assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND);
+    assert_eq!("fault=stall".parse::<Script>().unwrap().fault, Fault::Stall);
+}

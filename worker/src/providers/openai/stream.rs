@@ -1,0 +1,175 @@
+//! Reading an answer.
+
+use std::time::Duration;
+
+use cairn_core::tools::Reason;
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::Response;
+use serde_json::Value;
+use sse_stream::{Sse, SseByteStream};
+use tokio::time::timeout;
+
+use super::{Ended, Failure, Out, Piece, chain, refusal};
+
+/// Most bytes of a stream, far above what the longest answer takes, and of a line of it.
+const MAX_STREAM: usize = 32 * 1024 * 1024;
+const MAX_LINE: usize = 1024 * 1024;
+
+/// Most bytes of an answer that comes as a whole.
+const MAX_WHOLE: usize = 1024 * 1024;
+
+/// How long to wait for the rest (what was used) when the text is complete.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// Reads an answer that comes in pieces. It is complete when the provider says so: with a finish reason, or `[DONE]`.
+pub(super) async fn read(response: Response, out: &Out) -> Result<Ended, Failure> {
+    let mut events = Box::pin(events(response));
+    let mut answer = Answer::default();
+    loop {
+        let event = if answer.is_finished {
+            match timeout(AFTERMATH, events.next()).await {
+                Ok(Some(Ok(event))) => event,
+                _ => return answer.end(),
+            }
+        } else {
+            match events.next().await {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => return Err(answer.broken(&error)),
+                None => return Err(answer.failed(Reason::BrokenOff, "the stream ended before the answer was complete")),
+            }
+        };
+        let Some(data) = event.data else { continue };
+        if data.trim() == "[DONE]" {
+            return answer.end();
+        }
+        let taken = match serde_json::from_str::<Value>(&data) {
+            Ok(value) => answer.take(&value, "delta"),
+            Err(_) => Err(answer.failed(Reason::Malformed, "a frame of the stream is no JSON")),
+        };
+        match taken {
+            Ok(None) => {}
+            Ok(Some(piece)) => {
+                if out.send(piece).await.is_err() {
+                    return answer.end(); // nobody listens any more
+                }
+            }
+            Err(_) if answer.is_finished => return answer.end(),
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Reads an answer that comes as a whole, as some servers send it whatever they are asked for.
+pub(super) async fn read_whole(mut response: Response, out: &Out) -> Result<Ended, Failure> {
+    let mut body = Vec::new();
+    let broken = |error: reqwest::Error| Failure::new(Reason::BrokenOff, chain(&error.without_url()));
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_WHOLE {
+            return Err(Failure::new(Reason::AnswerTooLong, "the answer is longer than 1 MB"));
+        }
+    }
+    let mut answer = Answer::default();
+    let Ok(value) = serde_json::from_slice::<Value>(&body) else {
+        return Err(Failure::new(Reason::Malformed, "the answer is neither a stream nor JSON"));
+    };
+    if let Some(piece) = answer.take(&value, "message")? {
+        let _ = out.send(piece).await; // nobody listening is no failure of the provider
+    }
+    if answer.is_finished { answer.end() } else { Err(Failure::new(Reason::Malformed, "the answer has no choices")) }
+}
+
+/// The events of a body, as long as its bytes are not too many.
+fn events(response: Response) -> impl Stream<Item = Result<Sse, sse_stream::Error>> {
+    let bytes = stream::try_unfold((response, 0, 0), |(mut response, mut total, mut line)| async move {
+        let Some(chunk) = response.chunk().await.map_err(ReadError::Transport)? else { return Ok(None) };
+        total += chunk.len();
+        line = match chunk.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => chunk.len() - end,
+            None => line + chunk.len(),
+        };
+        if total > MAX_STREAM || line > MAX_LINE {
+            return Err(ReadError::TooLong);
+        }
+        Ok(Some((chunk, (response, total, line))))
+    });
+    SseByteStream::new(bytes)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("the connection broke")]
+    Transport(#[source] reqwest::Error),
+    #[error("the stream is longer than any answer")]
+    TooLong,
+}
+
+/// What is known of an answer so far.
+#[derive(Debug, Default)]
+struct Answer {
+    /// A finish reason was seen.
+    is_finished: bool,
+    has_text: bool,
+    has_refusal: bool,
+    ended: Ended,
+}
+
+impl Answer {
+    /// Takes the next part. `field` is where its text stands.
+    fn take(&mut self, value: &Value, field: &str) -> Result<Option<Piece>, Failure> {
+        if let Some(failure) = refusal::in_answer(value) {
+            return Err(self.failed(failure.reason, &failure.detail));
+        }
+        let count = |name: &str| value["usage"][name].as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0);
+        self.ended.prompt_tokens = count("prompt_tokens").or(self.ended.prompt_tokens);
+        self.ended.completion_tokens = count("completion_tokens").or(self.ended.completion_tokens);
+        let choice = &value["choices"][0];
+        let part = &choice[field];
+        let text = match &part["content"] {
+            Value::String(text) => text.as_str(),
+            Value::Null => "",
+            _ => return Err(self.failed(Reason::Malformed, "the content is no text")),
+        };
+        self.has_text |= !text.is_empty();
+        self.has_refusal |= part["refusal"].as_str().is_some_and(|refusal| !refusal.is_empty());
+        match choice["finish_reason"].as_str() {
+            None | Some("") => {}
+            Some("content_filter") => return Err(Failure::new(Reason::ContentFilter, "the answer was filtered")),
+            Some("error") => return Err(self.failed(Reason::ProviderError, "the answer ended with an error")),
+            Some(reason) => {
+                self.is_finished = true;
+                self.ended.is_cut = reason == "length";
+            }
+        }
+        Ok(match text {
+            "" if choice.is_null() => None,
+            "" => Some(Piece::Thinking),
+            text => Some(Piece::Text(text.to_owned())),
+        })
+    }
+
+    fn end(self) -> Result<Ended, Failure> {
+        match self {
+            Self { has_refusal: true, .. } => Err(Failure::new(Reason::Refused, "the model declined to answer")),
+            Self { has_text: false, .. } => Err(Failure::new(Reason::EmptyAnswer, "the answer holds no text")),
+            Self { ended, .. } => Ok(ended),
+        }
+    }
+
+    /// What a failure is amid an answer: one that would be waited out as an outage is an answer that broke off when it had
+    /// begun, because it was paid for.
+    fn failed(&self, reason: Reason, detail: &str) -> Failure {
+        let is_outage = matches!(reason, Reason::ProviderError | Reason::RateLimited);
+        Failure::new(if self.has_text && is_outage { Reason::BrokenOff } else { reason }, detail)
+    }
+
+    fn broken(&self, error: &sse_stream::Error) -> Failure {
+        let reason = match error {
+            sse_stream::Error::Body(error) if !matches!(error.downcast_ref(), Some(ReadError::TooLong)) => {
+                Reason::BrokenOff
+            }
+            _ => Reason::Malformed,
+        };
+        self.failed(reason, &chain(error))
+    }
+}
