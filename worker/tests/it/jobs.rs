@@ -1,6 +1,5 @@
 //! What becomes of a job.
 
-use cairn_core::jobs::act::{self, Act, Acted};
 use cairn_core::jobs::{Kind, Queue, queues};
 use serde_json::{Value, json};
 
