@@ -115,6 +115,7 @@ struct QueueGauges {
     up: IntGauge,
     jobs: IntGaugeVec,
     oldest_due: GaugeVec,
+    paused: IntGaugeVec,
     oldest_stale: GaugeVec,
     stale_roadmaps: IntGaugeVec,
 }
@@ -136,6 +137,12 @@ impl QueueGauges {
             oldest_due: register_gauge_vec_with_registry!(
                 "cairn_queue_oldest_due_seconds",
                 "For how long the job that has been due longest has waited; 0 = none is due.",
+                &["queue"],
+                registry
+            )?,
+            paused: register_int_gauge_vec_with_registry!(
+                "cairn_queue_paused",
+                "1 = an operator paused the queue.",
                 &["queue"],
                 registry
             )?,
@@ -178,6 +185,7 @@ impl QueueGauges {
         ] {
             self.jobs.with_label_values(&[name, label]).add(count);
         }
+        self.paused.with_label_values(&[name]).add(state.paused_at.is_some().into());
         let oldest = self.oldest_due.with_label_values(&[name]);
         oldest.set(oldest.get().max(state.oldest_due_seconds.unwrap_or(0.0)));
     }
@@ -187,6 +195,7 @@ impl QueueGauges {
         self.up.set(0);
         self.jobs.reset();
         self.oldest_due.reset();
+        self.paused.reset();
         self.oldest_stale.reset();
         self.stale_roadmaps.reset();
     }

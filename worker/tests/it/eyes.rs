@@ -35,6 +35,9 @@ async fn metrics_count_what_jobs_did() {
     ] {
         eventually(&format!("{sample} is {value}"), async || ops.metric(sample).await == Some(value)).await;
     }
+    assert_eq!(ops.metric(r#"cairn_queue_paused{queue="likes"}"#).await, Some(0.0));
+    sqlx::query("INSERT INTO paused_queues (queue) VALUES ('likes')").execute(bench.pool()).await.unwrap();
+    eventually("the pause shows", async || ops.metric(r#"cairn_queue_paused{queue="likes"}"#).await == Some(1.0)).await;
     assert!(ops.metric("cairn_worker_heartbeat_age_seconds").await.unwrap() < 15.0);
     assert!(ops.metric(r#"cairn_worker_look_age_seconds{queue="likes"}"#).await.unwrap() < 15.0);
     worker.stop().await;
