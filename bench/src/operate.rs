@@ -1,0 +1,203 @@
+//! Whether operators, claims and retention notice five million finished jobs.
+
+use std::time::{Duration, Instant};
+
+use cairn_core::admin::{health, housekeeping};
+use cairn_core::clock::Clock;
+use cairn_core::jobs::act::{self, Act, Selection};
+use cairn_core::jobs::inspect::{self, Filter, Key, State};
+use cairn_core::jobs::lease::{self, Outcome};
+use cairn_core::jobs::{Kind, Queue, queues, reconcile};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::Place;
+use crate::measured::Measured;
+
+/// Times that each is measured.
+const RUNS: usize = 20;
+
+/// A day of finished jobs as the platform makes them: mostly of two queues, a rare one of another now and then, by the
+/// time they ended. Beside them 2,000 dead, 6,000 that wait, 300 that run, and the counts of three processes.
+const FILL: &str = r#"
+    SET synchronous_commit = off;
+    INSERT INTO apalis.workers (id, worker_type, storage_name)
+        SELECT q || '-' || n, q, 'cairn'
+        FROM unnest('{activity,progress,progress-bulk,likes,replies,maintenance}'::text[]) q, generate_series(1, 3) n;
+    INSERT INTO apalis.jobs (id, job_type, job, status, attempts, run_at, lock_at, done_at, last_result, priority, metadata)
+        SELECT to_char(n, 'FM00000000000000000000000000'), queue, convert_to('{"kind":"' || kind ||
+            '","v":1,"traceparent":"00-' || md5(n::text) || '-b7ad6b7169203331-01","data":{"id":"' || gen_random_uuid()
+            || '"}}', 'UTF8'), 'Done', 1, at, at, at + interval '10 ms', '{"Ok": null}', 0, ''
+        FROM (
+            SELECT n, now() - (5000000 - n) * interval '23 hours' / 5000000 AS at, queue, CASE queue
+                WHEN 'activity' THEN 'record_activity' WHEN 'progress' THEN 'roll_up_progress'
+                WHEN 'likes' THEN 'count_likes' WHEN 'replies' THEN 'generate_reply'
+                ELSE CASE WHEN n % 720 = 0 THEN 'keep_house' ELSE 'reconcile' END END AS kind
+            FROM (
+                SELECT n, CASE WHEN n % 5000 = 1 THEN 'replies' WHEN n % 288 = 0 THEN 'maintenance'
+                    WHEN n % 25 = 3 THEN 'likes' WHEN n % 3 = 0 THEN 'progress' ELSE 'activity' END AS queue
+                FROM generate_series(1, 5000000) n
+            ) q
+        ) j;
+    INSERT INTO apalis.jobs (id, job_type, job, status, attempts, run_at, done_at, last_result, priority, metadata)
+        SELECT 'dead' || n, (ARRAY['activity', 'likes', 'replies'])[1 + n % 3], '{"kind":"count_likes"}', 'Killed', 25,
+            now() - n * interval '1 minute', now() - n * interval '1 minute', '{"Err": "no"}', 0, ''
+        FROM generate_series(1, 2000) n;
+    INSERT INTO apalis.jobs (id, job_type, job, status, attempts, run_at, priority, metadata)
+        SELECT 'waits' || n, (ARRAY['activity', 'likes', 'replies'])[1 + n % 3], '{"kind":"count_likes"}',
+            (ARRAY['Pending', 'Failed'])[1 + n % 2], n % 2, now() + (n - 3000) * interval '1 second', 0, ''
+        FROM generate_series(1, 6000) n;
+    INSERT INTO apalis.jobs (id, job_type, job, status, attempts, lock_at, lock_by, priority, metadata)
+        SELECT 'runs' || n, 'activity', '{"kind":"record_activity"}', 'Running', 1, now(), 'activity-' || 1 + n % 3, 0, ''
+        FROM generate_series(1, 300) n;
+    INSERT INTO job_counts (queue, slot, worker, done, failed)
+        SELECT q, date_bin('10 seconds', now() - s * interval '10 seconds', '2000-01-01'), q || '-' || w, 100, 1
+        FROM unnest('{activity,progress,progress-bulk,likes,replies,maintenance}'::text[]) q,
+            generate_series(1, 3) w, generate_series(0, 719) s;
+    ANALYZE
+"#;
+
+pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
+    let db = &place.db;
+    sqlx::query("INSERT INTO apalis.workers (id, worker_type, storage_name) VALUES ('bench', 'likes', 'cairn')")
+        .execute(db.pool())
+        .await?;
+    let before = cycle(place).await?;
+    sqlx::raw_sql(FILL).execute(db.pool()).await?;
+    sqlx::query("VACUUM apalis.jobs").execute(db.pool()).await?;
+    let mut measured = looking(place).await?;
+    measured.extend(acting(place).await?);
+    let after = cycle(place).await?;
+    measured.push(Measured::new(
+        "enqueue, claim, finish: before and with 5M done",
+        format!("{before:.0}/s, {after:.0}/s"),
+        ">= 0.9 of before",
+        json!({ "before": before, "after": after }),
+    ));
+    Ok(measured)
+}
+
+/// What only reads.
+async fn looking(place: &Place) -> anyhow::Result<Vec<Measured>> {
+    let mut connection = place.db.pool().acquire().await?;
+    let c = &mut *connection;
+    let mut measured = Vec::new();
+    macro_rules! measure {
+        ($what:expr, $call:expr) => {{
+            let mut times = Vec::new();
+            for _ in 0..RUNS {
+                let begun = Instant::now();
+                $call.await?;
+                times.push(begun.elapsed());
+            }
+            measured.push(in_time($what, times));
+        }};
+    }
+    let yesterday: (DateTime<Utc>,) = sqlx::query_as("SELECT now() - interval '20 hours'").fetch_one(&mut *c).await?;
+    let deep: Key = (yesterday.0, String::new());
+    let filter = |state, queue, kind: Option<&str>| {
+        Filter::new(state, queue, kind.and_then(Kind::from_name)).unwrap_or_default()
+    };
+    measure!("overview of the queues", queues::overview(c));
+    measure!("workers", queues::workers(c, None, 101));
+    measure!("list of all jobs", inspect::list(c, &Filter::default(), None, 101));
+    for state in State::ALL {
+        measure!(
+            format!("list of {} jobs", state.name()),
+            inspect::list(c, &filter(Some(state), None, None), None, 101)
+        );
+    }
+    let rare = filter(Some(State::Done), Some(Queue::Replies), None);
+    measure!("list of done jobs of a rare queue", inspect::list(c, &rare, None, 101));
+    let common = filter(Some(State::Done), Some(Queue::Activity), None);
+    measure!("list of done jobs, far down", inspect::list(c, &common, Some(&deep), 101));
+    let kind = filter(Some(State::Done), None, Some("keep_house"));
+    measure!("list of done jobs of a rare kind", inspect::list(c, &kind, None, 101));
+    measure!("one job", inspect::find(c, "00000000000000000000000077"));
+    measure!("what is under way", health::unsettled(c));
+    Ok(measured)
+}
+
+/// What writes, each time undone.
+async fn acting(place: &Place) -> anyhow::Result<Vec<Measured>> {
+    let (db, clock) = (&place.db, Clock::default());
+    let mut measured = Vec::new();
+    macro_rules! measure {
+        ($what:expr, |$tx:ident| $call:expr) => {{
+            let mut times = Vec::new();
+            for _ in 0..RUNS {
+                let mut $tx = db.begin().await?;
+                let begun = Instant::now();
+                $call.await?;
+                times.push(begun.elapsed());
+                $tx.rollback().await?;
+            }
+            measured.push(in_time($what, times));
+        }};
+    }
+    measure!("retry of one job", |tx| act::on_one(&mut tx, &clock, None, Act::Retry, "dead7"));
+    measure!("discard of one job", |tx| act::on_one(&mut tx, &clock, None, Act::Discard, "dead7"));
+    for (what, act) in [("retry of 100 jobs", Act::Retry), ("discard of 100 jobs", Act::Discard)] {
+        let selection = Selection::new(act, Queue::Likes, None, State::Dead);
+        let selection = selection.ok_or_else(|| anyhow::anyhow!("dead jobs can be acted on"))?;
+        measure!(what, |tx| act::on_chunk(&mut tx, &clock, None, act, &selection, None));
+    }
+    measure!("pause of a queue", |tx| queues::pause(&mut tx, &clock, None, Queue::Likes));
+    measure!("claim of 64 jobs", |tx| lease::claim(&mut tx, Queue::Likes, "bench", 64));
+    measure!("rescue of 300 jobs", |tx| lease::rescue(&mut tx, Duration::from_secs(30)));
+    measure!("reconciler: roadmaps and replies", |tx| async {
+        reconcile::stale_roadmaps(&mut tx).await?;
+        reconcile::dead_replies(&mut tx).await
+    });
+    measured.push(retention(place).await?);
+    Ok(measured)
+}
+
+/// The time of a chunk of 5,000 jobs: as many chunks as fit two seconds, for good.
+async fn retention(place: &Place) -> anyhow::Result<Measured> {
+    sqlx::query("UPDATE platform_settings SET value = '20' WHERE key = 'jobs.keep_done_hours'")
+        .execute(place.db.pool())
+        .await?;
+    let count = "SELECT count(*) FROM apalis.jobs";
+    let before: i64 = sqlx::query_scalar(count).fetch_one(place.db.pool()).await?;
+    let begun = Instant::now();
+    housekeeping::run(place.db.pool(), Duration::from_secs(2)).await?;
+    let elapsed = begun.elapsed();
+    let removed = before - sqlx::query_scalar::<_, i64>(count).fetch_one(place.db.pool()).await?;
+    anyhow::ensure!(removed > 0, "retention removed nothing");
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = removed as f64 / elapsed.as_secs_f64();
+    let text = format!("{rate:.0}/s, {:.0} ms a chunk", 5000.0 / rate * 1000.0);
+    Ok(Measured::new("retention of done jobs", text, ">= 5000/s", json!(rate)))
+}
+
+/// Jobs that one connection takes through all their states in a second.
+async fn cycle(place: &Place) -> anyhow::Result<f64> {
+    const JOBS: usize = 20_000;
+    let mut connection = place.db.pool().acquire().await?;
+    let begun = Instant::now();
+    for _ in 0..JOBS / 100 {
+        sqlx::query(
+            "INSERT INTO apalis.jobs (id, job_type, job, run_at, priority, metadata)
+             SELECT gen_random_uuid()::text, 'progress', '{\"kind\":\"roll_up_progress\"}', now(), 0, ''
+             FROM generate_series(1, 100)",
+        )
+        .execute(&mut *connection)
+        .await?;
+        let leases = lease::claim(&mut connection, Queue::Progress, "bench", 100).await?;
+        anyhow::ensure!(leases.len() == 100, "{} jobs were claimed", leases.len());
+        let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();
+        lease::finish(&mut connection, "bench", &finished).await?;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = JOBS as f64 / begun.elapsed().as_secs_f64();
+    Ok(rate)
+}
+
+fn in_time(what: impl Into<String>, mut times: Vec<Duration>) -> Measured {
+    times.sort();
+    let ms = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1000.0);
+    let (p50, max) = (ms(times.get(times.len() / 2)), ms(times.last()));
+    let value = json!({ "p50_ms": p50, "max_ms": max });
+    Measured::new(what, format!("p50 {p50:.1}, max {max:.1} ms"), "< 50 ms", value)
+}
