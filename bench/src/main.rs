@@ -5,6 +5,7 @@
 mod drain;
 mod latency;
 mod measured;
+mod operate;
 mod worker;
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use cairn_postgres::{Durability, Server};
 use crate::measured::{Measured, print};
 
 /// What can be measured, in this order.
-const ALL: [&str; 2] = ["drain", "latency"];
+const ALL: [&str; 3] = ["drain", "latency", "operate"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -33,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
         let place = Place::new(&server, name).await?;
         results.extend(match name {
             "drain" => drain::run(&place).await?,
+            "operate" => operate::run(&place).await?,
             _ => latency::run(&place).await?,
         });
         place.db.close().await;

@@ -129,31 +129,31 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
     }
     let counted = sqlx::query_scalar!(
         r#"WITH ended AS (
-           UPDATE apalis.jobs j
-           SET status = f.status,
-               lock_by = NULL,
-               attempts = CASE WHEN f.status = 'Pending' THEN j.attempts - 1 ELSE j.attempts END,
-               run_at = CASE WHEN f.status IN ('Failed', 'Pending') THEN now() + make_interval(secs => f.delay)
-                             ELSE j.run_at END,
-               done_at = CASE WHEN f.status IN ('Failed', 'Pending') THEN NULL ELSE now() END,
-               last_result = CASE
-                   WHEN f.status = 'Pending' THEN j.last_result
-                   WHEN f.error IS NULL THEN '{"Ok": null}'::jsonb
-                   ELSE jsonb_build_object('Err', f.error, 'attempts',
-                       jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
-                       || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', f.error))
-               END
-           FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::text[])
-               AS f (id, taken_at, status, delay, error)
-           WHERE j.id = f.id AND j.lock_at = f.taken_at AND j.lock_by = $1 AND j.status = 'Running'
-           RETURNING j.job_type, j.status
+               UPDATE apalis.jobs j
+               SET status = f.status,
+                   lock_by = NULL,
+                   attempts = CASE WHEN f.status = 'Pending' THEN j.attempts - 1 ELSE j.attempts END,
+                   run_at = CASE WHEN f.status IN ('Failed', 'Pending') THEN now() + make_interval(secs => f.delay)
+                                 ELSE j.run_at END,
+                   done_at = CASE WHEN f.status IN ('Failed', 'Pending') THEN NULL ELSE now() END,
+                   last_result = CASE
+                       WHEN f.status = 'Pending' THEN j.last_result
+                       WHEN f.error IS NULL THEN '{"Ok": null}'::jsonb
+                       ELSE jsonb_build_object('Err', f.error, 'attempts',
+                           jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
+                           || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', f.error))
+                   END
+               FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::text[])
+                   AS f (id, taken_at, status, delay, error)
+               WHERE j.id = f.id AND j.lock_at = f.taken_at AND j.lock_by = $1 AND j.status = 'Running'
+               RETURNING j.job_type, j.status
            ), counted AS (
-           INSERT INTO job_counts AS c (queue, worker, done, failed)
-           SELECT job_type, $1, count(*) FILTER (WHERE status = 'Done'),
-               count(*) FILTER (WHERE status IN ('Failed', 'Killed'))
-           FROM ended GROUP BY job_type
-           ON CONFLICT (queue, slot, worker)
-               DO UPDATE SET done = c.done + excluded.done, failed = c.failed + excluded.failed
+               INSERT INTO job_counts AS c (queue, worker, done, failed)
+               SELECT job_type, $1, count(*) FILTER (WHERE status = 'Done'),
+                   count(*) FILTER (WHERE status IN ('Failed', 'Killed'))
+               FROM ended WHERE status <> 'Pending' GROUP BY job_type
+               ON CONFLICT (queue, slot, worker)
+                   DO UPDATE SET done = c.done + excluded.done, failed = c.failed + excluded.failed
            )
            SELECT count(*) AS "ended!" FROM ended"#,
         worker,
@@ -236,20 +236,20 @@ pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<
                LIMIT 5000
                FOR UPDATE OF j SKIP LOCKED
            ), taken AS (
-           UPDATE apalis.jobs j
-           SET status = CASE WHEN j.attempts < j.max_attempts THEN 'Failed' ELSE 'Killed' END,
-               lock_by = NULL,
-               run_at = now() + random() * least(power(2, least(j.attempts - 1, 10)), 60) * interval '1 second',
-               done_at = CASE WHEN j.attempts < j.max_attempts THEN NULL ELSE now() END,
-               last_result = jsonb_build_object('Err', 'the worker was lost', 'attempts',
-                   jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
-                   || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', 'the worker was lost'))
-           FROM lost WHERE j.id = lost.id
-           RETURNING j.job_type
+               UPDATE apalis.jobs j
+               SET status = CASE WHEN j.attempts < j.max_attempts THEN 'Failed' ELSE 'Killed' END,
+                   lock_by = NULL,
+                   run_at = now() + random() * least(power(2, least(j.attempts - 1, 10)), 60) * interval '1 second',
+                   done_at = CASE WHEN j.attempts < j.max_attempts THEN NULL ELSE now() END,
+                   last_result = jsonb_build_object('Err', 'the worker was lost', 'attempts',
+                       jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
+                       || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', 'the worker was lost'))
+               FROM lost WHERE j.id = lost.id
+               RETURNING j.job_type
            ), counted AS (
-           INSERT INTO job_counts AS c (queue, worker, done, failed)
-           SELECT job_type, '', 0, count(*) FROM taken GROUP BY job_type ORDER BY job_type
-           ON CONFLICT (queue, slot, worker) DO UPDATE SET failed = c.failed + excluded.failed
+               INSERT INTO job_counts AS c (queue, worker, done, failed)
+               SELECT job_type, '', 0, count(*) FROM taken GROUP BY job_type ORDER BY job_type
+               ON CONFLICT (queue, slot, worker) DO UPDATE SET failed = c.failed + excluded.failed
            )
            SELECT count(*) AS "taken!" FROM taken"#,
         silence.as_secs_f64()

@@ -9,11 +9,11 @@ mod fate;
 
 use std::time::Duration;
 
-use cairn_core::{Error, failpoint};
 use cairn_core::db::Tx;
 use cairn_core::jobs::GenerateReply;
 use cairn_core::tools::attempts::{self, Attempt, Usage};
 use cairn_core::tools::{Reason, messages, replies};
+use cairn_core::{Error, failpoint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 

@@ -126,10 +126,7 @@ async fn claim(test: &TestDb, worker: &str, limit: i64) -> Vec<Lease> {
 }
 
 async fn finish(test: &TestDb, worker: &str, leases: &[Lease], outcome: &Outcome) {
-    let finished: Vec<_> = leases
-        .iter()
-        .map(|lease| lease.finished(outcome.clone()))
-        .collect();
+    let finished: Vec<_> = leases.iter().map(|lease| lease.finished(outcome.clone())).collect();
     lease::finish(&mut test.connect().await, worker, &finished).await.unwrap();
 }
 
@@ -352,8 +349,7 @@ async fn a_retried_job_has_all_its_attempts_again_and_keeps_its_errors() {
     enqueue(&test, 1).await;
     let leases = claim(&test, "w", 1).await;
     run(test.pool(), "UPDATE apalis.jobs SET attempts = 25").await;
-    let last = Lease { attempt: 25, ..leases[0].clone() };
-    finish(&test, "w", &[last], &Outcome::Dead { error: "for good".into() }).await;
+    finish(&test, "w", &leases, &Outcome::Dead { error: "for good".into() }).await;
     let id = leases[0].id.clone();
     let admin = admin(&test).await;
     assert_eq!(act(&test, Some(&admin), Act::Retry, &id).await, Acted::Changed);

@@ -19,7 +19,7 @@ const FILL: &str = r#"
     INSERT INTO apalis.jobs (id, job_type, job, status, attempts, run_at, lock_by, lock_at, done_at)
     SELECT to_char(n, 'FM0000000'), (ARRAY['likes', 'activity', 'maintenance'])[1 + n % 3],
         convert_to('{"kind":"count_likes","v":1,"data":{"project_id":"' || gen_random_uuid() || '"}}', 'UTF8'), status, 1,
-        now() - n * interval '1 second', CASE WHEN status = 'Running' THEN (ARRAY['w', 'lost'])[1 + n % 2] END, now(),
+        now() - n * interval '1 second', CASE WHEN status = 'Running' THEN (ARRAY['w', 'lost'])[1 + n / 4 % 2] END, now(),
         CASE WHEN status IN ('Done', 'Killed') THEN now() - n * interval '1 second' END
     FROM (SELECT n, CASE WHEN n <= 50000 THEN 'Done' ELSE (ARRAY['Killed', 'Pending', 'Failed', 'Running'])[1 + n % 4] END
               AS status FROM generate_series(1, 50800) n) j;
@@ -51,9 +51,10 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     }
     let leases = indexed!(lease::claim(&mut tx, Queue::Likes, "w", 10));
     assert_eq!(leases.len(), 10);
-    let done = |lease: lease::Lease| lease.finished(Outcome::Done);
-    let finished: Vec<_> = leases.into_iter().map(done).collect();
+    let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();
     assert_eq!(indexed!(lease::finish(&mut tx, "w", &finished)), 10);
+    assert_eq!(indexed!(lease::hand_back(&mut tx, "w", &[])), 0);
+    assert!(indexed!(lease::disown(&mut tx, "w", &[], Duration::ZERO)) > 50);
     assert!(indexed!(lease::rescue(&mut tx, Duration::from_secs(30))) > 50);
     indexed!(lease::enqueue_scheduled(&mut tx, &Reconcile {}, Duration::ZERO));
     indexed!(lease::enqueue_scheduled(&mut tx, &KeepHouse {}, Duration::ZERO));
