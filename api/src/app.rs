@@ -9,7 +9,7 @@ use cairn_core::telemetry::metrics::Metrics;
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::Tokens;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::Problem;
 use crate::metrics::HttpMetrics;
@@ -48,9 +48,14 @@ impl App {
         Ok(self.db.begin().await?)
     }
 
-    /// A connection for reads that need no transaction.
+    /// A connection for reads of one statement, or of several that need not belong together.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Problem> {
         Ok(self.pool().acquire().await.map_err(cairn_core::Error::from)?)
+    }
+
+    /// A transaction for reads that take several statements and must belong together.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Problem> {
+        Ok(self.db.snapshot().await?)
     }
 
     /// The pool of connections.

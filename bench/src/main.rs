@@ -2,10 +2,12 @@
 //! table beside the bars, and writes `bench/out/results.json`. Figures are compared by people; nothing fails because a
 //! machine was slow.
 
+mod content_change;
 mod drain;
 mod latency;
 mod measured;
 mod operate;
+mod scaling;
 mod worker;
 
 use std::collections::HashMap;
@@ -19,7 +21,7 @@ use cairn_postgres::{Durability, Server};
 use crate::measured::{Measured, print};
 
 /// What can be measured, in this order.
-const ALL: [&str; 3] = ["drain", "latency", "operate"];
+const ALL: [&str; 5] = ["drain", "latency", "scaling", "content-change", "operate"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,8 +36,10 @@ async fn main() -> anyhow::Result<()> {
         let place = Place::new(&server, name).await?;
         results.extend(match name {
             "drain" => drain::run(&place).await?,
-            "operate" => operate::run(&place).await?,
-            _ => latency::run(&place).await?,
+            "latency" => latency::run(&place).await?,
+            "scaling" => scaling::run(&place).await?,
+            "content-change" => content_change::run(&place).await?,
+            _ => operate::run(&place).await?,
         });
         place.db.close().await;
     }

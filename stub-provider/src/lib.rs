@@ -34,7 +34,7 @@ pub use crate::script::{Fault, Script};
 use crate::wire::{Connection, Request};
 
 /// So many of the newest requests are kept to be looked at.
-const KEPT: usize = 1000;
+const KEPT: usize = 200;
 
 /// A running provider. It ends when this is dropped.
 pub struct Stub {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgPool, Postgres, Transaction};
 
 pub use self::tx::Tx;
 use crate::Result;
@@ -45,14 +45,23 @@ impl Db {
     }
 
     /// Begins a transaction. Dropping it without [`Tx::commit`] rolls everything back, its jobs included.
-    ///
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx::new(self.open("BEGIN").await?, self.bell.clone()))
+    }
+
+    /// Begins a transaction that sees the database as it was at its first statement and only reads: for answers that take
+    /// several statements and must not mix what was with what is.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>> {
+        self.open("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
     /// Connections that were cut while they lay in the pool show it here and are passed over: nothing has been done on
     /// them yet, so trying the next one is safe.
-    pub async fn begin(&self) -> Result<Tx> {
+    async fn open(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>> {
         let mut stale = 0;
         loop {
-            match self.pool.begin().await {
-                Ok(transaction) => return Ok(Tx::new(transaction, self.bell.clone())),
+            match self.pool.begin_with(begin).await {
+                Ok(transaction) => return Ok(transaction),
                 Err(error) if is_stale(&error) && stale < self.pool.options().get_max_connections() => stale += 1,
                 Err(error) => return Err(error.into()),
             }

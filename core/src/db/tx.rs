@@ -49,9 +49,7 @@ impl Tx {
         self.inner.commit().await?;
         failpoint::pass(failpoint::AFTER_COMMIT);
         for job in &self.jobs {
-            if job.delay.is_none() {
-                self.bell.ring(job.queue);
-            }
+            self.bell.ring_in(job.queue, job.delay.unwrap_or_default());
         }
         for queue in self.rings {
             self.bell.ring(queue);

@@ -26,6 +26,9 @@ pub const REPLIES_CHANNEL: &str = "cairn_replies";
 /// Most ids of one payload, which must stay below 8000 bytes.
 const IDS: usize = 200;
 
+/// How often workers look for due jobs by themselves.
+const POLL: Duration = Duration::from_secs(1);
+
 /// Shortest time between two notifications of one process.
 const GAP: Duration = Duration::from_millis(3);
 
@@ -86,6 +89,19 @@ impl Bell {
     pub fn ring(&self, queue: Queue) {
         self.state.rung.fetch_or(1 << queue as u32, Ordering::AcqRel);
         self.state.wake.notify_one();
+    }
+
+    /// Tells them after `delay`, if that is sooner than they look by themselves.
+    pub(crate) fn ring_in(&self, queue: Queue, delay: Duration) {
+        if delay.is_zero() {
+            self.ring(queue);
+        } else if delay < POLL {
+            let bell = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                bell.ring(queue);
+            });
+        }
     }
 
     /// Tells the readers of a reply that it changed.

@@ -54,7 +54,8 @@ pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Open replies whose last job is dead: nobody would ever finish them, so they fail and the chat is free again.
+/// Open replies whose last job is dead: nobody would ever finish them, so they fail and the chat is free again. Those that
+/// have no job at all (removed by hand) get one.
 pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     let jobs = stored::<GenerateReply>(tx).await?;
     let live: HashSet<Uuid> = jobs.live.iter().map(|job| job.reply_id).collect();
@@ -67,6 +68,19 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     .await?;
     for id in open {
         replies::give_up(tx, id, Reason::AttemptsExhausted).await?;
+    }
+    let live: Vec<Uuid> = live.into_iter().collect();
+    let jobless = sqlx::query_scalar!(
+        "SELECT id FROM ai_replies
+         WHERE state IN ('queued', 'streaming') AND updated_at < now() - interval '1 minute' AND id <> ALL ($1)
+         ORDER BY updated_at
+         LIMIT 100",
+        &live
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for reply_id in jobless {
+        GenerateReply { reply_id }.enqueue(tx)?;
     }
     Ok(())
 }

@@ -45,7 +45,9 @@ pub(crate) async fn insert_jobs(connection: &mut PgConnection, jobs: &[NewJob]) 
     let delays: Vec<f64> = jobs.iter().map(|job| job.delay.unwrap_or_default().as_secs_f64()).collect();
     sqlx::query!(
         "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata)
-         SELECT id, queue, payload, 'Pending', 0, max_attempts, now() + make_interval(secs => delay), 0, ''::hstore
+         SELECT id, queue, payload, 'Pending', 0, max_attempts,
+             -- A delay begins here, at the end of the transaction.
+             CASE WHEN delay = 0 THEN now() ELSE clock_timestamp() + make_interval(secs => delay) END, 0, ''::hstore
          FROM unnest($1::text[], $2::text[], $3::bytea[], $4::integer[], $5::float8[])
              AS t (id, queue, payload, max_attempts, delay)",
         &ids,

@@ -1,7 +1,7 @@
 //! What there is to learn, with the caller's progress merged in: modules and roadmaps.
 //!
-//! Percent and status come from the stored rollup. Where none is stored yet, totals come from the content, with nothing
-//! completed.
+//! Percent and status come from the stored rollup, if it is of the current content; if not, or if none is stored yet, they
+//! are counted from the facts. So whatever is shown belongs to the content that it is shown with.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -99,8 +99,10 @@ pub struct Roadmap {
     pub seq: i64,
     /// Whether they have seen every fact.
     pub is_current: bool,
-    /// Whether they are older than the content and about to be recomputed.
+    /// Whether the stored numbers are of older content and about to be recomputed.
     pub is_recalculating: bool,
+    /// Whether these numbers are the stored ones, and not counted just now.
+    pub(super) is_stored: bool,
 }
 
 /// Up to `limit` visible roadmaps after `after`.
@@ -136,31 +138,31 @@ async fn select_roadmaps(
         Roadmap,
         r#"SELECT r.id AS "id!", r.slug AS "slug!: String", r.title AS "title!", r.summary AS "summary!",
                   r.is_sequential AS "is_sequential!", r.position AS "position!",
-                  coalesce(p.status, 'available') AS "status!: LessonStatus",
-                  progress_percent(coalesce(p.lessons_completed, 0), coalesce(p.lessons_total, c.lessons_total)) AS percent,
-                  coalesce(p.lessons_total, c.lessons_total) AS "lessons_total!",
-                  coalesce(p.lessons_completed, 0) AS "lessons_completed!",
-                  coalesce(p.stages_total, c.stages_total) AS "stages_total!",
-                  coalesce(p.stages_completed, 0) AS "stages_completed!",
-                  p.completed_at AS "completed_at?", p.achieved_at AS "achieved_at?",
-                  coalesce(p.seq, 0) AS "seq!",
-                  coalesce(d.done_seq = d.requested_seq, true) AS "is_current!",
-                  coalesce(p.content_version < r.content_version, false)
-                      AND r.recomputed_version < r.content_version AS "is_recalculating!"
+                  n.status AS "status!: LessonStatus", progress_percent(n.lessons_completed, n.lessons_total) AS percent,
+                  n.lessons_total AS "lessons_total!", n.lessons_completed AS "lessons_completed!",
+                  n.stages_total AS "stages_total!", n.stages_completed AS "stages_completed!",
+                  CASE WHEN n.status = 'completed' THEN coalesce(p.completed_at, n.completed_at) END AS completed_at,
+                  coalesce(p.achieved_at, n.completed_at) AS achieved_at,
+                  coalesce(CASE WHEN n.is_stored THEN d.done_seq ELSE d.requested_seq END, 0) AS "seq!",
+                  NOT n.is_stored OR d.done_seq = d.requested_seq AS "is_current!",
+                  coalesce(d.done_version < r.content_version, false) AS "is_recalculating!",
+                  n.is_stored AS "is_stored!"
            FROM visible_roadmaps r
            LEFT JOIN user_roadmap_progress p ON p.user_id = $1 AND p.roadmap_id = r.id
            LEFT JOIN progress_dirty d ON d.user_id = $1 AND d.roadmap_id = r.id
-           -- Counted only where no rollup is stored.
            CROSS JOIN LATERAL (
-               SELECT count(*)::integer AS lessons_total, count(DISTINCT s.id)::integer AS stages_total
-               FROM visible_stages s
-               JOIN stage_lessons sl ON sl.stage_id = s.id AND sl.is_required
-               JOIN visible_lessons l ON l.id = sl.lesson_id
-               WHERE p.user_id IS NULL AND s.roadmap_id = r.id
-           ) c
+               SELECT true AS is_stored, p.status, p.lessons_total, p.lessons_completed, p.stages_total, p.stages_completed,
+                   p.completed_at
+               WHERE p.user_id IS NOT NULL AND d.done_version = r.content_version
+               UNION ALL
+               SELECT false, c.status, c.lessons_total, c.lessons_completed, c.stages_total, c.stages_completed,
+                   c.completed_at
+               FROM count_roadmap($1, r.id) c
+               WHERE (p.user_id IS NOT NULL AND d.done_version = r.content_version) IS NOT TRUE
+           ) n
            WHERE ($2::uuid IS NULL OR r.id = $2)
              AND ($3::integer IS NULL OR (r.position, r.id) > ($3, $4::uuid))
-             AND (NOT $5 OR p.status IN ('in_progress', 'completed'))
+             AND (NOT $5 OR (d.user_id IS NOT NULL AND n.status IN ('in_progress', 'completed')))
            ORDER BY r.position, r.id
            LIMIT $6"#,
         caller.user_id,

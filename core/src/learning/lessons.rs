@@ -221,10 +221,10 @@ pub async fn open(connection: &mut PgConnection, caller: &Caller, lesson_id: Uui
                JOIN visible_stages s ON s.id = sl.stage_id
                JOIN visible_roadmaps r ON r.id = s.roadmap_id
                WHERE sl.lesson_id = l.id AND (NOT r.is_sequential OR EXISTS (
-                   SELECT FROM user_stage_progress sp, user_roadmap_progress rp, progress_dirty d
+                   SELECT FROM user_stage_progress sp, progress_dirty d
                    WHERE sp.user_id = $1 AND sp.stage_id = s.id AND sp.status <> 'locked'
-                     AND rp.user_id = $1 AND rp.roadmap_id = r.id AND rp.content_version = r.content_version
-                     AND d.user_id = $1 AND d.roadmap_id = r.id AND d.done_seq = d.requested_seq))
+                     AND d.user_id = $1 AND d.roadmap_id = r.id
+                     AND d.done_seq = d.requested_seq AND d.done_version = r.content_version))
            ) AS "is_surely_open!"
            FROM visible_lessons l WHERE l.id = $2"#,
         caller.user_id,

@@ -1,10 +1,12 @@
-//! Placeholder.
+//! Learning: what there is to learn, what learners did with it, and how far they are.
+
 pub mod catalogue;
 pub mod course;
 pub mod facts;
 pub mod lessons;
 pub mod locks;
 pub mod progress;
+pub mod recompute;
 pub mod rollup;
 pub mod rules;
 pub mod tree;

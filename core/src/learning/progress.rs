@@ -40,9 +40,19 @@ pub async fn wait_for(db: &Db, caller: &Caller, roadmap_id: Uuid, seq: i64) -> R
 }
 
 /// The caller's progress over the distinct required lessons of all roadmaps that they started, in whole percent; none =
-/// nothing started.
+/// nothing started. Counted while the stored number is of older content.
 pub async fn overall_percent(connection: &mut PgConnection, caller: &Caller) -> Result<Option<i16>> {
-    let percent = sqlx::query_scalar!("SELECT progress_percent FROM users WHERE id = $1", caller.user_id);
+    let percent = sqlx::query_scalar!(
+        r#"SELECT CASE
+               WHEN EXISTS (
+                   SELECT FROM progress_dirty d JOIN roadmaps r ON r.id = d.roadmap_id
+                   WHERE d.user_id = $1 AND d.done_version < r.content_version
+               ) THEN (SELECT percent FROM overall_percents(array[$1]))
+               ELSE u.progress_percent
+           END AS percent
+           FROM users u WHERE u.id = $1"#,
+        caller.user_id
+    );
     Ok(percent.fetch_optional(connection).await?.flatten())
 }
 

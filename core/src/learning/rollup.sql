@@ -1,25 +1,54 @@
--- Computes stage and roadmap progress of the pairs ($1 users, $2 roadmaps) and stores what changed, in one statement.
--- Returns what was achieved for the first time. The markers of the pairs are locked by the caller.
-WITH pair AS (
-    SELECT DISTINCT p.user_id, r.id AS roadmap_id, r.title, r.is_sequential, r.content_version
+-- Computes stage and roadmap progress of the pairs ($1 users, $2 roadmaps), stores what changed and marks the pairs done, in
+-- one statement, so that the markers say exactly what the numbers have seen. Returns what was achieved for the first time.
+-- The markers of the pairs, each named once, are locked by the caller. $3: seconds that it costs a pair, $4: its credit.
+--
+-- Serves one learner and thousands alike, whatever the planner expects: content is read once, facts are read by learner,
+-- and counts come from grouping rather than from joins, which a wrong guess could make quadratic.
+WITH pair AS MATERIALIZED (
+    SELECT d.user_id, d.roadmap_id, d.requested_seq, r.content_version, r.is_sequential, v.id IS NOT NULL AS is_visible
     FROM unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id)
-    JOIN visible_roadmaps r ON r.id = p.roadmap_id
-    JOIN users u ON u.id = p.user_id
+    JOIN progress_dirty d USING (user_id, roadmap_id)
+    JOIN roadmaps r ON r.id = d.roadmap_id
+    LEFT JOIN visible_roadmaps v ON v.id = r.id
+),
+marked AS (
+    UPDATE progress_dirty d
+    SET done_seq = p.requested_seq, done_version = p.content_version, queued_at = NULL,
+        paid_until = least(greatest(d.paid_until, clock_timestamp()), clock_timestamp() + make_interval(secs => $4))
+            + make_interval(secs => $3)
+    FROM pair p
+    WHERE d.user_id = p.user_id AND d.roadmap_id = p.roadmap_id
+),
+-- Every visible stage with its visible lessons; one row with no lesson for a stage that has none.
+place AS MATERIALIZED (
+    SELECT s.roadmap_id, s.id AS stage_id, s.position, l.id AS lesson_id, l.id IS NOT NULL AND sl.is_required AS is_required
+    FROM visible_stages s
+    LEFT JOIN (stage_lessons sl JOIN visible_lessons l ON l.id = sl.lesson_id) ON sl.stage_id = s.id
+    WHERE s.roadmap_id = ANY ($2)
+),
+fact AS MATERIALIZED (
+    SELECT p.user_id, p.roadmap_id, p.is_sequential, f.lesson_id, f.status = 'completed' AS is_completed
+    FROM pair p JOIN user_lesson_progress f ON f.user_id = p.user_id
 ),
 counted AS (
-    SELECT
-        p.user_id, p.roadmap_id, p.is_sequential, s.id AS stage_id, s.title, s.position,
-        count(l.id) FILTER (WHERE sl.is_required)::integer AS total,
-        count(l.id) FILTER (WHERE sl.is_required AND f.status = 'completed')::integer AS completed,
-        count(l.id) FILTER (WHERE f.status IS NOT NULL) > 0 AS started
-    FROM pair p
-    JOIN visible_stages s ON s.roadmap_id = p.roadmap_id
-    LEFT JOIN stage_lessons sl ON sl.stage_id = s.id
-    LEFT JOIN visible_lessons l ON l.id = sl.lesson_id
-    LEFT JOIN user_lesson_progress f ON f.user_id = p.user_id AND f.lesson_id = l.id
-    GROUP BY p.user_id, p.roadmap_id, p.is_sequential, s.id, s.title, s.position
+    SELECT user_id, roadmap_id, is_sequential, stage_id, position,
+        sum(total)::integer AS total, sum(completed)::integer AS completed, bool_or(started) AS started
+    FROM (
+        SELECT p.user_id, p.roadmap_id, p.is_sequential, s.stage_id, s.position, s.total, 0 AS completed, false AS started
+        FROM pair p
+        JOIN (
+            SELECT roadmap_id, stage_id, position, count(*) FILTER (WHERE is_required)::integer AS total
+            FROM place GROUP BY roadmap_id, stage_id, position
+        ) s USING (roadmap_id)
+        UNION ALL
+        SELECT f.user_id, f.roadmap_id, f.is_sequential, p.stage_id, p.position,
+            0, (f.is_completed AND p.is_required)::integer, true
+        FROM fact f JOIN place p USING (lesson_id)
+        WHERE p.roadmap_id = f.roadmap_id
+    ) c
+    GROUP BY user_id, roadmap_id, is_sequential, stage_id, position
 ),
-stage AS (
+stage AS MATERIALIZED (
     SELECT
         c.*,
         (CASE
@@ -35,6 +64,13 @@ stage AS (
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 ),
+-- What is as it was is not written: most stages, most of the time.
+changed_stage AS MATERIALIZED (
+    SELECT n.*, old.achieved_at IS NOT NULL AS was_achieved
+    FROM stage n
+    LEFT JOIN user_stage_progress old USING (user_id, stage_id)
+    WHERE (old.lessons_total, old.lessons_completed, old.status) IS DISTINCT FROM (n.total, n.completed, n.status)
+),
 stored_stages AS (
     INSERT INTO user_stage_progress AS old
         (user_id, stage_id, lessons_total, lessons_completed, status, completed_at, achieved_at)
@@ -42,66 +78,61 @@ stored_stages AS (
         user_id, stage_id, total, completed, status,
         CASE WHEN status = 'completed' THEN now() END,
         CASE WHEN status = 'completed' THEN now() END
-    FROM stage
+    FROM changed_stage
     ON CONFLICT (user_id, stage_id) DO UPDATE SET
         lessons_total = excluded.lessons_total,
         lessons_completed = excluded.lessons_completed,
         status = excluded.status,
         completed_at = CASE WHEN excluded.status = 'completed' THEN coalesce(old.completed_at, now()) END,
         achieved_at = coalesce(old.achieved_at, excluded.achieved_at)
-    WHERE (old.lessons_total, old.lessons_completed, old.status)
-        IS DISTINCT FROM (excluded.lessons_total, excluded.lessons_completed, excluded.status)
-    RETURNING user_id, stage_id, achieved_at
 ),
 roadmap AS (
     SELECT
-        p.user_id, p.roadmap_id, p.content_version,
-        coalesce(sum(s.total), 0)::integer AS total,
-        coalesce(sum(s.completed), 0)::integer AS completed,
-        count(*) FILTER (WHERE s.total > 0)::integer AS stages_total,
-        count(*) FILTER (WHERE s.status = 'completed')::integer AS stages_completed,
-        coalesce(bool_or(s.started), false) AS started
-    FROM pair p
-    LEFT JOIN stage s USING (user_id, roadmap_id)
-    GROUP BY p.user_id, p.roadmap_id, p.content_version
+        user_id, roadmap_id, sum(total)::integer AS total, sum(completed)::integer AS completed,
+        count(*) FILTER (WHERE total > 0)::integer AS stages_total,
+        count(*) FILTER (WHERE status = 'completed')::integer AS stages_completed,
+        (CASE
+            WHEN sum(total) > 0 AND sum(completed) = sum(total) THEN 'completed'
+            WHEN bool_or(started) THEN 'in_progress'
+            ELSE 'available'
+        END)::lesson_status AS status
+    FROM (
+        SELECT user_id, roadmap_id, total, completed, status, started FROM stage
+        UNION ALL
+        -- A roadmap without stages has numbers too. One that is hidden keeps those that it had.
+        SELECT user_id, roadmap_id, 0, 0, NULL, false FROM pair WHERE is_visible
+    ) s
+    GROUP BY user_id, roadmap_id
+),
+changed_roadmap AS MATERIALIZED (
+    SELECT n.*, old.achieved_at IS NOT NULL AS was_achieved
+    FROM roadmap n
+    LEFT JOIN user_roadmap_progress old USING (user_id, roadmap_id)
+    WHERE (old.lessons_total, old.lessons_completed, old.stages_total, old.stages_completed, old.status)
+        IS DISTINCT FROM (n.total, n.completed, n.stages_total, n.stages_completed, n.status)
 ),
 stored_roadmaps AS (
     INSERT INTO user_roadmap_progress AS old
         (user_id, roadmap_id, lessons_total, lessons_completed, stages_total, stages_completed, status,
-         seq, content_version, completed_at, achieved_at)
+         completed_at, achieved_at)
     SELECT
-        r.user_id, r.roadmap_id, r.total, r.completed, r.stages_total, r.stages_completed,
-        (CASE
-            WHEN r.total > 0 AND r.completed = r.total THEN 'completed'
-            WHEN r.started THEN 'in_progress'
-            ELSE 'available'
-        END)::lesson_status,
-        d.requested_seq, r.content_version,
-        CASE WHEN r.total > 0 AND r.completed = r.total THEN now() END,
-        CASE WHEN r.total > 0 AND r.completed = r.total THEN now() END
-    FROM roadmap r
-    JOIN progress_dirty d USING (user_id, roadmap_id)
+        user_id, roadmap_id, total, completed, stages_total, stages_completed, status,
+        CASE WHEN status = 'completed' THEN now() END,
+        CASE WHEN status = 'completed' THEN now() END
+    FROM changed_roadmap
     ON CONFLICT (user_id, roadmap_id) DO UPDATE SET
         lessons_total = excluded.lessons_total,
         lessons_completed = excluded.lessons_completed,
         stages_total = excluded.stages_total,
         stages_completed = excluded.stages_completed,
         status = excluded.status,
-        seq = excluded.seq,
-        content_version = excluded.content_version,
         completed_at = CASE WHEN excluded.status = 'completed' THEN coalesce(old.completed_at, now()) END,
         achieved_at = coalesce(old.achieved_at, excluded.achieved_at)
-    RETURNING user_id, roadmap_id, achieved_at
 )
--- The statement still sees the rows as they were before it: what was achieved already then is not news.
 SELECT a.user_id AS "user_id!", 'stage' AS "kind!", a.stage_id AS "id!", s.title AS "title!"
-FROM stored_stages a
-JOIN stages s ON s.id = a.stage_id
-LEFT JOIN user_stage_progress old USING (user_id, stage_id)
-WHERE a.achieved_at IS NOT NULL AND old.achieved_at IS NULL
+FROM changed_stage a JOIN stages s ON s.id = a.stage_id
+WHERE a.status = 'completed' AND NOT a.was_achieved
 UNION ALL
 SELECT a.user_id, 'roadmap', a.roadmap_id, r.title
-FROM stored_roadmaps a
-JOIN roadmaps r ON r.id = a.roadmap_id
-LEFT JOIN user_roadmap_progress old USING (user_id, roadmap_id)
-WHERE a.achieved_at IS NOT NULL AND old.achieved_at IS NULL
+FROM changed_roadmap a JOIN roadmaps r ON r.id = a.roadmap_id
+WHERE a.status = 'completed' AND NOT a.was_achieved

@@ -1,5 +1,4 @@
-//! The rules of status, percent and locks, as pure functions: what a reader is shown before the first rollup, and why a
-//! stage is locked.
+//! The states of lessons, stages and roadmaps, and why a stage is locked.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -53,11 +52,6 @@ pub fn missing_before(is_sequential: bool, stages: &[StageCounts], index: usize)
     stages[..index].iter().filter(|stage| stage.is_missing()).cloned().collect()
 }
 
-/// The status of `stages[index]` for which no rollup is stored: nothing in it has been completed or started.
-pub fn untouched_status(is_sequential: bool, stages: &[StageCounts], index: usize) -> LessonStatus {
-    if missing_before(is_sequential, stages, index).is_empty() { LessonStatus::Available } else { LessonStatus::Locked }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,14 +85,5 @@ mod tests {
         assert_eq!(missing(false, &[(0, 2), (0, 2)], 1), [0; 0]);
         assert_eq!(missing(true, &[(0, 2), (3, 3)], 1), [0; 0]);
         assert_eq!(missing(true, &[(0, 2), (3, 3), (0, 1)], 2), [0]);
-    }
-
-    #[test]
-    fn before_the_first_rollup() {
-        let two = stages(&[(0, 2), (0, 2)]);
-        assert_eq!(untouched_status(true, &two, 0), LessonStatus::Available);
-        assert_eq!(untouched_status(true, &two, 1), LessonStatus::Locked);
-        assert_eq!(untouched_status(false, &two, 1), LessonStatus::Available);
-        assert_eq!(untouched_status(true, &stages(&[(0, 0), (0, 2)]), 1), LessonStatus::Available);
     }
 }

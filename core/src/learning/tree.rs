@@ -1,7 +1,7 @@
 //! The tree of a roadmap: its stages and their lessons, with the caller's state merged in.
 //!
-//! Status and counts of stages come from the stored rollup. Where none is stored yet, totals come from the content, with
-//! nothing completed.
+//! Status and counts of stages come from where those of the roadmap do: the stored rollup, or a count. Read the roadmap, its
+//! stages and its lessons in one snapshot ([`crate::db::Db::snapshot`]), so that they belong together.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::catalogue::Roadmap;
 use super::course::CompletionRule;
 use super::lessons::{Fact, lesson_status};
 use super::locks::{self, is_locked};
-use super::rules::{LessonStatus, StageCounts, missing_before, untouched_status};
+use super::rules::{LessonStatus, StageCounts, missing_before};
 use crate::Result;
 use crate::users::Caller;
 
@@ -48,22 +48,23 @@ pub struct Stage {
 pub async fn stages(connection: &mut PgConnection, caller: &Caller, roadmap: &Roadmap) -> Result<Vec<Stage>> {
     let rows = sqlx::query!(
         r#"SELECT s.id AS "id!", s.slug AS "slug!: String", s.title AS "title!", s.summary AS "summary!",
-                  p.status AS "status?: LessonStatus",
-                  progress_percent(coalesce(p.lessons_completed, 0), coalesce(p.lessons_total, c.total)) AS percent,
-                  coalesce(p.lessons_total, c.total) AS "total!", coalesce(p.lessons_completed, 0) AS "completed!",
-                  p.completed_at AS "completed_at?", p.achieved_at AS "achieved_at?"
+                  n.status AS "status!: LessonStatus", progress_percent(n.completed, n.total) AS percent,
+                  n.total AS "total!", n.completed AS "completed!",
+                  CASE WHEN n.status = 'completed' THEN coalesce(p.completed_at, c.completed_at) END AS completed_at,
+                  coalesce(p.achieved_at, c.completed_at) AS achieved_at
            FROM visible_stages s
            LEFT JOIN user_stage_progress p ON p.user_id = $1 AND p.stage_id = s.id
-           -- Counted only where no rollup is stored.
+           LEFT JOIN (SELECT * FROM count_stages($1, $2) WHERE NOT $3) c ON c.stage_id = s.id
            CROSS JOIN LATERAL (
-               SELECT count(*)::integer AS total
-               FROM stage_lessons sl JOIN visible_lessons l ON l.id = sl.lesson_id
-               WHERE p.user_id IS NULL AND sl.stage_id = s.id AND sl.is_required
-           ) c
+               SELECT coalesce(c.status, p.status, 'available') AS status,
+                   coalesce(c.lessons_total, p.lessons_total, 0) AS total,
+                   coalesce(c.lessons_completed, p.lessons_completed, 0) AS completed
+           ) n
            WHERE s.roadmap_id = $2
            ORDER BY s.position, s.id"#,
         caller.user_id,
-        roadmap.id
+        roadmap.id,
+        roadmap.is_stored
     )
     .fetch_all(connection)
     .await?;
@@ -77,8 +78,7 @@ pub async fn stages(connection: &mut PgConnection, caller: &Caller, roadmap: &Ro
         })
         .collect();
     let stages = rows.into_iter().enumerate().map(|(index, row)| {
-        let status = row.status.unwrap_or_else(|| untouched_status(roadmap.is_sequential, &counts, index));
-        let missing = match status {
+        let missing = match row.status {
             LessonStatus::Locked => missing_before(roadmap.is_sequential, &counts, index),
             _ => Vec::new(),
         };
@@ -87,7 +87,7 @@ pub async fn stages(connection: &mut PgConnection, caller: &Caller, roadmap: &Ro
             slug: row.slug,
             title: row.title,
             summary: row.summary,
-            status,
+            status: row.status,
             percent: row.percent,
             lessons_total: row.total,
             lessons_completed: row.completed,

@@ -9,7 +9,8 @@ mod walk;
 use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::jobs::{Job, RecomputeRoadmap};
-use cairn_core::learning::rollup::{Pair, recompute_chunk, roll_up};
+use cairn_core::learning::recompute::recompute_chunk;
+use cairn_core::learning::rollup::{Pair, roll_up};
 use uuid::Uuid;
 
 use crate::support::{jobs, rows, run};

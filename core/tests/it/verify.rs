@@ -56,8 +56,8 @@ INSERT INTO user_stage_progress (user_id, stage_id, lessons_total, lessons_compl
     ) v (user_id, slug, total, done, status, at)
     JOIN stages s ON s.slug = v.slug;
 INSERT INTO user_roadmap_progress
-    (user_id, roadmap_id, lessons_total, lessons_completed, stages_total, stages_completed, status, seq, content_version)
-    SELECT v.user_id::uuid, r.id, 3, v.done, 2, v.done, 'in_progress', 1, 1
+    (user_id, roadmap_id, lessons_total, lessons_completed, stages_total, stages_completed, status)
+    SELECT v.user_id::uuid, r.id, 3, v.done, 2, v.done, 'in_progress'
     FROM (VALUES ('00000000-0000-0000-0000-0000000000aa', 1), ('00000000-0000-0000-0000-0000000000bb', 0)) v (user_id, done)
     JOIN roadmaps r ON r.slug = 'way';
 UPDATE progress_dirty SET done_seq = requested_seq;

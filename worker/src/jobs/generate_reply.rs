@@ -48,7 +48,10 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     drop(connection);
     let mut writing = Writing::new(&context, &attempt, permit, begun);
-    let end = writing.write(history).await?;
+    let end = match fate::takes_workers_down(&attempt.earlier) {
+        true => End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost, again and again")),
+        false => writing.write(history).await?,
+    };
     writing.settle(end, waited + begun.elapsed()).await
 }
 
@@ -75,6 +78,18 @@ enum End {
     Interrupted,
     /// The reply is not wanted any more, or another attempt writes it.
     Lost,
+}
+
+impl End {
+    /// For the log.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Complete(_) => "completed",
+            Self::Failed(failure) => failure.reason.code(),
+            Self::Interrupted => "interrupted",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 /// An attempt under way.
@@ -238,6 +253,18 @@ impl<'a> Writing<'a> {
             End::Interrupted | End::Lost => {}
         }
         self.context.provider.account(&mut self.usage, self.draft.text());
+        tracing::info!(
+            reply.id = %self.attempt.reply_id,
+            reply.attempt = self.attempt.number,
+            reply.end = end.name(),
+            ai.provider = self.context.provider.name(),
+            ai.model = self.usage.model,
+            ai.prompt_tokens = self.usage.prompt_tokens,
+            ai.completion_tokens = self.usage.completion_tokens,
+            first_token_ms = self.usage.first_token.map(|time| time.as_millis()),
+            total_ms = self.begun.elapsed().as_millis(),
+            "an attempt at a reply has ended"
+        );
     }
 
     /// Another attempt, or none. Returns whether the reply was still this attempt's, and what becomes of the job.

@@ -13,7 +13,7 @@ use super::{Ended, Out, Piece};
 pub const NAME: &str = "library";
 
 /// Words of one piece of the stream.
-const WORDS: usize = 4;
+const WORDS: usize = 5;
 
 /// The built-in provider.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub struct Library {
 
 impl Default for Library {
     fn default() -> Self {
-        Self { pause: Duration::from_millis(15) }
+        Self { pause: Duration::from_millis(10) }
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::replies::Desk;
 use crate::support::{Bench, eventually};
 
 /// A learner in a roadmap with one lesson, which he has just completed.
@@ -49,6 +50,31 @@ async fn jobs_that_wait_for_a_lock_leave_other_queues_their_connections() {
     assert_eq!(bench.count("likes", "Done").await, 0, "likes still wait");
     drop(held);
     eventually("the likes are counted", async || bench.marked_projects().await == 0).await;
+    worker.stop().await;
+}
+
+/// More questions than there are places, and a provider that never answers any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_provider_holds_up_no_other_queue() {
+    let desk = Desk::new().await;
+    let bench = &desk.bench;
+    for _ in 0..12 {
+        desk.ask("stub:headers=600000 Hello?").await;
+    }
+    let worker = bench.start();
+    eventually("all places of replies are taken", async || bench.count("replies", "Running").await == 8).await;
+    let roadmap_id = add_roadmap(bench.pool()).await;
+    let user_id = add_stale_learner(bench.pool(), roadmap_id).await;
+    let mut tx = bench.db.begin().await.unwrap();
+    RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.commit().await.unwrap();
+    bench.liked_projects(20).await;
+    bench.enqueue_events(500).await;
+    eventually("the rollup is done", async || bench.count("progress", "Done").await == 1).await;
+    eventually("the likes are counted", async || bench.marked_projects().await == 0).await;
+    eventually("the events are logged", async || bench.logged().await == 512).await;
+    assert_eq!(bench.count("replies", "Running").await, 8, "replies still wait");
+    desk.cancel_all().await;
     worker.stop().await;
 }
 

@@ -102,10 +102,12 @@ impl Desk {
 
     /// Makes the replies that wait for their next attempt due, instead of waiting.
     pub(crate) async fn hurry(&self) {
-        sqlx::query("UPDATE apalis.jobs SET run_at = now() WHERE job_type = 'replies' AND status = 'Failed'")
-            .execute(self.bench.pool())
-            .await
-            .unwrap();
+        sqlx::query(
+            "UPDATE apalis.jobs SET run_at = now() WHERE job_type = 'replies' AND status IN ('Pending', 'Failed')",
+        )
+        .execute(self.bench.pool())
+        .await
+        .unwrap();
     }
 
     /// Waits until a reply has its final state; what waits for its next attempt does not wait long.
@@ -134,6 +136,14 @@ impl Desk {
         .unwrap();
         assert_eq!(received, 1, "one answer follows the question");
         stored
+    }
+
+    /// Nobody wants an answer any more.
+    pub(crate) async fn cancel_all(&self) {
+        sqlx::query("UPDATE ai_replies SET state = 'cancelled', reason = 'cancelled', finished_at = now()")
+            .execute(self.bench.pool())
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn count(&self, query: &'static str) -> i64 {

@@ -115,9 +115,9 @@ impl ProgressApi {
     /// Get my progress in all roadmaps that I started
     #[oai(path = "/me/progress", method = "get", operation_id = "getMyProgress", tag = Tag::Me)]
     async fn get_my_progress(&self, caller: Member) -> Result<Json<MyProgress>, Problem> {
-        let mut connection = self.app.connection().await?;
-        let percent = progress::overall_percent(&mut connection, &caller).await?;
-        let roadmaps = catalogue::started_roadmaps(&mut connection, &caller, MAX_ROADMAPS).await?;
+        let mut snapshot = self.app.snapshot().await?;
+        let percent = progress::overall_percent(&mut snapshot, &caller).await?;
+        let roadmaps = catalogue::started_roadmaps(&mut snapshot, &caller, MAX_ROADMAPS).await?;
         Ok(Json(MyProgress { percent, roadmaps: roadmaps.into_iter().map(Roadmap::from).collect() }))
     }
 

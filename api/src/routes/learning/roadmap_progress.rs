@@ -51,7 +51,8 @@ pub struct RoadmapProgress {
     pub seq: i64,
     /// Whether they have seen all of your changes.
     pub is_current: bool,
-    /// Whether the content has changed since, so that the numbers are about to change.
+    /// Whether the content has changed and your stored numbers have not followed yet. These are counted from the content as
+    /// it is now; what follows from them, such as achievements, is recorded within moments.
     pub recalculating: bool,
 }
 
@@ -195,12 +196,12 @@ impl RoadmapProgressApi {
         if let Some(min_seq) = min_seq.0 {
             progress::wait_for(&self.app.db, &caller, roadmap_id.0, min_seq).await?;
         }
-        let mut connection = self.app.connection().await?;
-        let mut roadmap = catalogue::find_roadmap(&mut connection, &caller, roadmap_id.0)
+        let mut snapshot = self.app.snapshot().await?;
+        let mut roadmap = catalogue::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
             .await?
             .ok_or_else(Problem::roadmap_not_found)?;
         roadmap.is_current &= roadmap.seq >= min_seq.0.unwrap_or(0);
-        let stages = tree::stages(&mut connection, &caller, &roadmap).await?;
+        let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;
         Ok(Json(RoadmapNumbers {
             roadmap_id: roadmap.id,
             progress: RoadmapProgress::from(&roadmap),

@@ -223,7 +223,7 @@ impl RoadmapsApi {
     /// Get a roadmap with its stages and lessons
     ///
     /// The status and numbers of the roadmap and its stages follow your actions within moments (see `is_current`); the
-    /// state of each lesson is as of now.
+    /// state of each lesson is as of now. Everything belongs to the same content, also while it is `recalculating`.
     #[oai(path = "/roadmaps/:roadmap_id", method = "get", operation_id = "getRoadmap", tag = Tag::Roadmaps)]
     async fn get_roadmap(
         &self,
@@ -231,12 +231,12 @@ impl RoadmapsApi {
         /// The roadmap.
         roadmap_id: Path<Uuid>,
     ) -> Result<Json<RoadmapTree>, Problem> {
-        let mut connection = self.app.connection().await?;
-        let roadmap = catalogue::find_roadmap(&mut connection, &caller, roadmap_id.0)
+        let mut snapshot = self.app.snapshot().await?;
+        let roadmap = catalogue::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
             .await?
             .ok_or_else(Problem::roadmap_not_found)?;
-        let stages = tree::stages(&mut connection, &caller, &roadmap).await?;
-        let lessons = tree::lessons(&mut connection, &caller, &roadmap, &stages).await?;
+        let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;
+        let lessons = tree::lessons(&mut snapshot, &caller, &roadmap, &stages).await?;
         Ok(Json(RoadmapTree::new(roadmap, stages, lessons)))
     }
 }

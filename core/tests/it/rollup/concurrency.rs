@@ -17,6 +17,7 @@ use super::expected::differences;
 use super::{dirty, drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
 use crate::support::{
     TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement, rows, run, scalar,
+    until,
 };
 
 const WRITERS: u64 = 16;
@@ -296,6 +297,52 @@ async fn a_stage_is_moved_while_a_learner_acts_in_it() {
         overlap(&test, first, second).await;
         assert_eq!(differences(pool).await, [""; 0], "move first: {move_first}");
     }
+}
+
+/// A rollup has seen a stage in its old roadmap, and is about to write its row when the stage is moved and its new roadmap
+/// recomputed.
+#[tokio::test]
+async fn a_stage_is_moved_while_a_rollup_has_seen_it_where_it_was() {
+    let test = TestDb::new().await;
+    let pool = test.pool();
+    let (user, module) = (add_user(pool).await, add_module(pool).await);
+    let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await, add_lesson(pool, module).await];
+    let (from, to) = (add_roadmap(pool).await, add_roadmap(pool).await);
+    add_stage(pool, from, &lessons[..1]).await;
+    let stage = add_stage(pool, from, &lessons[1..2]).await;
+    add_stage(pool, to, &lessons[2..]).await;
+    run(pool, "UPDATE roadmaps SET is_sequential = true").await;
+    run(pool, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{user}', '{}')", lessons[0]))
+        .await;
+    drain_markers(&test.db).await;
+    drain_roadmaps(&test.db).await;
+    // Completing the first stage opens the second, but not in the other roadmap, where another one is before it.
+    complete(pool, user, lessons[0]).await;
+    let mut gate = test.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT FROM user_stage_progress FOR UPDATE").execute(&mut gate).await.unwrap();
+    let waiting = async |what: &str, queries: &str| {
+        let query = format!(
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+             AND query LIKE '{queries}'"
+        );
+        until(pool, what, query).await;
+    };
+    let rollup = tokio::spawn({
+        let db = test.db.clone();
+        async move { roll_up_pairs(&db, &[Pair { user_id: user, roadmap_id: from }]).await }
+    });
+    waiting("the rollup is about to write", "%changed_stage%").await;
+    let moving = tokio::spawn({
+        let pool = pool.clone();
+        async move { run(&pool, format!("UPDATE stages SET roadmap_id = '{to}' WHERE id = '{stage}'")).await }
+    });
+    waiting("the move waits for the rollup", "UPDATE stages%").await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut gate).await.unwrap();
+    assert_eq!(rollup.await.unwrap(), []);
+    moving.await.unwrap();
+    drain_markers(&test.db).await;
+    drain_roadmaps(&test.db).await;
+    assert_eq!(differences(pool).await, [""; 0]);
 }
 
 /// Two edits, neither of which sees that the other makes it matter: in both orders.

@@ -259,8 +259,8 @@ async fn stored(c: &mut PgConnection, differences: &mut Vec<String>) -> (Rows, R
     .unwrap();
     let roadmaps: Vec<(Uuid, Uuid, String, i32, i32, Option<i16>, Time, Time, i32, i32, i64, i64)> = sqlx::query_as(
         "SELECT user_id, roadmap_id, status::text, lessons_completed, lessons_total, percent, completed_at, achieved_at,
-                stages_completed, stages_total, seq, content_version
-         FROM user_roadmap_progress",
+                stages_completed, stages_total, done_seq, done_version
+         FROM user_roadmap_progress JOIN progress_dirty USING (user_id, roadmap_id)",
     )
     .fetch_all(&mut *c)
     .await

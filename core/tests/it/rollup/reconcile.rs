@@ -210,3 +210,20 @@ async fn a_reply_fails_with_its_last_job() {
     reconcile(&test).await;
     assert_eq!(state(&test, asked_again).await, "failed");
 }
+
+#[tokio::test]
+async fn a_reply_whose_job_is_gone_gets_another() {
+    let test = TestDb::new().await;
+    let (gone, young) = (add_reply(&test).await, add_reply(&test).await);
+    reconcile(&test).await;
+    assert_eq!(jobs::<GenerateReply>(test.pool()).await.len(), 0, "not before its time");
+    // Past the trigger that keeps the column.
+    let statement = format!("UPDATE ai_replies SET updated_at = now() - interval '2 minutes' WHERE id = '{gone}'");
+    run(test.pool(), format!("SET session_replication_role = replica; {statement}; RESET session_replication_role"))
+        .await;
+    for _ in 0..2 {
+        reconcile(&test).await;
+        let enqueued: Vec<Uuid> = jobs::<GenerateReply>(test.pool()).await.iter().map(|job| job.reply_id).collect();
+        assert_eq!(enqueued, [gone], "one, and not {young}");
+    }
+}

@@ -3,13 +3,14 @@
 use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::jobs::{Job, RecomputeRoadmap, RecordActivity};
+use cairn_core::learning::recompute;
 use cairn_core::learning::rollup::{Pair, roll_up};
 use uuid::Uuid;
 
 use super::expected::differences;
 use super::{drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
 use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, link, rows, run, scalar, until,
+    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, link, rows, run, scalar,
 };
 
 /// A learner and a roadmap with two lessons in one stage.
@@ -171,8 +172,10 @@ async fn a_stage_that_moves_takes_its_rows_along() {
     assert_eq!(scalar::<i32>(pool, total).await, 1);
 }
 
-/// More learners than one job does.
-const LEARNERS: i64 = 1100;
+#[expect(clippy::cast_possible_wrap, reason = "it is small")]
+const CHUNK: i64 = recompute::CHUNK as i64;
+/// More learners than two jobs do.
+const LEARNERS: i64 = 2 * CHUNK + 100;
 
 /// Learners who completed the first of two lessons, rolled up.
 async fn add_crowd(test: &TestDb) -> (Uuid, [Uuid; 2]) {
@@ -209,19 +212,15 @@ async fn a_roadmap_is_walked_in_chunks_that_continue_each_other() {
     assert_eq!(learners_at(&test, 50).await, LEARNERS);
     run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
     let mut job = walk(&test, roadmap).await;
-    for done in [500, 1000, LEARNERS] {
+    for done in [CHUNK, 2 * CHUNK] {
         run_chunk(&test.db, job).await;
         assert_eq!(learners_at(&test, 100).await, done);
         assert!(!is_recomputed(&test).await, "not before the last learner");
-        // The same chunk again, as after a crash: nothing changes but that there are two walks now.
-        run_chunk(&test.db, job).await;
-        assert_eq!(learners_at(&test, 100).await, done);
-        let next = take_chunks(&test.db).await;
-        assert_eq!(next.len(), 2);
-        assert_eq!(next[0].after_user, next[1].after_user);
-        job = next[0];
+        let [next] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
+        job = next;
     }
     run_chunk(&test.db, job).await;
+    assert_eq!(learners_at(&test, 100).await, LEARNERS);
     assert!(is_recomputed(&test).await);
     assert_eq!(take_chunks(&test.db).await.len(), 0);
     assert_eq!(differences(test.pool()).await, [""; 0]);
@@ -240,10 +239,11 @@ async fn a_walk_begins_again_when_the_content_changes_under_it() {
     edit(false).await;
     run_chunk(&test.db, walk(&test, roadmap).await).await;
     let [job] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
+    assert_eq!(learners_at(&test, 100).await, CHUNK);
     edit(true).await;
     run_chunk(&test.db, job).await;
-    let [restarted] = take_chunks(&test.db).await[..] else { panic!("one walk follows") };
-    assert_eq!(restarted.after_user, None);
+    assert_eq!(learners_at(&test, 100).await, 0, "those who were done come first again");
+    let [restarted] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
     assert_eq!(restarted.content_version, job.content_version + 1);
     let mut next = vec![restarted];
     while let Some(job) = next.pop() {
@@ -255,7 +255,7 @@ async fn a_walk_begins_again_when_the_content_changes_under_it() {
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 
-/// The edit commits after the last learner was done, and before that is written down.
+/// An edit is under way when the last learner is done.
 #[tokio::test]
 async fn a_walk_does_not_reach_a_version_that_it_has_not_seen() {
     let test = TestDb::new().await;
@@ -264,18 +264,15 @@ async fn a_walk_does_not_reach_a_version_that_it_has_not_seen() {
     drain_markers(&test.db).await;
     let edit = format!("UPDATE stage_lessons SET is_required = false WHERE lesson_id = '{}'", lessons[0]);
     run(test.pool(), edit).await;
-    run_chunk(&test.db, walk(&test, pair.roadmap_id).await).await;
-    let [last] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
     let mut open = test.connect().await;
     sqlx::raw_sql("BEGIN; UPDATE stages SET publication = 'draft'").execute(&mut open).await.unwrap();
-    let chunk = tokio::spawn({
-        let db = test.db.clone();
-        async move { run_chunk(&db, last).await }
-    });
-    until(test.pool(), "the chunk waits", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").await;
+    run_chunk(&test.db, walk(&test, pair.roadmap_id).await).await;
+    assert_eq!(stored_percent(&test, pair).await, None, "nothing is required: the edit has not been waited for");
+    let [again] = take_chunks(&test.db).await[..] else { panic!("the walk comes back") };
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
-    chunk.await.unwrap();
     assert!(!is_recomputed(&test).await);
+    run_chunk(&test.db, again).await;
+    assert!(is_recomputed(&test).await);
     drain_roadmaps(&test.db).await;
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
@@ -291,5 +288,118 @@ async fn a_walk_to_a_version_that_was_reached_ends_at_once() {
     for stale in [0, 1] {
         run_chunk(&test.db, RecomputeRoadmap { content_version: job.content_version - stale, ..job }).await;
         assert_eq!(take_chunks(&test.db).await.len(), 0, "{} from {stale} versions ago", RecomputeRoadmap::KIND);
+    }
+}
+
+/// Writes down whom every later rollup computes, however it comes to do so.
+async fn note_computed(test: &TestDb) {
+    let statements = "CREATE TABLE computed (user_id uuid NOT NULL);
+         CREATE FUNCTION note_computed() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO computed VALUES (NEW.user_id); RETURN NULL; END $$;
+         CREATE TRIGGER note_computed AFTER UPDATE OF done_version ON progress_dirty
+             FOR EACH ROW EXECUTE FUNCTION note_computed()";
+    run(test.pool(), statements).await;
+}
+
+/// How many learners have been computed, and how often all in all.
+async fn computed(test: &TestDb) -> (i64, i64) {
+    rows::<(i64, i64)>(test.pool(), "SELECT count(DISTINCT user_id), count(*) FROM computed").await[0]
+}
+
+/// A chunk runs again, as after a crash, and the walk is begun again from the start, as by the reconciler.
+#[tokio::test]
+async fn nobody_is_done_twice_however_often_the_walk_begins() {
+    let test = TestDb::new().await;
+    let (roadmap, lessons) = add_crowd(&test).await;
+    run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
+    note_computed(&test).await;
+    let first = walk(&test, roadmap).await;
+    run_chunk(&test.db, first).await;
+    let [second] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
+    for job in [second, first, second, first, first] {
+        run_chunk(&test.db, job).await;
+    }
+    assert_eq!(computed(&test).await, (LEARNERS, LEARNERS));
+    assert!(is_recomputed(&test).await);
+    assert_eq!(differences(test.pool()).await, [""; 0]);
+}
+
+/// Somebody's transaction is open when the walk comes by.
+#[tokio::test]
+async fn a_learner_who_is_acting_is_passed_over_and_come_back_for() {
+    let test = TestDb::new().await;
+    let (roadmap, lessons) = add_crowd(&test).await;
+    run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
+    let mut acting = test.connect().await;
+    let first = "SELECT user_id FROM progress_dirty ORDER BY user_id LIMIT 1 FOR UPDATE";
+    sqlx::raw_sql("BEGIN").execute(&mut acting).await.unwrap();
+    let learner: Uuid = sqlx::query_scalar(first).fetch_one(&mut acting).await.unwrap();
+    let mut next = vec![walk(&test, roadmap).await];
+    for _ in 0..3 {
+        run_chunk(&test.db, next.pop().unwrap()).await;
+        next = take_chunks(&test.db).await;
+    }
+    assert_eq!(learners_at(&test, 100).await, LEARNERS - 1, "nobody waits for the one");
+    let [again] = next[..] else { panic!("the walk comes back") };
+    assert_eq!(again.after_user, None);
+    assert!(!is_recomputed(&test).await, "not without the one");
+    run_chunk(&test.db, again).await;
+    let delayed = "SELECT run_at > now() FROM apalis.jobs WHERE job_type = 'progress-bulk'";
+    assert!(scalar::<bool>(test.pool(), delayed).await, "and not at once, over and over");
+    assert!(!is_recomputed(&test).await);
+    take_chunks(&test.db).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut acting).await.unwrap();
+    drain_roadmaps(&test.db).await;
+    let query = format!("SELECT percent FROM user_roadmap_progress WHERE user_id = '{learner}'");
+    assert_eq!(scalar::<Option<i16>>(test.pool(), query).await, Some(100));
+    assert_eq!(differences(test.pool()).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn whoever_acts_during_the_walk_is_up_to_date_at_once() {
+    let test = TestDb::new().await;
+    let (roadmap, lessons) = add_crowd(&test).await;
+    let pool = test.pool();
+    run(pool, format!("UPDATE stage_lessons SET is_required = false WHERE lesson_id = '{}'", lessons[1])).await;
+    let first = walk(&test, roadmap).await;
+    run_chunk(&test.db, first).await;
+    let last: Uuid = scalar(pool, "SELECT user_id FROM progress_dirty ORDER BY user_id DESC LIMIT 1").await;
+    run(pool, format!("DELETE FROM user_lesson_progress WHERE (user_id, lesson_id) = ('{last}', '{}')", lessons[0]))
+        .await;
+    assert_eq!(roll_up_pairs(&test.db, &[Pair { user_id: last, roadmap_id: roadmap }]).await, []);
+    let stored = format!(
+        "SELECT p.percent, d.done_version = r.content_version, d.done_seq, p.xmin::text, d.xmin::text
+         FROM user_roadmap_progress p JOIN progress_dirty d USING (user_id, roadmap_id) JOIN roadmaps r ON r.id = roadmap_id
+         WHERE user_id = '{last}'"
+    );
+    let before: (Option<i16>, bool, i64, String, String) = rows(pool, stored.clone()).await.remove(0);
+    assert_eq!((before.0, before.1, before.2), (Some(0), true, 2));
+    // Somebody begins: there is nothing of older content of hers, and her own rollup may take its time.
+    let new = add_user(pool).await;
+    complete(pool, new, lessons[0]).await;
+    drain_roadmaps(&test.db).await;
+    assert!(is_recomputed(&test).await);
+    let after: (Option<i16>, bool, i64, String, String) = rows(pool, stored).await.remove(0);
+    assert_eq!(after, before, "the walk leaves her alone");
+    drain_markers(&test.db).await;
+    assert_eq!(differences(pool).await, [""; 0]);
+}
+
+/// What a roadmap counted for is gone from everybody's overall percent when it is hidden, and back with it.
+#[tokio::test]
+async fn a_roadmap_that_is_hidden_is_walked_too() {
+    let test = TestDb::new().await;
+    let (_, _) = add_crowd(&test).await;
+    let percents = "SELECT count(*), count(progress_percent) FROM users";
+    let crowd = rows::<(i64, i64)>(test.pool(), percents).await[0];
+    assert_eq!(crowd.1, LEARNERS);
+    let stored = "SELECT md5(string_agg(p::text, ',' ORDER BY user_id)) FROM user_roadmap_progress p";
+    let numbers: String = scalar(test.pool(), stored).await;
+    for (publication, with_percent) in [("draft", 0), ("published", LEARNERS)] {
+        run(test.pool(), format!("UPDATE roadmaps SET publication = '{publication}'")).await;
+        drain_roadmaps(&test.db).await;
+        assert_eq!(rows::<(i64, i64)>(test.pool(), percents).await, [(crowd.0, with_percent)], "{publication}");
+        assert_eq!(scalar::<String>(test.pool(), stored).await, numbers, "nothing that was achieved is lost");
+        assert_eq!(differences(test.pool()).await, [""; 0]);
     }
 }

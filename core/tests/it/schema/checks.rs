@@ -23,9 +23,9 @@ async fn impossible_rows_are_refused() {
     };
     let in_roadmap = |values: &str| {
         format!(
-            "INSERT INTO user_roadmap_progress (user_id, roadmap_id, seq, content_version, lessons_total,
+            "INSERT INTO user_roadmap_progress (user_id, roadmap_id, lessons_total,
                  lessons_completed, stages_total, stages_completed, status, completed_at, achieved_at)
-             VALUES ('{user}', '{roadmap}', 1, 1, {values})"
+             VALUES ('{user}', '{roadmap}', {values})"
         )
     };
     let reply = |columns: &str, values: &str| {

@@ -34,8 +34,7 @@ async fn add_one_of_everything(test: &TestDb) {
              INSERT INTO user_stage_progress (user_id, stage_id, lessons_total, lessons_completed, status, updated_at)
                  VALUES ('{user}', '{stage}', 2, 1, 'in_progress', {old});
              INSERT INTO user_roadmap_progress (user_id, roadmap_id, lessons_total, lessons_completed, stages_total,
-                 stages_completed, status, seq, content_version, updated_at)
-                 VALUES ('{user}', '{roadmap}', 2, 1, 1, 0, 'in_progress', 1, 1, {old});
+                 stages_completed, status, updated_at) VALUES ('{user}', '{roadmap}', 2, 1, 1, 0, 'in_progress', {old});
              INSERT INTO style_cards (slug, title, category, updated_at) VALUES ('xx', 'X', 'retro', {old});
              INSERT INTO glossary_terms (slug, term, definition, updated_at) VALUES ('xx', 'X', 'X', {old});
              INSERT INTO prompt_categories (id, slug, name, kind, updated_at) VALUES ('{category}', 'xx', 'X', 'design', {old});
@@ -182,8 +181,8 @@ async fn add_busy_learner(test: &TestDb) -> (Uuid, Uuid) {
         "INSERT INTO user_stage_progress (user_id, stage_id, lessons_total, lessons_completed, status, completed_at, achieved_at)
              SELECT '{user}', id, 1, 1, 'completed', now(), now() FROM stages;
          INSERT INTO user_roadmap_progress (user_id, roadmap_id, lessons_total, lessons_completed, stages_total,
-                 stages_completed, status, seq, content_version, completed_at, achieved_at)
-             SELECT '{user}', id, 1, 1, 1, 1, 'completed', 1, 1, now(), now() FROM roadmaps;
+                 stages_completed, status, completed_at, achieved_at)
+             SELECT '{user}', id, 1, 1, 1, 1, 'completed', now(), now() FROM roadmaps;
          INSERT INTO lesson_tasks (id, lesson_id, slug, title) VALUES ('{task}', '{lesson}', 'xx', 'X');
          INSERT INTO user_lesson_task_progress (user_id, task_id) VALUES ('{user}', '{task}');
          INSERT INTO project_likes (project_id, user_id) VALUES ('{mine}', '{other}'), ('{theirs}', '{user}');

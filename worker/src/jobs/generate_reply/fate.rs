@@ -70,6 +70,14 @@ fn pause(earlier: &[String], jitter: f64) -> Duration {
     Duration::from_secs(1 << exponent).min(LONGEST_PAUSE).mul_f64(0.5 + jitter / 2.0)
 }
 
+/// Workers that a reply may cost. The job's own cap counts the waits for a provider too, so it is too far away for this.
+const MAX_LOST: usize = 5;
+
+/// Whether a reply has to be taken for the reason that its workers are lost.
+pub(super) fn takes_workers_down(earlier: &[String]) -> bool {
+    earlier.iter().filter(|code| *code == Reason::Superseded.code()).count() >= MAX_LOST
+}
+
 /// Ends of an attempt that the provider has no part in.
 const NO_FAILURE: [Reason; 2] = [Reason::Interrupted, Reason::Superseded];
 

@@ -16,8 +16,7 @@ async fn an_outage_of_ten_minutes_loses_no_reply_and_holds_no_place() {
     }
     // Ten minutes, a minute at a time: all have failed or stood aside once more, and none is running.
     for _ in 0..10 {
-        let wait =
-            "SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Failed' AND run_at > now()";
+        let wait = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status IN ('Pending', 'Failed') AND run_at > now()";
         eventually("all wait", async || desk.count(wait).await == 6).await;
         sqlx::query("UPDATE ai_replies SET queued_at = queued_at - interval '1 minute'")
             .execute(desk.bench.pool())

@@ -186,3 +186,22 @@ async fn a_lost_workers_reply_is_written_by_another() {
     assert_eq!(stored.ends, [Some("superseded".to_owned()), None]);
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_takes_its_workers_down_is_given_up() {
+    let desk = Desk::new().await;
+    let reply = desk.ask("stub:words=10 Hello?").await;
+    sqlx::raw_sql(
+        "UPDATE ai_replies SET state = 'streaming', attempt = 5;
+         INSERT INTO ai_reply_attempts (reply_id, attempt, reason, finished_at)
+         SELECT id, n, 'superseded', now() FROM ai_replies, generate_series(1, 5) n",
+    )
+    .execute(desk.bench.pool())
+    .await
+    .unwrap();
+    let worker = desk.bench.start();
+    let stored = desk.over(reply).await;
+    assert_eq!((stored.state.as_str(), stored.reason.as_deref()), ("failed", Some("attempts_exhausted")));
+    assert_eq!(desk.stub.total_calls(), 0);
+    worker.stop().await;
+}

@@ -15,7 +15,7 @@ use super::Course;
 use crate::admin::activity::{Action, Event};
 use crate::clock::{Clock, new_id};
 use crate::db::Tx;
-use crate::jobs::{Job, RecomputeRoadmap};
+use crate::learning::recompute;
 
 /// What an import did, counted in objects: a lesson, a task, a place of a lesson in a stage, ….
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -83,43 +83,11 @@ pub async fn import(
     library::import(&mut importer, course).await?;
     let summary = importer.summary;
     if summary.changed_anything() {
-        recompute(tx).await?;
+        recompute::enqueue_stale(tx).await?;
         let metadata = serde_json::to_value(summary).map_err(crate::Error::from)?;
         Event::of(None, clock, Action::CourseImported, None).with(metadata).record(tx)?;
     }
     Ok(summary)
-}
-
-/// Enqueues the recomputation of roadmaps whose content changed, or marks it done where there is nobody to recompute.
-async fn recompute(tx: &mut Tx) -> Result<(), ImportError> {
-    // The lock waits for learners whose first fact is being committed, and makes the next ones wait for our commit: so
-    // nobody starts a roadmap unseen between the question and the answer.
-    let stale = sqlx::query!(
-        "SELECT id, content_version FROM roadmaps WHERE recomputed_version < content_version ORDER BY id FOR UPDATE"
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let ids: Vec<Uuid> = stale.iter().map(|roadmap| roadmap.id).collect();
-    let without_learners = sqlx::query_scalar!(
-        "UPDATE roadmaps r SET recomputed_version = content_version
-         WHERE id = ANY ($1)
-           AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.roadmap_id = r.id)
-           AND NOT EXISTS (SELECT FROM user_roadmap_progress p WHERE p.roadmap_id = r.id)
-           AND NOT EXISTS (
-               SELECT FROM stages s
-               JOIN stage_lessons sl ON sl.stage_id = s.id
-               JOIN user_lesson_progress f ON f.lesson_id = sl.lesson_id
-               WHERE s.roadmap_id = r.id)
-         RETURNING id",
-        &ids
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    for roadmap in stale.iter().filter(|roadmap| !without_learners.contains(&roadmap.id)) {
-        RecomputeRoadmap { roadmap_id: roadmap.id, content_version: roadmap.content_version, after_user: None }
-            .enqueue(tx)?;
-    }
-    Ok(())
 }
 
 fn count(course: &Course) -> u64 {

@@ -1,0 +1,131 @@
+//! A course and learners in it, and what should be stored for them.
+
+use cairn_core::clock::new_id;
+use cairn_core::learning::facts::{Completion, complete, uncomplete};
+use cairn_core::learning::lessons::{self, Access};
+use cairn_core::users::{Caller, Origin, Role};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::support::Bench;
+
+/// The rules once more, in plain Rust: core's tests have them.
+#[path = "../../../core/tests/it/rollup/expected.rs"]
+mod expected;
+
+pub(crate) use expected::differences;
+
+/// Three stages of three lessons, all shown and required, and one more lesson and stage that are drafts.
+pub(crate) struct Course {
+    pub(crate) module: Uuid,
+    pub(crate) roadmap: Uuid,
+    pub(crate) stages: Vec<Uuid>,
+    /// Three of each stage in turn.
+    pub(crate) lessons: Vec<Uuid>,
+    /// Stands in the first stage.
+    pub(crate) draft_lesson: Uuid,
+    /// Holds a lesson of its own.
+    pub(crate) draft_stage: Uuid,
+}
+
+impl Course {
+    pub(crate) async fn new(bench: &Bench) -> Self {
+        let ids = |n: usize| (0..n).map(|_| new_id()).collect::<Vec<_>>();
+        let (module, roadmap, stages, lessons) = (new_id(), new_id(), ids(4), ids(11));
+        run(
+            bench,
+            format!(
+                "INSERT INTO course_modules (id, slug, title, publication) VALUES ('{module}', '{module}', 'M', 'published');
+                 INSERT INTO roadmaps (id, slug, title, publication) VALUES ('{roadmap}', '{roadmap}', 'R', 'published')"
+            ),
+        )
+        .await;
+        for (n, stage) in stages.iter().enumerate() {
+            let publication = if n < 3 { "published" } else { "draft" };
+            let values = format!("'{stage}', '{roadmap}', '{stage}', 'S', {n}, '{publication}'");
+            let columns = "id, roadmap_id, slug, title, position, publication";
+            run(bench, format!("INSERT INTO stages ({columns}) VALUES ({values})")).await;
+        }
+        for (n, lesson) in lessons.iter().enumerate() {
+            let (publication, stage) = match n {
+                9 => ("draft", stages[0]),
+                _ => ("published", stages[n / 3]),
+            };
+            let values = format!("'{lesson}', '{module}', '{lesson}', 'L', 5, '{publication}'");
+            let columns = "id, module_id, slug, title, duration_minutes, publication";
+            run(bench, format!("INSERT INTO lessons ({columns}) VALUES ({values})")).await;
+            run(bench, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')")).await;
+        }
+        let (draft_lesson, draft_stage) = (lessons[9], stages[3]);
+        Self { module, roadmap, stages, lessons, draft_lesson, draft_stage }
+    }
+
+    /// Learners of all kinds: each did another part of the lessons. Their numbers are not stored yet.
+    pub(crate) async fn add_crowd(&self, bench: &Bench, learners: i64) {
+        let lessons: Vec<String> = self.lessons.iter().map(ToString::to_string).collect();
+        let statements = format!(
+            "INSERT INTO users (email, first_name) SELECT n || '@example.test', 'L' FROM generate_series(1, {learners}) n;
+             INSERT INTO user_lesson_progress (user_id, lesson_id, status, completed_at)
+                 SELECT u.id, l.id::uuid,
+                     (CASE WHEN u.n >> (l.n % 9)::integer & 1 = 1 THEN 'completed' ELSE 'in_progress' END)::lesson_status,
+                     CASE WHEN u.n >> (l.n % 9)::integer & 1 = 1 THEN now() END
+                 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM users) u,
+                     unnest('{{{}}}'::text[]) WITH ORDINALITY l (id, n)
+                 WHERE u.n % 13 <> l.n",
+            lessons.join(",")
+        );
+        run(bench, statements).await;
+    }
+}
+
+/// Runs statements; tests put ids into them as they are.
+pub(crate) async fn run(bench: &Bench, statements: impl Into<String>) {
+    let statements = statements.into();
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statements.clone())).execute(bench.pool()).await {
+        panic!("{error}\nin {statements}");
+    }
+}
+
+/// The one number of a query.
+pub(crate) async fn number(bench: &Bench, query: impl Into<String>) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(query.into())).fetch_one(bench.pool()).await.unwrap()
+}
+
+pub(crate) async fn add_user(bench: &Bench) -> Uuid {
+    let id = new_id();
+    run(bench, format!("INSERT INTO users (id, email, first_name) VALUES ('{id}', '{id}@example.test', 'L')")).await;
+    id
+}
+
+/// A learner completes a lesson, or takes it back, as a request does it.
+pub(crate) async fn act(bench: &Bench, user_id: Uuid, lesson: Uuid, done: bool) {
+    let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
+    let mut tx = bench.db.begin().await.unwrap();
+    let Access::Open(lesson) = lessons::open(&mut tx, &caller, lesson).await.unwrap() else { panic!("it is open") };
+    let written = if done {
+        let Completion::Done(written) = complete(&mut tx, &bench.clock, &lesson).await.unwrap() else { panic!() };
+        written
+    } else {
+        uncomplete(&mut tx, &bench.clock, &lesson).await.unwrap()
+    };
+    assert!(written.changed);
+    tx.commit().await.unwrap();
+}
+
+/// Writes down each rollup that computes: whom, when, and up to which content.
+pub(crate) async fn note_rollups(bench: &Bench) {
+    let statements = "CREATE TABLE computed (user_id uuid NOT NULL, at timestamptz NOT NULL);
+         CREATE FUNCTION note_computed() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO computed VALUES (NEW.user_id, clock_timestamp()); RETURN NULL; END $$;
+         CREATE TRIGGER note_computed AFTER UPDATE OF done_seq ON progress_dirty
+             FOR EACH ROW EXECUTE FUNCTION note_computed()";
+    run(bench, statements).await;
+}
+
+/// Whether no marker is behind, neither with facts nor with content, and every walk has ended.
+pub(crate) async fn is_settled(bench: &Bench) -> bool {
+    let behind = "SELECT (SELECT count(*) FROM progress_dirty d JOIN roadmaps r ON r.id = d.roadmap_id
+                          WHERE d.done_seq < d.requested_seq OR d.done_version < r.content_version)
+                       + (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version)";
+    number(bench, behind).await == 0
+}
