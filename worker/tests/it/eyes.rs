@@ -15,14 +15,11 @@ async fn metrics_count_what_jobs_did() {
     bench.insert_raw("activity", b"garbage").await;
     bench.insert_raw("likes", br#"{"kind":"fly_to_moon","v":1,"data":{}}"#).await;
     for (sample, value) in [
-        (r#"cairn_jobs_started_total{queue="activity"}"#, 32.0),
         (r#"cairn_jobs_finished_total{kind="record_activity",queue="activity",result="done"}"#, 30.0),
-        (r#"cairn_jobs_finished_total{kind="record_activity",queue="activity",result="retry"}"#, 1.0),
         (r#"cairn_jobs_finished_total{kind="unknown",queue="activity",result="dead"}"#, 1.0),
         (r#"cairn_jobs_finished_total{kind="unknown",queue="likes",result="dead"}"#, 1.0),
         (r#"cairn_job_run_seconds_count{kind="record_activity",result="done"}"#, 30.0),
         (r#"cairn_job_attempts_bucket{kind="record_activity",le="1"}"#, 30.0),
-        (r#"cairn_job_start_latency_seconds_count{queue="activity"}"#, 32.0),
         (r#"cairn_jobs_running{queue="activity"}"#, 0.0),
         (r#"cairn_worker_places{queue="activity"}"#, 256.0),
         ("cairn_worker_listener_up", 1.0),
@@ -34,6 +31,15 @@ async fn metrics_count_what_jobs_did() {
         (r#"cairn_database_connections_max{pool="leases"}"#, 6.0),
     ] {
         eventually(&format!("{sample} is {value}"), async || ops.metric(sample).await == Some(value)).await;
+    }
+    // What failed is tried again, sooner or later.
+    for (sample, value) in [
+        (r#"cairn_jobs_started_total{queue="activity"}"#, 32.0),
+        (r#"cairn_jobs_finished_total{kind="record_activity",queue="activity",result="retry"}"#, 1.0),
+        (r#"cairn_job_start_latency_seconds_count{queue="activity"}"#, 32.0),
+    ] {
+        let metric = ops.metric(sample).await.unwrap();
+        assert!(metric >= value, "{sample} {metric}");
     }
     assert_eq!(ops.metric(r#"cairn_queue_paused{queue="likes"}"#).await, Some(0.0));
     sqlx::query("INSERT INTO paused_queues (queue) VALUES ('likes')").execute(bench.pool()).await.unwrap();

@@ -178,7 +178,7 @@ async fn a_deletion_that_is_ended_by_a_rollup_has_not_happened() {
         eventually("and waits for the row", async || {
             number(
                 &bench,
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%rollup%'",
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Computes stage%'",
             )
             .await
                 == 1

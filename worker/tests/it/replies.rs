@@ -138,6 +138,15 @@ impl Desk {
         stored
     }
 
+    /// Replies that have been looked at and wait for their next attempt.
+    pub(crate) async fn waiting(&self) -> i64 {
+        self.count(
+            "SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status IN ('Pending', 'Failed')
+             AND lock_at IS NOT NULL AND run_at > now()",
+        )
+        .await
+    }
+
     /// Nobody wants an answer any more.
     pub(crate) async fn cancel_all(&self) {
         sqlx::query("UPDATE ai_replies SET state = 'cancelled', reason = 'cancelled', finished_at = now()")

@@ -211,8 +211,8 @@ async fn workers_are_those_alive_and_those_that_still_hold_jobs() {
     run(
         test.pool(),
         "INSERT INTO apalis.workers (id, worker_type, storage_name, last_seen) VALUES
-             ('gone', 'likes', 'cairn', now() - interval '31 seconds'),
-             ('idle', 'replies', 'cairn', now() - interval '29 seconds'),
+             ('gone', 'likes', 'cairn', now() - interval '16 seconds'),
+             ('idle', 'replies', 'cairn', now() - interval '14 seconds'),
              ('lost', 'likes', 'cairn', now() - interval '1 hour');
          INSERT INTO apalis.jobs (id, job_type, job, status, lock_by) VALUES ('its', 'likes', 'x', 'Running', 'lost')",
     )

@@ -331,7 +331,7 @@ async fn a_stage_is_moved_while_a_rollup_has_seen_it_where_it_was() {
         let db = test.db.clone();
         async move { roll_up_pairs(&db, &[Pair { user_id: user, roadmap_id: from }]).await }
     });
-    waiting("the rollup is about to write", "%changed_stage%").await;
+    waiting("the rollup is about to write", "%Computes stage%").await;
     let moving = tokio::spawn({
         let pool = pool.clone();
         async move { run(&pool, format!("UPDATE stages SET roadmap_id = '{to}' WHERE id = '{stage}'")).await }

@@ -35,8 +35,8 @@ async fn what_is_told_is_what_was_known_when_it_was_asked() {
     .await;
     let learner = desk.learner().await;
     for statement in [
-        "INSERT INTO user_roadmap_progress (user_id, roadmap_id, lessons_total, lessons_completed, stages_total, stages_completed, status, seq, content_version)
-         VALUES ($1, '00000000-0000-7000-8000-000000000002', 5, 2, 1, 0, 'in_progress', 1, 1)",
+        "INSERT INTO user_roadmap_progress (user_id, roadmap_id, lessons_total, lessons_completed, stages_total, stages_completed, status)
+         VALUES ($1, '00000000-0000-7000-8000-000000000002', 5, 2, 1, 0, 'in_progress')",
         "INSERT INTO user_stage_progress (user_id, stage_id, lessons_total, lessons_completed, status)
          VALUES ($1, '00000000-0000-7000-8000-000000000003', 5, 2, 'in_progress')",
     ] {

@@ -16,8 +16,7 @@ async fn an_outage_of_ten_minutes_loses_no_reply_and_holds_no_place() {
     }
     // Ten minutes, a minute at a time: all have failed or stood aside once more, and none is running.
     for _ in 0..10 {
-        let wait = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status IN ('Pending', 'Failed') AND run_at > now()";
-        eventually("all wait", async || desk.count(wait).await == 6).await;
+        eventually("all wait", async || desk.waiting().await == 6).await;
         sqlx::query("UPDATE ai_replies SET queued_at = queued_at - interval '1 minute'")
             .execute(desk.bench.pool())
             .await
@@ -44,7 +43,7 @@ async fn a_reply_is_given_up_after_half_an_hour() {
     for _ in 0..12 {
         replies.push(desk.ask("stub:words=5 Hello?").await);
     }
-    eventually("all wait", async || desk.bench.count("replies", "Failed").await == 12).await;
+    eventually("all wait", async || desk.waiting().await == 12).await;
     sqlx::query("UPDATE ai_replies SET queued_at = queued_at - interval '30 minutes'")
         .execute(desk.bench.pool())
         .await
@@ -69,7 +68,7 @@ async fn an_endpoint_that_is_down_is_not_called_by_every_reply() {
         desk.ask("stub:fault=500 Hello?").await;
     }
     let worker = desk.bench.start();
-    eventually("all wait", async || desk.bench.count("replies", "Failed").await == 40).await;
+    eventually("all wait", async || desk.waiting().await == 40).await;
     // Five close the door; one more may knock every few seconds.
     let calls = desk.stub.total_calls();
     assert!((5..20).contains(&calls), "{calls} calls for 40 replies");
