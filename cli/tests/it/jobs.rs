@@ -44,7 +44,10 @@ async fn state(pool: &PgPool, id: &str) -> String {
 /// The details of the events that wait to be recorded, and whether somebody is named as their actor.
 async fn events(pool: &PgPool) -> Vec<(Value, Value, Value)> {
     let payloads: Vec<Value> = sqlx::query_scalar(
-        "SELECT convert_from(job, 'UTF8')::jsonb #> '{data,event}' FROM apalis.jobs WHERE job_type = 'activity' ORDER BY id",
+        // By the events' own ids: those of jobs have no order within a millisecond.
+        "SELECT event FROM (
+             SELECT convert_from(job, 'UTF8')::jsonb #> '{data,event}' AS event FROM apalis.jobs WHERE job_type = 'activity') e
+         ORDER BY event ->> 'id'",
     )
     .fetch_all(pool)
     .await
