@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 pub(crate) struct Measured {
     what: String,
-    measured: String,
+    figure: String,
     bar: &'static str,
     value: Value,
 }
@@ -12,7 +12,7 @@ pub(crate) struct Measured {
 impl Measured {
     /// `value` is what `measured` says, for programs.
     pub(crate) fn new(what: impl Into<String>, measured: impl Into<String>, bar: &'static str, value: Value) -> Self {
-        Self { what: what.into(), measured: measured.into(), bar, value }
+        Self { what: what.into(), figure: measured.into(), bar, value }
     }
 }
 
@@ -20,11 +20,11 @@ impl Measured {
 pub(crate) fn print(results: &[Measured]) -> anyhow::Result<()> {
     println!("\n{:<48} {:>26} {:>26}", "what", "measured", "bar");
     for result in results {
-        println!("{:<48} {:>26} {:>26}", result.what, result.measured, result.bar);
+        println!("{:<48} {:>26} {:>26}", result.what, result.figure, result.bar);
     }
     let list: Vec<Value> = results
         .iter()
-        .map(|r| json!({ "what": r.what, "measured": r.measured, "bar": r.bar, "value": r.value }))
+        .map(|r| json!({ "what": r.what, "measured": r.figure, "bar": r.bar, "value": r.value }))
         .collect();
     std::fs::create_dir_all("bench/out")?;
     Ok(std::fs::write("bench/out/results.json", serde_json::to_string_pretty(&list)?)?)

@@ -13,7 +13,7 @@ use uuid::Uuid;
 const PASSWORD: &str = "a long enough password";
 
 /// A call that is not answered for so long is a failure of the platform.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Learner {
     n: usize,

@@ -51,5 +51,5 @@ async fn oldest_unfinished(pool: &PgPool) -> Result<Option<SystemTime>, sqlx::Er
     )
     .fetch_one(pool)
     .await?;
-    Ok(id.and_then(|id| id.parse::<Ulid>().ok()).map(|id| SystemTime::from(id.datetime())))
+    Ok(id.and_then(|id| id.parse::<Ulid>().ok()).map(|id| id.datetime()))
 }

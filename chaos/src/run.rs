@@ -19,7 +19,7 @@ use crate::platform::Platform;
 use crate::recovery;
 
 /// Longest time until nothing is left to do after the load has ended.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_mins(1);
 
 /// What is to be done.
 pub struct Plan {

@@ -78,7 +78,7 @@ impl Process {
         let listening = lazy_pool(url.expose(), 1)?;
         let provider = Arc::new(Provider::from_config(config)?);
         tracing::info!(ai.provider = provider.name(), "replies are written by this provider");
-        Ok(Self { db, listening, leases, shares, vitals, provider, shutdown })
+        Ok(Self { db, leases, listening, shares, vitals, provider, shutdown })
     }
 
     /// Works until told to stop, then drains.

@@ -125,10 +125,13 @@ pub(crate) fn every_named_test_exists(document: &Path) -> Result<(), Failure> {
     let text = read(document)?;
     // Between backticks: every second piece.
     for named in text.split('`').skip(1).step_by(2) {
-        let Some((path, test)) = named.split_once(".rs: ") else { continue };
-        let path = format!("{path}.rs");
-        if !read(Path::new(&path))?.contains(&format!("fn {test}(")) {
-            return Err(Failure::new(format!("{} names the test {test}, which is not in {path}", document.display())));
+        let Some((file, function)) = named.split_once(".rs: ") else { continue };
+        let file = format!("{file}.rs");
+        if !read(Path::new(&file))?.contains(&format!("fn {function}(")) {
+            return Err(Failure::new(format!(
+                "{} names the test {function}, which is not in {file}",
+                document.display()
+            )));
         }
     }
     Ok(())

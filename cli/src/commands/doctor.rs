@@ -239,7 +239,7 @@ mod tests {
         let verdict = jobs(&[late.clone(), queue("replies")]);
         assert!(matches!(verdict, Bad(_)) && says(&verdict, &["3 of likes", "61 s", "start cairn-worker"]));
         let waits = QueueState { paused_at: Some(chrono::DateTime::UNIX_EPOCH), workers: 0, ..late };
-        assert!(matches!(jobs(&[waits.clone()]), Good(_)));
+        assert!(matches!(jobs(std::slice::from_ref(&waits)), Good(_)));
         let verdict = paused(&[queue("replies"), waits]);
         assert!(matches!(verdict, Note(_)) && says(&verdict, &["likes", "cairn jobs resume"]));
     }

@@ -62,8 +62,8 @@ async fn queues_are_shown_as_a_table_and_as_json() {
     let lines: Vec<Vec<&str>> = run.ok().lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0][..3], ["queue", "due", "oldest"]);
     assert_eq!(lines.len(), 7, "a head and six queues: {run:?}");
-    let likes = lines.iter().find(|line| line[0] == "likes").unwrap();
-    assert_eq!(likes[1..], ["0", "0", "0", "1", "2", "0", "0", "0", "1"], "{run:?}");
+    let queue = lines.iter().find(|line| line[0] == "likes").unwrap();
+    assert_eq!(queue[1..], ["0", "0", "0", "1", "2", "0", "0", "0", "1"], "{run:?}");
     let queues = json(&place.run(&["jobs", "stats", "--json"]));
     let maintenance = queues.as_array().unwrap().iter().find(|queue| queue["name"] == "maintenance").unwrap();
     assert_eq!((&maintenance["dead"], &maintenance["paused_at"]), (&json!(2), &json!(null)));

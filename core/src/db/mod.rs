@@ -29,6 +29,7 @@ impl Db {
 
     /// The same database and bell with at most so many connections of its own: a share that others cannot use up, and
     /// that takes nothing from them.
+    #[must_use]
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
         Self { pool: pool_options(max_connections).connect_lazy_with((*options).clone()), bell: self.bell.clone() }

@@ -152,7 +152,7 @@ pub async fn on_chunk(
         };
         let details = json!({
             "queue": queue.name(),
-            "kind": kind.map(|kind| kind.name()),
+            "kind": kind.map(Kind::name),
             "count": changed,
             "before": {"state": state},
             "after": {"state": act.result()},

@@ -97,7 +97,7 @@ pub struct Reconcile {}
 impl Job for Reconcile {
     const KIND: &'static str = "reconcile";
     const QUEUE: Queue = Queue::Maintenance;
-    const MAX_ATTEMPTS: i32 = 1; // the next tick is the retry
+    const MAX_ATTEMPTS: i32 = 10; // safe to repeat: a worker that is lost amid it is no dead job for an operator to look at
     const DEADLINE: Duration = Duration::from_secs(20);
 }
 

@@ -1,7 +1,5 @@
 //! Single jobs, as operators see them: lists by state, queue and kind, and one job whole.
 
-use std::time::SystemTime;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -69,7 +67,7 @@ impl Filter {
     /// None if the kind goes to another queue.
     pub fn new(state: Option<State>, queue: Option<Queue>, kind: Option<Kind>) -> Option<Self> {
         let fits = kind.is_none_or(|kind| queue.is_none_or(|queue| queue == kind.queue()));
-        fits.then_some(Self { state, queue: queue.or(kind.map(|kind| kind.queue())), kind })
+        fits.then_some(Self { state, queue: queue.or(kind.map(Kind::queue)), kind })
     }
 
     /// The state.
@@ -238,7 +236,7 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Whol
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Whole {
-        enqueued_at: Ulid::from_string(&row.id).ok().map(|id| SystemTime::from(id.datetime()).into()),
+        enqueued_at: Ulid::from_string(&row.id).ok().map(|id| id.datetime().into()),
         payload: Payload::of(&row.payload),
         errors: row.result.as_ref().map(errors).unwrap_or_default(),
         discarded_by: row.discarded_by,

@@ -66,6 +66,7 @@ pub async fn modules(
 
 /// A roadmap and the caller's progress in it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row: each answers a question of its own")]
 pub struct Roadmap {
     /// Id.
     pub id: Uuid,

@@ -48,9 +48,10 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     drop(connection);
     let mut writing = Writing::new(&context, &attempt, permit, begun);
-    let end = match fate::takes_workers_down(&attempt.earlier) {
-        true => End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost, again and again")),
-        false => writing.write(history).await?,
+    let end = if fate::takes_workers_down(&attempt.earlier) {
+        End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost, again and again"))
+    } else {
+        writing.write(history).await?
     };
     writing.settle(end, waited + begun.elapsed()).await
 }

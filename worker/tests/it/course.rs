@@ -11,6 +11,7 @@ use crate::support::Bench;
 
 /// The rules once more, in plain Rust: core's tests have them.
 #[path = "../../../core/tests/it/rollup/expected.rs"]
+#[expect(clippy::type_complexity, reason = "rows are read as tuples")]
 mod expected;
 
 pub(crate) use expected::differences;

@@ -234,11 +234,11 @@ async fn lists_have_pages_without_gaps_or_repeats() {
     // Many have the same time, as those that a group ended.
     run(
         test.pool(),
-        r#"INSERT INTO apalis.jobs (id, job_type, job, status, done_at, run_at)
+        "INSERT INTO apalis.jobs (id, job_type, job, status, done_at, run_at)
            SELECT to_char(n, 'FM000'), (ARRAY['likes', 'replies', 'strange'])[1 + n % 3], 'x',
                (ARRAY['Done', 'Killed', 'Pending'])[1 + n % 3], CASE WHEN n % 3 < 2 THEN '2000-01-01'::timestamptz END,
                '2000-01-01'::timestamptz + n / 50 * interval '1 second'
-           FROM generate_series(1, 300) n"#,
+           FROM generate_series(1, 300) n",
     )
     .await;
     for (filter, expected) in [(Filter::default(), 300), (in_state(State::Done), 100), (in_state(State::Due), 100)] {
@@ -330,8 +330,8 @@ async fn rows_that_cannot_be_read_can_be_looked_at_and_discarded() {
         let found = find(&test, id).await.unwrap();
         assert!(matches!(&found.payload, Payload::Unreadable(t) if t.starts_with(text)), "{found:?}");
     }
-    let Payload::Unreadable(text) = find(&test, "early").await.unwrap().payload else { panic!("it was cut") };
-    assert_eq!(text.len(), 65_536);
+    let Payload::Unreadable(cut) = find(&test, "early").await.unwrap().payload else { panic!("it was cut") };
+    assert_eq!(cut.len(), 65_536);
     assert_eq!(find(&test, "late").await.unwrap().payload, Payload::Json(json!({"kind": 7})));
     let errors: Vec<_> = find(&test, "nested").await.unwrap().errors.into_iter().map(|e| e.error).collect();
     assert_eq!(errors, ["null", "7", "\"x\"", "{\"at\":\"yesterday\"}"]);
