@@ -24,7 +24,7 @@ use crate::vitals::Vitals;
 use crate::{Context, adapter, ops, schedule};
 
 /// How long running jobs may go on after the worker was told to stop. Longer than any job's deadline
-/// ([`crate::adapter::perform`] checks it), so that who stops in order repeats nothing.
+/// (`adapter::perform` checks it), so that who stops in order repeats nothing.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
 /// Well within [`SILENCE`]. Heartbeats go on while jobs drain, so that need not exceed [`DRAIN_LIMIT`].

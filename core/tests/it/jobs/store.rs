@@ -68,7 +68,7 @@ async fn a_stored_job_fills_every_column() {
     let later =
         format!("{stored}likes' AND run_at BETWEEN now() + interval '60 seconds' AND now() + interval '90 seconds'");
     assert_eq!(scalar::<i64>(test.pool(), later).await, 1);
-    assert_eq!(scalar::<i64>(test.pool(), format!("{stored}maintenance' AND max_attempts = 1")).await, 1);
+    assert_eq!(scalar::<i64>(test.pool(), format!("{stored}maintenance' AND max_attempts = 10")).await, 1);
     let payload: serde_json::Value = scalar(
         test.pool(),
         "SELECT convert_from(job, 'UTF8')::jsonb FROM apalis.jobs WHERE job_type = 'likes' LIMIT 1",
