@@ -10,9 +10,11 @@ use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::Tokens;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Transaction};
+use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
 use crate::metrics::HttpMetrics;
+use crate::streams::{Limits, Streams};
 use crate::throttle::Throttle;
 
 /// The state of the API. Cheap to clone: every resource holds one.
@@ -28,6 +30,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Slows down guessing.
     pub throttle: Throttle,
+    /// Replies as they are written.
+    pub streams: Streams,
     /// What this service shows of itself.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
@@ -40,7 +44,8 @@ impl App {
         let metrics = Arc::new(Metrics::new(observer, vec![("requests", db.pool().clone())])?);
         let (passwords, throttle) = (Passwords::default(), Throttle::default());
         let http = HttpMetrics::new(metrics.registry())?;
-        Ok(Self { db, clock, tokens: Tokens::new(jwt_secret), passwords, throttle, metrics, http })
+        let streams = Streams::new(&db, &clock, Limits::default(), CancellationToken::new());
+        Ok(Self { db, clock, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, metrics, http })
     }
 
     /// Begins a transaction; dropping it without a commit undoes it.

@@ -8,9 +8,11 @@ mod metrics;
 pub mod openapi;
 pub mod ops;
 pub mod params;
+mod payloads;
 pub mod problem;
 pub mod routes;
 mod serve;
+pub mod streams;
 pub mod throttle;
 
 pub use app::App;

@@ -9,6 +9,8 @@ use prometheus::{
     register_int_counter_vec_with_registry, register_int_gauge_with_registry,
 };
 
+use crate::streams::Streams;
+
 /// Counters of requests. Labels are bounded: the route is an operation's template, and whatever belongs to none is
 /// `other`.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub(crate) struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGauge,
+    streams: IntGauge,
+    listener_up: IntGauge,
 }
 
 impl HttpMetrics {
@@ -39,7 +43,24 @@ impl HttpMetrics {
                 "Requests being answered.",
                 registry
             )?,
+            streams: register_int_gauge_with_registry!(
+                "cairn_reply_streams",
+                "Streams of replies that are open.",
+                registry
+            )?,
+            listener_up: register_int_gauge_with_registry!(
+                "cairn_api_listener_up",
+                "1 = announcements of replies are heard, or nobody follows one.",
+                registry
+            )?,
         })
+    }
+
+    /// Takes the figures of the streams as they are now.
+    pub(crate) fn look_at(&self, streams: &Streams) {
+        let open = streams.open_count();
+        self.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.listener_up.set((streams.hears() || open == 0).into());
     }
 
     /// Counts a request as being answered for as long as the guard lives, which ends also with a client that left.

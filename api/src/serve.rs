@@ -11,6 +11,7 @@ use poem::{Endpoint, Server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::streams::{Limits, Streams};
 use crate::{App, endpoint, ops};
 
 /// How long requests may go on after the process was told to stop.
@@ -63,7 +64,8 @@ pub async fn serve(
     ops: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let app = App::new(db, Clock::default(), config.require_jwt_secret()?)?;
+    let mut app = App::new(db, Clock::default(), config.require_jwt_secret()?)?;
+    app.streams = Streams::new(&app.db, &app.clock, Limits::default(), shutdown.clone());
     let drained = CancellationToken::new();
     let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());
     let api = async {

@@ -24,6 +24,12 @@ impl Error {
         Self { source: message.into().into(), location: Location::caller(), unavailable: false }
     }
 
+    /// The same failure, for another who waited for what failed. Only the text of its source is kept.
+    pub fn copy(&self) -> Self {
+        let source = self.source.to_string().into();
+        Self { source, location: self.location, unavailable: self.unavailable }
+    }
+
     /// Whether the database could not be reached or had no connection to give: trying again later may help.
     pub fn is_unavailable(&self) -> bool {
         self.unavailable

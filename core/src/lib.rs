@@ -4,6 +4,7 @@
 //! write, a [`db::Tx`]; they return an `Option` or an outcome enum, and [`Error`] only for what no caller can act on.
 
 pub mod admin;
+pub mod batcher;
 pub mod clock;
 pub mod community;
 pub mod config;

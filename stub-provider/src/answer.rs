@@ -92,7 +92,7 @@ impl Stream<'_> {
         let (words, cut) = self.words();
         for n in 0..words {
             self.between(n).await?;
-            self.piece(&self.delta(&word(n)), None).await?;
+            self.piece(&self.delta(&self.script.piece(n)), None).await?;
         }
         if cut {
             self.connection.pause(self.script.gap).await?;

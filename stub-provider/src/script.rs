@@ -1,7 +1,7 @@
 //! What a request is answered with.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::dialect::Dialect;
 
@@ -17,6 +17,7 @@ use crate::dialect::Dialect;
 /// | `headers` | milliseconds before the status line | 0 |
 /// | `first` | milliseconds from there to the first piece | 0 |
 /// | `gap` | milliseconds between pieces | 0 |
+/// | `clock` | 1: each piece is the time at which it is sent, in microseconds since 1970, instead of a word | 0 |
 /// | `write` | bytes of one write: characters and frames are torn apart | whole frames |
 /// | `fault` | what goes wrong, see [`Fault`]; a number is a status | `none` |
 /// | `at` | so many pieces come before a fault in the stream | half of them |
@@ -37,6 +38,8 @@ pub struct Script {
     pub first: Duration,
     /// Between pieces.
     pub gap: Duration,
+    /// Whether each piece is the time at which it is sent.
+    pub clock: bool,
     /// Bytes of one write; `None` = a frame.
     pub write: Option<usize>,
     /// What goes wrong.
@@ -145,6 +148,7 @@ impl Default for Script {
             headers: Duration::ZERO,
             first: Duration::ZERO,
             gap: Duration::ZERO,
+            clock: false,
             write: None,
             fault: Fault::None,
             at: None,
@@ -156,9 +160,18 @@ impl Default for Script {
 }
 
 impl Script {
-    /// The answer, if nothing goes wrong.
+    /// The answer, if nothing goes wrong and it is made of words.
     pub fn answer(&self) -> String {
         (0..self.words).map(word).collect()
+    }
+
+    /// A piece of the answer, now.
+    pub(crate) fn piece(&self, n: usize) -> String {
+        if !self.clock {
+            return word(n);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        format!("{} ", now.as_micros())
     }
 
     /// Pieces that come before a fault in the stream.
@@ -182,6 +195,7 @@ impl FromStr for Script {
                 "headers" => script.headers = milliseconds()?,
                 "first" => script.first = milliseconds()?,
                 "gap" => script.gap = milliseconds()?,
+                "clock" => script.clock = number()? > 0,
                 "write" => script.write = Some(number()?.max(1)),
                 "at" => script.at = Some(number()?),
                 "times" => script.times = Some(number()?),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::admin::activity::{self, Event};
+use cairn_core::batcher::Batcher;
 use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::batcher::Batcher;
 use crate::providers::{Library, Provider};
 
 /// Handed to each run. Cheap to clone.

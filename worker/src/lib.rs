@@ -9,7 +9,6 @@
 //! [`run`] is the whole process; `jobs/` holds one file per kind of job.
 
 mod adapter;
-mod batcher;
 mod bells;
 mod board;
 mod context;

@@ -121,9 +121,11 @@ fn refuse_nul(request: &Request) -> Result<(), Problem> {
     if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
         return Err(Problem::malformed_parameter().detail("The character U+0000 is not allowed in paths and queries."));
     }
-    // poem passes over header values that are not text, which would drop a key that the client relies on.
-    if request.headers().get_all("idempotency-key").iter().any(|value| value.to_str().is_err()) {
-        return Err(Problem::invalid_parameter("Idempotency-Key", "malformed", "1 to 200 visible ASCII characters."));
+    // poem passes over header values that are not text, which would drop what the client relies on.
+    for name in ["Idempotency-Key", "Last-Event-ID"] {
+        if request.headers().get_all(name).iter().any(|value| value.to_str().is_err()) {
+            return Err(Problem::invalid_parameter(name, "malformed", "Visible ASCII characters are expected."));
+        }
     }
     Ok(())
 }

@@ -37,13 +37,16 @@ fn found_in_parents(schemas: &Value) -> Map<String, Value> {
     found
 }
 
-/// Examples of objects all of whose required members have one.
+/// Examples of objects all of whose required members have one, and of those that are one of several objects.
 fn composed_of_parts(schemas: &Value) -> Map<String, Value> {
     let lacking = super::object(schemas).filter(|(_, schema)| lacks_example(schema));
     lacking.filter_map(|(name, schema)| Some((name.clone(), composed(schema, schemas)?))).collect()
 }
 
 fn composed(schema: &Value, schemas: &Value) -> Option<Value> {
+    if let Some(first) = schema["oneOf"].get(0) {
+        return example_of(first, schemas);
+    }
     let mut example = Map::new();
     for (name, property) in super::object(&schema["properties"]) {
         let value = if property["nullable"] == true { Some(Value::Null) } else { example_of(property, schemas) };
@@ -53,13 +56,30 @@ fn composed(schema: &Value, schemas: &Value) -> Option<Value> {
 }
 
 fn example_of(schema: &Value, schemas: &Value) -> Option<Value> {
-    let schema = reference(schema).map_or(schema, |name| &schemas[name]);
+    let schema = resolved(schema, schemas);
     let own = [&schema["example"], &schema["enum"][0]].into_iter().find(|value| !value.is_null());
-    own.cloned().or_else(|| Some(Value::Array(vec![example_of(schema.get("items")?, schemas)?])))
+    own.cloned().or_else(|| merged(schema["allOf"].as_array()?, schemas)).or_else(|| {
+        let items = schema.get("items")?;
+        Some(Value::Array(vec![example_of(items, schemas)?]))
+    })
+}
+
+/// The members of all parts.
+fn merged(parts: &[Value], schemas: &Value) -> Option<Value> {
+    let mut example = Map::new();
+    for part in parts {
+        let part = example_of(part, schemas).or_else(|| composed(resolved(part, schemas), schemas))?;
+        example.extend(part.as_object()?.clone());
+    }
+    Some(Value::Object(example))
 }
 
 fn lacks_example(schema: &Value) -> bool {
     schema["type"] == "object" && schema["example"].is_null()
+}
+
+fn resolved<'a>(schema: &'a Value, schemas: &'a Value) -> &'a Value {
+    reference(schema).map_or(schema, |name| &schemas[name])
 }
 
 /// The name of the schema that is referred to, directly or as one that may be null.
@@ -88,10 +108,16 @@ mod tests {
             },
             "Part": {"type": "object", "properties": {"id": {"type": "integer"}}},
             "Alone": {"type": "object", "properties": {"id": {"type": "integer"}}},
+            "Either": {"type": "object", "oneOf": [{"$ref": "#/components/schemas/Tagged"}]},
+            "Tagged": {"allOf": [
+                {"type": "object", "required": ["type"], "properties": {"type": {"type": "string", "enum": ["part"]}}},
+                {"$ref": "#/components/schemas/Part"},
+            ]},
         });
         spread(&mut schemas);
         assert_eq!(schemas["Part"]["example"], json!({"id": 1}));
         assert_eq!(schemas["Page"]["example"], json!({"items": [{"part": {"id": 1}}], "next_cursor": null}));
+        assert_eq!(schemas["Either"]["example"], json!({"type": "part", "id": 1}));
         assert!(schemas["Alone"]["example"].is_null());
     }
 }

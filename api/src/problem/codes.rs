@@ -89,6 +89,12 @@ codes! {
     ReplyOpen reply_open CONFLICT "A reply is in the making" "Wait for the open reply of this chat, or cancel it, before asking again.";
     TooManyOpenReplies too_many_open_replies TOO_MANY_REQUESTS "Too many replies are in the making" "Wait until one of your open replies is finished.";
     QuotaExceeded quota_exceeded TOO_MANY_REQUESTS "The daily quota is used up" "You have asked as many questions as you may in 24 hours.";
+    ReplyFinished reply_finished CONFLICT "The reply is in its final state" "A reply can be cancelled until it is completed or has failed.";
+    ReplyNotRetryable reply_not_retryable CONFLICT "The reply cannot be retried" "A reply that failed or was cancelled can be retried, at most 20 times, while its question is in the chat.";
+    TooManyStreams too_many_streams TOO_MANY_REQUESTS "Too many streams are open" "Close one of your streams first.";
+    MessageNotFound message_not_found NOT_FOUND "No such message" "There is no message of yours with this id.";
+    InstructionNotFound instruction_not_found NOT_FOUND "No such instruction" "The tool has no instruction of this version.";
+    ChatNotFound chat_not_found NOT_FOUND "No such chat" "There is no chat with this id.";
     MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
 
     // Operations.

@@ -27,6 +27,8 @@ pub enum Tag {
     Tools,
     /// Running the platform: queues, workers, jobs.
     Operations,
+    /// Instructions, chats and figures of the AI tools, for admins.
+    ToolsAdmin,
 }
 
 /// What a resource declares beside its handlers: operation id and the codes of its own problems.
@@ -73,8 +75,14 @@ resources! {
     tools::catalog CatalogApi,
     tools::messages MessagesApi,
     tools::replies RepliesApi,
+    tools::stream StreamApi,
+    tools::transfer TransferApi,
     admin::queues QueuesApi,
     admin::workers WorkersApi,
     admin::jobs JobsApi,
     admin::bulk BulkApi,
+    admin::instructions InstructionsApi,
+    admin::chats ChatsApi,
+    admin::chat_export ChatExportApi,
+    admin::tool_figures ToolFiguresApi,
 }

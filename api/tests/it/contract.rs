@@ -376,8 +376,9 @@ fn path_of(operation: &Operation) -> String {
             let place = format!("{{{}}}", parameter["name"].as_str().unwrap());
             let schema = resolved(&parameter["schema"]);
             let known = [&parameter["example"], &schema["example"], &schema["enum"][0]];
-            let value = known.into_iter().find_map(Value::as_str);
-            path = path.replace(&place, value.unwrap_or_else(|| panic!("{}: no example of {place}", operation.id)));
+            let value = known.into_iter().find(|value| !value.is_null());
+            let value = value.unwrap_or_else(|| panic!("{}: no example of {place}", operation.id));
+            path = path.replace(&place, value.to_string().trim_matches('"'));
         }
     }
     fill(&path)

@@ -8,6 +8,7 @@ mod contract;
 mod learning;
 mod library;
 mod process;
+mod streams;
 mod support;
 mod tools;
 mod users;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{JWT_SECRET, TestApp};
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let values = [("CAIRN_JWT_SECRET".to_owned(), JWT_SECRET.to_owned())];
     Config::from_values(&values.into()).unwrap()
 }

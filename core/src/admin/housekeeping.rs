@@ -140,7 +140,9 @@ async fn remove_reply_chunks(pool: &PgPool) -> Result<u64> {
     let replies = sqlx::query!(
         "WITH finished AS (
              SELECT id FROM ai_replies
-             WHERE state = 'completed' AND NOT chunks_removed AND finished_at < now() - interval '10 minutes'
+             WHERE state IN ('completed', 'failed', 'cancelled') AND NOT chunks_removed
+               AND finished_at < now() - CASE state WHEN 'failed' THEN interval '30 days' ELSE interval '10 minutes' END
+               AND finished_at < now() - interval '10 minutes'
              ORDER BY finished_at LIMIT 100
              FOR UPDATE SKIP LOCKED
          ), removed AS (

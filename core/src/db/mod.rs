@@ -2,6 +2,7 @@
 
 mod tx;
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,17 +15,26 @@ use crate::jobs::Bell;
 pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 
 /// A pool of connections, and the bell that tells workers about committed jobs. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Db {
     pool: PgPool,
+    direct: PgConnectOptions,
     bell: Bell,
+}
+
+/// Without the options, which hold a password.
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("pool", &self.pool).finish_non_exhaustive()
+    }
 }
 
 impl Db {
     /// Opens a pool of at most `max_connections` on `url`, and the bell on `direct_url` (a session connection: not
     /// through a pooler in transaction mode). Connects lazily, so it succeeds while the database is down.
     pub fn connect(url: &str, direct_url: &str, max_connections: u32) -> Result<Self> {
-        Ok(Self { pool: lazy_pool(url, max_connections)?, bell: Bell::start(connect_options(direct_url)?) })
+        let direct = connect_options(direct_url)?;
+        Ok(Self { pool: lazy_pool(url, max_connections)?, bell: Bell::start(direct.clone()), direct })
     }
 
     /// The same database and bell with at most so many connections of its own: a share that others cannot use up, and
@@ -32,12 +42,18 @@ impl Db {
     #[must_use]
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
-        Self { pool: pool_options(max_connections).connect_lazy_with((*options).clone()), bell: self.bell.clone() }
+        let pool = pool_options(max_connections).connect_lazy_with((*options).clone());
+        Self { pool, direct: self.direct.clone(), bell: self.bell.clone() }
     }
 
     /// The pool, for statements that need no transaction.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// How to open a session connection: one that is ours alone while it is open, for LISTEN.
+    pub fn direct_options(&self) -> PgConnectOptions {
+        self.direct.clone()
     }
 
     /// Tells workers that jobs wait, for rows written without a [`Tx`].

@@ -77,6 +77,9 @@ impl Job for CountLikes {
 pub struct GenerateReply {
     /// The reply to fill.
     pub reply_id: Uuid,
+    /// Which retry of it by its learner this is, 0 = none. When it was retried since, another job does it.
+    #[serde(default)]
+    pub retry: i32,
 }
 
 impl Job for GenerateReply {

@@ -55,14 +55,19 @@ pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
 }
 
 /// Open replies whose last job is dead: nobody would ever finish them, so they fail and the chat is free again. Those that
-/// have no job at all (removed by hand) get one.
+/// have no job at all (removed by hand) get one. The dead job of what was retried since says nothing.
 pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     let jobs = stored::<GenerateReply>(tx).await?;
     let live: HashSet<Uuid> = jobs.live.iter().map(|job| job.reply_id).collect();
-    let dead: Vec<Uuid> = jobs.dead.iter().map(|job| job.reply_id).filter(|id| !live.contains(id)).collect();
+    let dead = jobs.dead.iter().filter(|job| !live.contains(&job.reply_id)).map(|job| (job.reply_id, job.retry));
+    let (dead, retries): (Vec<Uuid>, Vec<i32>) = dead.unzip();
     let open = sqlx::query_scalar!(
-        "SELECT id FROM ai_replies WHERE id = ANY ($1) AND state IN ('queued', 'streaming') ORDER BY id",
-        &dead
+        "SELECT DISTINCT r.id
+         FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
+         JOIN ai_replies r ON r.id = dead.id AND cardinality(r.retried_at) = dead.retry
+         WHERE r.state IN ('queued', 'streaming') ORDER BY r.id",
+        &dead,
+        &retries
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -70,17 +75,17 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
         replies::give_up(tx, id, Reason::AttemptsExhausted).await?;
     }
     let live: Vec<Uuid> = live.into_iter().collect();
-    let jobless = sqlx::query_scalar!(
-        "SELECT id FROM ai_replies
+    let jobless = sqlx::query!(
+        r#"SELECT id, cardinality(retried_at) AS "retry!" FROM ai_replies
          WHERE state IN ('queued', 'streaming') AND updated_at < now() - interval '1 minute' AND id <> ALL ($1)
          ORDER BY updated_at
-         LIMIT 100",
+         LIMIT 100"#,
         &live
     )
     .fetch_all(&mut **tx)
     .await?;
-    for reply_id in jobless {
-        GenerateReply { reply_id }.enqueue(tx)?;
+    for reply in jobless {
+        GenerateReply { reply_id: reply.id, retry: reply.retry }.enqueue(tx)?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::Result;
 use crate::admin::activity::{Action, Event, Target};
 use crate::clock::{Clock, new_id};
 use crate::db::Tx;
+use crate::jobs::GenerateReply;
 
 /// One attempt at writing a reply, with everything that was fixed when the question was asked.
 #[derive(Clone, Debug)]
@@ -52,12 +53,14 @@ pub struct Attempt {
     pub earlier: Vec<String>,
 }
 
-/// For how long a reply has been asked for and not written; `None` when it is finished or gone.
-pub async fn waiting_for(connection: &mut PgConnection, reply_id: Uuid) -> Result<Option<Duration>> {
+/// For how long the reply of a job has been asked for and not written; `None` when it is finished or gone, or was retried
+/// since.
+pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> Result<Option<Duration>> {
     let seconds = sqlx::query_scalar!(
         r#"SELECT greatest(0, extract(epoch FROM now() - queued_at))::float8 AS "seconds!"
-           FROM ai_replies WHERE id = $1 AND state IN ('queued', 'streaming')"#,
-        reply_id
+           FROM ai_replies WHERE id = $1 AND state IN ('queued', 'streaming') AND cardinality(retried_at) = $2"#,
+        job.reply_id,
+        job.retry
     );
     Ok(seconds.fetch_optional(connection).await?.map(Duration::from_secs_f64))
 }

@@ -6,12 +6,35 @@ const MARKERS: [(&str, &str); 3] =
 
 /// Whether the text holds a copyable block: a start marker and, somewhere after it, the end marker of the same kind.
 pub fn has_copyable_content(text: &str) -> bool {
-    MARKERS.iter().any(|(start, end)| text.split_once(start).is_some_and(|(_, rest)| rest.contains(end)))
+    copyable_block(text).is_some()
+}
+
+/// What is inside the first copyable block.
+pub fn copyable_block(text: &str) -> Option<&str> {
+    let blocks = MARKERS.iter().filter_map(|(start, end)| {
+        let begin = text.find(start)? + start.len();
+        let length = text[begin..].find(end)?;
+        Some((begin, &text[begin..begin + length]))
+    });
+    blocks.min_by_key(|(begin, _)| *begin).map(|(_, block)| block)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_block_is_what_is_between_the_markers() {
+        for (text, block) in [
+            ("[ТЗ_START]цель[ТЗ_END]", "цель"),
+            ("a [IDEA_START]\nfirst\n[IDEA_END] [SPEC_START]second[SPEC_END]", "\nfirst\n"),
+            ("[SPEC_START] unfinished [IDEA_START]finished[IDEA_END]", "finished"),
+            ("[SPEC_START]one[SPEC_END][SPEC_START]two[SPEC_END]", "one"),
+            ("[IDEA_START][IDEA_END]", ""),
+        ] {
+            assert_eq!(copyable_block(text), Some(block), "{text}");
+        }
+    }
 
     #[test]
     fn a_block_needs_both_markers_of_one_kind_in_order() {

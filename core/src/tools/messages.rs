@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Tool;
+use super::replies::ReplyState;
+use super::{Tool, stored_tool};
 use crate::Result;
 use crate::users::Caller;
 
@@ -30,8 +31,32 @@ pub struct Message {
     pub has_copyable_content: bool,
     /// When it was stored; strictly increasing inside a chat.
     pub created_at: DateTime<Utc>,
-    /// The reply that answers this question, or whose answer this is. None for messages older than replies.
-    pub reply_id: Option<Uuid>,
+    /// The reply that answers this question, or whose answer this is, and how far it is. None for messages older than
+    /// replies.
+    pub reply: Option<(Uuid, ReplyState)>,
+}
+
+struct Row {
+    id: Uuid,
+    role: String,
+    content: String,
+    has_copyable_content: bool,
+    created_at: DateTime<Utc>,
+    reply_id: Option<Uuid>,
+    reply_state: Option<ReplyState>,
+}
+
+impl From<Row> for Message {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            author: author(&row.role),
+            content: row.content,
+            has_copyable_content: row.has_copyable_content,
+            created_at: row.created_at,
+            reply: row.reply_id.zip(row.reply_state),
+        }
+    }
 }
 
 /// Messages of the caller's chat with a tool, newest first: at most `limit`, before the one with that `created_at` and
@@ -43,36 +68,83 @@ pub async fn list(
     before: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Message>> {
-    let (time, id) = before.unzip();
-    let rows = sqlx::query!(
-        r#"SELECT m.id, m.role, m.content, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
-               m.created_at AS "created_at!",
-               coalesce(
-                   (SELECT r.id FROM ai_replies r WHERE r.answer_id = m.id),
-                   (SELECT r.id FROM ai_replies r WHERE r.question_id = m.id ORDER BY r.created_at DESC LIMIT 1)
-               ) AS reply_id
-           FROM tool_messages m
-           WHERE m.chat_id = (SELECT id FROM tool_chats WHERE user_id = $1 AND tool_type = $2)
-             AND (m.created_at, m.id) < (coalesce($3, 'infinity'::timestamptz),
-                                         coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
-           ORDER BY m.created_at DESC, m.id DESC LIMIT $5"#,
+    let chat_id = sqlx::query_scalar!(
+        "SELECT id FROM tool_chats WHERE user_id = $1 AND tool_type = $2",
         caller.user_id,
-        tool.name(),
+        tool.name()
+    );
+    match chat_id.fetch_optional(&mut *connection).await? {
+        Some(chat_id) => page(connection, chat_id, before, limit).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Messages of a chat, newest first, as [`list`] gives them.
+pub async fn page(
+    connection: &mut PgConnection,
+    chat_id: Uuid,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Message>> {
+    let (time, id) = before.unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT m.id, m.role, m.content, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
+               m.created_at AS "created_at!", r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
+           FROM tool_messages m
+           LEFT JOIN LATERAL (
+               SELECT r.id, r.state FROM ai_replies r WHERE r.answer_id = m.id
+               UNION ALL
+               SELECT r.id, r.state FROM ai_replies r WHERE r.question_id = m.id
+               LIMIT 1
+           ) r ON true
+           WHERE m.chat_id = $1
+             AND (m.created_at, m.id) < (coalesce($2, 'infinity'::timestamptz),
+                                         coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
+           ORDER BY m.created_at DESC, m.id DESC LIMIT $4"#,
+        chat_id,
         time,
         id,
         limit
-    )
-    .fetch_all(connection)
-    .await?;
-    let messages = rows.into_iter().map(|row| Message {
-        id: row.id,
-        author: author(&row.role),
-        content: row.content,
-        has_copyable_content: row.has_copyable_content,
-        created_at: row.created_at,
-        reply_id: row.reply_id,
-    });
-    Ok(messages.collect())
+    );
+    Ok(rows.fetch_all(connection).await?.into_iter().map(Message::from).collect())
+}
+
+/// Messages of a chat, oldest first: at most `limit`, after the one with that `created_at` and id.
+pub async fn walk(
+    connection: &mut PgConnection,
+    chat_id: Uuid,
+    after: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Message>> {
+    let (time, id) = after.unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT m.id, m.role, m.content, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
+               m.created_at AS "created_at!", r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
+           FROM tool_messages m LEFT JOIN ai_replies r ON r.answer_id = m.id
+           WHERE m.chat_id = $1
+             AND (m.created_at, m.id) > (coalesce($2, '-infinity'::timestamptz),
+                                         coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid))
+           ORDER BY m.created_at, m.id LIMIT $4"#,
+        chat_id,
+        time,
+        id,
+        limit
+    );
+    Ok(rows.fetch_all(connection).await?.into_iter().map(Message::from).collect())
+}
+
+/// The text of a message in one of the caller's chats, and with which tool that is.
+pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<(Tool, String)>> {
+    let row = sqlx::query!(
+        "SELECT c.tool_type, m.content FROM tool_messages m JOIN tool_chats c ON c.id = m.chat_id
+         WHERE m.id = $1 AND c.user_id = $2",
+        id,
+        caller.user_id
+    );
+    let row = row.fetch_optional(connection).await?;
+    row.map(|row| Ok((stored_tool(&row.tool_type)?, row.content))).transpose()
 }
 
 /// So many messages are told to a model at most.

@@ -1,19 +1,25 @@
 //! The AI tools: one chat per learner and tool, questions, and the replies that the worker writes.
 
 pub mod attempts;
+pub mod cancel;
+pub mod chats;
 mod context;
 mod copyable;
+pub mod figures;
+pub mod instructions;
 pub mod messages;
 pub mod questions;
 mod reason;
 pub mod replies;
+pub mod retry;
+pub mod stream;
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
 pub use self::context::{Context, Learner, Position, Source};
-pub use self::copyable::has_copyable_content;
+pub use self::copyable::{copyable_block, has_copyable_content};
 pub use self::reason::Reason;
 use crate::{Error, Result};
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Tool;
 use super::context::{self, Context};
 use super::messages::{Author, Message};
+use super::replies::ReplyState;
 use crate::Result;
 use crate::admin::activity::{Action, Event, Target};
 use crate::admin::settings::Settings;
@@ -18,7 +19,8 @@ use crate::db::Tx;
 use crate::jobs::{GenerateReply, Job};
 use crate::users::Caller;
 
-/// How many questions a learner may ask in 24 hours, over all tools. Asked questions count, answered or not.
+/// How many questions a learner may ask in 24 hours, over all tools. What was asked counts, answered or not, and counts
+/// again when it is retried: each time somebody is set to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// At most so many.
@@ -37,11 +39,13 @@ pub async fn quota(connection: &mut PgConnection, caller: &Caller, settings: &Se
     // While no more than the limit was asked, the oldest question is the next to fall out; after the limit was lowered,
     // more have to.
     let row = sqlx::query!(
-        r#"SELECT count(*) AS "used!", min(created_at) FILTER (WHERE nth <= $2) + interval '24 hours' AS resets_at,
-               extract(epoch FROM min(created_at) FILTER (WHERE nth <= $2) + interval '24 hours' - now())::float8
+        r#"SELECT count(*) AS "used!", min(at) FILTER (WHERE nth <= $2) + interval '24 hours' AS resets_at,
+               extract(epoch FROM min(at) FILTER (WHERE nth <= $2) + interval '24 hours' - now())::float8
                    AS seconds
-           FROM (SELECT created_at, row_number() OVER (ORDER BY created_at DESC) AS nth FROM ai_replies
-                 WHERE user_id = $1 AND created_at > now() - interval '24 hours') asked"#,
+           FROM (SELECT asked.at, row_number() OVER (ORDER BY asked.at DESC) AS nth
+                 FROM ai_replies r CROSS JOIN LATERAL unnest(r.retried_at || r.created_at) AS asked (at)
+                 WHERE r.user_id = $1 AND r.queued_at > now() - interval '24 hours'
+                   AND asked.at > now() - interval '24 hours') asked"#,
         caller.user_id,
         limit
     )
@@ -51,16 +55,29 @@ pub async fn quota(connection: &mut PgConnection, caller: &Caller, settings: &Se
     Ok(Quota { limit, used: row.used, resets_at: row.resets_at, resets_in: Duration::from_secs_f64(seconds) })
 }
 
-/// What came of asking. Only [`Asked::Accepted`] has written anything that is to be committed.
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Whom.
+    pub tool: Tool,
+    /// What.
+    pub text: &'a str,
+    /// The message of another chat that it was taken from.
+    pub transferred_from: Option<Uuid>,
+}
+
+/// A question that will be answered.
 #[derive(Clone, Debug)]
-pub enum Asked {
-    /// The reply is queued.
-    Accepted {
-        /// The reply.
-        reply_id: Uuid,
-        /// The stored question.
-        message: Message,
-    },
+pub struct Accepted {
+    /// The reply, queued.
+    pub reply_id: Uuid,
+    /// The stored question.
+    pub message: Message,
+}
+
+/// Why a question is not taken.
+#[derive(Clone, Debug)]
+pub enum Refusal {
     /// The chat has a reply that is queued or being written.
     ReplyOpen,
     /// As many replies as allowed are being written for the caller, in other chats.
@@ -76,50 +93,79 @@ pub enum Asked {
 
 /// Asks a tool: stores the question and a queued reply, and has the worker write the answer. The instruction that is
 /// active now, the text as it is now and what the platform has on it now are what will be answered, whatever is edited or
-/// cleared meanwhile.
+/// cleared meanwhile. Roll back what is refused.
 pub async fn ask(
     tx: &mut Tx,
     clock: &Clock,
     caller: &Caller,
     settings: &Settings,
+    question: &Question<'_>,
+) -> Result<Result<Accepted, Refusal>> {
+    let (tool, text) = (question.tool, question.text);
+    let room = match make_room(tx, caller, settings, tool, text).await? {
+        Ok(room) => room,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (reply_id, message_id) = (new_id(), new_id());
+    let created_at = insert_question(tx, caller, &room, reply_id, message_id, text).await?;
+    GenerateReply { reply_id, retry: 0 }.enqueue(tx)?;
+    let target = Target::new("tool_chat", room.chat_id, tool.title());
+    let mut details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
+    if let Some(message_id) = question.transferred_from {
+        details["transferred_from"] = serde_json::json!(message_id);
+    }
+    Event::by(caller, clock, Action::QuestionAsked, Some(target)).with(details).record(tx)?;
+    let message = Message {
+        id: message_id,
+        author: Author::User,
+        content: text.to_owned(),
+        has_copyable_content: false,
+        created_at,
+        reply: Some((reply_id, ReplyState::Queued)),
+    };
+    Ok(Ok(Accepted { reply_id, message }))
+}
+
+/// Where a question can be put, and what is fixed now.
+pub(super) struct Room {
+    pub(super) chat_id: Uuid,
+    pub(super) instruction_id: Uuid,
+    pub(super) context: Context,
+}
+
+/// Whether the caller may ask a tool now. If so, their chat is locked, so that it stays true until the transaction ends.
+pub(super) async fn make_room(
+    tx: &mut Tx,
+    caller: &Caller,
+    settings: &Settings,
     tool: Tool,
     text: &str,
-) -> Result<Asked> {
+) -> Result<Result<Room, Refusal>> {
     // Questions of one learner wait for each other here, so that the counts below are exact. Locks are always taken in
     // the order user, chat, reply.
     sqlx::query!("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", caller.user_id).execute(&mut **tx).await?;
     let quota = quota(tx, caller, settings).await?;
     if quota.used >= quota.limit {
-        return Ok(Asked::QuotaUsed(quota));
+        return Ok(Err(Refusal::QuotaUsed(quota)));
     }
     let instruction = sqlx::query!(
         "SELECT id, include_learner FROM ai_system_instructions WHERE tool_type = $1 AND is_active",
         tool.name()
     );
-    let Some(instruction) = instruction.fetch_optional(&mut **tx).await? else { return Ok(Asked::Unavailable) };
+    let Some(instruction) = instruction.fetch_optional(&mut **tx).await? else {
+        return Ok(Err(Refusal::Unavailable));
+    };
     let chat_id = lock_chat(tx, caller, tool).await?;
+    let (here, elsewhere) = open_replies(tx, caller, chat_id).await?;
     let limit = settings.open_replies_per_user.max(1);
-    if open_elsewhere(tx, caller, chat_id).await? >= limit {
-        return Ok(Asked::TooManyOpen { limit });
+    if elsewhere >= limit {
+        return Ok(Err(Refusal::TooManyOpen { limit }));
+    }
+    if here > 0 {
+        return Ok(Err(Refusal::ReplyOpen));
     }
     let context = context::gather(tx, caller, text, instruction.include_learner).await?;
-    let new = NewReply { id: new_id(), message_id: new_id(), chat_id, instruction_id: instruction.id, context };
-    let Some(created_at) = insert_question(tx, caller, &new, text).await? else { return Ok(Asked::ReplyOpen) };
-    let reply_id = new.id;
-    GenerateReply { reply_id }.enqueue(tx)?;
-    let target = Target::new("tool_chat", chat_id, tool.title());
-    Event::by(caller, clock, Action::QuestionAsked, Some(target))
-        .with(serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id }))
-        .record(tx)?;
-    let message = Message {
-        id: new.message_id,
-        author: Author::User,
-        content: text.to_owned(),
-        has_copyable_content: false,
-        created_at,
-        reply_id: Some(reply_id),
-    };
-    Ok(Asked::Accepted { reply_id, message })
+    Ok(Ok(Room { chat_id, instruction_id: instruction.id, context }))
 }
 
 /// Gets or creates the caller's chat with a tool, and locks it until the transaction ends.
@@ -136,54 +182,45 @@ async fn lock_chat(connection: &mut PgConnection, caller: &Caller, tool: Tool) -
     Ok(chat_id.fetch_one(connection).await?)
 }
 
-/// How many replies are open in other chats of the caller.
-async fn open_elsewhere(connection: &mut PgConnection, caller: &Caller, chat_id: Uuid) -> Result<i64> {
-    let open = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "open!" FROM ai_replies
-           WHERE state IN ('queued', 'streaming')
-             AND chat_id IN (SELECT id FROM tool_chats WHERE user_id = $1 AND id <> $2)"#,
+/// How many replies are open in a chat of the caller, and in their other ones.
+async fn open_replies(connection: &mut PgConnection, caller: &Caller, chat_id: Uuid) -> Result<(i64, i64)> {
+    let open = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE r.chat_id = $2) AS "here!", count(*) FILTER (WHERE r.chat_id <> $2) AS "elsewhere!"
+           FROM ai_replies r
+           WHERE r.state IN ('queued', 'streaming') AND r.chat_id IN (SELECT id FROM tool_chats WHERE user_id = $1)"#,
         caller.user_id,
         chat_id
     );
-    Ok(open.fetch_one(connection).await?)
+    let open = open.fetch_one(connection).await?;
+    Ok((open.here, open.elsewhere))
 }
 
-/// A reply that is about to be stored.
-struct NewReply {
-    id: Uuid,
-    message_id: Uuid,
-    chat_id: Uuid,
-    instruction_id: Uuid,
-    context: Context,
-}
-
-/// Stores question and reply, both or, when the chat has an open reply, neither. Returns the question's time: later than
-/// that of any message in the chat, even when clocks disagree.
+/// Stores question and reply. Returns the question's time: later than that of any message in the chat, even when clocks
+/// disagree.
 async fn insert_question(
     connection: &mut PgConnection,
     caller: &Caller,
-    new: &NewReply,
+    room: &Room,
+    reply_id: Uuid,
+    message_id: Uuid,
     text: &str,
-) -> Result<Option<DateTime<Utc>>> {
+) -> Result<DateTime<Utc>> {
     let created_at = sqlx::query_scalar!(
         r#"WITH reply AS (
                INSERT INTO ai_replies (id, chat_id, user_id, question_id, instruction_id, question, context)
                VALUES ($1, $2, $3, $4, $5, $6, $7)
-               ON CONFLICT (chat_id) WHERE state IN ('queued', 'streaming') DO NOTHING
-               RETURNING question_id
            )
            INSERT INTO tool_messages (id, chat_id, role, content, created_at)
-           SELECT question_id, $2, 'user', $6, greatest(clock_timestamp(),
+           SELECT $4, $2, 'user', $6, greatest(clock_timestamp(),
                (SELECT max(created_at) FROM tool_messages WHERE chat_id = $2) + interval '1 microsecond')
-           FROM reply
            RETURNING created_at AS "created_at!""#,
-        new.id,
-        new.chat_id,
+        reply_id,
+        room.chat_id,
         caller.user_id,
-        new.message_id,
-        new.instruction_id,
+        message_id,
+        room.instruction_id,
         text,
-        Json(&new.context) as _
+        Json(&room.context) as _
     );
-    Ok(created_at.fetch_optional(connection).await?)
+    Ok(created_at.fetch_one(connection).await?)
 }

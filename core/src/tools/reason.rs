@@ -43,8 +43,10 @@ pub enum Reason {
     Interrupted,
     /// A later attempt began before this one said how it ended.
     Superseded,
-    /// The reply was cancelled.
+    /// The reply was cancelled by its learner.
     Cancelled,
+    /// The reply was cancelled because its chat was cleared.
+    Cleared,
 }
 
 impl Reason {
@@ -72,6 +74,7 @@ impl Reason {
             Self::Interrupted => "interrupted",
             Self::Superseded => "superseded",
             Self::Cancelled => "cancelled",
+            Self::Cleared => "cleared",
         }
     }
 }

@@ -56,8 +56,8 @@ pub struct Reply {
 /// A reply of the caller.
 pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<Reply>> {
     let row = sqlx::query!(
-        r#"SELECT r.id, c.tool_type, r.state AS "state: ReplyState", r.reason, r.attempt, r.question_id, r.answer_id,
-               r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
+        r#"SELECT r.id, c.tool_type, r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
+               (SELECT count(*) FROM ai_reply_attempts a WHERE a.reply_id = r.id)::integer AS "attempts!", r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
                coalesce(m.content, (SELECT string_agg(k.content, '' ORDER BY k.seq) FROM ai_reply_chunks k
                                     WHERE k.reply_id = r.id AND k.attempt = r.attempt), '') AS "text!"
            FROM ai_replies r
@@ -74,7 +74,7 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         state: row.state,
         reason: row.reason,
         text: row.text,
-        attempts: row.attempt,
+        attempts: row.attempts,
         has_copyable_content: row.has_copyable_content,
         question_id: row.question_id,
         answer_id: row.answer_id,

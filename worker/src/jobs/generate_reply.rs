@@ -30,7 +30,7 @@ const PIECES: usize = 64;
 
 pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobError> {
     let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
-    let Some(waited) = attempts::waiting_for(&mut connection, job.reply_id).await? else { return Ok(()) };
+    let Some(waited) = attempts::waiting_for(&mut connection, job).await? else { return Ok(()) };
     let begun = Instant::now();
     let permit = match context.provider.admit() {
         Ok(permit) => permit,
@@ -249,8 +249,11 @@ impl<'a> Writing<'a> {
                 self.usage.completion_tokens = ended.completion_tokens;
                 self.usage.is_cut = ended.is_cut;
             }
-            End::Failed(failure) if fate::is_outage(failure.reason) => self.permit.fails(),
-            End::Failed(_) => self.permit.works(),
+            End::Failed(failure) => match fate::works(failure.reason) {
+                Some(true) => self.permit.works(),
+                Some(false) => self.permit.fails(),
+                None => {}
+            },
             End::Interrupted | End::Lost => {}
         }
         self.context.provider.account(&mut self.usage, self.draft.text());

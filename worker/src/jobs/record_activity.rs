@@ -5,5 +5,5 @@ use cairn_core::jobs::RecordActivity;
 use crate::{Context, JobError};
 
 pub(super) async fn run(context: Context, job: RecordActivity) -> Result<(), JobError> {
-    context.events.write(job.event).await
+    Ok(context.events.run(job.event).await?)
 }

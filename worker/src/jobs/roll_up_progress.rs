@@ -13,5 +13,5 @@ const REST: Duration = Duration::from_millis(100);
 pub(super) async fn run(context: Context, job: RollUpProgress) -> Result<(), JobError> {
     let pair = Pair { user_id: job.user_id, roadmap_id: job.roadmap_id };
     // It rests outside the worker: learners who click without end take no place from those who do not.
-    if context.rollups.write(pair).await? { Err(JobError::Snooze(REST)) } else { Ok(()) }
+    if context.rollups.run(pair).await? { Err(JobError::Snooze(REST)) } else { Ok(()) }
 }

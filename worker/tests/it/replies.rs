@@ -11,7 +11,7 @@ use cairn_core::admin::settings::Settings;
 use cairn_core::clock::new_id;
 use cairn_core::config::{AiConfig, Config};
 use cairn_core::tools::Tool;
-use cairn_core::tools::questions::{self, Asked};
+use cairn_core::tools::questions::{self, Question};
 use cairn_core::users::{Caller, Origin, Role};
 use cairn_stub_provider::{Script, Stub};
 use sqlx::FromRow;
@@ -75,10 +75,11 @@ impl Desk {
 
     pub(crate) async fn ask_by(&self, learner: &Caller, question: &str) -> Uuid {
         let (mut tx, settings) = (self.bench.db.begin().await.unwrap(), Settings::default());
-        let asked = questions::ask(&mut tx, &self.bench.clock, learner, &settings, Tool::Assistant, question);
-        let Asked::Accepted { reply_id, .. } = asked.await.unwrap() else { panic!("not accepted") };
+        let question = Question { tool: Tool::Assistant, text: question, transferred_from: None };
+        let asked = questions::ask(&mut tx, &self.bench.clock, learner, &settings, &question).await;
+        let accepted = asked.unwrap().expect("accepted");
         tx.commit().await.unwrap();
-        reply_id
+        accepted.reply_id
     }
 
     pub(crate) async fn stored(&self, reply: Uuid) -> Stored {

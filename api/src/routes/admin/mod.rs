@@ -1,8 +1,12 @@
 //! Running the platform.
 
 pub mod bulk;
+pub mod chat_export;
+pub mod chats;
+pub mod instructions;
 pub mod jobs;
 pub mod queues;
+pub mod tool_figures;
 pub mod workers;
 
 use cairn_core::jobs::inspect::State;

@@ -1,25 +1,22 @@
 //! A tool's messages.
 
 use cairn_core::admin::settings;
+use cairn_core::tools::cancel;
 use cairn_core::tools::messages::{self, Author};
-use cairn_core::tools::questions::{self, Asked};
-use chrono::{DateTime, SecondsFormat, Utc};
+use cairn_core::tools::questions::{self, Question};
+use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use uuid::Uuid;
 
-use super::ToolType;
 use super::replies::ReplyState;
+use super::{AskResponse, ToolType, accepted, check_length, refused};
 use crate::caller::Member;
 use crate::params::{Body, Cursor, IdempotencyKey, Limit, Once};
-use crate::problem::FieldError;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
-
-/// Seconds after which it makes sense to ask again while other replies are open.
-const OPEN_RETRY_AFTER: u64 = 5;
 
 /// A tool's messages.
 pub struct MessagesApi {
@@ -40,6 +37,7 @@ pub const PROBLEMS: Problems = &[
             Code::QuotaExceeded,
         ],
     ),
+    ("clearTool", &[]),
 ];
 
 /// Who wrote a message.
@@ -68,6 +66,9 @@ pub struct ToolMessage {
     pub created_at: DateTime<Utc>,
     /// The reply to this question, or the one whose answer this is.
     pub reply_id: Option<Uuid>,
+    /// That reply's state. While it is `queued` or `streaming` there is something to follow; an answer whose reply is
+    /// `cancelled` is what there was of it.
+    pub reply_state: Option<ReplyState>,
 }
 
 impl From<messages::Message> for ToolMessage {
@@ -81,7 +82,8 @@ impl From<messages::Message> for ToolMessage {
             content: message.content,
             has_copyable_content: message.has_copyable_content,
             created_at: message.created_at,
-            reply_id: message.reply_id,
+            reply_id: message.reply.map(|(id, _)| id),
+            reply_state: message.reply.map(|(_, state)| state.into()),
         }
     }
 }
@@ -140,17 +142,18 @@ impl Example for AcceptedQuestion {
             has_copyable_content: false,
             created_at: DateTime::UNIX_EPOCH,
             reply_id: Some(reply_id),
+            reply_state: Some(ReplyState::Queued),
         };
         Self { reply_id, message, state: ReplyState::Queued }
     }
 }
 
-/// The answer to a question that is accepted.
+/// The answer to clearing a chat.
 #[derive(ApiResponse)]
-pub enum AskToolResponse {
-    /// The question is stored and will be answered.
-    #[oai(status = 202)]
-    Accepted(Json<AcceptedQuestion>),
+pub enum ClearToolResponse {
+    /// The chat is empty.
+    #[oai(status = 204)]
+    Cleared,
 }
 
 #[OpenApi]
@@ -187,7 +190,7 @@ impl MessagesApi {
         tool_type: Path<ToolType>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<NewQuestion>,
-    ) -> Result<AskToolResponse, Problem> {
+    ) -> Result<AskResponse, Problem> {
         let text = body.message.trim();
         if text.is_empty() {
             return Err(Problem::invalid_field("/message", "blank", "A question is expected."));
@@ -195,45 +198,32 @@ impl MessagesApi {
         let once = Once::new(&caller, "askTool", key.0, &body);
         let mut tx = self.app.begin().await?;
         if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
-            return Ok(AskToolResponse::Accepted(Json(answer)));
+            return Ok(AskResponse::Accepted(Json(answer)));
         }
         let settings = settings::load(&mut tx).await?;
-        if text.chars().count() > settings.max_message_chars {
-            return Err(too_long(settings.max_message_chars));
-        }
-        let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, tool_type.0.into(), text).await?;
-        let answer = accepted(asked)?;
+        check_length(&settings, text, "/message")?;
+        let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
+        let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, &question).await?;
+        let answer = accepted(asked.map_err(refused)?);
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(AskToolResponse::Accepted(Json(answer)))
+        Ok(AskResponse::Accepted(Json(answer)))
     }
-}
 
-/// The answer to a question, or why it was refused.
-fn accepted(asked: Asked) -> Result<AcceptedQuestion, Problem> {
-    match asked {
-        Asked::Accepted { reply_id, message } => {
-            Ok(AcceptedQuestion { reply_id, message: message.into(), state: ReplyState::Queued })
-        }
-        Asked::ReplyOpen => Err(Problem::reply_open()),
-        Asked::TooManyOpen { limit } => Err(Problem::too_many_open_replies()
-            .detail(format!("At most {limit} of your questions are answered at once. Wait for an open reply."))
-            .retry_after(OPEN_RETRY_AFTER)),
-        Asked::QuotaUsed(quota) => {
-            let next = quota.resets_at.map_or_else(String::new, |time| {
-                format!(" The next one can be asked at {}.", time.to_rfc3339_opts(SecondsFormat::Secs, true))
-            });
-            let seconds = quota.resets_in.as_secs() + 1;
-            Err(Problem::quota_exceeded()
-                .detail(format!("{} questions may be asked in 24 hours.{next}", quota.limit))
-                .retry_after(seconds))
-        }
-        // The schema installs an instruction for each tool, and activating one replaces another.
-        Asked::Unavailable => Err(cairn_core::Error::message("a tool has no active instruction").into()),
+    /// Clear my chat with a tool
+    ///
+    /// Removes all messages, for good, and cancels an open reply. What was asked still counts for the quota. Repeating it
+    /// changes nothing.
+    #[oai(path = "/tools/:tool_type/messages", method = "delete", operation_id = "clearTool", tag = Tag::Tools)]
+    async fn clear_tool(
+        &self,
+        caller: Member,
+        /// The tool.
+        tool_type: Path<ToolType>,
+    ) -> Result<ClearToolResponse, Problem> {
+        let mut tx = self.app.begin().await?;
+        cancel::clear(&mut tx, &self.app.clock, &caller, tool_type.0.into()).await?;
+        tx.commit().await?;
+        Ok(ClearToolResponse::Cleared)
     }
-}
-
-fn too_long(max: usize) -> Problem {
-    let message = format!("At most {max} characters are allowed.");
-    Problem::message_too_long().with_errors(vec![FieldError::at("/message", "too_long", message)])
 }

@@ -1,14 +1,19 @@
 //! Replies of the tools.
 
+use cairn_core::admin::settings;
+use cairn_core::tools::cancel::{self, Cancellation};
 use cairn_core::tools::replies;
+use cairn_core::tools::retry::{self, Retried};
+use cairn_core::users::Caller;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object, OpenApi};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::ToolType;
+use super::{ToolType, refused};
 use crate::caller::Member;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
@@ -20,7 +25,14 @@ pub struct RepliesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("getReply", &[Code::ReplyNotFound])];
+pub const PROBLEMS: Problems = &[
+    ("getReply", &[Code::ReplyNotFound]),
+    ("cancelReply", &[Code::ReplyNotFound, Code::ReplyFinished]),
+    (
+        "retryReply",
+        &[Code::ReplyNotFound, Code::ReplyNotRetryable, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded],
+    ),
+];
 
 /// How far a reply is. `completed`, `failed` and `cancelled` are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -62,17 +74,17 @@ pub struct Reply {
     pub state: ReplyState,
     /// Why it failed or was cancelled, for programs.
     pub reason: Option<String>,
-    /// The answer, or what there is of it so far. It may become shorter when `attempts` grows: then it is being written
-    /// anew.
+    /// The answer, or what there is of it. It becomes shorter when it is written anew, which `attempts` counts.
     pub text: String,
     /// How often writing it was begun.
     #[oai(validator(minimum(value = "0")))]
     pub attempts: i32,
-    /// Whether the answer holds a block to copy; false until it is completed.
+    /// Whether the answer holds a block to copy; false until it is a message.
     pub has_copyable_content: bool,
     /// The message with the question; null when it was cleared.
     pub question_id: Option<Uuid>,
-    /// The message with the answer; null until the reply is completed, and when it was cleared.
+    /// The message with the answer, or with what there was of it when it was cancelled; null while there is none, and
+    /// when it was cleared.
     pub answer_id: Option<Uuid>,
     /// When the question was asked.
     pub created_at: DateTime<Utc>,
@@ -116,6 +128,14 @@ impl Example for Reply {
     }
 }
 
+/// The answer to a retry that is accepted.
+#[derive(ApiResponse)]
+pub enum RetryReplyResponse {
+    /// The reply is queued and will be written anew.
+    #[oai(status = 202)]
+    Accepted(Json<Reply>),
+}
+
 #[OpenApi]
 impl RepliesApi {
     /// Get a reply of mine
@@ -127,7 +147,58 @@ impl RepliesApi {
         reply_id: Path<Uuid>,
     ) -> Result<Json<Reply>, Problem> {
         let mut connection = self.app.connection().await?;
-        let reply = replies::find(&mut connection, &caller, reply_id.0).await?;
-        Ok(Json(reply.ok_or_else(Problem::reply_not_found)?.into()))
+        find(&mut connection, &caller, reply_id.0).await
     }
+
+    /// Cancel a reply of mine
+    ///
+    /// Works until the reply is completed or has failed; repeating it changes nothing. What there is of the answer stays
+    /// in the chat, as a message whose reply is `cancelled`. The question counts all the same.
+    #[oai(path = "/replies/:reply_id/cancel", method = "post", operation_id = "cancelReply", tag = Tag::Tools)]
+    async fn cancel_reply(
+        &self,
+        caller: Member,
+        /// The reply.
+        reply_id: Path<Uuid>,
+    ) -> Result<Json<Reply>, Problem> {
+        let mut tx = self.app.begin().await?;
+        match cancel::cancel(&mut tx, &self.app.clock, &caller, reply_id.0).await? {
+            Cancellation::Cancelled => {}
+            Cancellation::Finished => return Err(Problem::reply_finished()),
+            Cancellation::NotFound => return Err(Problem::reply_not_found()),
+        }
+        let reply = find(&mut tx, &caller, reply_id.0).await?;
+        tx.commit().await?;
+        Ok(reply)
+    }
+
+    /// Have a reply of mine written anew
+    ///
+    /// For a reply that failed or was cancelled, while its question is in the chat. It is as if the question were asked
+    /// now: it counts once more, and what there is of the answer goes. The reply keeps its id, and those who follow it are
+    /// told to drop what they have.
+    #[oai(path = "/replies/:reply_id/retry", method = "post", operation_id = "retryReply", tag = Tag::Tools)]
+    async fn retry_reply(
+        &self,
+        caller: Member,
+        /// The reply.
+        reply_id: Path<Uuid>,
+    ) -> Result<RetryReplyResponse, Problem> {
+        let mut tx = self.app.begin().await?;
+        let settings = settings::load(&mut tx).await?;
+        match retry::retry(&mut tx, &self.app.clock, &caller, &settings, reply_id.0).await? {
+            Retried::Accepted => {}
+            Retried::NotRetryable => return Err(Problem::reply_not_retryable()),
+            Retried::NotFound => return Err(Problem::reply_not_found()),
+            Retried::Refused(refusal) => return Err(refused(refusal)),
+        }
+        let reply = find(&mut tx, &caller, reply_id.0).await?;
+        tx.commit().await?;
+        Ok(RetryReplyResponse::Accepted(reply))
+    }
+}
+
+async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Json<Reply>, Problem> {
+    let reply = replies::find(connection, caller, id).await?;
+    Ok(Json(reply.ok_or_else(Problem::reply_not_found)?.into()))
 }

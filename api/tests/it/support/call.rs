@@ -3,11 +3,16 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use poem::http::{HeaderMap, Method, StatusCode};
-use poem::{Endpoint, Request};
+use poem::{Endpoint, Request, Response};
 use serde_json::Value;
 
-use super::{TestApp, contract};
+use super::{Follow, TestApp, contract};
+
+/// A body as it comes.
+pub(crate) type Bytes = BoxStream<'static, std::io::Result<Vec<u8>>>;
 
 /// A request that is sent when awaited.
 pub(crate) struct Call {
@@ -77,19 +82,42 @@ impl Call {
         self
     }
 
-    async fn send(self) -> Reply {
+    /// Opens a stream, which must be answered with 200.
+    pub(crate) async fn follow(self) -> Follow {
+        let (app, operation) = (self.app.clone(), contract::find(&self.method, &self.path).unwrap());
+        let response = self.response().await;
+        assert_eq!(response.status(), StatusCode::OK, "{response:?}");
+        assert_eq!(response.content_type(), Some("text/event-stream"));
+        let schema = operation.event_schema();
+        app.exercised.lock().unwrap().insert(operation.id);
+        Follow::new(bytes(response), schema)
+    }
+
+    /// The body of the answer as it comes.
+    pub(crate) async fn body(self) -> Bytes {
+        bytes(self.response().await)
+    }
+
+    /// Sends the request, which fits the document unless it was said to be invalid.
+    async fn response(self) -> Response {
         let Self { app, method, path, headers, body, invalid, is_preflight } = self;
-        let operation = contract::find(&method, &path);
         if !invalid && !is_preflight {
+            let operation = contract::find(&method, &path);
             contract::check_request(operation.as_ref(), &method, &path, &headers, body.as_deref());
         }
-        let mut request = Request::builder().method(method.clone()).uri_str(&path);
+        let mut request = Request::builder().method(method).uri_str(&path);
         for (name, value) in &headers {
             request = request.header(name, value);
         }
         let request = request.body(body.unwrap_or_default());
-        let response = app.endpoint.call(request).await.expect("the edge makes every error an answer");
-        let (parts, body) = response.into_parts();
+        app.endpoint.call(request).await.expect("the edge makes every error an answer")
+    }
+
+    async fn send(self) -> Reply {
+        let (app, method, path) = (self.app.clone(), self.method.clone(), self.path.clone());
+        let (invalid, is_preflight) = (self.invalid, self.is_preflight);
+        let operation = contract::find(&method, &path);
+        let (parts, body) = self.response().await.into_parts();
         let text = body.into_string().await.expect("the body is text");
         let json = serde_json::from_str(&text).unwrap_or_default();
         let reply = Reply { status: parts.status, headers: parts.headers, text, json };
@@ -99,7 +127,7 @@ impl Call {
         if is_preflight {
             return reply;
         }
-        contract::check_reply(operation.as_ref(), &method, &path, &reply);
+        contract::check_reply(operation.as_ref(), &method, &path, &reply).await;
         if let Some(operation) = operation.filter(|_| reply.status.is_success()) {
             app.exercised.lock().unwrap().insert(operation.id);
         }
@@ -151,4 +179,8 @@ impl Reply {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
+}
+
+fn bytes(response: Response) -> Bytes {
+    response.into_body().into_bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec())).boxed()
 }

@@ -8,6 +8,7 @@ use poem::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Reply;
+use super::follow::data_of;
 
 /// The document.
 pub(crate) static DOCUMENT: LazyLock<Value> =
@@ -35,6 +36,11 @@ impl Operation {
     /// What the document says of it.
     pub(crate) fn description(&self) -> &'static Value {
         &DOCUMENT["paths"][&self.path][self.method.as_str().to_lowercase()]
+    }
+
+    /// Where the data of an event is described that a success is answered with.
+    pub(super) fn event_schema(&self) -> String {
+        self.pointer("/responses/200/content/text~1event-stream/schema/items")
     }
 
     fn pointer(&self, rest: &str) -> String {
@@ -172,7 +178,7 @@ fn typed(text: &str, schema: &Value) -> Value {
 }
 
 /// Fails unless the answer is one that the document describes.
-pub(super) fn check_reply(operation: Option<&Operation>, method: &Method, path: &str, reply: &Reply) {
+pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, path: &str, reply: &Reply) {
     let name = format!("answer to {method} {path}");
     assert!(!reply.header("x-request-id").is_empty(), "{name} has no request id");
     if reply.status.is_client_error() || reply.status.is_server_error() {
@@ -196,8 +202,13 @@ pub(super) fn check_reply(operation: Option<&Operation>, method: &Method, path: 
             let media_type = reply.header("content-type").split(';').next().unwrap_or_default();
             let documented = content.keys().find(|key| key.split(';').next() == Some(media_type));
             let documented = documented.unwrap_or_else(|| panic!("{name}: {media_type} is not documented"));
-            let documented = documented.replace('/', "~1");
-            check(&format!("{place}/content/{documented}/schema"), &reply.json, &name);
+            let schema = format!("{place}/content/{}/schema", documented.replace('/', "~1"));
+            let content = match media_type {
+                "text/event-stream" => data_of(reply.text.clone(), operation.event_schema()).await,
+                "text/markdown" => reply.text.clone().into(),
+                _ => reply.json.clone(),
+            };
+            check(&schema, &content, &name);
         }
     }
 }

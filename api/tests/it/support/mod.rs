@@ -16,6 +16,7 @@ mod call;
 pub(crate) mod contract;
 pub(crate) mod course;
 mod coverage;
+mod follow;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cairn_api::App;
+use cairn_api::streams::{Limits, Streams};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
 use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
@@ -35,9 +37,11 @@ use poem::http::Method;
 use poem::{EndpointExt, Response};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(crate) use self::call::{Call, Reply};
+pub(crate) use self::follow::{Event, Follow, Reading};
 
 /// Key of the access tokens in tests.
 pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";
@@ -78,9 +82,26 @@ impl TestApp {
         let database = test_database(&schema_fingerprint(), prepare).await.unwrap();
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
         let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET)).unwrap();
+        Self::over(app, Some(database))
+    }
+
+    /// Another API over the same database, as another process would be. It ends before this one.
+    pub(crate) fn sibling(&self) -> Self {
+        let db = Db::connect(self.url(), self.url(), 8).unwrap();
+        Self::over(App::new(db, self.app.clock.clone(), &Secret::new(JWT_SECRET)).unwrap(), None)
+    }
+
+    /// The same with so many streams at most.
+    pub(crate) fn limited(&self, limits: Limits) -> Self {
+        let mut app = self.app.clone();
+        app.streams = Streams::new(&app.db, &app.clock, limits, CancellationToken::new());
+        Self::over(app, None)
+    }
+
+    fn over(app: App, database: Option<TestDatabase>) -> Self {
         let endpoint = cairn_api::endpoint(&app, &[ORIGIN.to_owned()]).boxed();
         let (exercised, leaves_jobs) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Inner { app, endpoint, exercised, leaves_jobs, database: Some(database) }))
+        Self(Arc::new(Inner { app, endpoint, exercised, leaves_jobs, database }))
     }
 
     /// A learner with that name, signed in.
@@ -163,6 +184,11 @@ impl Deref for TestApp {
 }
 
 impl Actor {
+    /// The same person, calling another API.
+    pub(crate) fn at(&self, app: &TestApp) -> Self {
+        Self { app: app.clone(), ..self.clone() }
+    }
+
     /// A call with their token.
     pub(crate) fn call(&self, method: Method, path: &str) -> Call {
         self.app.call(method, path).header("Authorization", &format!("Bearer {}", self.token))

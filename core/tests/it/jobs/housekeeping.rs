@@ -223,11 +223,13 @@ async fn what_has_expired_goes() {
         (user.to_string(), "completed", "now() - interval '9 minutes'"),
         (user.to_string(), "failed", "now() - interval '1 day'"),
         (user.to_string(), "streaming", "NULL"),
+        (user.to_string(), "cancelled", "now() - interval '11 minutes'"),
+        (user.to_string(), "failed", "now() - interval '31 days'"),
     ]
     .into_iter()
     .enumerate()
     {
-        let reason = if state == "failed" { "'why'" } else { "NULL" };
+        let reason = if state == "failed" || state == "cancelled" { "'why'" } else { "NULL" };
         run(
             test.pool(),
             format!(

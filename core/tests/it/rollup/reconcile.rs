@@ -174,7 +174,7 @@ async fn add_reply(test: &TestDb) -> Uuid {
 
 async fn enqueue(test: &TestDb, reply_id: Uuid) {
     let mut tx = test.db.begin().await.unwrap();
-    GenerateReply { reply_id }.enqueue(&mut tx).unwrap();
+    GenerateReply { reply_id, retry: 0 }.enqueue(&mut tx).unwrap();
     tx.commit().await.unwrap();
 }
 

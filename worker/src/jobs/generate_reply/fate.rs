@@ -90,9 +90,14 @@ pub(super) const fn concerns_operators(reason: Reason) -> bool {
     )
 }
 
-/// Whether a failure says that the endpoint does not work, as opposed to what it was asked.
-pub(super) const fn is_outage(reason: Reason) -> bool {
-    matches!(reason, Reason::Unreachable | Reason::ProviderError | Reason::Silent)
+/// Whether the endpoint works, as far as a failure tells: whoever answers works, whatever the answer is. What may
+/// have failed before any call tells nothing.
+pub(super) const fn works(reason: Reason) -> Option<bool> {
+    match reason {
+        Reason::Unreachable | Reason::ProviderError | Reason::Silent => Some(false),
+        Reason::ContextTooLong | Reason::AttemptsExhausted => None,
+        _ => Some(true),
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +150,19 @@ mod tests {
         assert!(matches!(of(Reason::Unreachable, &broken, MINUTE), Fate::Again(_)), "nothing is paid for");
         assert!(matches!(of(Reason::Malformed, &[Reason::Unreachable; 20], MINUTE), Fate::Again(_)));
         assert_eq!(of(Reason::TooSlow, &[Reason::TooSlow], MINUTE), Fate::GiveUp(Reason::TooSlow));
+    }
+
+    #[test]
+    fn only_a_call_tells_how_the_endpoint_is() {
+        for reason in [Reason::Unreachable, Reason::ProviderError, Reason::Silent] {
+            assert_eq!(works(reason), Some(false), "{reason:?}");
+        }
+        for reason in [Reason::RateLimited, Reason::Unauthorized, Reason::BrokenOff, Reason::Refused] {
+            assert_eq!(works(reason), Some(true), "{reason:?}");
+        }
+        for reason in [Reason::ContextTooLong, Reason::AttemptsExhausted] {
+            assert_eq!(works(reason), None, "{reason:?}");
+        }
     }
 
     #[test]

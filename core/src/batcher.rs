@@ -1,20 +1,19 @@
-//! Group commit for small jobs.
+//! Groups small pieces of work, such as the commits of small jobs.
 //!
-//! Items that arrive while a group is being written form the next group, so the size follows the load and nothing waits
-//! for a timer. An item's caller hears of it only when its group is committed. A group that fails is repeated item by
-//! item, so that one bad item fails alone.
+//! Items that arrive while a group is being worked on form the next group, so the size follows the load and nothing waits
+//! for a timer. An item's caller hears of it only when its group is done. A group that fails is repeated item by item, so
+//! that one bad item fails alone.
 
 use std::future::Future;
 
-use cairn_core::Result;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::JobError;
+use crate::{Error, Result};
 
 type Reply<R> = oneshot::Sender<Result<R>>;
 
-/// A handle to the task that writes. Cheap to clone; the task ends with the last handle.
-pub(crate) struct Batcher<T, R> {
+/// A handle to the task that does the work. Cheap to clone; the task ends with the last handle.
+pub struct Batcher<T, R> {
     items: mpsc::Sender<(T, Reply<R>)>,
 }
 
@@ -25,8 +24,8 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the task. `flush` writes a group and returns one result for each item, in order.
-    pub(crate) fn start<F, Fut>(max: usize, flush: F) -> Self
+    /// Starts the task. `flush` does a group of at most `max` items and returns one result for each, in order.
+    pub fn start<F, Fut>(max: usize, flush: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Vec<R>>> + Send,
@@ -39,21 +38,18 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
                 match flush(values.clone()).await {
                     Ok(results) => {
                         for (reply, result) in replies.into_iter().zip(results) {
-                            let _ = reply.send(Ok(result)); // the job may have run into its deadline
+                            let _ = reply.send(Ok(result)); // the caller may have gone
                         }
                     }
                     Err(error) if values.len() == 1 || error.is_unavailable() => {
-                        let text = error.to_string();
-                        let mut error = Some(error);
                         for reply in replies {
-                            let error = error.take().unwrap_or_else(|| cairn_core::Error::message(&*text));
-                            let _ = reply.send(Err(error));
+                            let _ = reply.send(Err(error.copy()));
                         }
                     }
                     Err(_) => {
                         for (value, reply) in values.into_iter().zip(replies) {
                             let result = flush(vec![value]).await.and_then(|mut results| {
-                                results.pop().ok_or_else(|| cairn_core::Error::message("the group had no result"))
+                                results.pop().ok_or_else(|| Error::message("the group had no result"))
                             });
                             let _ = reply.send(result);
                         }
@@ -64,11 +60,11 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
         Self { items }
     }
 
-    /// Writes one item, together with whatever else waits. Returns when it is committed.
-    pub(crate) async fn write(&self, item: T) -> Result<R, JobError> {
+    /// Does one item, together with whatever else waits. Returns when it is done.
+    pub async fn run(&self, item: T) -> Result<R> {
         let (reply, result) = oneshot::channel();
-        let gone = || JobError::retry("the batcher has stopped");
+        let gone = || Error::message("the batcher has stopped");
         self.items.send((item, reply)).await.map_err(|_| gone())?;
-        Ok(result.await.map_err(|_| gone())??)
+        result.await.map_err(|_| gone())?
     }
 }

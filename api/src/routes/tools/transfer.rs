@@ -1,0 +1,114 @@
+//! Taking an idea from one tool to another.
+
+use cairn_core::admin::settings;
+use cairn_core::tools::questions::{self, Question};
+use cairn_core::tools::{Tool, copyable_block, messages};
+use cairn_core::users::Caller;
+use poem_openapi::param::{Header, Path};
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::messages::AcceptedQuestion;
+use super::{AskResponse, ToolType, accepted, check_length, refused};
+use crate::caller::Member;
+use crate::params::{Body, IdempotencyKey, Once};
+use crate::routes::{Problems, Tag};
+use crate::{App, Code, Problem};
+
+/// Taking an idea from one tool to another.
+pub struct TransferApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[(
+    "transferToTool",
+    &[
+        Code::MessageNotFound,
+        Code::IdempotencyKeyReused,
+        Code::MessageTooLong,
+        Code::ReplyOpen,
+        Code::TooManyOpenReplies,
+        Code::QuotaExceeded,
+    ],
+)];
+
+/// What to take to a tool: either `message_id` or `text`.
+#[derive(Clone, Debug, Object)]
+#[oai(example)]
+pub struct Transfer {
+    /// A message of yours in the chat of another tool: its first block to copy is taken.
+    pub message_id: Option<Uuid>,
+    /// The text itself. Space around it is removed; it may be as long as a question.
+    #[oai(validator(min_length = 1, max_length = 100_000))]
+    pub text: Option<String>,
+}
+
+impl Example for Transfer {
+    fn example() -> Self {
+        Self { message_id: Some(Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d05)), text: None }
+    }
+}
+
+#[OpenApi]
+impl TransferApi {
+    /// Take an idea to a tool, and ask it there
+    ///
+    /// Puts a block of another tool's answer, or any text, into the chat of this tool as a question.
+    #[oai(path = "/tools/:tool_type/transfer", method = "post", operation_id = "transferToTool", tag = Tag::Tools)]
+    async fn transfer_to_tool(
+        &self,
+        caller: Member,
+        /// The tool to take it to.
+        tool_type: Path<ToolType>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
+        body: Body<Transfer>,
+    ) -> Result<AskResponse, Problem> {
+        let tool = tool_type.0.into();
+        let once = Once::new(&caller, "transferToTool", key.0, &body);
+        let mut tx = self.app.begin().await?;
+        if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
+            return Ok(AskResponse::Accepted(Json(answer)));
+        }
+        let (text, pointer) = match (body.message_id, &body.text) {
+            (Some(message_id), None) => (idea_in(&mut tx, &caller, message_id, tool).await?, "/message_id"),
+            (None, Some(text)) => (text.trim().to_owned(), "/text"),
+            _ => {
+                let message = "Either message_id or text is expected.";
+                return Err(Problem::invalid_field("", "one_of", message));
+            }
+        };
+        if text.is_empty() {
+            return Err(Problem::invalid_field(pointer, "blank", "There is nothing to take."));
+        }
+        let settings = settings::load(&mut tx).await?;
+        check_length(&settings, &text, pointer)?;
+        let question = Question { tool, text: &text, transferred_from: body.message_id };
+        let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, &question).await?;
+        let answer = accepted(asked.map_err(refused)?);
+        once.store(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(AskResponse::Accepted(Json(answer)))
+    }
+}
+
+/// The idea in a message of the caller that is in the chat of another tool.
+async fn idea_in(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    message_id: Uuid,
+    target: Tool,
+) -> Result<String, Problem> {
+    let (tool, content) =
+        messages::find(connection, caller, message_id).await?.ok_or_else(Problem::message_not_found)?;
+    if tool == target {
+        return Err(Problem::invalid_field("/message_id", "same_tool", "The message is in the chat of this tool."));
+    }
+    let block = copyable_block(&content)
+        .ok_or_else(|| Problem::invalid_field("/message_id", "no_block", "The message has no block to copy."))?;
+    Ok(block.trim().to_owned())
+}

@@ -1,0 +1,131 @@
+//! Stopping replies: one that is no longer wanted, and the open one of a chat that is cleared.
+//!
+//! Nobody tells the worker: it sees within a second that it may write no more.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::replies::ReplyState;
+use super::{Reason, Tool, has_copyable_content, stored_tool};
+use crate::Result;
+use crate::admin::activity::{Action, Event, Target};
+use crate::clock::{Clock, new_id};
+use crate::db::Tx;
+use crate::users::Caller;
+
+/// What came of cancelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancellation {
+    /// The reply is cancelled, now or since before.
+    Cancelled,
+    /// It was completed or had failed before.
+    Finished,
+    /// The caller has no such reply.
+    NotFound,
+}
+
+/// Stops a reply of the caller. What there is of the answer becomes a message of the chat.
+pub async fn cancel(tx: &mut Tx, clock: &Clock, caller: &Caller, reply_id: Uuid) -> Result<Cancellation> {
+    let reply = sqlx::query!(
+        "SELECT r.chat_id, c.tool_type FROM ai_replies r JOIN tool_chats c ON c.id = r.chat_id
+         WHERE r.id = $1 AND r.user_id = $2",
+        reply_id,
+        caller.user_id
+    );
+    let Some(reply) = reply.fetch_optional(&mut **tx).await? else { return Ok(Cancellation::NotFound) };
+    let tool = stored_tool(&reply.tool_type)?;
+    // The chat before the reply, like everybody.
+    sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", reply.chat_id).execute(&mut **tx).await?;
+    if stop(tx, reply.chat_id, Some(reply_id), Reason::Cancelled).await?.is_none() {
+        let state =
+            sqlx::query_scalar!(r#"SELECT state AS "state: ReplyState" FROM ai_replies WHERE id = $1"#, reply_id);
+        return Ok(match state.fetch_optional(&mut **tx).await? {
+            Some(ReplyState::Cancelled) => Cancellation::Cancelled,
+            Some(_) => Cancellation::Finished,
+            None => Cancellation::NotFound,
+        });
+    }
+    keep_partial(tx, reply.chat_id, reply_id).await?;
+    Event::by(caller, clock, Action::ReplyCancelled, Some(Target::new("tool_chat", reply.chat_id, tool.title())))
+        .with(serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id }))
+        .record(tx)?;
+    Ok(Cancellation::Cancelled)
+}
+
+/// Removes the messages of the caller's chat with a tool, with everything else that tells what was said, and stops its
+/// open reply. A chat that is empty already is left alone.
+pub async fn clear(tx: &mut Tx, clock: &Clock, caller: &Caller, tool: Tool) -> Result<()> {
+    let chat_id = sqlx::query_scalar!(
+        "SELECT id FROM tool_chats WHERE user_id = $1 AND tool_type = $2 FOR NO KEY UPDATE",
+        caller.user_id,
+        tool.name()
+    );
+    let Some(chat_id) = chat_id.fetch_optional(&mut **tx).await? else { return Ok(()) };
+    let stopped = stop(tx, chat_id, None, Reason::Cleared).await?;
+    // The replies stay, because they count as questions.
+    sqlx::query!(
+        "DELETE FROM ai_reply_chunks k USING ai_replies r WHERE r.chat_id = $1 AND k.reply_id = r.id",
+        chat_id
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!("UPDATE ai_replies SET question = '', context = '{}' WHERE chat_id = $1 AND question <> ''", chat_id)
+        .execute(&mut **tx)
+        .await?;
+    let removed = sqlx::query!("DELETE FROM tool_messages WHERE chat_id = $1", chat_id).execute(&mut **tx).await?;
+    if stopped.is_some() || removed.rows_affected() > 0 {
+        Event::by(caller, clock, Action::ChatCleared, Some(Target::new("tool_chat", chat_id, tool.title())))
+            .with(serde_json::json!({ "tool_type": tool.name(), "messages": removed.rows_affected() }))
+            .record(tx)?;
+    }
+    Ok(())
+}
+
+/// Stops the open reply of a chat that the transaction has locked, or `only` that one. Returns which it was.
+async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) -> Result<Option<Uuid>> {
+    let stopped = sqlx::query_scalar!(
+        "WITH reply AS (
+             UPDATE ai_replies SET state = 'cancelled', reason = $3, finished_at = now()
+             WHERE chat_id = $1 AND id = coalesce($2, id) AND state IN ('queued', 'streaming')
+             RETURNING id
+         ), ended AS (
+             UPDATE ai_reply_attempts a SET finished_at = now(), reason = $3
+             FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+         )
+         SELECT id FROM reply",
+        chat_id,
+        only,
+        reason.code()
+    );
+    let stopped = stopped.fetch_optional(&mut **tx).await?;
+    stopped.into_iter().for_each(|id| tx.announce(id));
+    Ok(stopped)
+}
+
+/// Makes what there is of a stopped reply a message. Reads by a statement of its own: the one that stopped the reply may
+/// have waited for the last piece to be written, and would not see it.
+async fn keep_partial(connection: &mut PgConnection, chat_id: Uuid, reply_id: Uuid) -> Result<()> {
+    let text = sqlx::query_scalar!(
+        "SELECT string_agg(k.content, '' ORDER BY k.seq)
+         FROM ai_replies r JOIN ai_reply_chunks k ON k.reply_id = r.id AND k.attempt = r.attempt WHERE r.id = $1",
+        reply_id
+    );
+    let Some(text) = text.fetch_one(&mut *connection).await? else { return Ok(()) };
+    sqlx::query!(
+        "WITH message AS (
+             INSERT INTO tool_messages (id, chat_id, role, content, has_copyable_content, created_at)
+             VALUES ($3, $2, 'assistant', $4, $5, greatest(clock_timestamp(),
+                 (SELECT max(created_at) FROM tool_messages WHERE chat_id = $2) + interval '1 microsecond'))
+             RETURNING id
+         )
+         UPDATE ai_replies SET answer_id = message.id FROM message WHERE ai_replies.id = $1",
+        reply_id,
+        chat_id,
+        new_id(),
+        text,
+        has_copyable_content(&text)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
