@@ -8,6 +8,7 @@ mod latency;
 mod measured;
 mod operate;
 mod scaling;
+mod streams;
 mod worker;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use cairn_postgres::{Durability, Server};
 use crate::measured::{Measured, print};
 
 /// What can be measured, in this order.
-const ALL: [&str; 5] = ["drain", "latency", "scaling", "content-change", "operate"];
+const ALL: [&str; 6] = ["drain", "latency", "scaling", "content-change", "operate", "streams"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -39,7 +40,8 @@ async fn main() -> anyhow::Result<()> {
             "latency" => latency::run(&place).await?,
             "scaling" => scaling::run(&place).await?,
             "content-change" => content_change::run(&place).await?,
-            _ => operate::run(&place).await?,
+            "operate" => operate::run(&place).await?,
+            _ => streams::run(&place).await?,
         });
         place.db.close().await;
     }

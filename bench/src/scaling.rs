@@ -7,7 +7,7 @@ use cairn_chaos::processes::{Process, Program, free_port};
 use cairn_core::admin::settings::Settings;
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::tools::Tool;
-use cairn_core::tools::questions::{self, Asked};
+use cairn_core::tools::questions::{self, Question};
 use cairn_core::users::{Caller, Origin, Role};
 use cairn_stub_provider::Stub;
 use serde_json::json;
@@ -74,9 +74,9 @@ async fn ask(place: &Place) -> anyhow::Result<()> {
             .execute(&mut *tx)
             .await?;
         let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
-        let settings = Settings::default();
-        let asked = questions::ask(&mut tx, &Clock::default(), &caller, &settings, Tool::Assistant, QUESTION).await?;
-        ensure!(matches!(asked, Asked::Accepted { .. }), "a question was not accepted");
+        let question = Question { tool: Tool::Assistant, text: QUESTION, transferred_from: None };
+        let asked = questions::ask(&mut tx, &Clock::default(), &caller, &Settings::default(), &question).await?;
+        ensure!(asked.is_ok(), "a question was not accepted: {asked:?}");
     }
     Ok(tx.commit().await?)
 }

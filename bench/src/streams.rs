@@ -1,0 +1,209 @@
+//! How soon a reader sees what a provider writes, while a thousand follow.
+//!
+//! Everything is real and on its own: a provider, a worker process, Postgres, one API process, HTTP clients. Each piece
+//! of an answer is the time at which the provider sent it; its readers subtract.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use cairn_chaos::processes::{Process, Program, free_port};
+use cairn_core::admin::settings::Settings;
+use cairn_core::clock::{Clock, new_id};
+use cairn_core::config::Secret;
+use cairn_core::tools::Tool;
+use cairn_core::tools::questions::{self, Question};
+use cairn_core::users::tokens::{TokenSubject, Tokens};
+use cairn_core::users::{Caller, Origin, Role};
+use cairn_stub_provider::Stub;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::Place;
+use crate::measured::Measured;
+
+/// Streams that are open at once.
+const STREAMS: u32 = 1000;
+/// Pieces of each answer.
+const PIECES: usize = 20;
+
+const JWT_SECRET: &str = "a key of benchmarks, which guards nothing";
+
+pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
+    // As many replies as streams, with a piece a second; then eight readers for each reply, with eight pieces a second.
+    let mut results = one(place, 1, 1000).await?;
+    results.extend(one(place, 8, 125).await?);
+    Ok(results)
+}
+
+/// `readers` for each reply, a piece every `gap` milliseconds.
+async fn one(place: &Place, readers: u32, gap: u32) -> anyhow::Result<Vec<Measured>> {
+    let stub = Stub::start().await?;
+    let (api, http) = (Api::start(place).await?, client()?);
+    let replies = STREAMS / readers;
+    let mut clients = JoinSet::new();
+    for n in 0..replies {
+        // Answers do not keep step with each other.
+        let (reply_id, token) = ask(place, gap, n * gap / replies).await?;
+        let url = format!("{}/v1/replies/{reply_id}/stream", api.base);
+        for _ in 0..readers {
+            clients.spawn(follow(http.clone(), url.clone(), token.clone()));
+        }
+    }
+    api.wait_for_streams(&http, replies * readers).await?;
+    let worker = worker(place, &stub)?;
+    let mut ages = Vec::new();
+    let mut listening = 0;
+    while let Some(followed) = clients.join_next().await {
+        ages.extend(followed??);
+        listening = listening.max(listeners(place).await?);
+    }
+    let (now, most) = api.memory()?;
+    drop((worker, api));
+    ages.sort_unstable();
+    ensure!(ages.len() == PIECES * usize::try_from(replies * readers)?, "{} pieces came", ages.len());
+    let at = |percent: usize| Duration::from_micros(ages[ages.len() * percent / 100]).as_secs_f64() * 1000.0;
+    let value = json!({
+        "p50_ms": at(50), "p99_ms": at(99), "pieces": ages.len(), "listening": listening, "rss_kb": now, "peak_kb": most,
+    });
+    let of = format!("{} streams of {replies} replies", replies * readers);
+    Ok(vec![
+        Measured::new(
+            format!("{of}: provider to client"),
+            format!("p50 {:.1}, p99 {:.1} ms", at(50), at(99)),
+            "p99 <= 100 ms",
+            value,
+        ),
+        Measured::new(format!("{of}: listening"), format!("{listening} connections"), "<= 2", json!(listening)),
+        Measured::new(format!("{of}: memory of the API"), format!("{} MB", most / 1024), "<= 64 MB", json!(most)),
+    ])
+}
+
+/// A question that nobody answers yet, and the access token of who asked it.
+async fn ask(place: &Place, gap: u32, first: u32) -> anyhow::Result<(Uuid, String)> {
+    let (clock, user_id, session_id) = (Clock::default(), new_id(), new_id());
+    let mut tx = place.db.begin().await?;
+    sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, $1 || '@example.test', 'Bench')")
+        .bind(user_id)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + interval '1 day')")
+        .bind(session_id)
+        .bind(user_id)
+        .execute(&mut *tx)
+        .await?;
+    let caller = Caller { user_id, session_id, role: Role::Student, origin: Origin::default() };
+    let text = format!("stub:words={PIECES},first={first},gap={gap},clock=1 What time is it?");
+    let question = Question { tool: Tool::Assistant, text: &text, transferred_from: None };
+    let asked = questions::ask(&mut tx, &clock, &caller, &Settings::default(), &question).await?;
+    let accepted = asked.map_err(|refusal| anyhow::anyhow!("a question was refused: {refusal:?}"))?;
+    tx.commit().await?;
+    let tokens = Tokens::new(&Secret::new(JWT_SECRET));
+    Ok((accepted.reply_id, tokens.issue(TokenSubject { user_id, session_id }, clock.now())?))
+}
+
+/// Follows a reply to its end. Returns how old each piece was when it came, in microseconds.
+async fn follow(http: reqwest::Client, url: String, token: String) -> anyhow::Result<Vec<u64>> {
+    let mut response = http.get(url).bearer_auth(token).send().await?.error_for_status()?;
+    let (mut received, mut ages, mut is_completed) = (Vec::new(), Vec::new(), false);
+    while let Some(bytes) = response.chunk().await? {
+        let now = Clock::default().now().timestamp_micros().unsigned_abs();
+        received.extend_from_slice(&bytes);
+        while let Some(end) = received.windows(2).position(|bytes| bytes == b"\n\n") {
+            let event = String::from_utf8(received.drain(..end + 2).collect())?;
+            is_completed |= event.contains("event: completed");
+            let Some((_, data)) = event.split_once("event: chunk\ndata: ") else { continue };
+            let data: Value = serde_json::from_str(data)?;
+            for sent in data["text"].as_str().unwrap_or_default().split_whitespace() {
+                ages.push(now.saturating_sub(sent.parse()?));
+            }
+        }
+    }
+    ensure!(is_completed, "a stream ended before its reply was completed");
+    Ok(ages)
+}
+
+fn client() -> anyhow::Result<reqwest::Client> {
+    // A second call finds the provider installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().no_proxy().build()?)
+}
+
+/// Connections of the database that listen: the API's and the worker's.
+async fn listeners(place: &Place) -> anyhow::Result<i64> {
+    Ok(sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+    )
+    .fetch_one(place.db.pool())
+    .await?)
+}
+
+/// A worker process that writes all replies at once and does nothing else.
+fn worker(place: &Place, stub: &Stub) -> anyhow::Result<Process> {
+    let environment = vec![
+        ("DATABASE_URL", place.config.require_database_url()?.expose().to_owned()),
+        ("CAIRN_OPS_ADDR", format!("127.0.0.1:{}", free_port()?)),
+        ("CAIRN_WORKER_QUEUES", "replies".to_owned()),
+        ("CAIRN_WORKER_CONCURRENCY", "replies=1000".to_owned()),
+        ("CAIRN_AI_BASE_URL", stub.base_url()),
+        ("CAIRN_AI_MODEL", "stub".to_owned()),
+        ("CAIRN_LOG", "warn".to_owned()),
+    ];
+    Program::new("cairn-worker", environment, log()).start(None)
+}
+
+fn log() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("cairn-bench-{}.log", std::process::id()))
+}
+
+/// The API as a process of its own.
+struct Api {
+    process: Process,
+    base: String,
+    ops: String,
+}
+
+impl Api {
+    async fn start(place: &Place) -> anyhow::Result<Self> {
+        let (api, ops) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
+        let environment = vec![
+            ("DATABASE_URL", place.config.require_database_url()?.expose().to_owned()),
+            ("CAIRN_JWT_SECRET", JWT_SECRET.to_owned()),
+            ("CAIRN_API_ADDR", api.clone()),
+            ("CAIRN_OPS_ADDR", ops.clone()),
+            ("CAIRN_LOG", "warn".to_owned()),
+        ];
+        let mut process = Program::new("cairn-api", environment, log()).start(None)?;
+        let (http, begun) = (client()?, Instant::now());
+        while http.get(format!("http://{ops}/health/ready")).send().await.is_err() {
+            ensure!(process.is_running()?, "the API has ended: see {}", log().display());
+            ensure!(begun.elapsed() < Duration::from_mins(1), "the API does not get ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Self { process, base: format!("http://{api}"), ops: format!("http://{ops}") })
+    }
+
+    /// Until so many streams are open.
+    async fn wait_for_streams(&self, http: &reqwest::Client, streams: u32) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let metrics = http.get(format!("{}/metrics", self.ops)).send().await?.text().await?;
+            let open = metrics.lines().find_map(|line| line.strip_prefix("cairn_reply_streams ")?.parse().ok());
+            if open == Some(streams) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < Duration::from_mins(1), "{open:?} of {streams} streams are open");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What it has, and what it had at most, in kilobytes.
+    fn memory(&self) -> anyhow::Result<(u64, u64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let figure = |name: &str| -> anyhow::Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+            Ok(line.trim().trim_end_matches(" kB").parse()?)
+        };
+        Ok((figure("VmRSS:")?, figure("VmHWM:")?))
+    }
+}
