@@ -145,7 +145,9 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
                    END
                FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::text[])
                    AS f (id, taken_at, status, delay, error)
-               WHERE j.id = f.id AND j.lock_at = f.taken_at AND j.lock_by = $1 AND j.status = 'Running'
+               WHERE j.id = f.id AND j.lock_at = f.taken_at
+                   -- Written so that the job can only be found by its id, not among all that the worker holds or held.
+                   AND j.lock_by IS NOT DISTINCT FROM $1 AND j.status || '' = 'Running'
                RETURNING j.job_type, j.status
            ), counted AS (
                INSERT INTO job_counts AS c (queue, worker, done, failed)

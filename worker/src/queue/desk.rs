@@ -1,7 +1,7 @@
 //! The desk of one queue in one process: what is claimed, what runs, what is finished and not yet stored.
 //!
-//! A job is claimed only when there is a free place for it, so nothing waits in memory behind a long job. How runs ended
-//! is stored in groups; a group that cannot be stored is tried again until it is, or until the process ends.
+//! A job is claimed only when there is a free place for it, so nothing waits in memory behind a long job, and not while too
+//! many ends of runs are still to be stored. They are stored in groups; a group that cannot be stored is tried again until it is, or until the process ends.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use crate::vitals::QueueVitals;
 /// Longest wait for a job when no bell rings.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Most runs stored by one statement.
+/// Most runs stored by one statement, and most that may wait for it while further jobs are claimed.
 const GROUP: usize = 500;
 
 /// Pause after a claim that failed.
@@ -182,7 +182,9 @@ impl Desk {
             let freed = self.freed.notified();
             let free = {
                 let jobs = self.jobs();
-                self.places.saturating_sub(jobs.waiting.len() + jobs.running)
+                let places = self.places.saturating_sub(jobs.waiting.len() + jobs.running);
+                // Should ends be stored more slowly than runs end, claims wait for them: what is in hand is bounded.
+                places.min((self.places + GROUP).saturating_sub(jobs.in_hand.len()))
             };
             self.vitals.has_place(free >= enough);
             if free >= enough {
@@ -259,6 +261,7 @@ impl Desk {
                 }
             }
             self.stored.notify_waiters();
+            self.freed.notify_one();
             self.ring_for(&group);
             group.clear();
         }

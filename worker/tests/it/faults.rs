@@ -73,6 +73,54 @@ async fn cut_connections_lose_and_repeat_nothing() {
     worker.stop().await;
 }
 
+/// As when the database is slow with what the worker writes: what it holds is bounded, and all of it counts once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_store_how_jobs_ended_claims_no_more() {
+    let bench = Bench::new().await;
+    let mut held = bench.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE job_counts").execute(&mut *held).await.unwrap();
+    bench.enqueue_events(3000).await;
+    let worker = bench.start();
+    // The places of the queue, and a group of ends.
+    let most = 256 + 500;
+    eventually("many are done", async || bench.logged().await >= 500).await;
+    for _ in 0..20 {
+        let held = bench.count("activity", "Running").await;
+        assert!(held <= most, "{held} jobs are held");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    held.rollback().await.unwrap();
+    eventually("all are done", async || bench.count("activity", "Done").await == 3000).await;
+    assert_eq!(bench.logged().await, 3000);
+    worker.stop().await;
+}
+
+/// Only the connection that hears the bell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_listener_is_replaced_and_costs_no_job() {
+    let bench = Bench::new().await;
+    let (worker, ops) = bench.serve().await;
+    let listening = async || -> Option<i32> {
+        sqlx::query_scalar(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+        )
+        .fetch_optional(bench.pool())
+        .await
+        .unwrap()
+    };
+    eventually("somebody listens", async || listening().await.is_some()).await;
+    for round in 1..=3 {
+        let lost = listening().await.unwrap();
+        sqlx::query("SELECT pg_terminate_backend($1)").bind(lost).execute(bench.pool()).await.unwrap();
+        bench.enqueue_events(10).await;
+        eventually("the jobs are done", async || bench.count("activity", "Done").await == 10 * round).await;
+        eventually("somebody else listens", async || listening().await.is_some_and(|pid| pid != lost)).await;
+    }
+    eventually("the metrics say so", async || ops.metric("cairn_worker_listener_up").await == Some(1.0)).await;
+    assert_eq!(bench.logged().await, 30);
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_immediate_restart_of_postgres_loses_and_repeats_nothing() {
     let mut server = throw_away_server(Durability::Full).await.unwrap();

@@ -2,16 +2,19 @@
 
 use crate::support::{Bench, eventually};
 
+/// A thousand times: sometimes before anything is claimed, sometimes amid the work, sometimes when all of it is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_amid_work_leaves_nothing_running_and_burns_no_attempt() {
-    let bench = Bench::new().await;
+    let bench = Bench::with("CAIRN_WORKER_QUEUES", "activity").await;
     let mut enqueued = 0;
-    for round in 0..8 {
+    for round in 0..1000 {
         let worker = bench.start();
-        bench.enqueue_events(300).await;
-        enqueued += 300;
-        if round % 2 == 0 {
-            eventually("some are done", async || bench.logged().await > 0).await;
+        bench.enqueue_events(20).await;
+        enqueued += 20;
+        match round % 3 {
+            0 => eventually("some are done", async || bench.logged().await > enqueued - 20).await,
+            1 => tokio::task::yield_now().await,
+            _ => {}
         }
         worker.stop().await;
         let (running, burnt): (i64, i64) = sqlx::query_as(
