@@ -209,7 +209,7 @@ impl Config {
 pub const fn default_concurrency(queue: Queue) -> usize {
     match queue {
         Queue::Activity => 256,
-        Queue::Progress => 64,
+        Queue::Progress => 256,
         Queue::ProgressBulk | Queue::Maintenance => 1,
         Queue::Likes => 16,
         Queue::Replies => 8,

@@ -8,9 +8,9 @@ use cairn_core::batcher::Batcher;
 use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
-
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::ReplyMetrics;
 use crate::providers::{Library, Provider};
 
 /// Handed to each run. Cheap to clone.
@@ -26,6 +26,8 @@ pub struct Context {
     pub(crate) rollups: Batcher<Pair, bool>,
     /// Writes replies.
     pub(crate) provider: Arc<Provider>,
+    /// Counts what became of them, where somebody looks.
+    pub(crate) reply_metrics: Option<ReplyMetrics>,
     /// Told when the worker is to stop. Most jobs are done long before it has to; a reply may not be.
     pub(crate) shutdown: CancellationToken,
 }
@@ -33,11 +35,11 @@ pub struct Context {
 /// Most events of one insert, and pairs of one rollup transaction: enough to share a commit, few enough that a learner
 /// who acts meanwhile does not notice the lock on his marker.
 const EVENTS: usize = 500;
-const PAIRS: usize = 50;
+const PAIRS: usize = 100;
 
 impl Context {
     /// Starts the batchers on the current runtime. Replies are written by the built-in provider, at once, and nothing is
-    /// told to stop, unless [`Context::answering`] says otherwise.
+    /// told to stop, unless `answering` says otherwise.
     pub fn new(db: Db, clock: Clock) -> Self {
         let events = Batcher::start(EVENTS, {
             let db = db.clone();
@@ -64,12 +66,12 @@ impl Context {
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        Self { db, clock, events, rollups, provider, shutdown: CancellationToken::new() }
+        Self { db, clock, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
     }
 
-    /// Has replies written by `provider`, and handed over when `shutdown` says that the worker is to stop.
+    /// Has replies written by `provider`, counted, and handed over when `shutdown` says that the worker is to stop.
     #[must_use]
-    pub fn answering(self, provider: Arc<Provider>, shutdown: CancellationToken) -> Self {
-        Self { provider, shutdown, ..self }
+    pub(crate) fn answering(self, provider: Arc<Provider>, metrics: ReplyMetrics, shutdown: CancellationToken) -> Self {
+        Self { provider, reply_metrics: Some(metrics), shutdown, ..self }
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::rollup::{Pair, compute};
+use super::rollup::{Pair, compute, use_indexes};
 use crate::Result;
 use crate::clock::Clock;
 use crate::db::Tx;
@@ -61,6 +61,7 @@ pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) 
     // Whoever was done for older content is behind again.
     let after_user = job.after_user.filter(|_| job.content_version == version);
     let begun = Instant::now();
+    use_indexes(tx).await?;
     let learners = lock_behind(tx, roadmap_id, version, after_user).await?;
     compute(tx, clock, &learners, Duration::ZERO).await?;
     let next = |after_user| RecomputeRoadmap { roadmap_id, content_version: version, after_user };

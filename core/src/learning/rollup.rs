@@ -39,9 +39,17 @@ const CREDIT: Duration = Duration::from_secs(1);
 /// Rolls pairs up, in one transaction. Pairs that are not stale cost nothing. Returns the pairs that are stale and cannot be
 /// rolled up now: too often just before, or somebody else has their marker. The caller comes back for them.
 pub async fn roll_up(tx: &mut Tx, clock: &Clock, pairs: &[Pair]) -> Result<Vec<Pair>> {
+    use_indexes(tx).await?;
     let (stale, resting) = lock_stale(tx, pairs).await?;
     compute(tx, clock, &stale, COST).await?;
     Ok(resting)
+}
+
+/// Has this transaction's statements use indexes, as all of the rollup's mean to: a plan that is made while a table is nearly
+/// empty would scan it, for every row, until somebody analyzes it.
+pub(super) async fn use_indexes(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query!("SELECT set_config('enable_seqscan', 'off', true)").fetch_one(connection).await?;
+    Ok(())
 }
 
 /// Locks the markers of the pairs that are stale, and tells them from those that rest or are locked by somebody else.
@@ -58,11 +66,13 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
                WHERE d.done_seq < d.requested_seq
                FOR UPDATE OF d SKIP LOCKED
            )
-           SELECT DISTINCT d.user_id, d.roadmap_id, coalesce(h.rests, true) AS "rests!"
+           SELECT user_id AS "user_id!", roadmap_id AS "roadmap_id!", rests AS "rests!" FROM held
+           UNION
+           SELECT d.user_id, d.roadmap_id, true
            FROM progress_dirty d
            JOIN unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id) USING (user_id, roadmap_id)
-           LEFT JOIN held h USING (user_id, roadmap_id)
-           WHERE d.done_seq < d.requested_seq"#,
+           WHERE d.done_seq < d.requested_seq
+             AND (d.user_id, d.roadmap_id) NOT IN (SELECT user_id, roadmap_id FROM held)"#,
         &users,
         &roadmaps,
         CREDIT.as_secs_f64()

@@ -2,8 +2,10 @@
 -- one statement, so that the markers say exactly what the numbers have seen. Returns what was achieved for the first time.
 -- The markers of the pairs, each named once, are locked by the caller. $3: seconds that it costs a pair, $4: its credit.
 --
--- Serves one learner and thousands alike, whatever the planner expects: content is read once, facts are read by learner,
--- and counts come from grouping rather than from joins, which a wrong guess could make quadratic.
+-- Serves one learner and thousands alike, whatever the planner expects: content is read once, counts come from grouping
+-- rather than from joins, which a wrong guess could make quadratic, and what learners have is looked up learner by learner.
+-- The limits see to that, and comparisons that no index knows (IS NOT DISTINCT FROM) leave only the learner's: joined freely,
+-- a table that was empty when the plan was made would be read whole, or all learners of a stage, until it is analyzed.
 WITH pair AS MATERIALIZED (
     SELECT d.user_id, d.roadmap_id, d.requested_seq, r.content_version, r.is_sequential, v.id IS NOT NULL AS is_visible
     FROM unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id)
@@ -28,7 +30,8 @@ place AS MATERIALIZED (
 ),
 fact AS MATERIALIZED (
     SELECT p.user_id, p.roadmap_id, p.is_sequential, f.lesson_id, f.status = 'completed' AS is_completed
-    FROM pair p JOIN user_lesson_progress f ON f.user_id = p.user_id
+    FROM pair p
+    CROSS JOIN LATERAL (SELECT f.lesson_id, f.status FROM user_lesson_progress f WHERE f.user_id = p.user_id OFFSET 0) f
 ),
 counted AS (
     SELECT user_id, roadmap_id, is_sequential, stage_id, position,
@@ -68,7 +71,9 @@ stage AS MATERIALIZED (
 changed_stage AS MATERIALIZED (
     SELECT n.*, old.achieved_at IS NOT NULL AS was_achieved
     FROM stage n
-    LEFT JOIN user_stage_progress old USING (user_id, stage_id)
+    LEFT JOIN LATERAL (
+        SELECT * FROM user_stage_progress o WHERE o.user_id = n.user_id AND o.stage_id IS NOT DISTINCT FROM n.stage_id LIMIT 1
+    ) old ON true
     WHERE (old.lessons_total, old.lessons_completed, old.status) IS DISTINCT FROM (n.total, n.completed, n.status)
 ),
 stored_stages AS (
@@ -107,7 +112,9 @@ roadmap AS (
 changed_roadmap AS MATERIALIZED (
     SELECT n.*, old.achieved_at IS NOT NULL AS was_achieved
     FROM roadmap n
-    LEFT JOIN user_roadmap_progress old USING (user_id, roadmap_id)
+    LEFT JOIN LATERAL (
+        SELECT * FROM user_roadmap_progress o WHERE o.user_id = n.user_id AND o.roadmap_id IS NOT DISTINCT FROM n.roadmap_id LIMIT 1
+    ) old ON true
     WHERE (old.lessons_total, old.lessons_completed, old.stages_total, old.stages_completed, old.status)
         IS DISTINCT FROM (n.total, n.completed, n.stages_total, n.stages_completed, n.status)
 ),

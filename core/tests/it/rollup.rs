@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod expected;
+mod plans;
 mod property;
 mod reconcile;
 mod walk;

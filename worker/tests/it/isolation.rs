@@ -128,7 +128,7 @@ async fn learners_that_rest_take_no_place_from_one_that_does_not() {
     let pool = bench.pool();
     let roadmap_id = add_roadmap(pool).await;
     let mut tx = bench.db.begin().await.unwrap();
-    for _ in 0..100 {
+    for _ in 0..300 {
         let user_id = add_stale_learner(pool, roadmap_id).await;
         RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
     }
@@ -139,7 +139,7 @@ async fn learners_that_rest_take_no_place_from_one_that_does_not() {
     let worker = bench.start();
     let looked_at = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND lock_at IS NOT NULL";
     eventually("they have been looked at", async || {
-        sqlx::query_scalar::<_, i64>(looked_at).fetch_one(pool).await.unwrap() == 100
+        sqlx::query_scalar::<_, i64>(looked_at).fetch_one(pool).await.unwrap() == 300
     })
     .await;
     let newcomer = add_stale_learner(pool, roadmap_id).await;
@@ -148,7 +148,7 @@ async fn learners_that_rest_take_no_place_from_one_that_does_not() {
     tx.commit().await.unwrap();
     eventually("the newcomer is rolled up", async || bench.count("progress", "Done").await == 1).await;
     held.rollback().await.unwrap();
-    eventually("all are rolled up", async || bench.count("progress", "Done").await == 101).await;
+    eventually("all are rolled up", async || bench.count("progress", "Done").await == 301).await;
     let attempts: i32 = sqlx::query_scalar("SELECT max(attempts) FROM apalis.jobs WHERE job_type = 'progress'")
         .fetch_one(pool)
         .await

@@ -1,0 +1,48 @@
+//! What a rollup reads, whatever the planner expects.
+
+use cairn_core::clock::Clock;
+use cairn_core::learning::rollup::{Pair, roll_up};
+use sqlx::PgConnection;
+
+use super::roll_up_pairs;
+use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, run};
+
+/// Statistics say that there is no progress yet, as on the first day of a platform: the plan that is the cheapest then reads
+/// whole tables, and stays in use while they fill.
+#[tokio::test]
+async fn a_rollup_reads_its_learner_alone_even_while_progress_is_taken_for_empty() {
+    const LEARNERS: usize = 60;
+    let test = TestDb::with_connections(1).await;
+    let pool = test.pool();
+    let module = add_module(pool).await;
+    let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
+    let roadmap_id = add_roadmap(pool).await;
+    add_stage(pool, roadmap_id, &lessons).await;
+    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    let mut pairs = Vec::new();
+    for _ in 0..LEARNERS {
+        let user_id = add_user(pool).await;
+        complete(pool, user_id, lessons[0]).await;
+        pairs.push(Pair { user_id, roadmap_id });
+    }
+    for pair in &pairs {
+        roll_up_pairs(&test.db, &[*pair]).await;
+    }
+    complete(pool, pairs[0].user_id, lessons[1]).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let before = rows_read(&mut tx).await;
+    assert_eq!(roll_up(&mut tx, &Clock::default(), &pairs[..1]).await.unwrap(), []);
+    let read = rows_read(&mut tx).await - before;
+    assert!(read > 0 && read < 20, "{read} rows were read for one learner of {LEARNERS}");
+}
+
+/// Rows that this connection has read so far of what is kept for each learner.
+async fn rows_read(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables
+         WHERE relname IN ('user_lesson_progress', 'user_stage_progress', 'user_roadmap_progress')",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
