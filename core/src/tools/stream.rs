@@ -133,6 +133,7 @@ pub async fn read(connection: &mut PgConnection, wanted: &[Wanted], now: DateTim
     let sessions: Vec<Uuid> = wanted.iter().map(|wanted| wanted.subject.session_id).collect();
     let attempts: Vec<i32> = wanted.iter().map(|wanted| wanted.position.attempt).collect();
     let seqs: Vec<i32> = wanted.iter().map(|wanted| wanted.position.seq).collect();
+    // The limits keep each lookup one by key: joined freely, the planner may read all users for a few readers.
     // The last piece that a reader has comes too, without its text: it shows that the position is one, and that the
     // pieces have not been removed since. Pieces are removed for a whole reply at once.
     let rows = sqlx::query_as!(
@@ -143,10 +144,14 @@ pub async fn read(connection: &mut PgConnection, wanted: &[Wanted], now: DateTim
                CASE WHEN has.seq = 0 AND pieces.first_seq IS NULL THEN m.content END AS whole_text
            FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::integer[])
                WITH ORDINALITY AS w (reply_id, user_id, session_id, attempt, seq, nth)
-           JOIN ai_replies r ON r.id = w.reply_id AND r.user_id = w.user_id
-           JOIN users u ON u.id = w.user_id AND u.status = 'active' AND u.deleted_at IS NULL
-           JOIN sessions s ON s.id = w.session_id AND s.user_id = u.id AND s.revoked_at IS NULL AND s.expires_at > $6
-           LEFT JOIN tool_messages m ON m.id = r.answer_id
+           CROSS JOIN LATERAL (
+               SELECT r.id, r.attempt, r.state, r.reason, r.answer_id
+               FROM ai_replies r
+               JOIN users u ON u.id = r.user_id AND u.status = 'active' AND u.deleted_at IS NULL
+               JOIN sessions s ON s.id = w.session_id AND s.user_id = u.id AND s.revoked_at IS NULL AND s.expires_at > $6
+               WHERE r.id = w.reply_id AND r.user_id = w.user_id LIMIT 1
+           ) r
+           LEFT JOIN LATERAL (SELECT m.* FROM tool_messages m WHERE m.id = r.answer_id LIMIT 1) m ON true
            CROSS JOIN LATERAL (SELECT CASE WHEN w.attempt = r.attempt THEN w.seq ELSE 0 END AS seq) has
            CROSS JOIN LATERAL (
                SELECT min(page.seq) AS first_seq, array_agg(page.text ORDER BY page.seq) AS texts

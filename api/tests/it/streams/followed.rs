@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
 use cairn_core::tools::Reason;
+use cairn_core::tools::stream::{Position, Wanted};
+use cairn_core::users::tokens::TokenSubject;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -274,6 +276,40 @@ async fn one_connection_listens_for_all_streams() {
     assert!(app.app.streams.hears());
     drop(readers);
     assert_eq!(app.app.streams.open_count(), 0);
+    app.run_jobs().await;
+}
+
+/// Whatever the planner expects of so few readers among so many users.
+#[tokio::test]
+async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let reply_id = asked(&anna, ASSISTANT).await;
+    Writer::begin(&app, reply_id).await.write("a").await;
+    sqlx::raw_sql(
+        "INSERT INTO users (email, first_name) SELECT n || '@example.test', 'X' FROM generate_series(1, 500) n; ANALYZE",
+    )
+    .execute(app.app.pool())
+    .await
+    .unwrap();
+    let session_id = sqlx::query_scalar("SELECT id FROM sessions WHERE user_id = $1").bind(anna.id);
+    let session_id = session_id.fetch_one(app.app.pool()).await.unwrap();
+    let subject = TokenSubject { user_id: anna.id, session_id };
+    let wanted = [Wanted { reply_id, subject, position: Position::default() }; 50];
+    let mut tx = app.app.begin().await.unwrap();
+    sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
+    let steps = cairn_core::tools::stream::read(&mut tx, &wanted, app.app.clock.now()).await.unwrap();
+    assert!(steps.iter().all(|step| step.as_ref().is_some_and(|step| step.news.len() == 1)), "{steps:?}");
+    let read: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+         WHERE relname IN ('users', 'sessions', 'ai_replies', 'ai_reply_chunks') ORDER BY 1",
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .unwrap();
+    // One row of each for each reader, and what the connection did before.
+    assert!(read.len() == 4 && read.iter().all(|(_, rows)| *rows < 100), "{read:?}");
+    drop(tx);
     app.run_jobs().await;
 }
 
