@@ -177,13 +177,17 @@ async fn talk(stream: TcpStream, seen: Arc<Seen>) {
 }
 
 async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> io::Result<After> {
-    if (request.method.as_str(), request.path.as_str()) != ("POST", "/v1/chat/completions") {
-        let body = json!({"error": {"message": "Unknown request URL", "type": "invalid_request_error"}});
-        return complain(connection, 404, &body).await;
+    match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/v1/chat/completions") => {}
+        ("GET", "/v1/models") => return models(connection, &request).await,
+        _ => {
+            let body = json!({"error": {"message": "Unknown request URL", "type": "invalid_request_error"}});
+            return send(connection, 404, &body).await;
+        }
     }
     let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
         let body = json!({"error": {"message": "The body is no JSON", "type": "invalid_request_error"}});
-        return complain(connection, 400, &body).await;
+        return send(connection, 400, &body).await;
     };
     let name = script_name(&body).to_owned();
     let asked = Asked { authorization: request.authorization, body };
@@ -196,13 +200,20 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
             play(connection, &script, &asked).await
         }
         // No known code or status, so that a mistake in a test is not taken for a fault that was asked for.
-        Err(mistake) => {
-            complain(connection, 418, &json!({"error": {"message": format!("stub:{name}: {mistake}")}})).await
-        }
+        Err(mistake) => send(connection, 418, &json!({"error": {"message": format!("stub:{name}: {mistake}")}})).await,
     }
 }
 
-async fn complain(connection: &mut Connection, status: u16, body: &Value) -> io::Result<After> {
+/// The one model there is, for whoever does not come with the key that is known to be wrong.
+async fn models(connection: &mut Connection, request: &Request) -> io::Result<After> {
+    if request.authorization.as_deref() == Some("Bearer wrong-key") {
+        let error = json!({"message": "Incorrect API key provided: wrong-key", "code": "invalid_api_key"});
+        return send(connection, 401, &json!({ "error": error })).await;
+    }
+    send(connection, 200, &json!({"object": "list", "data": [{"id": "stub", "object": "model"}]})).await
+}
+
+async fn send(connection: &mut Connection, status: u16, body: &Value) -> io::Result<After> {
     connection.send(status, &[("content-type", "application/json")], body.to_string().as_bytes()).await?;
     Ok(After::KeepOpen)
 }

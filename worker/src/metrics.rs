@@ -1,11 +1,12 @@
 //! What the worker counts. Labels are bounded: `kind` is one of the kinds there are or `unknown`.
 
 use cairn_core::telemetry::metrics::SECONDS;
+use cairn_core::tools::attempts::Usage;
 use prometheus::{
-    Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     register_gauge_vec_with_registry, register_gauge_with_registry, register_histogram_vec_with_registry,
-    register_int_counter_vec_with_registry, register_int_counter_with_registry, register_int_gauge_vec_with_registry,
-    register_int_gauge_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
 /// Up to the largest cap of attempts.
@@ -92,5 +93,55 @@ impl WorkerMetrics {
                 registry
             )?,
         })
+    }
+}
+
+/// What became of attempts at replies. Labels are bounded: `end` is `completed`, `interrupted`, `lost` or a reason's code.
+#[derive(Clone)]
+pub(crate) struct ReplyMetrics {
+    ended: IntCounterVec,
+    first_token: Histogram,
+    tokens: IntCounterVec,
+    pub(crate) stood_aside: IntCounter,
+}
+
+impl ReplyMetrics {
+    pub(crate) fn new(registry: &Registry) -> cairn_core::Result<Self> {
+        Ok(Self {
+            ended: register_int_counter_vec_with_registry!(
+                "cairn_reply_attempts_total",
+                "Attempts at replies, by how they ended.",
+                &["end"],
+                registry
+            )?,
+            first_token: register_histogram_with_registry!(
+                "cairn_reply_first_token_seconds",
+                "Time from the start of an attempt to its first piece of text.",
+                SECONDS.to_vec(),
+                registry
+            )?,
+            tokens: register_int_counter_vec_with_registry!(
+                "cairn_reply_tokens_total",
+                "Tokens of attempts: prompt (of requests) and completion (of answers).",
+                &["kind"],
+                registry
+            )?,
+            stood_aside: register_int_counter_with_registry!(
+                "cairn_reply_stood_aside_total",
+                "Times that a reply was put off because the provider does not work and is left alone.",
+                registry
+            )?,
+        })
+    }
+
+    /// Counts an attempt that has ended.
+    pub(crate) fn count(&self, end: &str, usage: &Usage) {
+        self.ended.with_label_values(&[end]).inc();
+        if let Some(time) = usage.first_token {
+            self.first_token.observe(time.as_secs_f64());
+        }
+        for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+            self.tokens.with_label_values(&[kind]).inc_by(tokens.and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
+        }
     }
 }

@@ -90,7 +90,8 @@ impl Process {
 
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in vitals.queues().cloned().zip(&shares) {
-            let context = Context::new(db.clone(), Clock::default()).answering(provider.clone(), shutdown.clone());
+            let context = Context::new(db.clone(), Clock::default());
+            let context = context.answering(provider.clone(), vitals.replies.clone(), shutdown.clone());
             let (names, leases, bells) = (names.clone(), leases.clone(), bells.clone());
             let (vitals, shutdown) = (vitals.clone(), shutdown.clone());
             queues.spawn(async move {

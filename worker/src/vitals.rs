@@ -14,7 +14,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ReplyMetrics, WorkerMetrics};
 
 /// What should happen every second or every five, and has not for so long, is a reason not to be ready.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,6 +26,7 @@ pub(crate) struct Vitals {
     /// What is served at `/metrics`.
     metrics: Metrics,
     worker: WorkerMetrics,
+    pub(crate) replies: ReplyMetrics,
     /// Connections that jobs cannot use up.
     pub(crate) observer: PgPool,
     heartbeat: Moment,
@@ -46,12 +47,14 @@ impl Vitals {
         let observer = observer_pool((*leases.connect_options()).clone());
         let metrics = Metrics::new(observer.clone(), pools)?;
         let worker = WorkerMetrics::new(metrics.registry())?;
+        let replies = ReplyMetrics::new(metrics.registry())?;
         let queues =
             config.worker_queues.iter().map(|&(queue, places)| Arc::new(QueueVitals::new(&worker, queue, places)));
         Ok(Self {
             queues: queues.collect(),
             metrics,
             worker,
+            replies,
             observer,
             heartbeat: Moment::default(),
             listening: AtomicBool::new(false),

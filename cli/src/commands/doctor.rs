@@ -8,6 +8,8 @@ use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::connect_options;
 use cairn_core::jobs::queues::{self, QueueState};
+use cairn_core::tools::Reason;
+use cairn_worker::providers::Provider;
 use chrono::TimeDelta;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -57,6 +59,7 @@ pub(crate) async fn run(data_dir: &Path) -> Result<(), Failure> {
         }
     };
     visit.tell("config", &configuration(&config))?;
+    visit.tell("ai", &provider(&config).await)?;
     match Database::open(&config, data_dir, Sharing::Shared).await {
         Ok(database) => {
             examine(&mut visit, &database).await?;
@@ -76,6 +79,34 @@ fn configuration(config: &Config) -> Verdict {
                 .to_owned(),
         ),
         (Some(_), Some(_)) => Good("DATABASE_URL and CAIRN_JWT_SECRET are set".to_owned()),
+    }
+}
+
+/// Whether the provider of AI answers can be used. Nothing is asked of it that costs.
+async fn provider(config: &Config) -> Verdict {
+    let Some(ai) = &config.ai else {
+        return Good("CAIRN_AI_BASE_URL is not set: the built-in provider answers, by search".to_owned());
+    };
+    let provider = match Provider::from_config(config) {
+        Ok(provider) => provider,
+        Err(error) => return Bad(error.to_string()),
+    };
+    let (name, model) = (provider.name(), &ai.model);
+    match provider.check().await {
+        Ok(Some(true)) => Good(format!("{name} answers and offers {model}")),
+        Ok(Some(false)) => {
+            Note(format!("{name} answers and does not list {model}: correct CAIRN_AI_MODEL if that is wrong"))
+        }
+        Ok(None) => Note(format!("{name} answers and lists no models, so {model} was not looked for")),
+        Err(failure) => {
+            let fix = match failure.reason {
+                Reason::Unreachable => "correct CAIRN_AI_BASE_URL, or start it",
+                Reason::Unauthorized => "correct CAIRN_AI_API_KEY",
+                Reason::ProviderQuota => "its account has no credit left",
+                _ => "replies wait until it works again",
+            };
+            Bad(format!("{name} cannot be used ({}: {}): {fix}", failure.reason.code(), failure.detail))
+        }
     }
 }
 

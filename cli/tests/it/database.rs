@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use cairn_stub_provider::Stub;
+
 use crate::support::Place;
 
 #[tokio::test]
@@ -168,4 +170,28 @@ async fn the_doctor_tells_what_is_wrong_and_what_to_do() {
     let run = place.run(&["doctor"]);
     assert!(run.ok().contains("note  paused      likes"), "{run:?}");
     assert!(run.out.contains("note  dead        1 in replies"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_after_the_provider_and_keeps_its_key() {
+    let place = Place::with_empty_database().await;
+    place.run(&["migrate"]).ok();
+    let stub = Stub::start().await.unwrap();
+    let visit = |url: &str, model: &str, key: &str| {
+        let mut doctor = place.command(&["doctor"]);
+        doctor.envs([("CAIRN_AI_BASE_URL", url), ("CAIRN_AI_MODEL", model), ("CAIRN_AI_API_KEY", key)]);
+        crate::support::finish(doctor)
+    };
+    let base_url = stub.base_url();
+    let run = visit(&base_url, "stub", "right-key");
+    assert!(run.ok().contains("answers and offers stub"), "{run:?}");
+    let run = visit(&base_url, "other", "right-key");
+    assert!(run.ok().contains("note  ai") && run.out.contains("correct CAIRN_AI_MODEL"), "{run:?}");
+    let run = visit(&base_url, "stub", "wrong-key");
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("FAIL  ai") && run.out.contains("correct CAIRN_AI_API_KEY"), "{run:?}");
+    assert!(!run.out.contains("wrong-key") && !run.err.contains("wrong-key"), "{run:?}");
+    let run = visit("http://127.0.0.1:1/v1", "stub", "right-key");
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("correct CAIRN_AI_BASE_URL"), "{run:?}");
 }

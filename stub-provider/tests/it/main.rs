@@ -112,7 +112,7 @@ async fn mistakes_are_not_taken_for_faults() {
     let mistaken = ask(&stub, "stub:fault=earthquake").await.unwrap();
     assert_eq!(mistaken.status(), StatusCode::IM_A_TEAPOT);
     assert!(mistaken.text().await.unwrap().contains("`earthquake` is no fault"));
-    let elsewhere = client().get(format!("{}/models", stub.base_url())).send().await.unwrap();
+    let elsewhere = client().get(format!("{}/embeddings", stub.base_url())).send().await.unwrap();
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND);
     assert_eq!("fault=stall".parse::<Script>().unwrap().fault, Fault::Stall);
 }

@@ -58,6 +58,9 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
 
 /// Leaves a provider alone that does not work.
 async fn stand_aside(context: &Context, job: GenerateReply, waited: Duration, delay: Duration) -> Result<(), JobError> {
+    if let Some(metrics) = &context.reply_metrics {
+        metrics.stood_aside.inc();
+    }
     // Not all at the same moment.
     let delay = delay.mul_f64(1.0 + rand::random::<f64>() / 2.0);
     if waited + delay <= GIVE_UP_AFTER {
@@ -257,6 +260,9 @@ impl<'a> Writing<'a> {
             End::Interrupted | End::Lost => {}
         }
         self.context.provider.account(&mut self.usage, self.draft.text());
+        if let Some(metrics) = &self.context.reply_metrics {
+            metrics.count(end.name(), &self.usage);
+        }
         tracing::info!(
             reply.id = %self.attempt.reply_id,
             reply.attempt = self.attempt.number,

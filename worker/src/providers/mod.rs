@@ -136,6 +136,15 @@ impl Provider {
         }
     }
 
+    /// Whether it can be used, without a question: `Ok(Some(false))` = it answers, and does not list the configured model;
+    /// `Ok(None)` = it answers, and lists none. The built-in one is always there.
+    pub async fn check(&self) -> Result<Option<bool>, Failure> {
+        match self {
+            Self::Library(_) => Ok(Some(true)),
+            Self::OpenAi(provider) => provider.offers_model().await,
+        }
+    }
+
     /// Fills in what the provider did not say: the tokens of `text`, and what the attempt cost.
     pub fn account(&self, usage: &mut Usage, text: &str) {
         if let Self::OpenAi(provider) = self {

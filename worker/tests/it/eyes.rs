@@ -4,6 +4,7 @@ use cairn_core::db::{connect_options, migrate};
 use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 
+use crate::replies::Desk;
 use crate::support::{Bench, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +47,27 @@ async fn metrics_count_what_jobs_did() {
     eventually("the pause shows", async || ops.metric(r#"cairn_queue_paused{queue="likes"}"#).await == Some(1.0)).await;
     assert!(ops.metric("cairn_worker_heartbeat_age_seconds").await.unwrap() < 15.0);
     assert!(ops.metric(r#"cairn_worker_look_age_seconds{queue="likes"}"#).await.unwrap() < 15.0);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_became_of_replies() {
+    let desk = Desk::new().await;
+    let (worker, ops) = desk.bench.serve().await;
+    for script in ["fault=429,times=1", "words=10", "fault=401"] {
+        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
+        desk.over(reply).await;
+    }
+    for (sample, value) in [
+        (r#"cairn_reply_attempts_total{end="completed"}"#, 2.0),
+        (r#"cairn_reply_attempts_total{end="rate_limited"}"#, 1.0),
+        (r#"cairn_reply_attempts_total{end="unauthorized"}"#, 1.0),
+        ("cairn_reply_first_token_seconds_count", 2.0),
+        ("cairn_reply_stood_aside_total", 0.0),
+    ] {
+        eventually(&format!("{sample} is {value}"), async || ops.metric(sample).await == Some(value)).await;
+    }
+    assert!(ops.metric(r#"cairn_reply_tokens_total{kind="completion"}"#).await > Some(0.0));
     worker.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod context;
 mod faults;
+mod followed;
 mod outage;
 mod streaming;
 

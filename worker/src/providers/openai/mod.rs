@@ -92,13 +92,31 @@ impl OpenAi {
         ended.map_err(|failure| without_key(failure, self.config.api_key.as_ref()))
     }
 
+    /// Asks which models there are, which costs nothing: whether the endpoint answers, accepts the key and offers the
+    /// configured model. `Ok(None)` = it answers, and has no list.
+    pub(super) async fn offers_model(&self) -> Result<Option<bool>, Failure> {
+        let mut request =
+            self.http.get(format!("{}/models", self.config.base_url)).timeout(self.config.limits.first_token);
+        if let Some(key) = &self.config.api_key {
+            request = request.bearer_auth(key.expose());
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        if !response.status().is_success() {
+            let failure = refusal::read(response, self.config.api_key.as_ref()).await;
+            return if failure.reason == Reason::ModelNotFound { Ok(None) } else { Err(failure) };
+        }
+        let Ok(list) = serde_json::from_slice::<Value>(&stream::body(response).await?) else { return Ok(None) };
+        let models = list["data"].as_array();
+        Ok(models.map(|models| models.iter().any(|model| model["id"] == self.config.model.as_str())))
+    }
+
     async fn send(&self, attempt: &Attempt, prompt: &Prompt) -> Result<Response, Failure> {
         let url = format!("{}/chat/completions", self.config.base_url);
         let mut request = self.http.post(url).header(ACCEPT, "text/event-stream").json(&self.body(attempt, prompt));
         if let Some(key) = &self.config.api_key {
             request = request.bearer_auth(key.expose());
         }
-        request.send().await.map_err(|error| Failure::new(Reason::Unreachable, chain(&error.without_url())))
+        request.send().await.map_err(unreachable)
     }
 
     fn body(&self, attempt: &Attempt, prompt: &Prompt) -> Value {
@@ -132,6 +150,10 @@ impl OpenAi {
             micros
         });
     }
+}
+
+fn unreachable(error: reqwest::Error) -> Failure {
+    Failure::new(Reason::Unreachable, chain(&error.without_url()))
 }
 
 fn mime(response: &Response) -> &str {

@@ -60,15 +60,8 @@ pub(super) async fn read(response: Response, out: &Out) -> Result<Ended, Failure
 }
 
 /// Reads an answer that comes as a whole, as some servers send it whatever they are asked for.
-pub(super) async fn read_whole(mut response: Response, out: &Out) -> Result<Ended, Failure> {
-    let mut body = Vec::new();
-    let broken = |error: reqwest::Error| Failure::new(Reason::BrokenOff, chain(&error.without_url()));
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_WHOLE {
-            return Err(Failure::new(Reason::AnswerTooLong, "the answer is longer than 1 MB"));
-        }
-    }
+pub(super) async fn read_whole(response: Response, out: &Out) -> Result<Ended, Failure> {
+    let body = body(response).await?;
     let mut answer = Answer::default();
     let Ok(value) = serde_json::from_slice::<Value>(&body) else {
         return Err(Failure::new(Reason::Malformed, "the answer is neither a stream nor JSON"));
@@ -77,6 +70,19 @@ pub(super) async fn read_whole(mut response: Response, out: &Out) -> Result<Ende
         let _ = out.send(piece).await; // nobody listening is no failure of the provider
     }
     if answer.is_finished { answer.end() } else { Err(Failure::new(Reason::Malformed, "the answer has no choices")) }
+}
+
+/// All bytes of an answer, if they are not too many.
+pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    let broken = |error: reqwest::Error| Failure::new(Reason::BrokenOff, chain(&error.without_url()));
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_WHOLE {
+            return Err(Failure::new(Reason::AnswerTooLong, "the answer is longer than 1 MB"));
+        }
+    }
+    Ok(body)
 }
 
 /// The events of a body, as long as its bytes are not too many.
