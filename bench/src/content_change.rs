@@ -91,12 +91,14 @@ const SEED_CONTENT: &str = "
     INSERT INTO stage_lessons (stage_id, lesson_id, position)
     SELECT s.id, l.id, l.position FROM lesson l JOIN stage s ON s.position = (l.position - 1) / 8";
 
-/// Each learner did the first lessons: many a few, few many, 20 on average. Written as a replica writes it, without
-/// triggers, which would only take longer.
+/// Each learner did the first lessons: many a few, few many, 20 on average. Ids are in the order of time, as the application
+/// gives them. Written as a replica writes it, without triggers, which would only take longer.
 const SEED_LEARNERS: &str = "
     BEGIN;
     SET LOCAL session_replication_role = replica;
-    INSERT INTO users (email, first_name) SELECT 'bench' || n || '@example.test', 'Bench' FROM generate_series(1, 100000) n;
+    INSERT INTO users (id, email, first_name)
+        SELECT ('0198c2f0-7a53-7cc1-9d2e-' || lpad(to_hex(n), 12, '0'))::uuid, 'bench' || n || '@example.test', 'Bench'
+        FROM generate_series(1, 100000) n;
     INSERT INTO user_lesson_progress (user_id, lesson_id, status, completed_at)
         SELECT u.id, l.id, 'completed', now()
         FROM (SELECT id, row_number() OVER (ORDER BY id) % 60 AS n FROM users) u

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use cairn_core::admin::{health, housekeeping};
-use cairn_core::clock::Clock;
+use cairn_core::clock::{Clock, new_id};
 use cairn_core::jobs::act::{self, Act, Selection};
+use cairn_core::jobs::board::{self, Status};
 use cairn_core::jobs::inspect::{self, Filter, Key, State};
 use cairn_core::jobs::lease::{self, Outcome};
-use cairn_core::jobs::{Kind, Queue, queues, reconcile};
+use cairn_core::jobs::{Job, Kind, Queue, RollUpProgress, queues, reconcile};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -32,7 +33,7 @@ const FILL: &str = r#"
             SELECT n, now() - (5000000 - n) * interval '23 hours' / 5000000 AS at, queue, CASE queue
                 WHEN 'activity' THEN 'record_activity' WHEN 'progress' THEN 'roll_up_progress'
                 WHEN 'likes' THEN 'count_likes' WHEN 'replies' THEN 'generate_reply'
-                ELSE CASE WHEN n % 720 = 0 THEN 'keep_house' ELSE 'reconcile' END END AS kind
+                ELSE CASE WHEN n % (288 * 720) = 0 THEN 'keep_house' ELSE 'reconcile' END END AS kind
             FROM (
                 SELECT n, CASE WHEN n % 5000 = 1 THEN 'replies' WHEN n % 288 = 0 THEN 'maintenance'
                     WHEN n % 25 = 3 THEN 'likes' WHEN n % 3 = 0 THEN 'progress' ELSE 'activity' END AS queue
@@ -115,6 +116,9 @@ async fn looking(place: &Place) -> anyhow::Result<Vec<Measured>> {
     measure!("list of done jobs of a rare kind", inspect::list(c, &kind, None, 101));
     measure!("one job", inspect::find(c, "00000000000000000000000077"));
     measure!("what is under way", health::unsettled(c));
+    measure!("board: done jobs, its last page", board::page(c, Status::Done, None, 100, 9900));
+    measure!("board: dead jobs", board::page(c, Status::Killed, None, 100, 0));
+    measure!("board: how many are done, up to 10,000", board::count_done(c, None, 10_000));
     Ok(measured)
 }
 
@@ -171,19 +175,20 @@ async fn retention(place: &Place) -> anyhow::Result<Measured> {
     Ok(Measured::new("retention of done jobs", text, ">= 5000/s", json!(rate)))
 }
 
-/// Jobs that one connection takes through all their states in a second.
+/// Jobs that one connection takes through all their states in a second. Begins after a checkpoint, so that neither
+/// measurement pays for what was written before it.
 async fn cycle(place: &Place) -> anyhow::Result<f64> {
     const JOBS: usize = 20_000;
+    let (user_id, roadmap_id) = (new_id(), new_id());
     let mut connection = place.db.pool().acquire().await?;
+    sqlx::query("CHECKPOINT").execute(&mut *connection).await?;
     let begun = Instant::now();
     for _ in 0..JOBS / 100 {
-        sqlx::query(
-            "INSERT INTO apalis.jobs (id, job_type, job, run_at, priority, metadata)
-             SELECT gen_random_uuid()::text, 'progress', '{\"kind\":\"roll_up_progress\"}', now(), 0, ''
-             FROM generate_series(1, 100)",
-        )
-        .execute(&mut *connection)
-        .await?;
+        let mut tx = place.db.begin().await?;
+        for _ in 0..100 {
+            RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx)?;
+        }
+        tx.commit().await?;
         let leases = lease::claim(&mut connection, Queue::Progress, "bench", 100).await?;
         anyhow::ensure!(leases.len() == 100, "{} jobs were claimed", leases.len());
         let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();

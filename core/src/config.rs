@@ -208,8 +208,7 @@ impl Config {
 /// How many jobs of a queue one process runs at once, unless configured.
 pub const fn default_concurrency(queue: Queue) -> usize {
     match queue {
-        Queue::Activity => 256,
-        Queue::Progress => 256,
+        Queue::Activity | Queue::Progress => 256,
         Queue::ProgressBulk | Queue::Maintenance => 1,
         Queue::Likes => 16,
         Queue::Replies => 8,

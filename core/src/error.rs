@@ -25,6 +25,7 @@ impl Error {
     }
 
     /// The same failure, for another who waited for what failed. Only the text of its source is kept.
+    #[must_use]
     pub fn copy(&self) -> Self {
         let source = self.source.to_string().into();
         Self { source, location: self.location, unavailable: self.unavailable }

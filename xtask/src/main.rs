@@ -85,7 +85,8 @@ fn regen() -> Result<(), Failure> {
 
 /// The programs that are killed are those of the workspace's build.
 fn chaos(options: &[&str]) -> Result<(), Failure> {
-    cargo(&["build", "--workspace", "--bins"]).run()?;
+    // As the tests build it: another selection would build everything anew.
+    cargo(&["build", "--workspace", "--all-targets"]).run()?;
     steps::built("cairn-chaos", options).run()
 }
 

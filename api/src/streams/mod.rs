@@ -7,7 +7,7 @@
 //!
 //! Nothing is kept for a reader but its position: one that lags reads from the database at its own pace, one that comes
 //! back does so on any process. Announcements only say when to look, so a lost one costs a moment: every reader looks
-//! again after [`PATIENCE`] anyway, which is also how it learns that its session has ended.
+//! again after a moment anyway, which is also how it learns that its session has ended.
 
 mod ears;
 mod reader;

@@ -103,5 +103,5 @@ async fn until(app: &TestApp, query: &'static str, expected: i64) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("{query}"));
+    tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap_or_else(|_| panic!("{query}"));
 }

@@ -98,7 +98,9 @@ async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) ->
         reason.code()
     );
     let stopped = stopped.fetch_optional(&mut **tx).await?;
-    stopped.into_iter().for_each(|id| tx.announce(id));
+    if let Some(id) = stopped {
+        tx.announce(id);
+    }
     Ok(stopped)
 }
 

@@ -22,7 +22,8 @@ macro_rules! kinds {
         /// Runs the job of an envelope.
         pub(crate) async fn dispatch(context: Context, envelope: Envelope<Value>) -> Result<(), JobError> {
             match envelope.kind.as_str() {
-                $($job::KIND => perform(context, envelope, $module::run).await,)*
+                // Boxed, so that a small job does not take the room of the largest.
+                $($job::KIND => Box::pin(perform(context, envelope, $module::run)).await,)*
                 unknown => Err(JobError::Discard(format!("`{unknown}` is no kind of job here"))),
             }
         }

@@ -63,7 +63,7 @@ impl ChatExportApi {
         user_id: Query<Option<Uuid>>,
     ) -> Result<ExportChatsResponse, Problem> {
         let filter = Filter { tool: tool_type.0.map(Tool::from), user_id: user_id.0 };
-        let export = Export {
+        let mut export = Export {
             app: self.app.clone(),
             caller: Caller::clone(&caller),
             filter,
@@ -71,10 +71,16 @@ impl ChatExportApi {
             chats: VecDeque::new(),
             current: None,
         };
+        // What cannot even begin is answered with a problem instead of a text that is cut.
+        let first = export.next_piece().await?;
+        let pieces = stream::iter(first.map(Ok)).chain(export.into_pieces()).boxed();
         let disposition = "attachment; filename=\"chats.md\"".to_owned();
-        Ok(ExportChatsResponse::Text(Markdown::new(export.into_pieces()), disposition))
+        Ok(ExportChatsResponse::Text(Markdown::new(pieces), disposition))
     }
 }
+
+/// Time and id of a message.
+type Place = (DateTime<Utc>, Uuid);
 
 /// How far an export is.
 struct Export {
@@ -86,7 +92,7 @@ struct Export {
     /// Read, and their messages not yet.
     chats: VecDeque<Chat>,
     /// The chat whose messages are read, and the last that was.
-    current: Option<(Uuid, Option<(DateTime<Utc>, Uuid)>)>,
+    current: Option<(Uuid, Option<Place>)>,
 }
 
 impl Export {
@@ -111,22 +117,20 @@ impl Export {
         if role < Some(Role::Admin) {
             return Err(Error::message("the caller's session has ended"));
         }
-        loop {
-            if let Some((chat_id, after)) = self.current {
-                let page = messages::walk(&mut connection, chat_id, after, MESSAGES).await?;
-                self.current = page.last().map(|last| (chat_id, Some((last.created_at, last.id))));
-                if !page.is_empty() {
-                    return Ok(Some(page.iter().map(paragraph).collect()));
-                }
+        if let Some((chat_id, after)) = self.current {
+            let page = messages::walk(&mut connection, chat_id, after, MESSAGES).await?;
+            self.current = page.last().map(|last| (chat_id, Some((last.created_at, last.id))));
+            if !page.is_empty() {
+                return Ok(Some(page.iter().map(paragraph).collect()));
             }
-            if self.chats.is_empty() {
-                self.chats = chats::walk(&mut connection, self.filter, self.after, CHATS).await?.into();
-            }
-            let Some(chat) = self.chats.pop_front() else { return Ok(None) };
-            self.after = Some(chat.id);
-            self.current = Some((chat.id, None));
-            return Ok(Some(heading(&chat)));
         }
+        if self.chats.is_empty() {
+            self.chats = chats::walk(&mut connection, self.filter, self.after, CHATS).await?.into();
+        }
+        let Some(chat) = self.chats.pop_front() else { return Ok(None) };
+        self.after = Some(chat.id);
+        self.current = Some((chat.id, None));
+        Ok(Some(heading(&chat)))
     }
 }
 

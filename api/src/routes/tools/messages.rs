@@ -12,7 +12,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use uuid::Uuid;
 
 use super::replies::ReplyState;
-use super::{AskResponse, ToolType, accepted, check_length, refused};
+use super::{AskResponse, ToolType, accepted, check_length};
 use crate::caller::Member;
 use crate::params::{Body, Cursor, IdempotencyKey, Limit, Once};
 use crate::routes::{Problems, Tag};
@@ -204,7 +204,7 @@ impl MessagesApi {
         check_length(&settings, text, "/message")?;
         let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
         let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, &question).await?;
-        let answer = accepted(asked.map_err(refused)?);
+        let answer = accepted(asked?);
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(AskResponse::Accepted(Json(answer)))

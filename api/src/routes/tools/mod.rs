@@ -60,24 +60,25 @@ pub enum AskResponse {
     Accepted(Json<AcceptedQuestion>),
 }
 
-/// The problem that says why a question was refused.
-fn refused(refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::ReplyOpen => Problem::reply_open(),
-        Refusal::TooManyOpen { limit } => Problem::too_many_open_replies()
-            .detail(format!("At most {limit} of your questions are answered at once. Wait for an open reply."))
-            .retry_after(OPEN_RETRY_AFTER),
-        Refusal::QuotaUsed(quota) => {
-            let next = quota.resets_at.map_or_else(String::new, |time| {
-                format!(" The next one can be asked at {}.", time.to_rfc3339_opts(SecondsFormat::Secs, true))
-            });
-            let seconds = quota.resets_in.as_secs() + 1;
-            Problem::quota_exceeded()
-                .detail(format!("{} questions may be asked in 24 hours.{next}", quota.limit))
-                .retry_after(seconds)
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ReplyOpen => Problem::reply_open(),
+            Refusal::TooManyOpen { limit } => Problem::too_many_open_replies()
+                .detail(format!("At most {limit} of your questions are answered at once. Wait for an open reply."))
+                .retry_after(OPEN_RETRY_AFTER),
+            Refusal::QuotaUsed(quota) => {
+                let next = quota.resets_at.map_or_else(String::new, |time| {
+                    format!(" The next one can be asked at {}.", time.to_rfc3339_opts(SecondsFormat::Secs, true))
+                });
+                let seconds = quota.resets_in.as_secs() + 1;
+                Problem::quota_exceeded()
+                    .detail(format!("{} questions may be asked in 24 hours.{next}", quota.limit))
+                    .retry_after(seconds)
+            }
+            // The schema installs an instruction for each tool, and activating one replaces another.
+            Refusal::Unavailable => cairn_core::Error::message("a tool has no active instruction").into(),
         }
-        // The schema installs an instruction for each tool, and activating one replaces another.
-        Refusal::Unavailable => cairn_core::Error::message("a tool has no active instruction").into(),
     }
 }
 

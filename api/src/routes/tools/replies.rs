@@ -13,7 +13,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ToolType, refused};
+use super::ToolType;
 use crate::caller::Member;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
@@ -190,7 +190,7 @@ impl RepliesApi {
             Retried::Accepted => {}
             Retried::NotRetryable => return Err(Problem::reply_not_retryable()),
             Retried::NotFound => return Err(Problem::reply_not_found()),
-            Retried::Refused(refusal) => return Err(refused(refusal)),
+            Retried::Refused(refusal) => return Err(refusal.into()),
         }
         let reply = find(&mut tx, &caller, reply_id.0).await?;
         tx.commit().await?;

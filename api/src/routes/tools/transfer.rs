@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::messages::AcceptedQuestion;
-use super::{AskResponse, ToolType, accepted, check_length, refused};
+use super::{AskResponse, ToolType, accepted, check_length};
 use crate::caller::Member;
 use crate::params::{Body, IdempotencyKey, Once};
 use crate::routes::{Problems, Tag};
@@ -89,7 +89,7 @@ impl TransferApi {
         check_length(&settings, &text, pointer)?;
         let question = Question { tool, text: &text, transferred_from: body.message_id };
         let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, &question).await?;
-        let answer = accepted(asked.map_err(refused)?);
+        let answer = accepted(asked?);
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(AskResponse::Accepted(Json(answer)))

@@ -132,7 +132,7 @@ async fn who_comes_late_gets_the_whole_text() {
     }
     writer.complete("abc").await;
     sqlx::query("UPDATE ai_replies SET finished_at = now() - interval '1 hour'").execute(app.app.pool()).await.unwrap();
-    housekeeping::run(app.app.pool(), Duration::from_secs(60)).await.unwrap();
+    housekeeping::run(app.app.pool(), Duration::from_mins(1)).await.unwrap();
     assert_eq!(app.count("SELECT count(*) FROM ai_reply_chunks").await, 0);
     for (last, expected) in [
         (None, vec!["chunk", "completed"]),
@@ -142,7 +142,9 @@ async fn who_comes_late_gets_the_whole_text() {
         let events = follow(&anna, reply_id, last).await.rest().await;
         assert_eq!(names(&events), expected);
         let mut reading = Reading::default();
-        events.into_iter().for_each(|event| reading.take(event));
+        for event in events {
+            reading.take(event);
+        }
         assert_eq!(reading.text, "abc");
     }
     stream(&anna, reply_id, Some("1.end")).await.expect(204);

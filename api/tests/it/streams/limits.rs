@@ -100,7 +100,7 @@ async fn a_reader_that_lags_gets_everything_in_its_own_time() {
     for n in 1..300 {
         writer.write(&format!("{n} ")).await;
     }
-    let text: String = (0..300).map(|n| format!("{n} ")).collect();
+    let text = (0..300).map(|n| format!("{n} ")).collect::<Vec<_>>().concat();
     writer.complete(&text).await;
     for event in reader.rest().await {
         reading.take(event);

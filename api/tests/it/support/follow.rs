@@ -9,7 +9,7 @@ use super::call::Bytes;
 use super::contract;
 
 /// How long an event may take before the test is taken to hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An event.
 #[derive(Clone, Debug, PartialEq)]
