@@ -33,7 +33,7 @@ use self::answers::{queue_info, running_worker, statistics, task, total};
 use crate::vitals::Vitals;
 
 /// How far into a list one can look.
-const DEPTH: u32 = 10_000;
+const DEPTH: u32 = 2_000;
 /// Most jobs of one page.
 const PAGE: u32 = 100;
 /// Most workers that are shown.
