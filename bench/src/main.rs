@@ -1,6 +1,6 @@
 //! `cargo build --release --workspace`, then `target/release/cairn-bench [NAME…]`, measures the platform on a throw-away
-//! Postgres with fsync on, prints a table beside the bars, and writes `bench/out/results.json`. Figures are compared by people; nothing fails because a
-//! machine was slow.
+//! Postgres with fsync on, prints a table beside the bars, and writes `bench/out/results.json`. Figures are compared by
+//! people; nothing fails because a machine was slow.
 
 mod content_change;
 mod drain;
