@@ -77,8 +77,8 @@ async fn cut_connections_lose_and_repeat_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_store_how_jobs_ended_claims_no_more() {
     let bench = Bench::new().await;
-    let mut held = bench.pool().begin().await.unwrap();
-    sqlx::query("LOCK TABLE job_counts").execute(&mut *held).await.unwrap();
+    let mut lock = bench.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE job_counts").execute(&mut *lock).await.unwrap();
     bench.enqueue_events(3000).await;
     let worker = bench.start();
     // The places of the queue, and a group of ends.
@@ -89,7 +89,7 @@ async fn a_worker_that_cannot_store_how_jobs_ended_claims_no_more() {
         assert!(held <= most, "{held} jobs are held");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    held.rollback().await.unwrap();
+    lock.rollback().await.unwrap();
     eventually("all are done", async || bench.count("activity", "Done").await == 3000).await;
     assert_eq!(bench.logged().await, 3000);
     worker.stop().await;
