@@ -15,7 +15,6 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use super::inspect::{self, Filter, Key, State};
-use super::store::payload_start;
 use super::{Kind, Queue};
 use crate::Result;
 use crate::admin::activity::{Action, Event, Target};
@@ -168,13 +167,13 @@ pub async fn count(connection: &mut PgConnection, selection: &Selection) -> Resu
         r#"SELECT
                (SELECT count(*) FROM apalis.jobs j
                 WHERE job_type = $1 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
-                  AND job_state(j) = $2 AND substr(job, 1, length($3::bytea)) = $3)
+                  AND job_state(j) = $2 AND ($3::text IS NULL OR job_kind(job) = $3))
                + (SELECT count(*) FROM apalis.jobs j
                   WHERE job_type = $1 AND (status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts))
-                    AND job_state(j) = $2 AND substr(job, 1, length($3)) = $3) AS "count!""#,
+                    AND job_state(j) = $2 AND ($3 IS NULL OR job_kind(job) = $3)) AS "count!""#,
         selection.queue.name(),
         selection.state.name(),
-        &selection.kind.map(|kind| payload_start(kind.name())).unwrap_or_default()
+        selection.kind.map(Kind::name)
     );
     Ok(count.fetch_one(connection).await?)
 }

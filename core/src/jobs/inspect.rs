@@ -6,7 +6,6 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use ulid::Ulid;
 
-use super::store::payload_start;
 use super::{Kind, Queue};
 use crate::Result;
 
@@ -136,12 +135,11 @@ impl Job {
 pub async fn list(connection: &mut PgConnection, filter: &Filter, after: Option<&Key>, limit: i64) -> Result<Vec<Job>> {
     let states: Vec<&str> =
         State::ALL.into_iter().filter(|s| filter.state.is_none_or(|state| state == *s)).map(State::name).collect();
-    let kind = filter.kind.map(|kind| payload_start(kind.name())).unwrap_or_default();
     let jobs = sqlx::query_file!(
         "src/jobs/list.sql",
         &states as &[&str],
         filter.queue.map(Queue::name),
-        &kind,
+        filter.kind.map(Kind::name),
         after.map(|key| key.0),
         after.map_or("", |key| key.1.as_str()),
         limit
@@ -149,7 +147,7 @@ pub async fn list(connection: &mut PgConnection, filter: &Filter, after: Option<
     .fetch_all(connection)
     .await?;
     let jobs = jobs.into_iter().map(|row| Job {
-        kind: kind_of(&row.head),
+        kind: row.kind,
         id: row.id,
         queue: row.queue,
         state: row.state,
@@ -163,13 +161,6 @@ pub async fn list(connection: &mut PgConnection, filter: &Filter, after: Option<
         at: row.at,
     });
     Ok(jobs.collect())
-}
-
-/// The kind that a payload begins with, in the form of [`payload_start`].
-fn kind_of(payload: &[u8]) -> Option<String> {
-    let rest = payload.strip_prefix(br#"{"kind":""#)?;
-    let end = rest.iter().position(|byte| *byte == b'"')?;
-    std::str::from_utf8(&rest[..end]).ok().map(str::to_owned)
 }
 
 /// One job, whole.
@@ -224,9 +215,10 @@ pub struct AttemptError {
 /// Everything about one job.
 pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Whole>> {
     let row = sqlx::query!(
-        r#"SELECT j.id, j.job_type AS queue, substr(j.job, 1, $2) AS "payload!", job_state(j) AS "state!: State",
-               j.attempts, j.max_attempts, readable_time(j.run_at) AS run_at, readable_time(j.lock_at) AS started_at,
-               j.lock_by AS worker, readable_time(j.done_at) AS ended_at,
+        r#"SELECT j.id, j.job_type AS queue, nullif(job_kind(j.job), '') AS kind,
+               substr(j.job, 1, $2) AS "payload!", job_state(j) AS "state!: State", j.attempts, j.max_attempts,
+               readable_time(j.run_at) AS run_at, readable_time(j.lock_at) AS started_at, j.lock_by AS worker,
+               readable_time(j.done_at) AS ended_at,
                readable_time(coalesce(j.done_at, j.run_at)) AS at, j.last_result AS result,
                j.metadata -> 'discarded' AS discarded_by
            FROM apalis.jobs j WHERE j.id = $1"#,
@@ -241,7 +233,7 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Whol
         errors: row.result.as_ref().map(errors).unwrap_or_default(),
         discarded_by: row.discarded_by,
         job: Job {
-            kind: kind_of(&row.payload),
+            kind: row.kind,
             id: row.id,
             queue: row.queue,
             state: row.state,

@@ -9,7 +9,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::store::payload_start;
 use super::{Job, Queue};
 use crate::Result;
 use crate::db::Tx;
@@ -271,16 +270,15 @@ pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) ->
            AND NOT EXISTS (
                SELECT FROM apalis.jobs
                WHERE job_type = $3 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
-                 AND substr(job, 1, length($4::bytea)) = $4)
+                 AND job_kind(job) = $1)
            AND NOT EXISTS (
                SELECT FROM apalis.jobs
-               WHERE job_type = $3 AND status IN ('Queued', 'Running') AND substr(job, 1, length($4)) = $4
-                 AND lock_at > now() - make_interval(secs => $5))
+               WHERE job_type = $3 AND status IN ('Queued', 'Running') AND job_kind(job) = $1
+                 AND lock_at > now() - make_interval(secs => $4))
          RETURNING true",
         J::KIND,
         every.as_secs_f64(),
         J::QUEUE.name(),
-        &payload_start(J::KIND),
         J::DEADLINE.as_secs_f64()
     )
     .fetch_optional(&mut **tx)

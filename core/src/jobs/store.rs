@@ -27,12 +27,6 @@ impl NewJob {
     }
 }
 
-/// What the stored payload of every job of a kind begins with: queries tell kinds apart by it, without decoding
-/// payloads that may be anything. (A payload written by hand in another form belongs to its queue, but to no kind.)
-pub(super) fn payload_start(kind: &str) -> Vec<u8> {
-    format!(r#"{{"kind":"{kind}""#).into_bytes()
-}
-
 /// Stores jobs of any queues in one statement.
 ///
 /// Every column is filled: one row that the storage cannot read would stop its whole queue. `run_at` is the database's
