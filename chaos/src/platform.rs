@@ -48,7 +48,7 @@ struct Worker {
 impl Platform {
     /// Starts everything; logs go into `logs`.
     pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
-        let postgres = throw_away_server(Durability::Full).await?;
+        let postgres = throw_away_server(Durability::Full, &[]).await?;
         postgres.create_database_if_missing("cairn").await?;
         let url = postgres.url("cairn");
         migrate(&connect_options(&url)?).await?;

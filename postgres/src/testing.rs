@@ -116,12 +116,12 @@ where
     Ok(database)
 }
 
-/// Starts a server in a throw-away directory, which is removed when the server is down. Directories left from killed
-/// runs are removed first.
+/// Starts a server with these further settings in a throw-away directory, which is removed when the server is down.
+/// Directories left from killed runs are removed first.
 ///
 /// # Errors
 /// As [`Server::start`].
-pub async fn throw_away_server(durability: Durability) -> Result<Server> {
+pub async fn throw_away_server(durability: Durability, settings: &[(&str, &str)]) -> Result<Server> {
     let account = Account::current()?;
     let temporary = std::env::temp_dir();
     let reachable = if account.can_enter(&temporary) { &temporary } else { Path::new("/var/tmp") };
@@ -129,7 +129,7 @@ pub async fn throw_away_server(durability: Durability) -> Result<Server> {
     private_dir(&base, account.switch)?;
     sweep_directories(&base).await;
     let dir = base.join(format!("{}-{:016x}", std::process::id(), rand::random::<u64>()));
-    let mut options = Options::new(dir, durability);
+    let mut options = Options::new(dir, durability).settings(settings);
     options.remove_when_stopped = true;
     Server::start(options).await
 }
@@ -141,7 +141,7 @@ async fn shared_server() -> Result<Shared> {
         sweep_databases(&url).await?;
         return Ok(Shared { url, _server: None });
     }
-    let server = throw_away_server(Durability::Relaxed).await?;
+    let server = throw_away_server(Durability::Relaxed, &[]).await?;
     Ok(Shared { url: server.url("postgres"), _server: Some(server) })
 }
 

@@ -148,7 +148,7 @@ struct Place {
 
 impl Place {
     async fn start(collector: &str) -> Self {
-        let postgres = throw_away_server(Durability::Relaxed).await.unwrap();
+        let postgres = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
         postgres.create_database_if_missing("cairn").await.unwrap();
         let url = postgres.url("cairn");
         migrate(&connect_options(&url).unwrap()).await.unwrap();

@@ -213,7 +213,8 @@ pub struct OpenLesson {
 /// Looks up a lesson that the caller is about to write about.
 ///
 /// A rollup that has seen every fact (its marker is clean) and the current content says the same as a count of the
-/// facts, for a few index reads whatever the size of the roadmap. Only where it does not say "open" is counted.
+/// facts, for a few index reads whatever the size of the roadmap. Where it does not say "open", such as for everybody after
+/// a content change, facts do that leave nothing open before the stage. Only where neither does is counted.
 pub async fn open(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) -> Result<Access> {
     let lesson = sqlx::query!(
         r#"SELECT l.title AS "title!", l.completion AS "completion!: CompletionRule", EXISTS (
@@ -224,7 +225,15 @@ pub async fn open(connection: &mut PgConnection, caller: &Caller, lesson_id: Uui
                    SELECT FROM user_stage_progress sp, progress_dirty d
                    WHERE sp.user_id = $1 AND sp.stage_id = s.id AND sp.status <> 'locked'
                      AND d.user_id = $1 AND d.roadmap_id = r.id
-                     AND d.done_seq = d.requested_seq AND d.done_version = r.content_version))
+                     AND d.done_seq = d.requested_seq AND d.done_version = r.content_version
+               ) OR NOT EXISTS (
+                   SELECT FROM visible_stages earlier
+                   JOIN stage_lessons e ON e.stage_id = earlier.id AND e.is_required
+                   JOIN visible_lessons v ON v.id = e.lesson_id
+                   WHERE earlier.roadmap_id = r.id AND (earlier.position, earlier.id) < (s.position, s.id)
+                     AND e.lesson_id NOT IN (
+                         SELECT f.lesson_id FROM user_lesson_progress f WHERE f.user_id = $1 AND f.status = 'completed'
+                     )))
            ) AS "is_surely_open!"
            FROM visible_lessons l WHERE l.id = $2"#,
         caller.user_id,

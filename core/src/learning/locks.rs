@@ -55,11 +55,13 @@ pub async fn places(
            JOIN visible_roadmaps r ON r.id = s.roadmap_id
            -- Only the stages of a sequential roadmap can be locked.
            CROSS JOIN LATERAL (
-               SELECT count(*)::integer AS total, count(f.lesson_id)::integer AS completed
+               SELECT count(*)::integer AS total,
+                   -- Not correlated: what the learner completed is read once, not once a lesson.
+                   count(*) FILTER (WHERE sl.lesson_id IN (
+                       SELECT f.lesson_id FROM user_lesson_progress f WHERE f.user_id = $1 AND f.status = 'completed'
+                   ))::integer AS completed
                FROM stage_lessons sl
                JOIN visible_lessons l ON l.id = sl.lesson_id
-               LEFT JOIN user_lesson_progress f
-                   ON f.user_id = $1 AND f.lesson_id = sl.lesson_id AND f.status = 'completed'
                WHERE r.is_sequential AND sl.stage_id = s.id AND sl.is_required
            ) c
            LEFT JOIN stage_lessons held ON held.stage_id = s.id AND held.lesson_id = ANY ($2)

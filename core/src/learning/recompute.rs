@@ -11,7 +11,8 @@
 //! locked, and comes back. Where it was is only a hint: a walk that begins again finds nobody to do whom it has done.
 //!
 //! After each chunk it rests for as long as the chunk took: it leaves half of one connection's time to those who learn, and
-//! more where the database is slow because they are many.
+//! more where the database is slow because they are many. Chunks are small, because what one has written must reach the disk
+//! before any commit that comes after it, such as that of somebody who just completed a lesson.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use crate::jobs::{Job, RecomputeRoadmap};
 
 /// How many learners one job does, in one transaction. Their markers are locked meanwhile, so a learner who acts just then
 /// waits for it.
-pub const CHUNK: usize = 250;
+pub const CHUNK: usize = 50;
 
 /// How long until the walk comes back for learners whom it passed over, or to a roadmap that somebody is editing.
 const RETURN: Duration = Duration::from_secs(1);

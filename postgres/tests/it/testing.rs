@@ -84,7 +84,7 @@ async fn a_connection_left_open_to_the_template_does_no_harm() {
 
 #[tokio::test]
 async fn processes_can_share_a_server_and_sweep_what_killed_ones_left() {
-    let server = throw_away_server(Durability::Relaxed).await.unwrap();
+    let server = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
     let mut ended = Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
     server.create_database_if_missing(&format!("cairn_test_{}_0", ended.id())).await.unwrap();
@@ -111,7 +111,7 @@ async fn processes_can_share_a_server_and_sweep_what_killed_ones_left() {
 
 #[tokio::test]
 async fn a_throw_away_server_leaves_nothing_and_sweeps_what_killed_ones_left() {
-    let server = throw_away_server(Durability::Full).await.unwrap();
+    let server = throw_away_server(Durability::Full, &[]).await.unwrap();
     let root = server.root().to_owned();
     assert!(root.join("data").exists());
     let mut ended = Command::new("true").spawn().unwrap();
@@ -121,7 +121,7 @@ async fn a_throw_away_server_leaves_nothing_and_sweeps_what_killed_ones_left() {
     server.stop().await.unwrap();
     assert!(!root.exists());
 
-    let server = throw_away_server(Durability::Relaxed).await.unwrap();
+    let server = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
     assert!(!left_over.exists());
     server.stop().await.unwrap();
 }

@@ -128,7 +128,7 @@ async fn the_text_is_what_prometheus_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_database_the_worker_is_alive_and_not_ready_and_afterwards_ready_by_itself() {
-    let mut server = throw_away_server(Durability::Relaxed).await.unwrap();
+    let mut server = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     let url = server.url("cairn");
     migrate(&connect_options(&url).unwrap()).await.unwrap();

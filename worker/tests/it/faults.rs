@@ -123,7 +123,7 @@ async fn a_lost_listener_is_replaced_and_costs_no_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_immediate_restart_of_postgres_loses_and_repeats_nothing() {
-    let mut server = throw_away_server(Durability::Full).await.unwrap();
+    let mut server = throw_away_server(Durability::Full, &[]).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     let url = server.url("cairn");
     migrate(&connect_options(&url).unwrap()).await.unwrap();

@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let program = arguments.next().ok_or("usage: with-postgres COMMAND [ARGUMENT…]")?;
-    let server = throw_away_server(Durability::Relaxed).await?;
+    let server = throw_away_server(Durability::Relaxed, &[]).await?;
     server.create_database_if_missing("migrated").await?;
     cairn_migrations::migrate(&PgConnectOptions::from_str(&server.url("migrated"))?).await?;
     let status = tokio::process::Command::new(program)

@@ -51,6 +51,37 @@ async fn of_each() -> TestDb {
     test
 }
 
+#[tokio::test]
+async fn the_kind_of_a_job_is_told_from_any_payload() {
+    let test = TestDb::new().await;
+    let payloads: [(&[u8], Option<&str>); 9] = [
+        (br#"{"kind":"count_likes","v":1,"data":{}}"#, Some("count_likes")),
+        (br#"{"kind":"another-one_2""#, Some("another-one_2")),
+        (br#"{"kind":"count_likes"#, None),
+        (br#"{"kind":"","v":1}"#, None),
+        (br#"{"v":1,"kind":"count_likes"}"#, None),
+        (br#"{"kind":"with \\ and \" in it"}"#, None),
+        (b"{\"kind\":\"\xc3\x28\"}", None),
+        (b"\x00\xff\xfe", None),
+        (b"", None),
+    ];
+    let bytes: Vec<&[u8]> = payloads.iter().map(|(payload, _)| *payload).collect();
+    sqlx::query(
+        "INSERT INTO apalis.jobs (id, job_type, job, status, run_at, done_at)
+         SELECT n::text, 'likes', payload, 'Done', now(), now() - n * interval '1 second'
+         FROM unnest($1::bytea[]) WITH ORDINALITY AS p (payload, n)",
+    )
+    .bind(bytes)
+    .execute(test.pool())
+    .await
+    .unwrap();
+    let all = inspect::list(&mut test.connect().await, &Filter::default(), None, 101).await.unwrap();
+    let kinds: Vec<Option<&str>> = all.iter().map(|job| job.kind.as_deref()).collect();
+    assert_eq!(kinds, payloads.map(|(_, kind)| kind));
+    let likes = Filter::new(Some(State::Done), None, Kind::from_name("count_likes")).unwrap();
+    assert_eq!(list(&test, likes).await, ["1"]);
+}
+
 async fn find(test: &TestDb, id: &str) -> Option<Whole> {
     inspect::find(&mut test.connect().await, id).await.unwrap()
 }

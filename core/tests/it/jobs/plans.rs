@@ -34,6 +34,13 @@ async fn scans(connection: &mut PgConnection) -> i64 {
         .unwrap()
 }
 
+/// Rows of the table that this connection has read so far.
+async fn rows_read(connection: &mut PgConnection) -> i64 {
+    let query =
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_all_tables WHERE relid = 'apalis.jobs'::regclass";
+    sqlx::query_scalar(query).fetch_one(connection).await.unwrap()
+}
+
 #[tokio::test]
 async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     let test = TestDb::new().await;
@@ -84,6 +91,24 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     indexed!(inspect::find(&mut tx, "0000001"));
     indexed!(act::on_one(&mut tx, &clock, None, Act::Retry, "0000001"));
     tx.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn done_jobs_of_a_rare_kind_are_found_without_reading_those_around_them() {
+    let test = TestDb::new().await;
+    for statement in FILL.split_inclusive(";\n") {
+        run(test.pool(), statement).await;
+    }
+    let rare =
+        r#"UPDATE apalis.jobs SET job = '{"kind":"keep_house","v":1,"data":{}}' WHERE id IN ('0000002', '0049997')"#;
+    run(test.pool(), rare).await;
+    let filter = Filter::new(Some(State::Done), Some(Queue::Maintenance), Kind::from_name("keep_house")).unwrap();
+    let mut tx = test.db.begin().await.unwrap();
+    let before = rows_read(&mut tx).await;
+    let jobs = inspect::list(&mut tx, &filter, None, 101).await.unwrap();
+    let read = rows_read(&mut tx).await - before;
+    assert_eq!(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["0000002", "0049997"]);
+    assert!(read < 2000, "{read} rows were read for two of 16,667 that are done"); // and those that are not
 }
 
 #[tokio::test]

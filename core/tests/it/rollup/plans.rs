@@ -2,10 +2,12 @@
 
 use cairn_core::clock::Clock;
 use cairn_core::learning::rollup::{Pair, roll_up};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::roll_up_pairs;
-use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, run};
+use crate::support::{
+    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement, run,
+};
 
 /// Statistics say that there is no progress yet, as on the first day of a platform: the plan that is the cheapest then reads
 /// whole tables, and stays in use while they fill.
@@ -36,11 +38,39 @@ async fn a_rollup_reads_its_learner_alone_even_while_progress_is_taken_for_empty
     assert!(read > 0 && read < 20, "{read} rows were read for one learner of {LEARNERS}");
 }
 
-/// Rows that this connection has read so far of what is kept for each learner.
+/// The plan that marks what a fact makes stale is kept by the connection, so it is made when there may be nobody yet.
+#[tokio::test]
+async fn a_fact_reads_its_learner_alone_even_while_users_are_taken_for_none() {
+    let test = TestDb::with_connections(1).await;
+    let pool = test.pool();
+    let module = add_module(pool).await;
+    let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
+    let roadmap_id = add_roadmap(pool).await;
+    add_stage(pool, roadmap_id, &lessons).await;
+    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    let user_id = add_user(pool).await;
+    complete(pool, user_id, lessons[0]).await;
+    for _ in 0..60 {
+        add_user(pool).await;
+    }
+    let mut tx = test.db.begin().await.unwrap();
+    let before = rows_read(&mut tx).await;
+    sqlx::raw_sql(AssertSqlSafe(complete_statement(user_id, lessons[1]))).execute(&mut *tx).await.unwrap();
+    let read = rows_read(&mut tx).await - before;
+    assert!(read > 0 && read < 20, "{read} rows were read for one learner of 61");
+    assert_eq!(scalar_in(&mut tx, "SELECT requested_seq FROM progress_dirty").await, 2);
+}
+
+async fn scalar_in(connection: &mut PgConnection, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(connection).await.unwrap()
+}
+
+/// Rows that this connection has read so far of learners and of what is kept for each.
 async fn rows_read(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables
-         WHERE relname IN ('user_lesson_progress', 'user_stage_progress', 'user_roadmap_progress')",
+         WHERE relname IN
+             ('users', 'progress_dirty', 'user_lesson_progress', 'user_stage_progress', 'user_roadmap_progress')",
     )
     .fetch_one(connection)
     .await

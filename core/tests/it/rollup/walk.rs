@@ -174,8 +174,8 @@ async fn a_stage_that_moves_takes_its_rows_along() {
 
 #[expect(clippy::cast_possible_wrap, reason = "it is small")]
 const CHUNK: i64 = recompute::CHUNK as i64;
-/// More learners than two jobs do.
-const LEARNERS: i64 = 2 * CHUNK + 100;
+/// More than two chunks.
+const LEARNERS: i64 = 2 * CHUNK + CHUNK / 2;
 
 /// Learners who completed the first of two lessons, rolled up.
 async fn add_crowd(test: &TestDb) -> (Uuid, [Uuid; 2]) {

@@ -148,7 +148,7 @@ impl Deployed {
 /// reader comes back by itself and has in the end what is stored, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_reaches_its_reader_whoever_is_killed_on_the_way() {
-    let mut server = throw_away_server(Durability::Full).await.unwrap();
+    let mut server = throw_away_server(Durability::Full, &[]).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     let url = server.url("cairn");
     migrate(&connect_options(&url).unwrap()).await.unwrap();
