@@ -156,7 +156,7 @@ struct Watched {
     due: Instant,
 }
 
-/// Asks for all of them at once, so that looking costs the same however long they take. Ends when no more can come.
+/// Asks for all of them at once, so that looking does not become a load of its own where they take long. Ends when no more can come.
 async fn wait_until_stored(db: Db, mut acts: mpsc::UnboundedReceiver<Watched>) -> anyhow::Result<Vec<f64>> {
     let (mut waiting, mut stored) = (Vec::new(), Vec::new());
     while acts.recv_many(&mut waiting, 1000).await > 0 {
@@ -166,24 +166,19 @@ async fn wait_until_stored(db: Db, mut acts: mpsc::UnboundedReceiver<Watched>) -
                 waiting.push(act);
             }
             let (users, seqs): (Vec<Uuid>, Vec<i64>) = waiting.iter().map(|act| (act.user_id, act.seq)).unzip();
-            let is_stored: Vec<bool> = sqlx::query_scalar(
-                "SELECT d.done_seq >= w.seq
-                 FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (user_id, seq, n)
+            let done: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT w.user_id
+                 FROM unnest($1::uuid[], $2::bigint[]) AS w (user_id, seq)
                  CROSS JOIN LATERAL (SELECT done_seq FROM progress_dirty WHERE user_id = w.user_id OFFSET 0) d
-                 ORDER BY w.n",
+                 WHERE d.done_seq >= w.seq",
             )
             .bind(&users)
             .bind(&seqs)
             .fetch_all(db.pool())
             .await?;
-            let mut is_stored = is_stored.into_iter();
-            waiting.retain(|act| {
-                let is_stored = is_stored.next().unwrap_or(false);
-                if is_stored {
-                    stored.push(act.due.elapsed().as_secs_f64() * 1000.0);
-                }
-                !is_stored
-            });
+            // Each learner acts once.
+            let is_done = |act: &mut Watched| done.contains(&act.user_id);
+            stored.extend(waiting.extract_if(.., is_done).map(|act| act.due.elapsed().as_secs_f64() * 1000.0));
         }
     }
     Ok(stored)
