@@ -24,8 +24,8 @@ const LEARNERS: i32 = 100_000;
 /// other, walk or no walk.
 const RATE: u32 = 100;
 /// How often the content changes, how long learners act before each change, and before the first.
-const CHANGES: u32 = 3;
-const CALM: Duration = Duration::from_secs(15);
+const CHANGES: u32 = 5;
+const CALM: Duration = Duration::from_secs(30);
 const WARM: Duration = Duration::from_secs(10);
 /// Every so many completions are watched until their rollup is stored, and how often is looked.
 const WATCHED: usize = 4;

@@ -39,8 +39,8 @@ impl Job for RollUpProgress {
     const DEADLINE: Duration = Duration::from_secs(10);
 }
 
-/// Recomputes everybody's progress in one roadmap after a content change: one chunk of learners per job, each job
-/// enqueuing the next in the transaction of its own effect.
+/// Recomputes everybody's progress in one roadmap after a content change: chunks of learners for about a second, and the
+/// job that goes on is enqueued in the transaction of the last.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RecomputeRoadmap {
     /// The roadmap.

@@ -11,8 +11,8 @@
 //! locked, and comes back. Where it was is only a hint: a walk that begins again finds nobody to do whom it has done.
 //!
 //! After each chunk it rests for as long as the chunk took: it leaves half of one connection's time to those who learn, and
-//! more where the database is slow because they are many. Chunks are small, because what one has written must reach the disk
-//! before any commit that comes after it, such as that of somebody who just completed a lesson.
+//! more where the database is slow because they are many. Chunks are small: somebody who completes a lesson meanwhile may find
+//! every core busy, and then waits for as long as one statement of the walk computes.
 
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,9 @@ use crate::clock::Clock;
 use crate::db::Tx;
 use crate::jobs::{Job, RecomputeRoadmap};
 
-/// How many learners one job does, in one transaction. Their markers are locked meanwhile, so a learner who acts just then
+/// How many learners are done in one transaction. Their markers are locked meanwhile, so a learner who acts just then
 /// waits for it.
-pub const CHUNK: usize = 50;
+pub const CHUNK: usize = 20;
 
 /// How long until the walk comes back for learners whom it passed over, or to a roadmap that somebody is editing.
 const RETURN: Duration = Duration::from_secs(1);
@@ -48,16 +48,25 @@ pub async fn enqueue_stale(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Does one chunk of a roadmap's learners and enqueues the next in the same transaction, until nobody is behind.
-pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) -> Result<()> {
+/// Where a walk goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    /// From there.
+    pub job: RecomputeRoadmap,
+    /// After a rest of so long.
+    pub rest: Duration,
+}
+
+/// Does one chunk of a roadmap's learners. Returns where the walk goes on, which the caller sees to, or none when nobody is behind.
+pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) -> Result<Option<Next>> {
     let roadmap_id = job.roadmap_id;
     let roadmap = sqlx::query!("SELECT content_version, recomputed_version FROM roadmaps WHERE id = $1", roadmap_id)
         .fetch_optional(&mut **tx)
         .await?;
-    let Some(roadmap) = roadmap else { return Ok(()) };
+    let Some(roadmap) = roadmap else { return Ok(None) };
     let version = roadmap.content_version;
     if roadmap.recomputed_version == version {
-        return Ok(()); // another walk was faster, such as that of a later edit
+        return Ok(None); // another walk was faster, such as that of a later edit
     }
     // Whoever was done for older content is behind again.
     let after_user = job.after_user.filter(|_| job.content_version == version);
@@ -65,11 +74,13 @@ pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) 
     use_indexes(tx).await?;
     let learners = lock_behind(tx, roadmap_id, version, after_user).await?;
     compute(tx, clock, &learners, Duration::ZERO).await?;
-    let next = |after_user| RecomputeRoadmap { roadmap_id, content_version: version, after_user };
+    let next = |after_user, rest| {
+        Ok(Some(Next { job: RecomputeRoadmap { roadmap_id, content_version: version, after_user }, rest }))
+    };
     match learners.get(CHUNK - 1) {
-        Some(last) => next(Some(last.user_id)).enqueue_in(tx, begun.elapsed()),
-        None if reached(tx, roadmap_id, version).await? => Ok(()),
-        None => next(None).enqueue_in(tx, RETURN),
+        Some(last) => next(Some(last.user_id), begun.elapsed()),
+        None if reached(tx, roadmap_id, version).await? => Ok(None),
+        None => next(None, RETURN),
     }
 }
 

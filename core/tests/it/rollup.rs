@@ -24,9 +24,12 @@ async fn roll_up_pairs(db: &Db, pairs: &[Pair]) -> Vec<Pair> {
     resting
 }
 
+/// Does one chunk, and hands over to another job, as the worker does now and then.
 async fn run_chunk(db: &Db, job: RecomputeRoadmap) {
     let mut tx = db.begin().await.unwrap();
-    recompute_chunk(&mut tx, &Clock::default(), job).await.unwrap();
+    if let Some(next) = recompute_chunk(&mut tx, &Clock::default(), job).await.unwrap() {
+        next.job.enqueue_in(&mut tx, next.rest).unwrap();
+    }
     tx.commit().await.unwrap();
 }
 

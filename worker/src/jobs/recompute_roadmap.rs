@@ -1,12 +1,29 @@
-//! Recomputes one chunk of a roadmap's learners after a content change, and enqueues the next.
+//! Recomputes a roadmap's learners after a content change, a chunk at a time, and hands over to the next job after a while.
 
-use cairn_core::jobs::RecomputeRoadmap;
-use cairn_core::learning::recompute;
+use std::time::{Duration, Instant};
+
+use cairn_core::jobs::{Job as _, RecomputeRoadmap};
+use cairn_core::learning::recompute::{self, Next};
+use tokio::time::sleep;
 
 use crate::{Context, JobError};
 
-pub(super) async fn run(context: Context, job: RecomputeRoadmap) -> Result<(), JobError> {
-    let mut tx = context.db.begin().await?;
-    recompute::recompute_chunk(&mut tx, &context.clock, job).await?;
-    Ok(tx.commit().await?)
+/// How long one job goes on: far longer than a chunk, so that most of them do not pay for a job; not so long that who pauses
+/// the queue or stops the worker has to wait.
+const TURN: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(context: Context, mut job: RecomputeRoadmap) -> Result<(), JobError> {
+    let begun = Instant::now();
+    loop {
+        let mut tx = context.db.begin().await?;
+        let next = recompute::recompute_chunk(&mut tx, &context.clock, job).await?;
+        let Some(Next { job: next, rest }) = next else { return Ok(tx.commit().await?) };
+        if begun.elapsed() + rest >= TURN || context.shutdown.is_cancelled() {
+            next.enqueue_in(&mut tx, rest)?;
+            return Ok(tx.commit().await?);
+        }
+        tx.commit().await?;
+        job = next;
+        sleep(rest).await;
+    }
 }

@@ -123,7 +123,8 @@ async fn a_walk_goes_on_from_where_it_was_lost() {
         let payload: serde_json::Value = serde_json::from_slice(&job.payload).unwrap();
         let job: RecomputeRoadmap = serde_json::from_value(payload["data"].clone()).unwrap();
         let mut tx = bench.db.begin().await.unwrap();
-        recompute_chunk(&mut tx, &bench.clock, job).await.unwrap();
+        let next = recompute_chunk(&mut tx, &bench.clock, job).await.unwrap().expect("more than one chunk");
+        next.job.enqueue_in(&mut tx, next.rest).unwrap();
         match loss {
             Loss::BeforeTheEffect => tx.rollback().await.unwrap(),
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),
@@ -142,4 +143,33 @@ async fn a_walk_goes_on_from_where_it_was_lost() {
         assert_eq!(number(&bench, "SELECT count(*) FROM computed").await, LEARNERS, "{loss:?}");
         assert_eq!(differences(bench.pool()).await, [""; 0], "{loss:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_hands_over_once_its_worker_is_told_to_stop() {
+    let bench = Bench::new().await;
+    let course = add_course(&bench).await;
+    note_rollups(&bench).await;
+    edit(&bench, &format!("UPDATE lessons SET publication = 'published' WHERE id = '{}'", course.draft_lesson)).await;
+    // The second chunk waits for one of its learners.
+    let mut holder = bench.pool().begin().await.unwrap();
+    let of_the_second = "SELECT FROM users
+                         WHERE id = (SELECT user_id FROM progress_dirty ORDER BY user_id OFFSET $1 LIMIT 1) FOR UPDATE";
+    sqlx::query(of_the_second).bind(CHUNK).execute(&mut *holder).await.unwrap();
+    let worker = bench.start();
+    let computed = "SELECT count(*) FROM computed";
+    eventually("the second chunk waits", async || bench.is_waited_for().await).await;
+    assert_eq!(number(&bench, computed).await, CHUNK);
+    worker.begin_stop();
+    holder.rollback().await.unwrap();
+    worker.stop().await;
+    assert_eq!(number(&bench, computed).await, 2 * CHUNK, "what was begun is done, and nothing more");
+    let waiting =
+        "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress-bulk' AND status = 'Pending' AND attempts = 0";
+    assert_eq!(number(&bench, waiting).await, 1);
+    let worker = bench.start();
+    eventually("the walk has ended", async || is_settled(&bench).await).await;
+    worker.stop().await;
+    assert_eq!(number(&bench, computed).await, LEARNERS);
+    assert_eq!(differences(bench.pool()).await, [""; 0]);
 }

@@ -142,6 +142,13 @@ impl Bench {
         connection
     }
 
+    /// Whether somebody in this database waits for a lock: a job that was claimed has not always begun.
+    pub(crate) async fn is_waited_for(&self) -> bool {
+        let query = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                                    WHERE NOT granted AND datname = current_database())";
+        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+    }
+
     /// Jobs of a queue in a state.
     pub(crate) async fn count(&self, queue: &str, status: &str) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = $1 AND status = $2")
