@@ -130,9 +130,9 @@ impl Job {
 
 /// Jobs, newest first (by when they ended, or else are due): at most `limit` after that key, and at most [`LIST_LIMIT`].
 ///
-/// Each state is read by its own index, queue by queue; that of done jobs, which are many, also knows their kinds, and is asked
-/// for a range of kinds, of all where none is given, because it can look up no "this one or any". A limit that the planner knows keeps it from sorting a table of
-/// millions for a page.
+/// Each state is read by its own index, queue by queue; that of done jobs, which are many, also knows their kinds, and is
+/// asked for a range of kinds, of all where none is given, because it can look up no "this one or any". A limit that the
+/// planner knows keeps it from sorting a table of millions for a page.
 pub async fn list(connection: &mut PgConnection, filter: &Filter, after: Option<&Key>, limit: i64) -> Result<Vec<Job>> {
     let states: Vec<&str> =
         State::ALL.into_iter().filter(|s| filter.state.is_none_or(|state| state == *s)).map(State::name).collect();

@@ -57,7 +57,7 @@ pub struct Next {
     pub rest: Duration,
 }
 
-/// Does one chunk of a roadmap's learners. Returns where the walk goes on, which the caller sees to, or none when nobody is behind.
+/// Does one chunk of a roadmap's learners. Returns where the walk goes on, which the caller sees to; none = nobody is behind.
 pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) -> Result<Option<Next>> {
     let roadmap_id = job.roadmap_id;
     let roadmap = sqlx::query!("SELECT content_version, recomputed_version FROM roadmaps WHERE id = $1", roadmap_id)

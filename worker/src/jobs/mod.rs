@@ -1,5 +1,6 @@
 //! The kinds of jobs, one file each. A run loads the current state, returns if there is nothing to do, does external
-//! work outside any transaction, and commits its effect in one.
+//! work outside any transaction, and commits its effect in one. (A walk over a roadmap has one for each chunk, and each is
+//! complete.)
 
 mod count_likes;
 mod generate_reply;

@@ -158,8 +158,8 @@ async fn a_walk_hands_over_once_its_worker_is_told_to_stop() {
     sqlx::query(of_the_second).bind(CHUNK).execute(&mut *holder).await.unwrap();
     let worker = bench.start();
     let computed = "SELECT count(*) FROM computed";
-    eventually("the second chunk waits", async || bench.is_waited_for().await).await;
-    assert_eq!(number(&bench, computed).await, CHUNK);
+    let waits = async || number(&bench, computed).await == CHUNK && bench.is_waited_for().await;
+    eventually("the second chunk waits", waits).await;
     worker.begin_stop();
     holder.rollback().await.unwrap();
     worker.stop().await;

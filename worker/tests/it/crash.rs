@@ -116,7 +116,8 @@ async fn a_second_signal_ends_the_worker_at_once() {
     let held = bench.hold_likes(&[project]).await;
     let ops_port = free_port().unwrap();
     let mut process = worker_on(&bench, &logs, ops_port).start(None).unwrap();
-    eventually("the job waits for what is held", async || bench.is_waited_for().await).await;
+    let waits = async || bench.count("likes", "Running").await == 1 && bench.is_waited_for().await;
+    eventually("the job waits for what is held", waits).await;
     process.signal(Signal::TERM).unwrap();
     // Signals that come at once are one.
     let _ = rustls::crypto::ring::default_provider().install_default();
