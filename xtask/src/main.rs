@@ -4,6 +4,7 @@
 //! No dependencies, so that it builds in a second and shares no build with the rest: everything else is built once, as
 //! the whole workspace, and then used by path.
 
+mod schema;
 mod sqlx;
 mod steps;
 
@@ -15,7 +16,7 @@ use steps::{Failure, Steps, cargo};
 const USAGE: &str = "usage: cargo xtask test | regen | chaos [--minutes N] [--seed N] [--learners N]
 
   test    format, lints, docs, generated files, all tests; what CI runs
-  regen   rewrite .sqlx/, openapi.json and docs/course.schema.json
+  regen   rewrite .sqlx/, openapi.json, docs/course.schema.json and docs/schema.sql
   chaos   kill processes and restart the database under load, then count what was lost or done twice";
 
 fn main() -> ExitCode {
@@ -52,6 +53,7 @@ fn test() -> Result<(), Failure> {
     // Binaries too: the crash and command-line tests start them.
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets", "--locked"]).run())?;
     steps.run("queries", sqlx::check)?;
+    steps.run("schema", schema::check)?;
     steps.run("documents", || {
         documents_are_current()?;
         steps::every_named_test_exists(Path::new("docs/JOBS.md"))
@@ -71,6 +73,7 @@ fn test() -> Result<(), Failure> {
 fn regen() -> Result<(), Failure> {
     let mut steps = Steps::default();
     steps.run("queries", sqlx::write)?;
+    steps.run("schema", schema::write)?;
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets"]).run())?;
     steps.run("documents", || {
         for (path, arguments) in DOCUMENTS {

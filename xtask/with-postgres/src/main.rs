@@ -1,8 +1,10 @@
 //! `with-postgres COMMAND…` runs a command beside a throw-away Postgres and stops it afterwards.
 //!
-//! The command finds an empty server in `CAIRN_TEST_POSTGRES_URL` and a migrated database in `DATABASE_URL`.
+//! The command finds an empty server in `CAIRN_TEST_POSTGRES_URL`, a migrated database in `DATABASE_URL`, and the programs
+//! of that server's version, such as `pg_dump`, first in `PATH`.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -27,8 +29,12 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let server = throw_away_server(Durability::Relaxed, &[]).await?;
     server.create_database_if_missing("migrated").await?;
     cairn_migrations::migrate(&PgConnectOptions::from_str(&server.url("migrated"))?).await?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths(server.programs().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path)))?;
     let status = tokio::process::Command::new(program)
         .args(arguments)
+        .env("PATH", path)
         .env(URL_VARIABLE, server.url("postgres"))
         .env("DATABASE_URL", server.url("migrated"))
         .status()

@@ -1,4 +1,4 @@
--- What there is to learn. Lessons belong to a module (their home); roadmaps put lessons into an order.
+-- What there is to learn. A lesson belongs to one module; roadmaps put lessons into an order.
 
 CREATE TYPE completion_rule AS ENUM ('manual', 'tasks');
 CREATE TYPE material_kind AS ENUM ('link', 'video', 'file', 'document');
@@ -10,12 +10,14 @@ CREATE TABLE course_modules (
     summary text NOT NULL DEFAULT '' CHECK (length(summary) <= 1000),
     position integer NOT NULL DEFAULT 0,
     publication publication NOT NULL DEFAULT 'draft',
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX course_modules_slug_key ON course_modules (slug) WHERE deleted_at IS NULL;
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON course_modules FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER touch_row BEFORE UPDATE ON course_modules FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+    EXECUTE FUNCTION touch_row('version');
 
 CREATE TABLE lessons (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -29,6 +31,7 @@ CREATE TABLE lessons (
     completion completion_rule NOT NULL DEFAULT 'manual',
     position integer NOT NULL DEFAULT 0,
     publication publication NOT NULL DEFAULT 'draft',
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
@@ -42,7 +45,13 @@ CREATE TABLE lessons (
 CREATE UNIQUE INDEX lessons_slug_key ON lessons (slug) WHERE deleted_at IS NULL;
 CREATE INDEX lessons_module_id_idx ON lessons (module_id, position, id);
 CREATE INDEX lessons_search_idx ON lessons USING gin (search);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON lessons FOR EACH ROW EXECUTE FUNCTION set_updated_at('search');
+CREATE TRIGGER touch_row BEFORE UPDATE ON lessons FOR EACH ROW WHEN (
+    (OLD.id, OLD.module_id, OLD.slug, OLD.title, OLD.summary, OLD.body, OLD.video_url, OLD.duration_minutes,
+     OLD.completion, OLD.position, OLD.publication, OLD.version, OLD.created_at, OLD.updated_at, OLD.deleted_at)
+    IS DISTINCT FROM
+    (NEW.id, NEW.module_id, NEW.slug, NEW.title, NEW.summary, NEW.body, NEW.video_url, NEW.duration_minutes,
+     NEW.completion, NEW.position, NEW.publication, NEW.version, NEW.created_at, NEW.updated_at, NEW.deleted_at)
+) EXECUTE FUNCTION touch_row('version');
 
 CREATE TABLE lesson_materials (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -56,9 +65,10 @@ CREATE TABLE lesson_materials (
     deleted_at timestamptz
 );
 CREATE INDEX lesson_materials_lesson_id_idx ON lesson_materials (lesson_id, position, id) WHERE deleted_at IS NULL;
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON lesson_materials FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER touch_row BEFORE UPDATE ON lesson_materials FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+    EXECUTE FUNCTION touch_row();
 
--- The slug keeps a task's id, and so its ticks, through edits of the lesson.
+-- The slug keeps a task's id, and with it what learners have checked, through edits of the lesson.
 CREATE TABLE lesson_tasks (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     lesson_id uuid NOT NULL REFERENCES lessons ON DELETE CASCADE,
@@ -72,7 +82,8 @@ CREATE TABLE lesson_tasks (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX lesson_tasks_slug_key ON lesson_tasks (lesson_id, slug) WHERE deleted_at IS NULL;
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON lesson_tasks FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER touch_row BEFORE UPDATE ON lesson_tasks FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+    EXECUTE FUNCTION touch_row();
 
 CREATE TABLE roadmaps (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -82,17 +93,25 @@ CREATE TABLE roadmaps (
     is_sequential boolean NOT NULL DEFAULT false,  -- a stage opens when every earlier one that counts is completed
     position integer NOT NULL DEFAULT 0,
     publication publication NOT NULL DEFAULT 'draft',
-    -- Bumped by the triggers below whenever the tree changes. A rollup stores the version it was computed from;
-    -- while recomputed_version lags, readers are told that numbers are being recalculated.
+    -- Raised by the triggers below whenever the tree changes. While recomputed_version lags behind it, readers are told
+    -- that numbers are being recalculated.
     content_version bigint NOT NULL DEFAULT 1,
     recomputed_version bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
     CONSTRAINT roadmaps_recomputed_not_ahead CHECK (recomputed_version <= content_version)
 );
 CREATE UNIQUE INDEX roadmaps_slug_key ON roadmaps (slug) WHERE deleted_at IS NULL;
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON roadmaps FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+-- Not content_version and recomputed_version.
+CREATE TRIGGER touch_row BEFORE UPDATE ON roadmaps FOR EACH ROW WHEN (
+    (OLD.id, OLD.slug, OLD.title, OLD.summary, OLD.is_sequential, OLD.position, OLD.publication, OLD.version,
+     OLD.created_at, OLD.updated_at, OLD.deleted_at)
+    IS DISTINCT FROM
+    (NEW.id, NEW.slug, NEW.title, NEW.summary, NEW.is_sequential, NEW.position, NEW.publication, NEW.version,
+     NEW.created_at, NEW.updated_at, NEW.deleted_at)
+) EXECUTE FUNCTION touch_row('version');
 
 CREATE TABLE stages (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -102,15 +121,17 @@ CREATE TABLE stages (
     summary text NOT NULL DEFAULT '' CHECK (length(summary) <= 1000),
     position integer NOT NULL DEFAULT 0,
     publication publication NOT NULL DEFAULT 'draft',
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX stages_slug_key ON stages (roadmap_id, slug) WHERE deleted_at IS NULL;
 CREATE INDEX stages_roadmap_id_idx ON stages (roadmap_id, position, id);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON stages FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER touch_row BEFORE UPDATE ON stages FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+    EXECUTE FUNCTION touch_row('version');
 
--- A lesson may stand in several stages, once in each.
+-- A lesson can be in several stages, once in each.
 CREATE TABLE stage_lessons (
     stage_id uuid NOT NULL REFERENCES stages ON DELETE CASCADE,
     lesson_id uuid NOT NULL REFERENCES lessons ON DELETE CASCADE,
@@ -120,7 +141,7 @@ CREATE TABLE stage_lessons (
 );
 CREATE INDEX stage_lessons_lesson_id_idx ON stage_lessons (lesson_id, stage_id);
 
--- The one definition of what a learner may see. Everything that lists, counts or searches reads these.
+-- The one definition of what a learner may see. Every list, count and search reads these views.
 CREATE VIEW visible_lessons AS
     SELECT l.*
     FROM lessons l
@@ -137,12 +158,12 @@ CREATE VIEW visible_stages AS
     JOIN visible_roadmaps r ON r.id = s.roadmap_id
     WHERE s.deleted_at IS NULL AND s.publication = 'published';
 
--- Content changes make rollups stale. Each trigger works on the whole statement and bumps each roadmap once,
--- in id order, so that two editors cannot deadlock.
+-- Content changes make rollups stale. Each trigger works on the whole statement and raises the content_version of each
+-- roadmap once, in the order of ids, so that two editors cannot deadlock.
 
--- Changes to the tree come one after the other, each from its first statement to its commit: of two at once, such as a
--- lesson that is hidden and the same lesson being put into a roadmap, neither could see that the other makes it matter to
--- that roadmap. Edits of texts do not wait, nor do learners.
+-- Changes to the tree are made one at a time, each from its first statement to its commit. Of two at once, such as hiding
+-- a lesson and putting the same lesson into a roadmap, neither could see that the other makes it matter to that roadmap.
+-- Edits of texts do not wait, nor do learners.
 CREATE FUNCTION lock_content() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('content', 0));
@@ -178,7 +199,7 @@ DECLARE
         WHERE (n.publication, n.deleted_at IS NULL, n.is_sequential)
            IS DISTINCT FROM (o.publication, o.deleted_at IS NULL, o.is_sequential));
 BEGIN
-    -- The bump updates roadmaps and so fires this trigger again, even when it hits no row: end there.
+    -- bump_content_version updates roadmaps and so fires this trigger again, even when it updates no row: stop here then.
     IF cardinality(roadmap_ids) > 0 THEN
         PERFORM bump_content_version(roadmap_ids);
     END IF;

@@ -16,6 +16,7 @@ CREATE TABLE showcase_projects (
     published_at timestamptz,
     likes_count integer NOT NULL DEFAULT 0 CHECK (likes_count >= 0),   -- derived from project_likes
     likes_counted_at timestamptz,
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
@@ -24,7 +25,14 @@ CREATE TABLE showcase_projects (
 CREATE INDEX showcase_projects_newest_idx ON showcase_projects (published_at DESC, id DESC) WHERE deleted_at IS NULL AND status = 'published';
 CREATE INDEX showcase_projects_popular_idx ON showcase_projects (likes_count DESC, id DESC) WHERE deleted_at IS NULL AND status = 'published';
 CREATE INDEX showcase_projects_user_id_idx ON showcase_projects (user_id, created_at DESC, id DESC);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON showcase_projects FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+-- Not likes_count and likes_counted_at.
+CREATE TRIGGER touch_row BEFORE UPDATE ON showcase_projects FOR EACH ROW WHEN (
+    (OLD.id, OLD.user_id, OLD.title, OLD.summary, OLD.description, OLD.project_url, OLD.repository_url, OLD.cover_url,
+     OLD.status, OLD.moderation_reason, OLD.published_at, OLD.version, OLD.created_at, OLD.updated_at, OLD.deleted_at)
+    IS DISTINCT FROM
+    (NEW.id, NEW.user_id, NEW.title, NEW.summary, NEW.description, NEW.project_url, NEW.repository_url, NEW.cover_url,
+     NEW.status, NEW.moderation_reason, NEW.published_at, NEW.version, NEW.created_at, NEW.updated_at, NEW.deleted_at)
+) EXECUTE FUNCTION touch_row('version');
 
 CREATE TABLE project_likes (
     project_id uuid NOT NULL REFERENCES showcase_projects ON DELETE CASCADE,
@@ -34,10 +42,10 @@ CREATE TABLE project_likes (
 );
 CREATE INDEX project_likes_user_id_idx ON project_likes (user_id);
 
--- A project stands here while its likes_count may be stale. A like neither updates the project's row nor the marker:
--- it inserts the marker if there is none, under a shared advisory lock on the project, held until commit. The recount
--- takes that lock exclusively, then deletes the marker and counts: so every like whose marker it removed is committed
--- and counted, likes of one project do not wait for each other, and a waiting recount is not starved by them.
+-- The projects whose likes_count may be stale. A like updates neither the project's row nor the marker: it inserts the
+-- marker if there is none, under a shared advisory lock on the project that is held until commit. The recount takes that
+-- lock exclusively, then deletes the marker and counts. So every like whose marker it deleted is committed and counted,
+-- likes of one project do not wait for each other, and they cannot starve a waiting recount.
 CREATE TABLE likes_dirty (
     project_id uuid PRIMARY KEY REFERENCES showcase_projects ON DELETE CASCADE,
     marked_at timestamptz NOT NULL DEFAULT now(),

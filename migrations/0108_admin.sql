@@ -1,7 +1,7 @@
--- The record of what happened, the settings, and what admins look at.
+-- The record of what happened, the settings, and the views of the admin dashboard.
 
 CREATE TABLE activity_log (
-    id uuid NOT NULL,               -- given by the API, so that a repeated job writes no second row
+    id uuid NOT NULL,               -- chosen with the event, so that a repeated job writes no second row
     occurred_at timestamptz NOT NULL,
     actor_id uuid,                  -- no foreign key: the record outlives the person
     action text NOT NULL CHECK (action ~ '^[a-z_]+\.[a-z_]+$' AND length(action) <= 60),
@@ -18,11 +18,11 @@ CREATE INDEX activity_log_time_idx ON activity_log (occurred_at DESC, id DESC);
 CREATE INDEX activity_log_actor_idx ON activity_log (actor_id, occurred_at DESC, id DESC);
 CREATE INDEX activity_log_target_idx ON activity_log (target_id, occurred_at DESC) WHERE target_id IS NOT NULL;
 
--- Catches what no monthly partition takes, so that no event is ever refused; normally empty.
+-- Takes the events that no monthly partition takes, so that none is ever refused. Normally empty.
 CREATE TABLE activity_log_default PARTITION OF activity_log DEFAULT;
 
--- Creates the partitions from the month of `start` to `months` months later; safe to repeat and to run twice at once.
--- Returns how many it created. Rows of that month that the default partition caught move over.
+-- Creates the partitions from the month of `start` to `months` months later, and moves the rows of those months out of the
+-- default partition. Returns how many it created. Safe to repeat and to run concurrently.
 CREATE FUNCTION create_activity_partitions(start timestamptz, months integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     lower_bound timestamptz;
@@ -37,7 +37,7 @@ BEGIN
         upper_bound := (date_trunc('month', start AT TIME ZONE 'UTC') + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
         name := 'activity_log_' || to_char(lower_bound AT TIME ZONE 'UTC', 'YYYY_MM');
         CONTINUE WHEN to_regclass(name) IS NOT NULL;
-        -- Waits for events of that month that are being written, so that they are moved too.
+        -- Waits for transactions that are writing events of that month, so that their rows are moved too.
         LOCK TABLE activity_log_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('CREATE TABLE %I (LIKE activity_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
         EXECUTE format(
@@ -51,8 +51,8 @@ END;
 $$;
 SELECT create_activity_partitions(now() - interval '1 month', 4);
 
--- Drops the monthly partitions that end `keep_months` or more before `today`, and what the default partition caught of
--- those months. Returns how many partitions; safe to run twice at once.
+-- Drops the monthly partitions that end `keep_months` or more before `today`, and the rows of those months in the default
+-- partition. Returns how many partitions it dropped. Safe to run concurrently.
 CREATE FUNCTION drop_activity_partitions(today timestamptz, keep_months integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     oldest timestamp := date_trunc('month', today AT TIME ZONE 'UTC' - make_interval(months => keep_months));  -- in UTC
@@ -78,10 +78,12 @@ CREATE TABLE platform_settings (
     value jsonb NOT NULL,
     description text NOT NULL DEFAULT '',
     updated_by uuid REFERENCES users ON DELETE SET NULL,
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON platform_settings FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER touch_row BEFORE UPDATE ON platform_settings FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+    EXECUTE FUNCTION touch_row('version');
 INSERT INTO platform_settings (key, value, description) VALUES
     ('registration.mode', '"invite"', 'Who can register: "invite" (a valid invite is needed) or "open".'),
     ('ai.daily_questions', '50', 'Questions one learner may ask in 24 hours.'),

@@ -1,6 +1,7 @@
--- People, how they get in, and how they stay in.
+-- People, how they get in, and how they stay signed in.
 
--- The table may already stand here (the chats of the replaced system refer to it): adopt it, rows and all.
+-- The table may exist already, because the chats of the system that Cairn replaces refer to it: it is adopted with its
+-- rows.
 CREATE TABLE IF NOT EXISTS users (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid()
 );
@@ -12,9 +13,10 @@ ALTER TABLE users
     ADD COLUMN IF NOT EXISTS avatar_url https_url,
     ADD COLUMN IF NOT EXISTS role user_role NOT NULL DEFAULT 'student',
     ADD COLUMN IF NOT EXISTS status user_status NOT NULL DEFAULT 'active',
-    ADD COLUMN IF NOT EXISTS invite_id uuid,           -- the invite that let this person in
+    ADD COLUMN IF NOT EXISTS invite_id uuid,           -- the invite that this person registered with
     ADD COLUMN IF NOT EXISTS progress_percent smallint, -- derived by the rollup; null = nothing to do yet
-    ADD COLUMN IF NOT EXISTS last_active_at timestamptz, -- follows from activity_log, at most once a minute
+    ADD COLUMN IF NOT EXISTS last_active_at timestamptz, -- derived from activity_log, updated at most once a minute
+    ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN IF NOT EXISTS deleted_at timestamptz;
@@ -30,11 +32,18 @@ ALTER TABLE users
     ADD CONSTRAINT users_last_name_length CHECK (length(last_name) <= 100),
     ADD CONSTRAINT users_progress_percent_range CHECK (progress_percent BETWEEN 0 AND 100);
 
--- Unique among live rows only, whatever the case: a deleted person's address can be used again.
+-- Unique among live rows only, whatever the case: the address of a deleted person can be used again.
 CREATE UNIQUE INDEX users_email_key ON users (lower(email)) WHERE deleted_at IS NULL;
 CREATE INDEX users_role_idx ON users (role, created_at, id) WHERE deleted_at IS NULL;
 
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+-- Not progress_percent and last_active_at.
+CREATE TRIGGER touch_row BEFORE UPDATE ON users FOR EACH ROW WHEN (
+    (OLD.id, OLD.email, OLD.password_hash, OLD.first_name, OLD.last_name, OLD.avatar_url, OLD.role, OLD.status,
+     OLD.invite_id, OLD.version, OLD.created_at, OLD.updated_at, OLD.deleted_at)
+    IS DISTINCT FROM
+    (NEW.id, NEW.email, NEW.password_hash, NEW.first_name, NEW.last_name, NEW.avatar_url, NEW.role, NEW.status,
+     NEW.invite_id, NEW.version, NEW.created_at, NEW.updated_at, NEW.deleted_at)
+) EXECUTE FUNCTION touch_row('version');
 
 CREATE TABLE invite_links (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -46,18 +55,26 @@ CREATE TABLE invite_links (
     expires_at timestamptz,
     revoked_at timestamptz,
     created_by uuid REFERENCES users ON DELETE SET NULL,
+    version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
-    -- The last line of defence against a race of redeems: no invite is ever used up twice.
+    -- The last line of defence when several people redeem an invite at once: it is never used more often than allowed.
     CONSTRAINT invite_links_uses_range CHECK (uses BETWEEN 0 AND max_uses)
 );
 CREATE UNIQUE INDEX invite_links_code_key ON invite_links (code);
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON invite_links FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+-- Not uses.
+CREATE TRIGGER touch_row BEFORE UPDATE ON invite_links FOR EACH ROW WHEN (
+    (OLD.id, OLD.code, OLD.role, OLD.note, OLD.max_uses, OLD.expires_at, OLD.revoked_at, OLD.created_by, OLD.version,
+     OLD.created_at, OLD.updated_at, OLD.deleted_at)
+    IS DISTINCT FROM
+    (NEW.id, NEW.code, NEW.role, NEW.note, NEW.max_uses, NEW.expires_at, NEW.revoked_at, NEW.created_by, NEW.version,
+     NEW.created_at, NEW.updated_at, NEW.deleted_at)
+) EXECUTE FUNCTION touch_row('version');
 
 ALTER TABLE users ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES invite_links ON DELETE SET NULL;
 
--- One row per sign-in. Every access token names its session, so revoking the row ends the token too.
+-- One row per sign-in. Every access token names its session, so revoking the session ends the token too.
 CREATE TABLE sessions (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -81,8 +98,10 @@ CREATE TABLE refresh_tokens (
     used_at timestamptz
 );
 CREATE INDEX refresh_tokens_session_id_idx ON refresh_tokens (session_id);
+-- Used tokens are removed by age, in chunks.
+CREATE INDEX refresh_tokens_used_at_idx ON refresh_tokens (used_at) WHERE used_at IS NOT NULL;
 
--- The answer to a create, kept so that the same key and body get the same answer again.
+-- The response to a create, kept so that the same key and body get the same response again.
 CREATE TABLE idempotency_keys (
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     key text NOT NULL CHECK (length(key) BETWEEN 1 AND 200),
