@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::telemetry::metrics::SECONDS;
+use cairn_core::admin::metrics::SECONDS;
 use poem::http::{Method, StatusCode};
 use prometheus::{
     HistogramVec, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::admin::activity::{Action, Event};
-use cairn_core::clock::Clock;
+use cairn_core::activity::{Action, Noun, Verb};
 use serde_json::json;
 
 use crate::Place;
@@ -24,7 +23,7 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
         let db = place.db.clone();
         tokio::spawn(async move {
             let mut tx = db.begin().await?;
-            Event::of(None, &Clock::default(), Action::LessonCompleted, None).record(&mut tx)?;
+            tx.record(Action::new(Noun::Lesson, Verb::Completed))?;
             tx.commit().await
         });
     }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use cairn_core::admin::{health, housekeeping};
-use cairn_core::clock::{Clock, new_id};
-use cairn_core::jobs::act::{self, Act, Selection};
-use cairn_core::jobs::board::{self, Status};
-use cairn_core::jobs::inspect::{self, Filter, Key, State};
-use cairn_core::jobs::lease::{self, Outcome};
-use cairn_core::jobs::{Job, Kind, Queue, RollUpProgress, queues, reconcile};
+use cairn_core::admin::jobs::{self, JobAction, Selection};
+use cairn_core::admin::{self, health, housekeeping};
+use cairn_core::clock::new_id;
+use cairn_core::learning::jobs::RollUpProgress;
+use cairn_core::queue::board::{self, Status};
+use cairn_core::queue::inspect::{self, Filter, Key, State};
+use cairn_core::queue::lease::{self, Outcome};
+use cairn_core::queue::{Kind, Queue, queues};
+use cairn_core::{learning, tools};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -124,7 +126,7 @@ async fn looking(place: &Place) -> anyhow::Result<Vec<Measured>> {
 
 /// What writes, each time undone.
 async fn acting(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    let (db, clock) = (&place.db, Clock::default());
+    let db = &place.db;
     let mut measured = Vec::new();
     macro_rules! measure {
         ($what:expr, |$tx:ident| $call:expr) => {{
@@ -139,19 +141,19 @@ async fn acting(place: &Place) -> anyhow::Result<Vec<Measured>> {
             measured.push(in_time($what, times));
         }};
     }
-    measure!("retry of one job", |tx| act::on_one(&mut tx, &clock, None, Act::Retry, "dead7"));
-    measure!("discard of one job", |tx| act::on_one(&mut tx, &clock, None, Act::Discard, "dead7"));
-    for (what, act) in [("retry of 100 jobs", Act::Retry), ("discard of 100 jobs", Act::Discard)] {
+    measure!("retry of one job", |tx| jobs::apply_one(&mut tx, JobAction::Retry, "dead7"));
+    measure!("discard of one job", |tx| jobs::apply_one(&mut tx, JobAction::Discard, "dead7"));
+    for (what, act) in [("retry of 100 jobs", JobAction::Retry), ("discard of 100 jobs", JobAction::Discard)] {
         let selection = Selection::new(act, Queue::Likes, None, State::Dead);
         let selection = selection.ok_or_else(|| anyhow::anyhow!("dead jobs can be acted on"))?;
-        measure!(what, |tx| act::on_chunk(&mut tx, &clock, None, act, &selection, None));
+        measure!(what, |tx| jobs::apply_batch(&mut tx, act, &selection, None));
     }
-    measure!("pause of a queue", |tx| queues::pause(&mut tx, &clock, None, Queue::Likes));
+    measure!("pause of a queue", |tx| admin::queues::pause(&mut tx, Queue::Likes));
     measure!("claim of 64 jobs", |tx| lease::claim(&mut tx, Queue::Likes, "bench", 64));
     measure!("rescue of 300 jobs", |tx| lease::rescue(&mut tx, Duration::from_secs(30)));
     measure!("reconciler: roadmaps and replies", |tx| async {
-        reconcile::stale_roadmaps(&mut tx).await?;
-        reconcile::dead_replies(&mut tx).await
+        learning::jobs::stale_roadmaps(&mut tx).await?;
+        tools::jobs::dead_replies(&mut tx).await
     });
     measured.push(retention(place).await?);
     Ok(measured)
@@ -186,7 +188,7 @@ async fn cycle(place: &Place) -> anyhow::Result<f64> {
     for _ in 0..JOBS / 100 {
         let mut tx = place.db.begin().await?;
         for _ in 0..100 {
-            RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx)?;
+            tx.enqueue(&RollUpProgress { user_id, roadmap_id })?;
         }
         tx.commit().await?;
         let leases = lease::claim(&mut connection, Queue::Progress, "bench", 100).await?;

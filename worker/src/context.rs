@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::admin::activity::{self, Event};
+use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
-use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,6 @@ use crate::providers::{Library, Provider};
 pub struct Context {
     /// The database.
     pub db: Db,
-    /// The time.
-    pub clock: Clock,
     /// Writes events in groups: one commit for all that wait.
     pub(crate) events: Batcher<Event, ()>,
     /// Rolls pairs up in groups; `true` = the pair rests, come back for it.
@@ -40,7 +37,7 @@ const PAIRS: usize = 100;
 impl Context {
     /// Starts the batchers on the current runtime. Replies are written by the built-in provider, at once, and nothing is
     /// told to stop, unless `answering` says otherwise.
-    pub fn new(db: Db, clock: Clock) -> Self {
+    pub fn new(db: Db) -> Self {
         let events = Batcher::start(EVENTS, {
             let db = db.clone();
             move |events: Vec<Event>| {
@@ -54,19 +51,19 @@ impl Context {
             }
         });
         let rollups = Batcher::start(PAIRS, {
-            let (db, clock) = (db.clone(), clock.clone());
+            let db = db.clone();
             move |pairs: Vec<Pair>| {
-                let (db, clock) = (db.clone(), clock.clone());
+                let db = db.clone();
                 async move {
                     let mut tx = db.begin().await?;
-                    let resting = rollup::roll_up(&mut tx, &clock, &pairs).await?;
+                    let resting = rollup::roll_up(&mut tx, &pairs).await?;
                     tx.commit().await?;
                     Ok(pairs.iter().map(|pair| resting.contains(pair)).collect())
                 }
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        Self { db, clock, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
+        Self { db, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
     }
 
     /// Has replies written by `provider`, counted, and handed over when `shutdown` says that the worker is to stop.

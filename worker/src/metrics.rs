@@ -1,6 +1,6 @@
 //! What the worker counts. Labels are bounded: `kind` is one of the kinds there are or `unknown`.
 
-use cairn_core::telemetry::metrics::SECONDS;
+use cairn_core::admin::metrics::SECONDS;
 use cairn_core::tools::attempts::Usage;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,

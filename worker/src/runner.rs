@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
-use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::{Db, lazy_pool};
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease::{self, Lease, SILENCE};
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{self, Lease, SILENCE};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -90,7 +89,7 @@ impl Process {
 
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in vitals.queues().cloned().zip(&shares) {
-            let context = Context::new(db.clone(), Clock::default());
+            let context = Context::new(db.clone());
             let context = context.answering(provider.clone(), vitals.replies.clone(), shutdown.clone());
             let (names, leases, bells) = (names.clone(), leases.clone(), bells.clone());
             let (vitals, shutdown) = (vitals.clone(), shutdown.clone());

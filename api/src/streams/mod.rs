@@ -17,11 +17,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::actor::Caller;
 use cairn_core::batcher::Batcher;
-use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::tools::stream::{self, Next, Position, Step, Wanted};
-use cairn_core::users::Caller;
 use cairn_core::users::tokens::TokenSubject;
 use futures_util::stream::BoxStream;
 use poem::web::sse::Event;
@@ -85,13 +84,13 @@ pub enum Following {
 impl Streams {
     /// Streams over a database, on a connection of their own, until `stop`: then all end, and readers are told to come
     /// back. Listens, on one more connection, from when the first is opened.
-    pub fn new(db: &Db, clock: &Clock, limits: Limits, stop: CancellationToken) -> Self {
+    pub fn new(db: &Db, limits: Limits, stop: CancellationToken) -> Self {
         let registry = Arc::new(Registry::new(limits));
         let reads = Batcher::start(GROUP, {
-            let (db, clock) = (db.share(1), clock.clone());
+            let db = db.share(1);
             move |wanted: Vec<Wanted>| {
-                let (db, clock) = (db.clone(), clock.clone());
-                async move { read(&db, &clock, &wanted).await }
+                let db = db.clone();
+                async move { read(&db, &wanted).await }
             }
         });
         let ears = CancellationToken::new();
@@ -129,8 +128,8 @@ impl Streams {
 }
 
 /// Logged here, once for all readers of the group.
-async fn read(db: &Db, clock: &Clock, wanted: &[Wanted]) -> cairn_core::Result<Vec<Option<Step>>> {
-    let steps = async { stream::read(&mut *db.pool().acquire().await?, wanted, clock.now()).await };
+async fn read(db: &Db, wanted: &[Wanted]) -> cairn_core::Result<Vec<Option<Step>>> {
+    let steps = async { stream::read(&mut *db.pool().acquire().await?, wanted, db.clock().now()).await };
     let steps = steps.await;
     if let Err(error) = &steps {
         tracing::warn!(error = %error, readers = wanted.len(), "replies could not be read; their readers try again");

@@ -6,7 +6,6 @@ mod limits;
 
 use std::time::Duration;
 
-use cairn_core::clock::Clock;
 use cairn_core::tools::Reason;
 use cairn_core::tools::attempts::{self, Attempt, Usage};
 use poem::http::Method;
@@ -77,8 +76,7 @@ impl Writer {
 
     async fn complete(&self, text: &str) -> bool {
         let mut tx = self.app.app.db.begin().await.unwrap();
-        let clock = Clock::default();
-        let completed = attempts::complete(&mut tx, &clock, &self.attempt, text, &Usage::default()).await.unwrap();
+        let completed = attempts::complete(&mut tx, &self.attempt, text, &Usage::default()).await.unwrap();
         tx.commit().await.unwrap();
         completed
     }

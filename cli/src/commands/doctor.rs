@@ -7,7 +7,7 @@ use cairn_core::admin::health;
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::connect_options;
-use cairn_core::jobs::queues::{self, QueueState};
+use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::tools::Reason;
 use cairn_worker::providers::Provider;
 use chrono::TimeDelta;

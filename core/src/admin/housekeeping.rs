@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
-use super::settings::{self, Settings};
 use crate::Result;
+use crate::settings::{self, Settings};
 
 /// A hundred years: a setting beyond it, or below one, was mistyped, and must neither fail the housekeeping nor empty
 /// the tables.

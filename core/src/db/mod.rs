@@ -9,9 +9,11 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres, Transaction};
 
-pub use self::tx::Tx;
+pub use self::tx::{Tx, UserTx};
 use crate::Result;
-use crate::jobs::Bell;
+use crate::actor::{Actor, Caller};
+use crate::clock::Clock;
+use crate::queue::Bell;
 pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 
 /// A pool of connections, and the bell that tells workers about committed jobs. Cheap to clone.
@@ -20,6 +22,7 @@ pub struct Db {
     pool: PgPool,
     direct: PgConnectOptions,
     bell: Bell,
+    clock: Clock,
 }
 
 /// Without the options, which hold a password.
@@ -34,7 +37,12 @@ impl Db {
     /// through a pooler in transaction mode). Connects lazily, so it succeeds while the database is down.
     pub fn connect(url: &str, direct_url: &str, max_connections: u32) -> Result<Self> {
         let direct = connect_options(direct_url)?;
-        Ok(Self { pool: lazy_pool(url, max_connections)?, bell: Bell::start(direct.clone()), direct })
+        Ok(Self {
+            pool: lazy_pool(url, max_connections)?,
+            bell: Bell::start(direct.clone()),
+            direct,
+            clock: Clock::default(),
+        })
     }
 
     /// The same database and bell with at most so many connections of its own: a share that others cannot use up, and
@@ -43,7 +51,7 @@ impl Db {
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
         let pool = pool_options(max_connections).connect_lazy_with((*options).clone());
-        Self { pool, direct: self.direct.clone(), bell: self.bell.clone() }
+        Self { pool, direct: self.direct.clone(), bell: self.bell.clone(), clock: self.clock.clone() }
     }
 
     /// The pool, for statements that need no transaction.
@@ -61,9 +69,31 @@ impl Db {
         &self.bell
     }
 
-    /// Begins a transaction. Dropping it without [`Tx::commit`] rolls everything back, its jobs included.
+    /// The same database by another clock: that of another process in one test.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The clock of this process.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Begins a transaction of the platform itself. Dropping it without [`Tx::commit`] rolls everything back, its jobs
+    /// included.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx::new(self.open("BEGIN").await?, self.bell.clone()))
+        self.begin_for(Actor::default()).await
+    }
+
+    /// Begins a transaction of a signed-in user.
+    pub async fn begin_as(&self, caller: &Caller) -> Result<UserTx> {
+        Ok(UserTx::new(self.begin_for(caller.into()).await?, caller.clone()))
+    }
+
+    /// Begins a transaction of somebody of whom no more than this is known.
+    pub async fn begin_for(&self, actor: Actor) -> Result<Tx> {
+        Ok(Tx::new(self.open("BEGIN").await?, self.bell.clone(), actor, self.clock.clone()))
     }
 
     /// Begins a transaction that sees the database as it was at its first statement and only reads: for answers that take

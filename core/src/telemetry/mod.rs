@@ -1,6 +1,5 @@
-//! What a process tells about itself: logs, traces, metrics.
+//! What a process tells about itself: logs and traces.
 
-pub mod metrics;
 mod otlp;
 pub mod trace;
 

@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use super::{Context, Reason, Tool, has_copyable_content, stored_tool};
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::{Clock, new_id};
+use crate::activity::{Action, Noun, Target, Verb};
+use crate::clock::new_id;
 use crate::db::Tx;
-use crate::jobs::GenerateReply;
+use crate::tools::jobs::GenerateReply;
 
 /// One attempt at writing a reply, with everything that was fixed when the question was asked.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
 }
 
 /// Begins an attempt; `None` when the reply is finished or gone, so there is nothing to write. An attempt that was under
-/// way loses its right to write. Tell readers afterwards ([`crate::jobs::Bell::announce`]): the text begins anew.
+/// way loses its right to write. Tell readers afterwards ([`crate::queue::Bell::announce`]): the text begins anew.
 pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str) -> Result<Option<Attempt>> {
     let row = sqlx::query!(
         r#"WITH reply AS (
@@ -119,7 +119,7 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Resu
 }
 
 /// Stores the next piece of an attempt's text; `seq` counts from 1 without a gap. False when the attempt may no longer
-/// write: then it should stop. Tell readers afterwards ([`crate::jobs::Bell::announce`]).
+/// write: then it should stop. Tell readers afterwards ([`crate::queue::Bell::announce`]).
 pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, text: &str) -> Result<bool> {
     // The reply's row is locked, so that whoever ends the reply has seen the last piece there will be.
     let inserted = sqlx::query!(
@@ -154,7 +154,7 @@ pub struct Usage {
 
 /// Completes a reply: stores its answer as a message of the chat. False, with nothing written, when the attempt may no
 /// longer write, so a reply gets one answer however many attempts finish.
-pub async fn complete(tx: &mut Tx, clock: &Clock, attempt: &Attempt, text: &str, usage: &Usage) -> Result<bool> {
+pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage) -> Result<bool> {
     // The chat first, as when a question is asked: the other way round the two could wait for each other for ever.
     let chat = sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", attempt.chat_id);
     if chat.execute(&mut **tx).await?.rows_affected() == 0 {
@@ -182,10 +182,10 @@ pub async fn complete(tx: &mut Tx, clock: &Clock, attempt: &Attempt, text: &str,
         return Ok(false);
     }
     end(tx, attempt, None, usage).await?;
-    let target = Target::new("tool_chat", attempt.chat_id, attempt.tool.title());
-    Event::of(Some(attempt.user_id), clock, Action::ReplyReceived, Some(target))
-        .with(serde_json::json!({ "tool_type": attempt.tool.name(), "reply_id": attempt.reply_id }))
-        .record(tx)?;
+    let target = Target::new(Noun::ToolChat, attempt.chat_id, attempt.tool.title());
+    let details = serde_json::json!({ "tool_type": attempt.tool.name(), "reply_id": attempt.reply_id });
+    let received = Action::new(Noun::Reply, Verb::Received).target(Some(target)).by(attempt.user_id);
+    tx.record(received.with(details))?;
     tx.announce(attempt.reply_id);
     Ok(true)
 }

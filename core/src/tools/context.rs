@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
+use crate::actor::Caller;
 use crate::library::search::{self, HitKind};
-use crate::users::Caller;
 
 /// So much of the platform's content is given at most.
 const MAX_SOURCES: i64 = 5;

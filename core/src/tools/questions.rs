@@ -12,12 +12,13 @@ use super::context::{self, Context};
 use super::messages::{Author, Message};
 use super::replies::ReplyState;
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::admin::settings::Settings;
-use crate::clock::{Clock, new_id};
-use crate::db::Tx;
-use crate::jobs::{GenerateReply, Job};
-use crate::users::Caller;
+use crate::activity::{Action, Noun, Target, Verb};
+use crate::actor::Caller;
+use crate::clock::new_id;
+use crate::db::UserTx;
+use crate::refusal::{OrRefuse, Rejected};
+use crate::settings::Settings;
+use crate::tools::jobs::GenerateReply;
 
 /// How many questions a learner may ask in 24 hours, over all tools. What was asked counts, answered or not, and counts
 /// again when it is retried: each time somebody is set to work.
@@ -77,7 +78,7 @@ pub struct Accepted {
 
 /// Why a question is not taken.
 #[derive(Clone, Debug)]
-pub enum Refusal {
+pub enum AskRefusal {
     /// The chat has a reply that is queued or being written.
     ReplyOpen,
     /// As many replies as allowed are being written for the caller, in other chats.
@@ -93,28 +94,23 @@ pub enum Refusal {
 
 /// Asks a tool: stores the question and a queued reply, and has the worker write the answer. The instruction that is
 /// active now, the text as it is now and what the platform has on it now are what will be answered, whatever is edited or
-/// cleared meanwhile. Roll back what is refused.
+/// cleared meanwhile.
 pub async fn ask(
-    tx: &mut Tx,
-    clock: &Clock,
-    caller: &Caller,
+    tx: &mut UserTx,
     settings: &Settings,
     question: &Question<'_>,
-) -> Result<Result<Accepted, Refusal>> {
+) -> Result<Accepted, Rejected<AskRefusal>> {
     let (tool, text) = (question.tool, question.text);
-    let room = match make_room(tx, caller, settings, tool, text).await? {
-        Ok(room) => room,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
+    let room = make_room(tx, settings, tool, text).await?;
     let (reply_id, message_id) = (new_id(), new_id());
-    let created_at = insert_question(tx, caller, &room, reply_id, message_id, text).await?;
-    GenerateReply { reply_id, retry: 0 }.enqueue(tx)?;
-    let target = Target::new("tool_chat", room.chat_id, tool.title());
+    let created_at = insert_question(tx, &room, reply_id, message_id, text).await?;
+    tx.enqueue(&GenerateReply { reply_id, retry: 0 })?;
+    let target = Target::new(Noun::ToolChat, room.chat_id, tool.title());
     let mut details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
     if let Some(message_id) = question.transferred_from {
         details["transferred_from"] = serde_json::json!(message_id);
     }
-    Event::by(caller, clock, Action::QuestionAsked, Some(target)).with(details).record(tx)?;
+    tx.record(Action::new(Noun::Question, Verb::Asked).target(Some(target)).with(details))?;
     let message = Message {
         id: message_id,
         author: Author::User,
@@ -123,7 +119,7 @@ pub async fn ask(
         created_at,
         reply: Some((reply_id, ReplyState::Queued)),
     };
-    Ok(Ok(Accepted { reply_id, message }))
+    Ok(Accepted { reply_id, message })
 }
 
 /// Where a question can be put, and what is fixed now.
@@ -135,37 +131,35 @@ pub(super) struct Room {
 
 /// Whether the caller may ask a tool now. If so, their chat is locked, so that it stays true until the transaction ends.
 pub(super) async fn make_room(
-    tx: &mut Tx,
-    caller: &Caller,
+    tx: &mut UserTx,
     settings: &Settings,
     tool: Tool,
     text: &str,
-) -> Result<Result<Room, Refusal>> {
+) -> Result<Room, Rejected<AskRefusal>> {
+    let caller = tx.caller().clone();
     // Questions of one learner wait for each other here, so that the counts below are exact. Locks are always taken in
     // the order user, chat, reply.
-    sqlx::query!("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", caller.user_id).execute(&mut **tx).await?;
-    let quota = quota(tx, caller, settings).await?;
+    sqlx::query!("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", caller.user_id).execute(&mut ***tx).await?;
+    let quota = quota(tx, &caller, settings).await?;
     if quota.used >= quota.limit {
-        return Ok(Err(Refusal::QuotaUsed(quota)));
+        return Err(Rejected::Refused(AskRefusal::QuotaUsed(quota)));
     }
     let instruction = sqlx::query!(
         "SELECT id, include_learner FROM ai_system_instructions WHERE tool_type = $1 AND is_active",
         tool.name()
     );
-    let Some(instruction) = instruction.fetch_optional(&mut **tx).await? else {
-        return Ok(Err(Refusal::Unavailable));
-    };
-    let chat_id = lock_chat(tx, caller, tool).await?;
-    let (here, elsewhere) = open_replies(tx, caller, chat_id).await?;
+    let instruction = instruction.fetch_optional(&mut ***tx).await?.or_refuse(AskRefusal::Unavailable)?;
+    let chat_id = lock_chat(tx, &caller, tool).await?;
+    let (here, elsewhere) = open_replies(tx, &caller, chat_id).await?;
     let limit = settings.open_replies_per_user.max(1);
     if elsewhere >= limit {
-        return Ok(Err(Refusal::TooManyOpen { limit }));
+        return Err(Rejected::Refused(AskRefusal::TooManyOpen { limit }));
     }
     if here > 0 {
-        return Ok(Err(Refusal::ReplyOpen));
+        return Err(Rejected::Refused(AskRefusal::ReplyOpen));
     }
-    let context = context::gather(tx, caller, text, instruction.include_learner).await?;
-    Ok(Ok(Room { chat_id, instruction_id: instruction.id, context }))
+    let context = context::gather(tx, &caller, text, instruction.include_learner).await?;
+    Ok(Room { chat_id, instruction_id: instruction.id, context })
 }
 
 /// Gets or creates the caller's chat with a tool, and locks it until the transaction ends.
@@ -198,8 +192,7 @@ async fn open_replies(connection: &mut PgConnection, caller: &Caller, chat_id: U
 /// Stores question and reply. Returns the question's time: later than that of any message in the chat, even when clocks
 /// disagree.
 async fn insert_question(
-    connection: &mut PgConnection,
-    caller: &Caller,
+    tx: &mut UserTx,
     room: &Room,
     reply_id: Uuid,
     message_id: Uuid,
@@ -216,11 +209,11 @@ async fn insert_question(
            RETURNING created_at AS "created_at!""#,
         reply_id,
         room.chat_id,
-        caller.user_id,
+        tx.caller().user_id,
         message_id,
         room.instruction_id,
         text,
         Json(&room.context) as _
     );
-    Ok(created_at.fetch_one(connection).await?)
+    Ok(created_at.fetch_one(&mut ***tx).await?)
 }

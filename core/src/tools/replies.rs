@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Reason, Tool, stored_tool};
 use crate::Result;
+use crate::actor::Caller;
 use crate::db::Tx;
-use crate::users::Caller;
 
 /// How far a reply is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]

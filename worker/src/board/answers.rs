@@ -1,8 +1,8 @@
 //! Jobs, queues and workers as the board's pages read them.
 
 use apalis_core::backend::{QueueInfo, RunningWorker, StatType, Statistic};
-use cairn_core::jobs::board::StoredJob;
-use cairn_core::jobs::queues::{QueueState, Worker};
+use cairn_core::queue::board::StoredJob;
+use cairn_core::queue::queues::{QueueState, Worker};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use apalis_board_api::ui::ServeUI;
 use apalis_core::backend::{QueueInfo, RunningWorker, Statistic};
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::board::{self, Status};
-use cairn_core::jobs::queues::{self, QueueState};
+use cairn_core::queue::Queue;
+use cairn_core::queue::board::{self, Status};
+use cairn_core::queue::queues::{self, QueueState};
 use futures_util::{StreamExt, stream};
 use poem::http::{StatusCode, Uri, header};
 use poem::web::sse::SSE;

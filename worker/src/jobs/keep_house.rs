@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
-use cairn_core::jobs::{Job, KeepHouse};
+use cairn_core::admin::maintenance::KeepHouse;
+use cairn_core::queue::Job;
 
 use crate::{Context, JobError};
 
@@ -13,7 +14,7 @@ const BUDGET: Duration = Duration::from_secs(KeepHouse::DEADLINE.as_secs() / 2);
 pub(super) async fn run(context: Context, job: KeepHouse) -> Result<(), JobError> {
     if !housekeeping::run(context.db.pool(), BUDGET).await? {
         let mut tx = context.db.begin().await?;
-        job.enqueue(&mut tx)?;
+        tx.enqueue(&job)?;
         tx.commit().await?;
     }
     Ok(())

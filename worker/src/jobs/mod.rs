@@ -10,9 +10,12 @@ mod reconcile;
 mod record_activity;
 mod roll_up_progress;
 
-use cairn_core::jobs::{
-    CountLikes, Envelope, GenerateReply, Job, KeepHouse, RecomputeRoadmap, Reconcile, RecordActivity, RollUpProgress,
-};
+use cairn_core::activity::RecordActivity;
+use cairn_core::admin::maintenance::{KeepHouse, Reconcile};
+use cairn_core::community::jobs::CountLikes;
+use cairn_core::learning::jobs::{RecomputeRoadmap, RollUpProgress};
+use cairn_core::queue::{Envelope, Job};
+use cairn_core::tools::jobs::GenerateReply;
 use serde_json::Value;
 
 use crate::adapter::perform;

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cairn_core::failpoint;
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease::{self, Finished, Lease, Outcome};
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{self, Finished, Lease, Outcome};
 use futures_util::task::AtomicWaker;
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};

@@ -15,7 +15,7 @@ use apalis::prelude::{Backend, Task, TaskBuilder, TaskId, WorkerContext};
 use apalis_core::backend::BackendConfig;
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::future::BoxSyncFuture;
-use cairn_core::jobs::lease::Lease;
+use cairn_core::queue::lease::Lease;
 use futures_util::FutureExt;
 use tower::layer::util::Identity;
 

@@ -1,7 +1,8 @@
 //! Content changes: everybody is recomputed, whatever the edit and whatever becomes of the worker.
 
-use cairn_core::jobs::{Job, Queue, RecomputeRoadmap, lease};
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::{self, recompute_chunk};
+use cairn_core::queue::{Job, Queue, lease};
 use sqlx::AssertSqlSafe;
 
 use crate::course::{Course, differences, is_settled, note_rollups, number, run};
@@ -123,8 +124,8 @@ async fn a_walk_goes_on_from_where_it_was_lost() {
         let payload: serde_json::Value = serde_json::from_slice(&job.payload).unwrap();
         let job: RecomputeRoadmap = serde_json::from_value(payload["data"].clone()).unwrap();
         let mut tx = bench.db.begin().await.unwrap();
-        let next = recompute_chunk(&mut tx, &bench.clock, job).await.unwrap().expect("more than one chunk");
-        next.job.enqueue_in(&mut tx, next.rest).unwrap();
+        let next = recompute_chunk(&mut tx, job).await.unwrap().expect("more than one chunk");
+        tx.enqueue_in(&next.job, next.rest).unwrap();
         match loss {
             Loss::BeforeTheEffect => tx.rollback().await.unwrap(),
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),

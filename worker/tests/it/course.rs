@@ -1,9 +1,9 @@
 //! A course and learners in it, and what should be stored for them.
 
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
-use cairn_core::learning::facts::{Completion, complete, uncomplete};
-use cairn_core::learning::lessons::{self, Access};
-use cairn_core::users::{Caller, Origin, Role};
+use cairn_core::learning::facts::{complete, uncomplete};
+use cairn_core::learning::lessons;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -101,14 +101,10 @@ pub(crate) async fn add_user(bench: &Bench) -> Uuid {
 /// A learner completes a lesson, or takes it back, as a request does it.
 pub(crate) async fn act(bench: &Bench, user_id: Uuid, lesson: Uuid, done: bool) {
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
-    let mut tx = bench.db.begin().await.unwrap();
-    let Access::Open(lesson) = lessons::open(&mut tx, &caller, lesson).await.unwrap() else { panic!("it is open") };
-    let written = if done {
-        let Completion::Done(written) = complete(&mut tx, &bench.clock, &lesson).await.unwrap() else { panic!() };
-        written
-    } else {
-        uncomplete(&mut tx, &bench.clock, &lesson).await.unwrap()
-    };
+    let mut tx = bench.db.begin_as(&caller).await.unwrap();
+    let lesson = lessons::open(&mut tx, lesson).await.unwrap();
+    let written =
+        if done { complete(&mut tx, &lesson).await.unwrap() } else { uncomplete(&mut tx, &lesson).await.unwrap() };
     assert!(written.changed);
     tx.commit().await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! One queue, or one learner, does not hold up another.
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::{Job, RollUpProgress};
+use cairn_core::learning::jobs::RollUpProgress;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -42,7 +42,7 @@ async fn jobs_that_wait_for_a_lock_leave_other_queues_their_connections() {
     let roadmap_id = add_roadmap(bench.pool()).await;
     let user_id = add_stale_learner(bench.pool(), roadmap_id).await;
     let mut tx = bench.db.begin().await.unwrap();
-    RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
     bench.enqueue_events(500).await;
     eventually("the rollup is done", async || bench.count("progress", "Done").await == 1).await;
@@ -66,7 +66,7 @@ async fn a_stalled_provider_holds_up_no_other_queue() {
     let roadmap_id = add_roadmap(bench.pool()).await;
     let user_id = add_stale_learner(bench.pool(), roadmap_id).await;
     let mut tx = bench.db.begin().await.unwrap();
-    RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
     bench.liked_projects(20).await;
     bench.enqueue_events(500).await;
@@ -130,7 +130,7 @@ async fn learners_that_rest_take_no_place_from_one_that_does_not() {
     let mut tx = bench.db.begin().await.unwrap();
     for _ in 0..300 {
         let user_id = add_stale_learner(pool, roadmap_id).await;
-        RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+        tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     }
     tx.commit().await.unwrap();
     // Whose marker is locked rests, like who is ahead of his time; only, this lasts until it is let go.
@@ -144,7 +144,7 @@ async fn learners_that_rest_take_no_place_from_one_that_does_not() {
     .await;
     let newcomer = add_stale_learner(pool, roadmap_id).await;
     let mut tx = bench.db.begin().await.unwrap();
-    RollUpProgress { user_id: newcomer, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&RollUpProgress { user_id: newcomer, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
     eventually("the newcomer is rolled up", async || bench.count("progress", "Done").await == 1).await;
     held.rollback().await.unwrap();

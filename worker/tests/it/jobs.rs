@@ -1,6 +1,7 @@
 //! What becomes of a job.
 
-use cairn_core::jobs::{Kind, Queue, queues};
+use cairn_core::admin;
+use cairn_core::queue::{Kind, Queue};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, eventually};
@@ -138,13 +139,13 @@ async fn every_kind_of_job_is_known_here() {
 
 async fn pause(bench: &Bench, queue: Queue) {
     let mut tx = bench.db.begin().await.unwrap();
-    assert!(queues::pause(&mut tx, &bench.clock, None, queue).await.unwrap());
+    assert!(admin::queues::pause(&mut tx, queue).await.unwrap());
     tx.commit().await.unwrap();
 }
 
 async fn resume(bench: &Bench, queue: Queue) {
     let mut tx = bench.db.begin().await.unwrap();
-    assert!(queues::resume(&mut tx, &bench.clock, None, queue).await.unwrap());
+    assert!(admin::queues::resume(&mut tx, queue).await.unwrap());
     tx.commit().await.unwrap();
 }
 
@@ -218,9 +219,7 @@ async fn what_died_of_a_passing_trouble_is_done_after_a_retry() {
     let id: String =
         sqlx::query_scalar("SELECT id FROM apalis.jobs WHERE status = 'Killed'").fetch_one(bench.pool()).await.unwrap();
     let mut tx = bench.db.begin().await.unwrap();
-    let acted =
-        cairn_core::jobs::act::on_one(&mut tx, &bench.clock, None, cairn_core::jobs::act::Act::Retry, &id).await;
-    assert_eq!(acted.unwrap(), cairn_core::jobs::act::Acted::Changed);
+    assert!(admin::jobs::apply_one(&mut tx, admin::jobs::JobAction::Retry, &id).await.unwrap());
     tx.commit().await.unwrap();
     eventually("it is done, and the retry is recorded", async || bench.count("activity", "Done").await == 2).await;
     let actions: Vec<String> = sqlx::query_scalar("SELECT action FROM activity_log ORDER BY occurred_at")

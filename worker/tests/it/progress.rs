@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_core::jobs::{Queue, lease};
+use cairn_core::queue::{Queue, lease};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;

@@ -6,11 +6,11 @@ pub mod chats;
 pub mod instructions;
 pub mod jobs;
 pub mod queues;
-pub mod tool_figures;
+pub mod tool_stats;
 pub mod workers;
 
-use cairn_core::jobs::inspect::State;
-use cairn_core::jobs::{Kind, Queue};
+use cairn_core::queue::inspect::State;
+use cairn_core::queue::{Kind, Queue};
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! The workers of the queues.
 
-use cairn_core::jobs::queues;
+use cairn_core::queue::queues;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;

@@ -1,10 +1,10 @@
 //! `cairn jobs retry` and `cairn jobs discard`.
 
-use cairn_core::clock::Clock;
+use cairn_core::admin::jobs::{self, JobAction, JobRefusal, Selection};
 use cairn_core::db::Db;
-use cairn_core::jobs::act::{self, Act, Acted, Selection};
-use cairn_core::jobs::inspect::State;
-use cairn_core::jobs::{Kind, Queue};
+use cairn_core::queue::inspect::State;
+use cairn_core::queue::{Kind, Queue};
+use cairn_core::refusal::Rejected;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ pub(crate) struct Choice {
     json: bool,
 }
 
-pub(super) async fn run(db: &Db, act: Act, choice: &Choice) -> Result<(), Failure> {
+pub(super) async fn run(db: &Db, act: JobAction, choice: &Choice) -> Result<(), Failure> {
     let (changed, unchanged) = match choice.queue {
         Some(queue) => (all(db, act, &selection(act, queue, choice)?).await?, 0),
         None => each(db, act, &choice.ids).await?,
@@ -41,14 +41,14 @@ pub(super) async fn run(db: &Db, act: Act, choice: &Choice) -> Result<(), Failur
         return print_line(&json!({"changed": changed, "unchanged": unchanged}).to_string());
     }
     let done = match act {
-        Act::Retry => "to be tried again now",
-        Act::Discard => "discarded",
+        JobAction::Retry => "to be tried again now",
+        JobAction::Discard => "discarded",
     };
     let so_already = if unchanged > 0 { format!(" ({unchanged} were so already)") } else { String::new() };
     print_line(&format!("{changed} {done}{so_already}"))
 }
 
-fn selection(act: Act, queue: Queue, choice: &Choice) -> Result<Selection, Failure> {
+fn selection(act: JobAction, queue: Queue, choice: &Choice) -> Result<Selection, Failure> {
     let state = choice.state.unwrap_or(State::Dead);
     Selection::new(act, queue, choice.kind, state).ok_or_else(|| {
         if act.states().contains(&state) {
@@ -60,22 +60,25 @@ fn selection(act: Act, queue: Queue, choice: &Choice) -> Result<Selection, Failu
 }
 
 /// All or nothing. Returns how many were changed, and how many were so already.
-async fn each(db: &Db, act: Act, ids: &[String]) -> Result<(usize, usize), Failure> {
+async fn each(db: &Db, act: JobAction, ids: &[String]) -> Result<(usize, usize), Failure> {
     let mut tx = db.begin().await?;
     let (mut changed, mut unchanged) = (0, 0);
     for id in ids {
-        let refused = match act::on_one(&mut tx, &Clock::default(), None, act, id).await? {
-            Acted::Changed => {
+        let refused = match jobs::apply_one(&mut tx, act, id).await {
+            Ok(true) => {
                 changed += 1;
                 continue;
             }
-            Acted::Unchanged => {
+            Ok(false) => {
                 unchanged += 1;
                 continue;
             }
-            Acted::NotFound => "does not exist, or is gone: `cairn jobs list` shows those that there are",
-            Acted::Running => "is running: wait until its attempt has ended",
-            Acted::Finished => "is done, and what is done stays done: leave it out",
+            Err(Rejected::Failed(error)) => return Err(error.into()),
+            Err(Rejected::Refused(JobRefusal::NotFound(_))) => {
+                "does not exist, or is gone: `cairn jobs list` shows those that there are"
+            }
+            Err(Rejected::Refused(JobRefusal::Running)) => "is running: wait until its attempt has ended",
+            Err(Rejected::Refused(JobRefusal::Finished)) => "is done, and what is done stays done: leave it out",
         };
         return Err(Failure::failed(format!("nothing was changed, because job {id} {refused}")));
     }
@@ -84,13 +87,13 @@ async fn each(db: &Db, act: Act, ids: &[String]) -> Result<(usize, usize), Failu
 }
 
 /// Chunk by chunk, so that workers and other operators never wait for long.
-async fn all(db: &Db, act: Act, selection: &Selection) -> Result<usize, Failure> {
-    let total = act::count(&mut *db.pool().acquire().await.map_err(cairn_core::Error::from)?, selection).await?;
+async fn all(db: &Db, act: JobAction, selection: &Selection) -> Result<usize, Failure> {
+    let total = jobs::count(&mut *db.pool().acquire().await.map_err(cairn_core::Error::from)?, selection).await?;
     let bar = progress_bar(total.unsigned_abs(), "jobs");
     let (mut changed, mut after) = (0, None);
     loop {
         let mut tx = db.begin().await?;
-        let chunk = act::on_chunk(&mut tx, &Clock::default(), None, act, selection, after.as_ref()).await?;
+        let chunk = jobs::apply_batch(&mut tx, act, selection, after.as_ref()).await?;
         tx.commit().await?;
         changed += chunk.changed;
         bar.inc(chunk.changed as u64);

@@ -5,12 +5,12 @@ mod show;
 
 use std::path::Path;
 
-use cairn_core::clock::Clock;
+use cairn_core::admin;
+use cairn_core::admin::jobs::JobAction;
 use cairn_core::config::Config;
 use cairn_core::db::Db;
-use cairn_core::jobs::act::Act;
-use cairn_core::jobs::inspect::State;
-use cairn_core::jobs::{Kind, Queue, queues};
+use cairn_core::queue::inspect::State;
+use cairn_core::queue::{Kind, Queue};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::database::Database;
@@ -59,8 +59,8 @@ async fn on(db: &Db, args: Args) -> Result<(), Failure> {
         Args::Workers(format) => show::workers(db, format).await,
         Args::List(list) => show::list(db, &list).await,
         Args::Show(job) => show::job(db, &job).await,
-        Args::Retry(choice) => act::run(db, Act::Retry, &choice).await,
-        Args::Discard(choice) => act::run(db, Act::Discard, &choice).await,
+        Args::Retry(choice) => act::run(db, JobAction::Retry, &choice).await,
+        Args::Discard(choice) => act::run(db, JobAction::Discard, &choice).await,
         Args::Pause(One { queue }) => pause(db, queue).await,
         Args::Resume(One { queue }) => resume(db, queue).await,
     }
@@ -68,7 +68,7 @@ async fn on(db: &Db, args: Args) -> Result<(), Failure> {
 
 async fn pause(db: &Db, queue: Queue) -> Result<(), Failure> {
     let mut tx = db.begin().await?;
-    let changed = queues::pause(&mut tx, &Clock::default(), None, queue).await?;
+    let changed = admin::queues::pause(&mut tx, queue).await?;
     tx.commit().await?;
     let name = queue.name();
     if !changed {
@@ -80,7 +80,7 @@ async fn pause(db: &Db, queue: Queue) -> Result<(), Failure> {
 
 async fn resume(db: &Db, queue: Queue) -> Result<(), Failure> {
     let mut tx = db.begin().await?;
-    let changed = queues::resume(&mut tx, &Clock::default(), None, queue).await?;
+    let changed = admin::queues::resume(&mut tx, queue).await?;
     tx.commit().await?;
     let name = queue.name();
     print_line(&if changed { format!("{name} is worked again") } else { format!("{name} was not paused") })

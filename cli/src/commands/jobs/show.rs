@@ -1,9 +1,9 @@
 //! `cairn jobs stats`, `workers`, `list` and `show`: tables for people, JSON for programs.
 
 use cairn_core::db::Db;
-use cairn_core::jobs::inspect::{self, Filter, Payload, State, Whole};
-use cairn_core::jobs::queues::{self, QueueState};
-use cairn_core::jobs::{Kind, Queue};
+use cairn_core::queue::inspect::{self, Filter, Payload, State, Whole};
+use cairn_core::queue::queues::{self, QueueState};
+use cairn_core::queue::{Kind, Queue};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Postgres;

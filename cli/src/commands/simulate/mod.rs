@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::demo;
+use cairn_core::admin::health;
 use cairn_core::admin::verify::{Mode, verify};
-use cairn_core::admin::{demo, health};
 use cairn_core::clock::new_id;
 use cairn_core::config::Config;
 use reqwest::Url;

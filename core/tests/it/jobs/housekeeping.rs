@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease;
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease;
 
 use crate::support::{TestDb, add_user, rows, run, scalar};
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::lease::{self, Lease, Outcome};
-use cairn_core::jobs::{CountLikes, Job, Queue};
+use cairn_core::community::jobs::CountLikes;
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{self, Lease, Outcome};
 use serde_json::Value;
 use sqlx::PgConnection;
 use tokio::sync::Barrier;
@@ -17,7 +18,7 @@ use crate::support::{TestDb, rows, run, scalar};
 async fn enqueue(test: &TestDb, n: usize) {
     let mut tx = test.db.begin().await.unwrap();
     for _ in 0..n {
-        CountLikes { project_id: new_id() }.enqueue(&mut tx).unwrap();
+        tx.enqueue(&CountLikes { project_id: new_id() }).unwrap();
     }
     tx.commit().await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::jobs::REPLIES_CHANNEL;
+use cairn_core::queue::REPLIES_CHANNEL;
 use sqlx::postgres::PgListener;
 use uuid::Uuid;
 

@@ -14,24 +14,23 @@ use sqlx::PgConnection;
 use ulid::Ulid;
 use uuid::Uuid;
 
-use super::inspect::{self, Filter, Key, State};
-use super::{Kind, Queue};
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::Clock;
+use crate::activity::{Action, Noun, Target, Verb};
 use crate::db::Tx;
-use crate::users::Caller;
+use crate::queue::inspect::{self, Filter, Key, State};
+use crate::queue::{Kind, Queue};
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// What is done to jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum JobAction {
     /// Due now, with all attempts ahead again. The errors so far are kept.
     Retry,
     /// Never to be run, and not counted as dead any more.
     Discard,
 }
 
-impl Act {
+impl JobAction {
     /// The states of many jobs at once that it can be done to.
     pub const fn states(self) -> [State; 4] {
         match self {
@@ -49,53 +48,53 @@ impl Act {
     }
 }
 
-/// What became of an act on one job.
+/// Why nothing is done to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acted {
-    /// Done.
-    Changed,
-    /// The job was so already.
-    Unchanged,
+pub enum JobRefusal {
     /// There is no such job.
-    NotFound,
+    NotFound(NotFound),
     /// A worker has it.
     Running,
     /// It is done.
     Finished,
 }
 
-/// Acts on one job. Repeating it changes nothing.
-pub async fn on_one(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, act: Act, id: &str) -> Result<Acted> {
+impl From<NotFound> for JobRefusal {
+    fn from(not_found: NotFound) -> Self {
+        Self::NotFound(not_found)
+    }
+}
+
+/// Applies an action to one job. Returns whether that changed anything: repeating it does not.
+pub async fn apply_one(tx: &mut Tx, action: JobAction, id: &str) -> Result<bool, Rejected<JobRefusal>> {
     let state = sqlx::query_scalar!(
         r#"SELECT job_state(j) AS "state!: State" FROM apalis.jobs j WHERE j.id = $1 FOR UPDATE"#,
         id
     )
     .fetch_optional(&mut **tx)
-    .await?;
-    let state = match state {
-        None => return Ok(Acted::NotFound),
-        Some(State::Running) => return Ok(Acted::Running),
-        Some(State::Done) => return Ok(Acted::Finished),
-        Some(State::Discarded) if act == Act::Discard => return Ok(Acted::Unchanged),
-        Some(state) => state,
-    };
-    let Some(before) = change(tx, operator, act, state, &[id.to_owned()]).await?.pop() else {
-        return Ok(Acted::Unchanged);
-    };
-    let (action, attempts) = match act {
-        Act::Retry => (Action::JobRetried, 0),
-        Act::Discard => (Action::JobDiscarded, before.attempts),
+    .await?
+    .or_not_found(Noun::Job)?;
+    match state {
+        State::Running => return Err(Rejected::Refused(JobRefusal::Running)),
+        State::Done => return Err(Rejected::Refused(JobRefusal::Finished)),
+        State::Discarded if action == JobAction::Discard => return Ok(false),
+        _ => {}
+    }
+    let Some(before) = change(tx, action, state, &[id.to_owned()]).await?.pop() else { return Ok(false) };
+    let (verb, attempts) = match action {
+        JobAction::Retry => (Verb::Retried, 0),
+        JobAction::Discard => (Verb::Discarded, before.attempts),
     };
     // A ULID has as many bits as a UUID, and so can be the target of an activity.
-    let target = Ulid::from_string(id).ok().map(|ulid| Target::new("job", Uuid::from_u128(ulid.0), &before.queue));
+    let target = Ulid::from_string(id).ok().map(|ulid| Target::new(Noun::Job, Uuid::from_u128(ulid.0), &before.queue));
     let details = json!({
         "job_id": id,
         "queue": before.queue,
         "before": {"state": state, "attempts": before.attempts},
-        "after": {"state": act.result(), "attempts": attempts},
+        "after": {"state": action.result(), "attempts": attempts},
     });
-    Event::by_operator(operator, clock, action, target).with(details).record(tx)?;
-    Ok(Acted::Changed)
+    tx.record(Action::new(Noun::Job, verb).target(target).with(details))?;
+    Ok(true)
 }
 
 /// Many jobs to act on: those of a queue, or of one kind in it, that are in one state.
@@ -107,9 +106,9 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// None if the kind goes to another queue, or the act is not for jobs in that state.
-    pub fn new(act: Act, queue: Queue, kind: Option<Kind>, state: State) -> Option<Self> {
-        let fits = kind.is_none_or(|kind| kind.queue() == queue) && act.states().contains(&state);
+    /// None if the kind goes to another queue, or the action is not for jobs in that state.
+    pub fn new(action: JobAction, queue: Queue, kind: Option<Kind>, state: State) -> Option<Self> {
+        let fits = kind.is_none_or(|kind| kind.queue() == queue) && action.states().contains(&state);
         fits.then_some(Self { queue, kind, state })
     }
 }
@@ -128,14 +127,7 @@ pub struct Chunk {
 
 /// Acts on the next [`CHUNK`] jobs of a selection. Goes from the newest to the oldest, so that a job that dies again at
 /// once is not met again.
-pub async fn on_chunk(
-    tx: &mut Tx,
-    clock: &Clock,
-    operator: Option<&Caller>,
-    act: Act,
-    selection: &Selection,
-    after: Option<&Key>,
-) -> Result<Chunk> {
+pub async fn apply_batch(tx: &mut Tx, action: JobAction, selection: &Selection, after: Option<&Key>) -> Result<Chunk> {
     let Selection { queue, kind, state } = *selection;
     let Some(filter) = Filter::new(Some(state), Some(queue), kind) else { return Ok(Chunk { changed: 0, next: None }) };
     let mut jobs = inspect::list(tx, &filter, after, inspect::LIST_LIMIT).await?;
@@ -143,20 +135,20 @@ pub async fn on_chunk(
     jobs.truncate(CHUNK);
     let next = jobs.last().filter(|_| is_more).and_then(inspect::Job::key);
     let ids: Vec<String> = jobs.into_iter().map(|job| job.id).collect();
-    let changed = change(tx, operator, act, state, &ids).await?.len();
+    let changed = change(tx, action, state, &ids).await?.len();
     if changed > 0 {
-        let action = match act {
-            Act::Retry => Action::JobsRetried,
-            Act::Discard => Action::JobsDiscarded,
+        let verb = match action {
+            JobAction::Retry => Verb::Retried,
+            JobAction::Discard => Verb::Discarded,
         };
         let details = json!({
             "queue": queue.name(),
             "kind": kind.map(Kind::name),
             "count": changed,
             "before": {"state": state},
-            "after": {"state": act.result()},
+            "after": {"state": action.result()},
         });
-        Event::by_operator(operator, clock, action, None).with(details).record(tx)?;
+        tx.record(Action::new(Noun::Jobs, verb).with(details))?;
     }
     Ok(Chunk { changed, next })
 }
@@ -184,13 +176,13 @@ struct Before {
     attempts: i32,
 }
 
-/// Acts on those of the jobs that are in `state`, all of which the act must be for.
-async fn change(tx: &mut Tx, operator: Option<&Caller>, act: Act, state: State, ids: &[String]) -> Result<Vec<Before>> {
-    let changed = match act {
-        Act::Retry => retry(tx, state, ids).await?,
-        Act::Discard => discard(tx, operator, state, ids).await?,
+/// Acts on those of the jobs that are in `state`, all of which the action must be for.
+async fn change(tx: &mut Tx, action: JobAction, state: State, ids: &[String]) -> Result<Vec<Before>> {
+    let changed = match action {
+        JobAction::Retry => retry(tx, state, ids).await?,
+        JobAction::Discard => discard(tx, state, ids).await?,
     };
-    if act == Act::Retry {
+    if action == JobAction::Retry {
         for queue in changed.iter().filter_map(|job| Queue::from_name(&job.queue)) {
             tx.ring(queue);
         }
@@ -221,12 +213,7 @@ async fn retry(connection: &mut PgConnection, state: State, ids: &[String]) -> R
     Ok(changed.fetch_all(connection).await?)
 }
 
-async fn discard(
-    connection: &mut PgConnection,
-    operator: Option<&Caller>,
-    state: State,
-    ids: &[String],
-) -> Result<Vec<Before>> {
+async fn discard(tx: &mut Tx, state: State, ids: &[String]) -> Result<Vec<Before>> {
     let changed = sqlx::query_as!(
         Before,
         r#"WITH chosen AS (
@@ -244,7 +231,7 @@ async fn discard(
            RETURNING j.job_type AS queue, c.attempts"#,
         ids,
         state.name(),
-        operator.map_or_else(String::new, |caller| caller.user_id.to_string())
+        tx.actor().user_id.map_or_else(String::new, |id| id.to_string())
     );
-    Ok(changed.fetch_all(connection).await?)
+    Ok(changed.fetch_all(&mut **tx).await?)
 }

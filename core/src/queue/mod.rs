@@ -4,25 +4,24 @@
 //! record and the job commit together. Payloads hold ids and small values, are versioned, and are decoded by the
 //! handler, so that one that cannot be read ends as one dead job and harms no other.
 
-pub mod act;
-mod bell;
 pub mod board;
-mod declared;
+mod enqueue;
 pub mod inspect;
+mod kind;
 pub mod lease;
+mod notifier;
 pub mod queues;
-pub mod reconcile;
-mod store;
+mod stored;
 
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::bell::{Bell, CHANNEL, REPLIES_CHANNEL};
-pub use self::declared::*;
-pub use self::store::*;
-use crate::db::Tx;
+pub use self::enqueue::*;
+pub use self::kind::Kind;
+pub use self::notifier::{Bell, CHANNEL, REPLIES_CHANNEL};
+pub use self::stored::{Stored, stored};
 
 /// The queues. Each has its own worker, concurrency and share of the pool, so that one cannot slow another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,18 +75,6 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const DEADLINE: Duration;
     /// Whether a run ends in time by itself when the worker is told to stop.
     const HEEDS_SHUTDOWN: bool = false;
-
-    /// Enqueues the job: it exists if and only if `tx` commits.
-    fn enqueue(&self, tx: &mut Tx) -> crate::Result<()> {
-        tx.add_job(NewJob::new(self, None)?);
-        Ok(())
-    }
-
-    /// Enqueues the job, due after `delay` (by the database's clock).
-    fn enqueue_in(&self, tx: &mut Tx, delay: Duration) -> crate::Result<()> {
-        tx.add_job(NewJob::new(self, Some(delay))?);
-        Ok(())
-    }
 }
 
 /// What is stored for a job. Readable one release back and forward: fields are only ever added, with a default.

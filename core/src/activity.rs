@@ -1,94 +1,101 @@
 //! The activity log: one row for every accepted action of a user.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::clock::{Clock, new_id};
+use crate::actor::{Actor, Origin};
+use crate::clock::new_id;
 use crate::db::Tx;
-use crate::jobs::{Job, RecordActivity};
-use crate::users::{Caller, Origin};
+use crate::queue::{Job, Queue};
 
-/// What a user did: `noun.past_verb`. Stored as text; a name once used keeps its meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each says itself")]
-pub enum Action {
-    UserRegistered,
-    UserSignedIn,
-    UserSignedOut,
-    LessonStarted,
-    LessonCompleted,
-    LessonReopened,
-    TaskChecked,
-    TaskUnchecked,
-    StageAchieved,
-    RoadmapAchieved,
-    ProjectCreated,
-    ProjectPublished,
-    ProjectLiked,
-    ProjectUnliked,
-    QuestionAsked,
-    ReplyReceived,
-    ReplyCancelled,
-    ReplyRetried,
-    ChatCleared,
-    InstructionCreated,
-    InstructionActivated,
-    CourseImported,
-    InviteCreated,
-    AdminCreated,
-    QueuePaused,
-    QueueResumed,
-    JobRetried,
-    JobDiscarded,
-    JobsRetried,
-    JobsDiscarded,
+/// What an action is done to, and what can be looked for and not be found. Stored as text: a name once used keeps its
+/// meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "each names itself")]
+pub enum Noun {
+    Admin,
+    Chat,
+    Course,
+    Instruction,
+    Invite,
+    Job,
+    Jobs,
+    Lesson,
+    Message,
+    Module,
+    Project,
+    Question,
+    Queue,
+    Reply,
+    Roadmap,
+    Stage,
+    Style,
+    Task,
+    ToolChat,
+    User,
 }
 
-impl Action {
+/// What is done to a [`Noun`]. Stored as text: a name once used keeps its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "each names itself")]
+pub enum Verb {
+    Achieved,
+    Activated,
+    Archived,
+    Asked,
+    Cancelled,
+    Checked,
+    Cleared,
+    Completed,
+    Created,
+    Deleted,
+    Discarded,
+    Imported,
+    Liked,
+    Paused,
+    Published,
+    Received,
+    Registered,
+    Reopened,
+    Reordered,
+    Restored,
+    Resumed,
+    Retried,
+    SignedIn,
+    SignedOut,
+    Started,
+    Unchecked,
+    Unliked,
+    Updated,
+    Used,
+}
+
+impl Noun {
     /// The stored name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UserRegistered => "user.registered",
-            Self::UserSignedIn => "user.signed_in",
-            Self::UserSignedOut => "user.signed_out",
-            Self::LessonStarted => "lesson.started",
-            Self::LessonCompleted => "lesson.completed",
-            Self::LessonReopened => "lesson.reopened",
-            Self::TaskChecked => "task.checked",
-            Self::TaskUnchecked => "task.unchecked",
-            Self::StageAchieved => "stage.achieved",
-            Self::RoadmapAchieved => "roadmap.achieved",
-            Self::ProjectCreated => "project.created",
-            Self::ProjectPublished => "project.published",
-            Self::ProjectLiked => "project.liked",
-            Self::ProjectUnliked => "project.unliked",
-            Self::QuestionAsked => "question.asked",
-            Self::ReplyReceived => "reply.received",
-            Self::ReplyCancelled => "reply.cancelled",
-            Self::ReplyRetried => "reply.retried",
-            Self::ChatCleared => "chat.cleared",
-            Self::InstructionCreated => "instruction.created",
-            Self::InstructionActivated => "instruction.activated",
-            Self::CourseImported => "course.imported",
-            Self::InviteCreated => "invite.created",
-            Self::AdminCreated => "admin.created",
-            Self::QueuePaused => "queue.paused",
-            Self::QueueResumed => "queue.resumed",
-            Self::JobRetried => "job.retried",
-            Self::JobDiscarded => "job.discarded",
-            Self::JobsRetried => "jobs.retried",
-            Self::JobsDiscarded => "jobs.discarded",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Verb {
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// What an action was done to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// `lesson`, `project`, …
+    /// [`Noun::name`].
     pub kind: String,
     /// Its id.
     pub id: Uuid,
@@ -98,69 +105,103 @@ pub struct Target {
 
 impl Target {
     /// A target; a title over 300 characters is cut.
-    pub fn new(kind: &str, id: Uuid, title: &str) -> Self {
-        Self { kind: kind.to_owned(), id, title: title.chars().take(300).collect() }
+    pub fn new(noun: Noun, id: Uuid, title: &str) -> Self {
+        Self { kind: noun.name().to_owned(), id, title: title.chars().take(300).collect() }
     }
 }
 
-/// One thing that happened. Its id and time are set when it is accepted, so that the row is the same however often the
-/// job runs.
+/// One thing that happened, as it is stored. Its id and time are set when it is accepted, so that the row is the same
+/// however often the job runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Id of the row.
     pub id: Uuid,
     /// When it was accepted.
     pub occurred_at: DateTime<Utc>,
-    /// Who did it; none = the system or the command line.
+    /// Who did it; `None` is the platform or the command line.
     pub actor_id: Option<Uuid>,
-    /// [`Action::name`].
+    /// The names of a [`Noun`] and a [`Verb`], joined by a dot.
     pub action: String,
     /// What it was done to.
     pub target: Option<Target>,
     /// Anything else worth keeping; an object.
-    pub metadata: serde_json::Value,
+    pub metadata: Value,
     /// Where the request came from.
     pub origin: Origin,
 }
 
-impl Event {
-    /// An action of a signed-in user.
-    pub fn by(caller: &Caller, clock: &Clock, action: Action, target: Option<Target>) -> Self {
-        Self { origin: caller.origin.clone(), ..Self::of(Some(caller.user_id), clock, action, target) }
+/// An action to record. Who did it, when, and from where is known to the transaction.
+#[derive(Debug)]
+#[must_use = "an action counts once Tx::record has it"]
+pub struct Action {
+    noun: Noun,
+    verb: Verb,
+    actor_id: Option<Uuid>,
+    target: Option<Target>,
+    metadata: Value,
+}
+
+impl Action {
+    /// That the actor of the transaction did `verb` to a `noun`.
+    pub fn new(noun: Noun, verb: Verb) -> Self {
+        Self { noun, verb, actor_id: None, target: None, metadata: json!({}) }
     }
 
-    /// An action without a request: by the system, the command line, or on somebody's behalf.
-    pub fn of(actor_id: Option<Uuid>, clock: &Clock, action: Action, target: Option<Target>) -> Self {
-        Self {
-            id: new_id(),
-            occurred_at: clock.now(),
-            actor_id,
-            action: action.name().to_owned(),
-            target,
-            metadata: serde_json::json!({}),
-            origin: Origin::default(),
-        }
+    /// Names the thing itself.
+    pub fn on(self, id: Uuid, title: &str) -> Self {
+        let target = Target::new(self.noun, id, title);
+        self.target(Some(target))
     }
 
-    /// What an operator did: an admin through the API, or nobody in particular on the command line.
-    pub fn by_operator(operator: Option<&Caller>, clock: &Clock, action: Action, target: Option<Target>) -> Self {
-        match operator {
-            Some(caller) => Self::by(caller, clock, action, target),
-            None => Self::of(None, clock, action, target),
-        }
+    /// Names the thing that it was done to, where that is not the noun of the action.
+    pub fn target(self, target: Option<Target>) -> Self {
+        Self { target, ..self }
     }
 
     /// Adds details (an object).
-    #[must_use]
-    pub fn with(mut self, metadata: serde_json::Value) -> Self {
-        self.metadata = metadata;
-        self
+    pub fn with(self, metadata: Value) -> Self {
+        Self { metadata, ..self }
     }
 
-    /// Has the event recorded if and only if `tx` commits.
-    pub fn record(self, tx: &mut Tx) -> Result<()> {
-        RecordActivity { event: self }.enqueue(tx)
+    /// Done by that user, where the transaction is not theirs.
+    pub fn by(self, user_id: Uuid) -> Self {
+        Self { actor_id: Some(user_id), ..self }
     }
+
+    /// The action as it is stored, by that actor and at that time.
+    pub fn into_event(self, actor: &Actor, occurred_at: DateTime<Utc>) -> Event {
+        Event {
+            id: new_id(),
+            occurred_at,
+            actor_id: self.actor_id.or(actor.user_id),
+            action: format!("{}.{}", self.noun.name(), self.verb.name()),
+            target: self.target,
+            metadata: self.metadata,
+            origin: actor.origin.clone(),
+        }
+    }
+}
+
+impl Tx {
+    /// Has an action recorded if and only if the transaction commits.
+    pub fn record(&mut self, action: Action) -> Result<()> {
+        let event = action.into_event(self.actor(), self.now());
+        self.enqueue(&RecordActivity { event })
+    }
+}
+
+/// Writes one row of the activity log. Repeating it writes nothing: the row's id comes with the event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordActivity {
+    /// What happened.
+    pub event: Event,
+}
+
+impl Job for RecordActivity {
+    const KIND: &'static str = "record_activity";
+    const QUEUE: Queue = Queue::Activity;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(10);
 }
 
 /// Writes events, in one statement, and moves `users.last_active_at` of their actors, at most once a minute each.

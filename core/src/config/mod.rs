@@ -9,7 +9,7 @@ use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
 use crate::failpoint::{self, Failpoints};
-use crate::jobs::Queue;
+use crate::queue::Queue;
 
 /// A value that must not be shown: `Debug` and `Display` redact it.
 #[derive(Clone, PartialEq, Eq)]

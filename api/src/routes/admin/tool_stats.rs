@@ -1,6 +1,6 @@
 //! How the AI tools do.
 
-use cairn_core::tools::figures;
+use cairn_core::tools::stats;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
@@ -12,7 +12,7 @@ use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// How the AI tools do.
-pub struct ToolFiguresApi {
+pub struct ToolStatsApi {
     /// The app.
     pub app: App,
 }
@@ -55,8 +55,8 @@ pub struct ToolFigures {
     pub answer_seconds_p95: Option<f64>,
 }
 
-impl From<figures::Figures> for ToolFigures {
-    fn from(figures: figures::Figures) -> Self {
+impl From<stats::Figures> for ToolFigures {
+    fn from(figures: stats::Figures) -> Self {
         Self {
             tool_type: figures.tool.into(),
             questions: figures.questions,
@@ -154,7 +154,7 @@ impl Example for ToolStats {
 }
 
 #[OpenApi]
-impl ToolFiguresApi {
+impl ToolStatsApi {
     /// Get how the tools did: questions, replies, tokens, failures, times
     #[oai(path = "/admin/tools/stats", method = "get", operation_id = "getToolStats", tag = Tag::ToolsAdmin)]
     async fn get_tool_stats(
@@ -166,15 +166,15 @@ impl ToolFiguresApi {
     ) -> Result<Json<ToolStats>, Problem> {
         let days = days.0;
         let mut connection = self.app.connection().await?;
-        let tools = figures::of_tools(&mut connection, days).await?;
-        let failures = figures::of_failures(&mut connection, days).await?.into_iter().map(|failures| ToolFailures {
+        let tools = stats::of_tools(&mut connection, days).await?;
+        let failures = stats::of_failures(&mut connection, days).await?.into_iter().map(|failures| ToolFailures {
             tool_type: failures.tool.into(),
             reason: failures.reason,
             replies: failures.replies,
             attempts: failures.attempts,
         });
         let failures = failures.collect();
-        let models = figures::of_models(&mut connection, days).await?.into_iter().map(|used| ModelFigures {
+        let models = stats::of_models(&mut connection, days).await?.into_iter().map(|used| ModelFigures {
             tool_type: used.tool.into(),
             provider: used.provider,
             model: used.model,

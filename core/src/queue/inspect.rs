@@ -137,7 +137,7 @@ pub async fn list(connection: &mut PgConnection, filter: &Filter, after: Option<
     let states: Vec<&str> =
         State::ALL.into_iter().filter(|s| filter.state.is_none_or(|state| state == *s)).map(State::name).collect();
     let jobs = sqlx::query_file!(
-        "src/jobs/list.sql",
+        "src/queue/list.sql",
         &states as &[&str],
         filter.queue.map(Queue::name),
         filter.kind.map(Kind::name),

@@ -20,7 +20,7 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    pub(super) fn new<J: Job>(job: &J, delay: Option<Duration>) -> Result<Self> {
+    pub(crate) fn new<J: Job>(job: &J, delay: Option<Duration>) -> Result<Self> {
         let traceparent = TRACEPARENT.try_with(Clone::clone).ok().flatten();
         let envelope = Envelope { kind: J::KIND.to_owned(), v: 1, traceparent, data: job };
         Ok(Self { queue: J::QUEUE, delay, payload: serde_json::to_vec(&envelope)?, max_attempts: J::MAX_ATTEMPTS })

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::rules::LessonStatus;
 use crate::Result;
-use crate::users::Caller;
+use crate::actor::Caller;
 
 /// Sort key of lists that are ordered by position.
 pub type Position = (i32, Uuid);
@@ -174,4 +174,9 @@ async fn select_roadmaps(
         limit
     );
     Ok(rows.fetch_all(connection).await?)
+}
+
+/// Whether there is no roadmap yet, not even a deleted one.
+pub async fn has_no_roadmaps(connection: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar!(r#"SELECT NOT EXISTS (SELECT FROM roadmaps) AS "empty!""#).fetch_one(connection).await?)
 }

@@ -9,9 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Job, Queue};
+use super::Queue;
 use crate::Result;
-use crate::db::Tx;
 
 /// A worker that has not been heard of for so long is lost, and its jobs are taken from it.
 pub const SILENCE: Duration = Duration::from_secs(15);
@@ -258,34 +257,4 @@ pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<
     .fetch_one(connection)
     .await?;
     Ok(rescued.unsigned_abs())
-}
-
-/// Enqueues `job` if its schedule is due, by the database's clock, and no earlier one waits or runs: a queue that is
-/// paused or behind does not fill up with ticks. (A run that has outlived its deadline was lost and holds nothing up.)
-/// Any number of workers may ask: one enqueues.
-pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) -> Result<bool> {
-    let due = sqlx::query_scalar!(
-        "UPDATE schedules SET last_enqueued_at = now()
-         WHERE name = $1 AND last_enqueued_at <= now() - make_interval(secs => $2)
-           AND NOT EXISTS (
-               SELECT FROM apalis.jobs
-               WHERE job_type = $3 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
-                 AND job_kind(job) = $1)
-           AND NOT EXISTS (
-               SELECT FROM apalis.jobs
-               WHERE job_type = $3 AND status IN ('Queued', 'Running') AND job_kind(job) = $1
-                 AND lock_at > now() - make_interval(secs => $4))
-         RETURNING true",
-        J::KIND,
-        every.as_secs_f64(),
-        J::QUEUE.name(),
-        J::DEADLINE.as_secs_f64()
-    )
-    .fetch_optional(&mut **tx)
-    .await?
-    .is_some();
-    if due {
-        job.enqueue(tx)?;
-    }
-    Ok(due)
 }

@@ -1,4 +1,4 @@
-//! Whole queues, as operators see them: how much waits, runs, fails and is done, who works, and the pause.
+//! Whole queues, as operators see them: how much waits, runs, fails and is done, and who works.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,10 +8,6 @@ use uuid::Uuid;
 use super::Queue;
 use super::lease::SILENCE;
 use crate::Result;
-use crate::admin::activity::{Action, Event};
-use crate::clock::Clock;
-use crate::db::Tx;
-use crate::users::Caller;
 
 /// A queue at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -133,44 +129,4 @@ pub async fn workers(connection: &mut PgConnection, after: Option<&str>, limit: 
         SILENCE.as_secs_f64()
     );
     Ok(workers.fetch_all(connection).await?)
-}
-
-/// Pauses a queue until it is resumed: no worker takes jobs from it any more, running ones go on, new ones wait. Returns
-/// false if it was paused already.
-///
-/// Pausing [`Queue::Maintenance`] stops housekeeping and the reconciler too; their ticks do not pile up meanwhile.
-pub async fn pause(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, queue: Queue) -> Result<bool> {
-    let paused = sqlx::query!(
-        "INSERT INTO paused_queues (queue, paused_by) VALUES ($1, $2) ON CONFLICT (queue) DO NOTHING",
-        queue.name(),
-        operator.map(|caller| caller.user_id)
-    )
-    .execute(&mut **tx)
-    .await?;
-    let changed = paused.rows_affected() == 1;
-    if changed {
-        record(tx, clock, operator, Action::QueuePaused, queue)?;
-    }
-    Ok(changed)
-}
-
-/// Lets a queue be worked again. Returns false if it was not paused.
-pub async fn resume(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, queue: Queue) -> Result<bool> {
-    let resumed = sqlx::query!("DELETE FROM paused_queues WHERE queue = $1", queue.name()).execute(&mut **tx).await?;
-    let changed = resumed.rows_affected() == 1;
-    if changed {
-        tx.ring(queue);
-        record(tx, clock, operator, Action::QueueResumed, queue)?;
-    }
-    Ok(changed)
-}
-
-fn record(tx: &mut Tx, clock: &Clock, operator: Option<&Caller>, action: Action, queue: Queue) -> Result<()> {
-    let pausing = action == Action::QueuePaused;
-    let details = serde_json::json!({
-        "queue": queue.name(),
-        "before": {"paused": !pausing},
-        "after": {"paused": pausing},
-    });
-    Event::by_operator(operator, clock, action, None).with(details).record(tx)
 }

@@ -16,8 +16,8 @@ use tokio::sync::Mutex;
 
 use crate::Result;
 use crate::admin::health::{self, Stale};
-use crate::jobs::Queue;
-use crate::jobs::queues::{self, QueueState};
+use crate::queue::Queue;
+use crate::queue::queues::{self, QueueState};
 
 /// The content type of what [`Metrics::render`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
