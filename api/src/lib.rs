@@ -10,6 +10,7 @@ pub mod openapi;
 pub mod ops;
 pub mod params;
 pub mod problem;
+mod resource;
 pub mod routes;
 mod serve;
 pub mod streams;
