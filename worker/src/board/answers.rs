@@ -1,4 +1,4 @@
-//! Jobs, queues and workers as the board's pages read them.
+//! Jobs, queues and workers in the form that the board's pages read.
 
 use apalis_core::backend::{QueueInfo, RunningWorker, StatType, Statistic};
 use cairn_core::jobs::board::StoredJob;
@@ -6,7 +6,7 @@ use cairn_core::jobs::queues::{QueueState, Worker};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// The numbers of a queue, or of all. The titles are those that the pages know; from some they take the length of lists.
+/// The figures of one queue or of all queues. The pages know these titles, and take the length of lists from some of them.
 pub(super) fn statistics(state: &QueueState, done: i64) -> Vec<Statistic> {
     [
         ("RUNNING_JOBS", state.running),
@@ -26,7 +26,7 @@ pub(super) fn statistics(state: &QueueState, done: i64) -> Vec<Statistic> {
     .collect()
 }
 
-/// All queues as one.
+/// The sums over all queues.
 pub(super) fn total(states: &[QueueState]) -> QueueState {
     states.iter().fold(QueueState::default(), |total, state| QueueState {
         due: total.due + state.due,
@@ -59,7 +59,7 @@ pub(super) fn running_worker(worker: &Worker) -> RunningWorker {
     }
 }
 
-/// A job as the serialized form of apalis' task, of which the pages demand every field.
+/// A job in the serialized form of an apalis task. The pages require every field.
 pub(super) fn task(job: &StoredJob) -> Value {
     let args = serde_json::from_slice(&job.payload)
         .unwrap_or_else(|_| json!({"unreadable": String::from_utf8_lossy(&job.payload)}));
@@ -84,7 +84,7 @@ pub(super) fn task(job: &StoredJob) -> Value {
     })
 }
 
-/// The failed runs that the job remembers; the pages show the last.
+/// The failed runs that are stored with the job. The pages show the last one.
 fn runs(id: &str, result: &Value) -> Vec<Value> {
     let attempts = result["attempts"].as_array().map_or(&[][..], Vec::as_slice);
     attempts
@@ -139,13 +139,13 @@ mod tests {
         }
     }
 
-    /// As the pages read it.
+    /// Reads a job as the pages do.
     fn read(job: &StoredJob) -> RawTask<Value> {
         serde_json::from_value(task(job)).unwrap()
     }
 
     #[test]
-    fn a_job_is_a_task_to_the_pages() {
+    fn the_pages_can_read_a_job_as_a_task() {
         let result = json!({"Err": "second", "attempts": [
             {"attempt": 1, "at": "2026-01-01T00:00:00+00:00", "error": "first"},
             {"attempt": 2, "at": "2026-01-01T00:00:01.5+00:00", "error": "second"},
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_shown_all_the_same() {
+    fn an_unreadable_payload_is_shown() {
         let task = read(&job(&[b'x', 0xff, 0], Some(json!("what?")))).0;
         assert_eq!(task.args["unreadable"], "x\u{fffd}\0");
         assert!(task.runs().is_empty());

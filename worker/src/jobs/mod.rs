@@ -4,7 +4,7 @@
 
 mod count_likes;
 mod generate_reply;
-mod keep_house;
+mod housekeeping;
 mod recompute_roadmap;
 mod reconcile;
 mod record_activity;
@@ -47,5 +47,5 @@ kinds! {
     CountLikes => count_likes,
     GenerateReply => generate_reply,
     Reconcile => reconcile,
-    KeepHouse => keep_house,
+    Housekeeping => housekeeping,
 }

@@ -1,4 +1,4 @@
-//! Picks up what a lost job left behind, every few seconds.
+//! Every few seconds, enqueues work whose job was lost.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use cairn_core::jobs::{Reconcile, reconcile};
 
 use crate::{Context, JobError};
 
-/// A project whose likes have not been counted for so long has lost its job, or never had one (SQL by hand).
-const LIKES_PATIENCE: Duration = Duration::from_secs(5);
+/// A project whose likes have been waiting this long to be counted has lost its job, or never had one (a change in SQL).
+const LIKES_STALE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> {
     let mut tx = context.db.begin().await?;
     reconcile::stale_progress(&mut tx).await?;
     reconcile::stale_roadmaps(&mut tx).await?;
-    community::likes::requeue_waiting(&mut tx, LIKES_PATIENCE, 1000).await?;
+    community::likes::requeue_waiting(&mut tx, LIKES_STALE_AFTER, 1000).await?;
     reconcile::dead_replies(&mut tx).await?;
     Ok(tx.commit().await?)
 }

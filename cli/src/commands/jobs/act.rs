@@ -2,7 +2,7 @@
 
 use cairn_core::clock::Clock;
 use cairn_core::db::Db;
-use cairn_core::jobs::act::{self, Act, Acted, Selection};
+use cairn_core::jobs::act::{self, ActionOutcome, JobAction, Selection};
 use cairn_core::jobs::inspect::State;
 use cairn_core::jobs::{Kind, Queue};
 use serde_json::json;
@@ -12,19 +12,19 @@ use crate::output::{print_line, progress_bar};
 
 #[derive(clap::Args)]
 pub(crate) struct Choice {
-    /// Ids of jobs: all of them, or none if one of them runs, is done or does not exist.
+    /// Ids of jobs. If one of them is running, is done or does not exist, nothing is changed.
     #[arg(value_name = "ID", required_unless_present = "queue", conflicts_with = "queue", num_args = 1..=1000)]
     ids: Vec<String>,
-    /// Instead of ids: all jobs of this queue in one state.
+    /// Instead of ids, select the jobs of this queue that are in one state.
     #[arg(long, value_parser = super::queue(), requires = "which")]
     queue: Option<Queue>,
-    /// The dead ones.
+    /// Select the dead jobs.
     #[arg(long, group = "which", requires = "queue")]
     all_dead: bool,
-    /// Those in this state.
+    /// Select the jobs in this state.
     #[arg(long, value_parser = super::state(), group = "which", requires = "queue")]
     state: Option<State>,
-    /// Of them, only those of this kind.
+    /// Select only jobs of this kind.
     #[arg(long, value_parser = super::kind(), requires = "queue")]
     kind: Option<Kind>,
     /// Print a JSON object.
@@ -32,50 +32,50 @@ pub(crate) struct Choice {
     json: bool,
 }
 
-pub(super) async fn run(db: &Db, act: Act, choice: &Choice) -> Result<(), Failure> {
+pub(super) async fn run(db: &Db, action: JobAction, choice: &Choice) -> Result<(), Failure> {
     let (changed, unchanged) = match choice.queue {
-        Some(queue) => (all(db, act, &selection(act, queue, choice)?).await?, 0),
-        None => each(db, act, &choice.ids).await?,
+        Some(queue) => (all(db, action, &selection(action, queue, choice)?).await?, 0),
+        None => each(db, action, &choice.ids).await?,
     };
     if choice.json {
         return print_line(&json!({"changed": changed, "unchanged": unchanged}).to_string());
     }
-    let done = match act {
-        Act::Retry => "to be tried again now",
-        Act::Discard => "discarded",
+    let done = match action {
+        JobAction::Retry => "due for retry",
+        JobAction::Discard => "discarded",
     };
-    let so_already = if unchanged > 0 { format!(" ({unchanged} were so already)") } else { String::new() };
-    print_line(&format!("{changed} {done}{so_already}"))
+    let already = if unchanged > 0 { format!(" ({unchanged} already were)") } else { String::new() };
+    print_line(&format!("{changed} {done}{already}"))
 }
 
-fn selection(act: Act, queue: Queue, choice: &Choice) -> Result<Selection, Failure> {
+fn selection(action: JobAction, queue: Queue, choice: &Choice) -> Result<Selection, Failure> {
     let state = choice.state.unwrap_or(State::Dead);
-    Selection::new(act, queue, choice.kind, state).ok_or_else(|| {
-        if act.states().contains(&state) {
+    Selection::new(action, queue, choice.kind, state).ok_or_else(|| {
+        if action.states().contains(&state) {
             return super::elsewhere(choice.kind);
         }
-        let states = act.states().map(State::name).join(", ");
-        Failure::setup(format!("--state {} is not for many jobs at once: it can be {states}", state.name()))
+        let states = action.states().map(State::name).join(", ");
+        Failure::setup(format!("--state {} cannot be used to select jobs: choose one of {states}", state.name()))
     })
 }
 
-/// All or nothing. Returns how many were changed, and how many were so already.
-async fn each(db: &Db, act: Act, ids: &[String]) -> Result<(usize, usize), Failure> {
+/// Changes all jobs or none. Returns how many were changed, and how many already were as requested.
+async fn each(db: &Db, action: JobAction, ids: &[String]) -> Result<(usize, usize), Failure> {
     let mut tx = db.begin().await?;
     let (mut changed, mut unchanged) = (0, 0);
     for id in ids {
-        let refused = match act::on_one(&mut tx, &Clock::default(), None, act, id).await? {
-            Acted::Changed => {
+        let refused = match act::apply_one(&mut tx, &Clock::default(), None, action, id).await? {
+            ActionOutcome::Changed => {
                 changed += 1;
                 continue;
             }
-            Acted::Unchanged => {
+            ActionOutcome::Unchanged => {
                 unchanged += 1;
                 continue;
             }
-            Acted::NotFound => "does not exist, or is gone: `cairn jobs list` shows those that there are",
-            Acted::Running => "is running: wait until its attempt has ended",
-            Acted::Finished => "is done, and what is done stays done: leave it out",
+            ActionOutcome::NotFound => "does not exist or has been removed: run `cairn jobs list` to see the jobs",
+            ActionOutcome::Running => "is running: wait until its attempt has ended",
+            ActionOutcome::Finished => "is done and cannot be changed: leave it out",
         };
         return Err(Failure::failed(format!("nothing was changed, because job {id} {refused}")));
     }
@@ -83,18 +83,18 @@ async fn each(db: &Db, act: Act, ids: &[String]) -> Result<(usize, usize), Failu
     Ok((changed, unchanged))
 }
 
-/// Chunk by chunk, so that workers and other operators never wait for long.
-async fn all(db: &Db, act: Act, selection: &Selection) -> Result<usize, Failure> {
+/// Changes jobs in batches, so that workers and other operators never have to wait for long.
+async fn all(db: &Db, action: JobAction, selection: &Selection) -> Result<usize, Failure> {
     let total = act::count(&mut *db.pool().acquire().await.map_err(cairn_core::Error::from)?, selection).await?;
     let bar = progress_bar(total.unsigned_abs(), "jobs");
     let (mut changed, mut after) = (0, None);
     loop {
         let mut tx = db.begin().await?;
-        let chunk = act::on_chunk(&mut tx, &Clock::default(), None, act, selection, after.as_ref()).await?;
+        let batch = act::apply_batch(&mut tx, &Clock::default(), None, action, selection, after.as_ref()).await?;
         tx.commit().await?;
-        changed += chunk.changed;
-        bar.inc(chunk.changed as u64);
-        after = chunk.next;
+        changed += batch.changed;
+        bar.inc(batch.changed as u64);
+        after = batch.next;
         if after.is_none() {
             bar.finish_and_clear();
             return Ok(changed);
