@@ -27,4 +27,4 @@ CREATE TABLE schedules (
     name text PRIMARY KEY,
     last_enqueued_at timestamptz NOT NULL DEFAULT '-infinity'
 );
-INSERT INTO schedules (name) VALUES ('reconcile'), ('keep_house');
+INSERT INTO schedules (name) VALUES ('reconcile'), ('housekeeping');

@@ -1,18 +1,20 @@
-//! What every handler has: the database, the clock, the token keys.
+//! What every handler has: the database with its clock, the token keys.
 
 use std::sync::Arc;
 
-use cairn_core::clock::Clock;
+use cairn_core::actor::Caller;
+use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::Secret;
-use cairn_core::db::{Db, Tx, observer_pool};
-use cairn_core::telemetry::metrics::Metrics;
+use cairn_core::db::{Db, Tx, UserTx, observer_pool};
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::Tokens;
+use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
+use crate::caller::Client;
 use crate::metrics::HttpMetrics;
 use crate::streams::{Limits, Streams};
 use crate::throttle::Throttle;
@@ -22,8 +24,6 @@ use crate::throttle::Throttle;
 pub struct App {
     /// The database.
     pub db: Db,
-    /// The time.
-    pub clock: Clock,
     /// Keys of the access tokens.
     pub tokens: Tokens,
     /// Hashes passwords, a few at a time.
@@ -39,18 +39,25 @@ pub struct App {
 
 impl App {
     /// The state over a database, with the key of the access tokens.
-    pub fn new(db: Db, clock: Clock, jwt_secret: &Secret) -> cairn_core::Result<Self> {
+    pub fn new(db: Db, jwt_secret: &Secret) -> cairn_core::Result<Self> {
         let observer = observer_pool((*db.pool().connect_options()).clone());
         let metrics = Arc::new(Metrics::new(observer, vec![("requests", db.pool().clone())])?);
         let (passwords, throttle) = (Passwords::default(), Throttle::default());
         let http = HttpMetrics::new(metrics.registry())?;
-        let streams = Streams::new(&db, &clock, Limits::default(), CancellationToken::new());
-        Ok(Self { db, clock, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, metrics, http })
+        let streams = Streams::new(&db, Limits::default(), CancellationToken::new());
+        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, metrics, http })
     }
 
     /// Begins a transaction; dropping it without a commit undoes it.
-    pub async fn begin(&self) -> Result<Tx, Problem> {
-        Ok(self.db.begin().await?)
+    ///
+    /// For somebody who is about to sign in.
+    pub async fn begin_for(&self, client: &Client) -> Result<Tx, Problem> {
+        Ok(self.db.begin_for(client.0.clone().into()).await?)
+    }
+
+    /// Begins a transaction of the caller; dropping it without a commit undoes it.
+    pub async fn begin_as(&self, caller: &Caller) -> Result<UserTx, Problem> {
+        Ok(self.db.begin_as(caller).await?)
     }
 
     /// A connection for reads of one statement, or of several that need not belong together.
@@ -61,6 +68,11 @@ impl App {
     /// A transaction for reads that take several statements and must belong together.
     pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Problem> {
         Ok(self.db.snapshot().await?)
+    }
+
+    /// The time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.db.clock().now()
     }
 
     /// The pool of connections.

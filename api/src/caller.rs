@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use cairn_core::users::{Caller, Origin, Role, sessions};
+use cairn_core::actor::{Caller, Origin, Role};
+use cairn_core::users::sessions;
 use poem::http::header;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::SecurityScheme;
@@ -54,7 +55,7 @@ impl<'a> FromRequest<'a> for Client {
 
 async fn authenticate(request: &Request, token: &str, least: Role) -> Result<Caller, Problem> {
     let app = request.data::<App>().ok_or_else(|| cairn_core::Error::message("a request without the app"))?;
-    let now = app.clock.now();
+    let now = app.now();
     let subject = app.tokens.verify(token, now).ok_or_else(Problem::unauthorized)?;
     let mut connection = app.connection().await?;
     let role = sessions::authenticate(&mut connection, subject, now).await?.ok_or_else(Problem::unauthorized)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::telemetry::metrics::SECONDS;
+use cairn_core::admin::metrics::SECONDS;
 use poem::http::{Method, StatusCode};
 use prometheus::{
     HistogramVec, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,
@@ -42,11 +42,7 @@ impl HttpMetrics {
                 "Requests in progress.",
                 registry
             )?,
-            streams: register_int_gauge_with_registry!(
-                "cairn_reply_streams",
-                "Open streams of replies.",
-                registry
-            )?,
+            streams: register_int_gauge_with_registry!("cairn_reply_streams", "Open streams of replies.", registry)?,
             listener_up: register_int_gauge_with_registry!(
                 "cairn_api_listener_up",
                 "1 if the listener is connected or no reply is being followed.",

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use cairn_core::admin::metrics;
 use cairn_core::db::{Db, MigrateError, migrations};
-use cairn_core::telemetry::metrics;
 use poem::http::StatusCode;
 use poem::web::{Data, Json};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler};

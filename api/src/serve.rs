@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cairn_core::clock::Clock;
 use cairn_core::config::{Config, ConfigError, OPS_API};
 use cairn_core::db::{Db, MigrateError, migrations};
 use poem::listener::TcpAcceptor;
@@ -64,8 +63,8 @@ pub async fn serve(
     ops: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let mut app = App::new(db, Clock::default(), config.require_jwt_secret()?)?;
-    app.streams = Streams::new(&app.db, &app.clock, Limits::default(), shutdown.clone());
+    let mut app = App::new(db, config.require_jwt_secret()?)?;
+    app.streams = Streams::new(&app.db, Limits::default(), shutdown.clone());
     let drained = CancellationToken::new();
     let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());
     let api = async {

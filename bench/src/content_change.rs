@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use cairn_core::clock::{Clock, new_id};
+use cairn_core::actor::{Caller, Origin, Role};
+use cairn_core::clock::new_id;
 use cairn_core::db::Db;
-use cairn_core::learning::facts::{Completion, complete};
-use cairn_core::learning::lessons::{self, Access};
+use cairn_core::learning::facts::complete;
+use cairn_core::learning::lessons;
 use cairn_core::learning::recompute;
-use cairn_core::users::{Caller, Origin, Role};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -68,9 +68,9 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
     Ok(report(first, &seconds, &calm, &computing, &changing))
 }
 
-/// Has learners act while the future runs. Returns its result and their latencies.
+/// Keeps learners active while the future runs. Returns its result and their latencies.
 async fn while_active<T>(learners: &Arc<Learners>, what: impl Future<Output = T>) -> anyhow::Result<(T, Latencies)> {
-    let acting = Acting::begin(learners);
+    let acting = ActiveLearners::begin(learners);
     let result = what.await;
     Ok((result, acting.end().await?))
 }
@@ -159,17 +159,13 @@ impl Learners {
     }
 
     /// The next learner completes a lesson, as in a request. Returns the learner and the sequence number to wait for.
-    async fn act(&self) -> anyhow::Result<(Uuid, i64)> {
+    async fn complete_next(&self) -> anyhow::Result<(Uuid, i64)> {
         let n = self.begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (user_id, lesson_id) = *self.next.get(n).context("all learners have acted")?;
         let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
-        let mut tx = self.db.begin().await?;
-        let Access::Open(lesson) = lessons::open(&mut tx, &caller, lesson_id).await? else {
-            anyhow::bail!("the next lesson is not open");
-        };
-        let Completion::Done(written) = complete(&mut tx, &Clock::default(), &lesson).await? else {
-            anyhow::bail!("the lesson has no tasks");
-        };
+        let mut tx = self.db.begin_as(&caller).await?;
+        let lesson = lessons::open(&mut tx, lesson_id).await?;
+        let written = complete(&mut tx, &lesson).await?;
         tx.commit().await?;
         Ok((user_id, written.marks.first().context("the lesson stands in the roadmap")?.seq))
     }
@@ -184,15 +180,16 @@ struct Watched {
 
 /// Polls for all of them at once, so that polling does not become a load of its own when they take long. Ends when the sender is
 /// dropped.
-async fn wait_until_stored(db: Db, mut acts: mpsc::UnboundedReceiver<Watched>) -> anyhow::Result<Vec<f64>> {
+async fn wait_until_stored(db: Db, mut completions: mpsc::UnboundedReceiver<Watched>) -> anyhow::Result<Vec<f64>> {
     let (mut waiting, mut stored) = (Vec::new(), Vec::new());
-    while acts.recv_many(&mut waiting, 1000).await > 0 {
+    while completions.recv_many(&mut waiting, 1000).await > 0 {
         while !waiting.is_empty() {
             sleep(POLL_INTERVAL).await;
-            while let Ok(act) = acts.try_recv() {
-                waiting.push(act);
+            while let Ok(watched) = completions.try_recv() {
+                waiting.push(watched);
             }
-            let (users, seqs): (Vec<Uuid>, Vec<i64>) = waiting.iter().map(|act| (act.user_id, act.seq)).unzip();
+            let (users, seqs): (Vec<Uuid>, Vec<i64>) =
+                waiting.iter().map(|watched| (watched.user_id, watched.seq)).unzip();
             let done: Vec<Uuid> = sqlx::query_scalar(
                 "SELECT w.user_id
                  FROM unnest($1::uuid[], $2::bigint[]) AS w (user_id, seq)
@@ -203,9 +200,9 @@ async fn wait_until_stored(db: Db, mut acts: mpsc::UnboundedReceiver<Watched>) -
             .bind(&seqs)
             .fetch_all(db.pool())
             .await?;
-            // Each learner acts once.
-            let is_done = |act: &mut Watched| done.contains(&act.user_id);
-            stored.extend(waiting.extract_if(.., is_done).map(|act| act.due.elapsed().as_secs_f64() * 1000.0));
+            // Each learner completions once.
+            let is_done = |watched: &mut Watched| done.contains(&watched.user_id);
+            stored.extend(waiting.extract_if(.., is_done).map(|watched| watched.due.elapsed().as_secs_f64() * 1000.0));
         }
     }
     Ok(stored)
@@ -219,29 +216,29 @@ struct Latencies {
     stored: Vec<f64>,
 }
 
-/// Learners who act at a steady rate until told to stop.
-struct Acting {
+/// Learners who are active at a steady rate until told to stop.
+struct ActiveLearners {
     end: tokio_util::sync::CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<Latencies>>,
 }
 
-impl Acting {
+impl ActiveLearners {
     fn begin(learners: &Arc<Learners>) -> Self {
         let end = tokio_util::sync::CancellationToken::new();
-        Self { task: tokio::spawn(Self::act(learners.clone(), end.clone())), end }
+        Self { task: tokio::spawn(Self::run(learners.clone(), end.clone())), end }
     }
 
-    async fn act(learners: Arc<Learners>, end: tokio_util::sync::CancellationToken) -> anyhow::Result<Latencies> {
+    async fn run(learners: Arc<Learners>, end: tokio_util::sync::CancellationToken) -> anyhow::Result<Latencies> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
         let (watch, watched) = mpsc::unbounded_channel();
         let watching = tokio::spawn(wait_until_stored(learners.db.clone(), watched));
-        let mut acts: JoinSet<anyhow::Result<f64>> = JoinSet::new();
+        let mut completions: JoinSet<anyhow::Result<f64>> = JoinSet::new();
         for n in 0.. {
             let due = tokio::select! { due = ticks.tick() => due.into_std(), () = end.cancelled() => break };
             let (learners, watch) = (learners.clone(), watch.clone());
-            acts.spawn(async move {
-                let (user_id, seq) = learners.act().await?;
+            completions.spawn(async move {
+                let (user_id, seq) = learners.complete_next().await?;
                 let committed = due.elapsed().as_secs_f64() * 1000.0;
                 if n % WATCH_EVERY == 0 {
                     watch.send(Watched { user_id, seq, due })?;
@@ -251,8 +248,8 @@ impl Acting {
         }
         drop(watch);
         let mut committed = Vec::new();
-        while let Some(act) = acts.join_next().await {
-            committed.push(act.context("a completion did not finish")??);
+        while let Some(completion) = completions.join_next().await {
+            committed.push(completion.context("a completion did not finish")??);
         }
         Ok(Latencies { committed, stored: watching.await?? })
     }

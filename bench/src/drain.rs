@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cairn_core::admin::activity::{Action, Event};
-use cairn_core::clock::Clock;
+use cairn_core::activity::{Action, Noun, Verb};
 use serde_json::json;
 
 use crate::BenchDatabase;
@@ -24,7 +23,7 @@ async fn activity(database: &BenchDatabase) -> anyhow::Result<Measured> {
     for _ in 0..JOBS / 5000 {
         let mut tx = database.db.begin().await?;
         for _ in 0..5000 {
-            Event::of(None, &Clock::default(), Action::LessonCompleted, None).record(&mut tx)?;
+            tx.record(Action::new(Noun::Lesson, Verb::Completed))?;
         }
         tx.commit().await?;
     }

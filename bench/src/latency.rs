@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::admin::activity::{Action, Event};
-use cairn_core::clock::Clock;
+use cairn_core::activity::{Action, Noun, Verb};
 use serde_json::json;
 
 use crate::BenchDatabase;
@@ -27,7 +26,7 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
         let db = database.db.clone();
         tokio::spawn(async move {
             let mut tx = db.begin().await?;
-            Event::of(None, &Clock::default(), Action::LessonCompleted, None).record(&mut tx)?;
+            tx.record(Action::new(Noun::Lesson, Verb::Completed))?;
             tx.commit().await
         });
     }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use cairn_core::admin::{health, housekeeping};
-use cairn_core::clock::{Clock, new_id};
-use cairn_core::jobs::act::{self, JobAction, Selection};
-use cairn_core::jobs::board::{self, Status};
-use cairn_core::jobs::inspect::{self, Filter, Key, State};
-use cairn_core::jobs::lease::{self, Outcome};
-use cairn_core::jobs::{Job, Kind, Queue, RollUpProgress, queues, reconcile};
+use cairn_core::admin::jobs::{self, JobAction, Selection};
+use cairn_core::admin::{self, health, housekeeping};
+use cairn_core::clock::new_id;
+use cairn_core::learning::jobs::RollUpProgress;
+use cairn_core::queue::board::{self, Status};
+use cairn_core::queue::inspect::{self, Filter, Key, State};
+use cairn_core::queue::lease::{self, Outcome};
+use cairn_core::queue::{JobKind, Queue, queues};
+use cairn_core::{learning, tools};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -97,7 +99,7 @@ async fn queries(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
     let yesterday: (DateTime<Utc>,) = sqlx::query_as("SELECT now() - interval '20 hours'").fetch_one(&mut *c).await?;
     let deep: Key = (yesterday.0, String::new());
     let filter = |state, queue, kind: Option<&str>| {
-        Filter::new(state, queue, kind.and_then(Kind::from_name)).unwrap_or_default()
+        Filter::new(state, queue, kind.and_then(JobKind::from_name)).unwrap_or_default()
     };
     measure!("overview of the queues", queues::overview(c));
     measure!("workers", queues::workers(c, None, 101));
@@ -124,7 +126,7 @@ async fn queries(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
 
 /// Measures operations that write. Each of them is rolled back.
 async fn commands(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
-    let (db, clock) = (&database.db, Clock::default());
+    let db = &database.db;
     let mut measured = Vec::new();
     macro_rules! measure {
         ($what:expr, |$tx:ident| $call:expr) => {{
@@ -139,19 +141,19 @@ async fn commands(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
             measured.push(in_time($what, times));
         }};
     }
-    measure!("retry of one job", |tx| act::apply_one(&mut tx, &clock, None, JobAction::Retry, "dead7"));
-    measure!("discard of one job", |tx| act::apply_one(&mut tx, &clock, None, JobAction::Discard, "dead7"));
+    measure!("retry of one job", |tx| jobs::apply_one(&mut tx, JobAction::Retry, "dead7"));
+    measure!("discard of one job", |tx| jobs::apply_one(&mut tx, JobAction::Discard, "dead7"));
     for (what, action) in [("retry of 100 jobs", JobAction::Retry), ("discard of 100 jobs", JobAction::Discard)] {
         let selection = Selection::new(action, Queue::Likes, None, State::Dead);
         let selection = selection.ok_or_else(|| anyhow::anyhow!("dead jobs can be acted on"))?;
-        measure!(what, |tx| act::apply_batch(&mut tx, &clock, None, action, &selection, None));
+        measure!(what, |tx| jobs::apply_batch(&mut tx, action, &selection, None));
     }
-    measure!("pause of a queue", |tx| queues::pause(&mut tx, &clock, None, Queue::Likes));
+    measure!("pause of a queue", |tx| admin::queues::pause(&mut tx, Queue::Likes));
     measure!("claim of 64 jobs", |tx| lease::claim(&mut tx, Queue::Likes, "bench", 64));
     measure!("rescue of 300 jobs", |tx| lease::rescue(&mut tx, Duration::from_secs(30)));
     measure!("reconciler: roadmaps and replies", |tx| async {
-        reconcile::stale_roadmaps(&mut tx).await?;
-        reconcile::dead_replies(&mut tx).await
+        learning::jobs::stale_roadmaps(&mut tx).await?;
+        tools::jobs::dead_replies(&mut tx).await
     });
     measured.push(retention(database).await?);
     Ok(measured)
@@ -186,7 +188,7 @@ async fn cycle(database: &BenchDatabase) -> anyhow::Result<f64> {
     for _ in 0..JOBS / 100 {
         let mut tx = database.db.begin().await?;
         for _ in 0..100 {
-            RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx)?;
+            tx.enqueue(&RollUpProgress { user_id, roadmap_id })?;
         }
         tx.commit().await?;
         let leases = lease::claim(&mut connection, Queue::Progress, "bench", 100).await?;

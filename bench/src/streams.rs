@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use cairn_chaos::processes::{Process, Program, free_port};
-use cairn_core::admin::settings::Settings;
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
+use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
 use cairn_core::tools::questions::{self, Question};
 use cairn_core::users::tokens::{TokenSubject, Tokens};
-use cairn_core::users::{Caller, Origin, Role};
 use cairn_stub_provider::Stub;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -86,21 +86,20 @@ async fn one(database: &BenchDatabase, readers: u32, gap: u32) -> anyhow::Result
 /// Asks a question, which is not answered yet. Returns the reply and the learner's access token.
 async fn ask(database: &BenchDatabase, gap: u32, first: u32) -> anyhow::Result<(Uuid, String)> {
     let (clock, user_id, session_id) = (Clock::default(), new_id(), new_id());
-    let mut tx = database.db.begin().await?;
+    let caller = Caller { user_id, session_id, role: Role::Student, origin: Origin::default() };
+    let mut tx = database.db.begin_as(&caller).await?;
     sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, $1 || '@example.test', 'Bench')")
         .bind(user_id)
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
     sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + interval '1 day')")
         .bind(session_id)
         .bind(user_id)
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-    let caller = Caller { user_id, session_id, role: Role::Student, origin: Origin::default() };
     let text = format!("stub:words={PIECES},first={first},gap={gap},clock=1 What time is it?");
     let question = Question { tool: Tool::Assistant, text: &text, transferred_from: None };
-    let asked = questions::ask(&mut tx, &clock, &caller, &Settings::default(), &question).await?;
-    let accepted = asked.map_err(|refusal| anyhow::anyhow!("a question was refused: {refusal:?}"))?;
+    let accepted = questions::ask(&mut tx, &Settings::default(), &question).await?;
     tx.commit().await?;
     let tokens = Tokens::new(&Secret::new(JWT_SECRET));
     Ok((accepted.reply_id, tokens.issue(TokenSubject { user_id, session_id }, clock.now())?))
@@ -178,7 +177,7 @@ impl Api {
             ("CAIRN_LOG", "warn".to_owned()),
         ];
         let mut process = Program::new("cairn-api", environment, log()).start(None)?;
-        let (http, begun) = (client()?, Instant::now());
+        let (http, started) = (client()?, Instant::now());
         while http.get(format!("http://{ops}/health/ready")).send().await.is_err() {
             ensure!(process.is_running()?, "the API has ended: see {}", log().display());
             ensure!(started.elapsed() < Duration::from_mins(1), "the API did not become ready");

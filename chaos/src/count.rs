@@ -94,7 +94,9 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
         .fetch_all(pool)
         .await?;
         if completed != learner.completed {
-            report.wrong.push(format!("{}: completed {completed:?}, expected {:?}", learner.user_id, learner.completed));
+            report
+                .wrong
+                .push(format!("{}: completed {completed:?}, expected {:?}", learner.user_id, learner.completed));
         }
     }
     report.repeated_runs =

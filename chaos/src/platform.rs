@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use cairn_core::clock::Clock;
 use cairn_core::db::{Db, connect_options, lazy_pool, migrate};
 use cairn_core::learning::course::import;
 use cairn_postgres::testing::throw_away_server;
@@ -244,7 +243,7 @@ async fn cut_connections(connection: &mut PgConnection) -> anyhow::Result<()> {
 async fn seed(url: &str) -> anyhow::Result<()> {
     let db = Db::connect(url, url, 4)?;
     let mut tx = db.begin().await?;
-    import(&mut tx, &Clock::default(), &course()?, |_, _| {}).await?;
+    import(&mut tx, &course()?, |_, _| {}).await?;
     sqlx::raw_sql(
         "UPDATE platform_settings SET value = '\"open\"' WHERE key = 'registration.mode';
          UPDATE platform_settings SET value = '100000' WHERE key = 'ai.daily_questions'",

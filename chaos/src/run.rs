@@ -122,7 +122,7 @@ async fn run_with_logs(
     while let Some(learner) = learners.join_next().await {
         expected.push(learner??);
     }
-    report.settled_after = settle(platform.pool()).await?;
+    report.settled_after = wait_until_idle(platform.pool()).await?;
     drop(fault_times);
     report.recoveries = recoveries.await?;
     count(platform.pool(), &expected, &mut report).await?;
@@ -131,7 +131,7 @@ async fn run_with_logs(
 }
 
 /// Waits until all work is done. Fails if any of it is stuck.
-async fn settle(pool: &PgPool) -> anyhow::Result<Duration> {
+async fn wait_until_idle(pool: &PgPool) -> anyhow::Result<Duration> {
     let started = Instant::now();
     loop {
         let left = health::unsettled(&mut *pool.acquire().await?).await?;

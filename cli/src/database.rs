@@ -52,7 +52,9 @@ impl Database {
         } else {
             let pending = database.migrations().await?.pending;
             if pending > 0 {
-                return Err(Failure::setup(format!("the database has {pending} pending migrations: run `cairn migrate`")));
+                return Err(Failure::setup(format!(
+                    "the database has {pending} pending migrations: run `cairn migrate`"
+                )));
             }
         }
         Ok(database)

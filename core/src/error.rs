@@ -15,25 +15,40 @@ pub struct Error {
     source: Box<dyn std::error::Error + Send + Sync>,
     location: &'static Location<'static>,
     unavailable: bool,
+    constraint: Option<String>,
 }
 
 impl Error {
     /// A failure with a message of its own.
     #[track_caller]
     pub fn message(message: impl Into<String>) -> Self {
-        Self { source: message.into().into(), location: Location::caller(), unavailable: false }
+        Self::new(message.into())
+    }
+
+    #[track_caller]
+    fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: source.into(), location: Location::caller(), unavailable: false, constraint: None }
     }
 
     /// The same failure, for another who waited for what failed. Only the text of its source is kept.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let source = self.source.to_string().into();
-        Self { source, location: self.location, unavailable: self.unavailable }
+        Self {
+            source: self.source.to_string().into(),
+            location: self.location,
+            unavailable: self.unavailable,
+            constraint: self.constraint.clone(),
+        }
     }
 
     /// Whether the database could not be reached or had no connection to give: trying again later may help.
     pub fn is_unavailable(&self) -> bool {
         self.unavailable
+    }
+
+    /// The name of the constraint that a statement ran into, if that is what failed.
+    pub fn violated_constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
     }
 }
 
@@ -41,28 +56,29 @@ impl From<sqlx::Error> for Error {
     #[track_caller]
     fn from(source: sqlx::Error) -> Self {
         let unavailable = is_unavailable(&source);
-        Self { source: Box::new(source), location: Location::caller(), unavailable }
+        let constraint = source.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
+        Self { unavailable, constraint, ..Self::new(source) }
     }
 }
 
 impl From<serde_json::Error> for Error {
     #[track_caller]
     fn from(source: serde_json::Error) -> Self {
-        Self { source: Box::new(source), location: Location::caller(), unavailable: false }
+        Self::new(source)
     }
 }
 
 impl From<prometheus::Error> for Error {
     #[track_caller]
     fn from(source: prometheus::Error) -> Self {
-        Self { source: Box::new(source), location: Location::caller(), unavailable: false }
+        Self::new(source)
     }
 }
 
 impl From<tokio::task::JoinError> for Error {
     #[track_caller]
     fn from(source: tokio::task::JoinError) -> Self {
-        Self { source: Box::new(source), location: Location::caller(), unavailable: false }
+        Self::new(source)
     }
 }
 
@@ -76,10 +92,4 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
-}
-
-/// The name of the constraint that a statement ran into, if that is what failed: named constraints are mapped to
-/// outcomes where they are expected.
-pub fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
-    error.as_database_error().and_then(|error| error.constraint())
 }

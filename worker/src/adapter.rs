@@ -7,8 +7,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use cairn_core::failpoint;
-use cairn_core::jobs::lease::{Lease, Outcome};
-use cairn_core::jobs::{Envelope, Job, Queue, TRACEPARENT};
+use cairn_core::queue::lease::{Lease, Outcome};
+use cairn_core::queue::{Envelope, Job, Queue, TRACEPARENT};
 use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -199,7 +199,7 @@ mod tests {
         let db =
             cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1)
                 .unwrap();
-        let context = Context::new(db, cairn_core::clock::Clock::default());
+        let context = Context::new(db);
         let envelope = Envelope { kind: "slow".to_owned(), v: 1, traceparent: None, data: serde_json::json!({}) };
         let result = perform(context, envelope, |_, _: Slow| std::future::pending()).await;
         assert!(matches!(result, Err(JobError::Retry(error)) if error.contains("not finished")));

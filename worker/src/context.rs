@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::admin::activity::{self, Event};
+use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
-use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,6 @@ use crate::providers::{Library, Provider};
 pub struct Context {
     /// The database.
     pub db: Db,
-    /// The clock.
-    pub clock: Clock,
     /// Writes events in batches, with one commit for all that are waiting.
     pub(crate) events: Batcher<Event, ()>,
     /// Rolls pairs up in batches. `true` means that the pair is throttled and has to be retried later.
@@ -42,7 +39,7 @@ const ROLLUP_BATCH: usize = 100;
 impl Context {
     /// Starts the batchers on the current runtime. Unless `with_replies` says otherwise, the built-in provider generates
     /// replies without delay, and shutdown is never requested.
-    pub fn new(db: Db, clock: Clock) -> Self {
+    pub fn new(db: Db) -> Self {
         let events = Batcher::start(EVENT_BATCH, {
             let db = db.clone();
             move |events: Vec<Event>| {
@@ -56,24 +53,29 @@ impl Context {
             }
         });
         let rollups = Batcher::start(ROLLUP_BATCH, {
-            let (db, clock) = (db.clone(), clock.clone());
+            let db = db.clone();
             move |pairs: Vec<Pair>| {
-                let (db, clock) = (db.clone(), clock.clone());
+                let db = db.clone();
                 async move {
                     let mut tx = db.begin().await?;
-                    let throttled = rollup::roll_up(&mut tx, &clock, &pairs).await?;
+                    let throttled = rollup::roll_up(&mut tx, &pairs).await?;
                     tx.commit().await?;
                     Ok(pairs.iter().map(|pair| throttled.contains(pair)).collect())
                 }
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        Self { db, clock, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
+        Self { db, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
     }
 
     /// Has `provider` generate replies, `metrics` count them, and `shutdown` interrupt them.
     #[must_use]
-    pub(crate) fn with_replies(self, provider: Arc<Provider>, metrics: ReplyMetrics, shutdown: CancellationToken) -> Self {
+    pub(crate) fn with_replies(
+        self,
+        provider: Arc<Provider>,
+        metrics: ReplyMetrics,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self { provider, reply_metrics: Some(metrics), shutdown, ..self }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::Config;
 use cairn_core::db::observer_pool;
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease::{Lease, Outcome};
-use cairn_core::telemetry::metrics::Metrics;
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{Lease, Outcome};
 use prometheus::{Histogram, IntCounter, IntGauge};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;

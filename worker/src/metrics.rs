@@ -1,6 +1,6 @@
 //! The metrics of the worker. Labels are bounded: `kind` is a known kind of job or `unknown`.
 
-use cairn_core::telemetry::metrics::SECONDS;
+use cairn_core::admin::metrics::SECONDS;
 use cairn_core::tools::attempts::Usage;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
@@ -75,7 +75,10 @@ impl WorkerMetrics {
                 registry
             )?,
             running: gauges("cairn_jobs_running", "Runs in progress in this process.")?,
-            concurrency_limit: gauges("cairn_worker_concurrency_limit", "Runs this process may have in progress at once.")?,
+            concurrency_limit: gauges(
+                "cairn_worker_concurrency_limit",
+                "Runs this process may have in progress at once.",
+            )?,
             last_poll_age: register_gauge_vec_with_registry!(
                 "cairn_worker_last_poll_age_seconds",
                 "Time since the queue was last polled, 0 while it has no free slot, +Inf if never.",

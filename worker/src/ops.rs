@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::telemetry::metrics;
+use cairn_core::admin::metrics;
 use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
 use poem::web::{Data, Json};
@@ -19,7 +19,11 @@ use crate::health::WorkerHealth;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves on `listener` until `stop`.
-pub(crate) async fn serve(listener: TcpListener, health: Arc<WorkerHealth>, stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    health: Arc<WorkerHealth>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     tracing::info!(ops.addr = ?listener.local_addr().ok(), "serving health, metrics and the board");
     let routes =
         Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).at("/metrics", get(show_metrics));

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
-use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::{Db, lazy_pool};
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease::{self, HEARTBEAT_TIMEOUT, Lease};
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{self, HEARTBEAT_TIMEOUT, Lease};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -92,7 +91,7 @@ impl Process {
 
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in health.queues().cloned().zip(&shares) {
-            let context = Context::new(db.clone(), Clock::default());
+            let context = Context::new(db.clone());
             let context = context.with_replies(provider.clone(), health.replies.clone(), shutdown.clone());
             let (names, leases, listener) = (names.clone(), leases.clone(), listener.clone());
             let (health, shutdown) = (health.clone(), shutdown.clone());
@@ -262,7 +261,7 @@ async fn heartbeat(
 /// Deregisters this process's workers, so that jobs that could not be released are taken over at once.
 async fn deregister(pool: &PgPool, names: &Names) {
     let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let result = async { lease::sign_off(&mut *pool.acquire().await?, &names).await };
+    let result = async { lease::deregister(&mut *pool.acquire().await?, &names).await };
     if let Err(error) = result.await {
         tracing::warn!(error = %error, "could not deregister; jobs that are left here are taken over after the heartbeat timeout");
     }

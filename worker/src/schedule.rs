@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
+use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::db::Db;
-use cairn_core::jobs::lease::enqueue_scheduled;
-use cairn_core::jobs::{Housekeeping, Reconcile};
 use tokio_util::sync::CancellationToken;
 
 /// How often the schedules are checked.

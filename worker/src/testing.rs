@@ -1,16 +1,16 @@
 //! For tests: runs due jobs in this process, without a worker.
 
-use cairn_core::clock::{Clock, new_id};
+use cairn_core::clock::new_id;
 use cairn_core::db::Db;
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease::{self, Outcome};
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{self, Outcome};
 use tokio::time::Instant;
 
 use crate::{Context, adapter};
 
 /// Runs all due jobs, and the jobs they enqueue, until none is due or snoozed. Returns how many jobs ran.
 pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
-    let context = Context::new(db.clone(), Clock::default());
+    let context = Context::new(db.clone());
     let worker = format!("test-{}", new_id());
     let mut connection = db.pool().acquire().await?;
     lease::heartbeat(&mut connection, &[(worker.clone(), Queue::Activity)]).await?;

@@ -6,7 +6,7 @@ mod ids;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use cairn_core::jobs::TRACEPARENT;
+use cairn_core::queue::TRACEPARENT;
 use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};

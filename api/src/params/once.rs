@@ -1,6 +1,6 @@
 //! Creates that a client may repeat: the `Idempotency-Key` header.
 
-use cairn_core::users::Caller;
+use cairn_core::actor::Caller;
 use cairn_core::users::idempotency::{self, Claim, Fingerprint};
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON};
@@ -41,7 +41,7 @@ impl ParseFromParameter for IdempotencyKey {
 ///
 /// ```ignore
 /// let once = Once::new(&caller, "createProject", key.0, &body);
-/// let mut tx = self.app.begin().await?;
+/// let mut tx = self.app.begin_as(&caller).await?;
 /// if let Some(project) = once.answered::<Project>(&mut tx).await? { return Ok(Created(Json(project))); }
 /// // … write, build `project` …
 /// once.store(&mut tx, &project).await?;

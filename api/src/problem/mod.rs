@@ -2,6 +2,7 @@
 
 mod codes;
 mod foreign;
+mod refusals;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -84,5 +84,5 @@ resources! {
     admin::instructions InstructionsApi,
     admin::chats ChatsApi,
     admin::chat_export ChatExportApi,
-    admin::tool_figures ToolFiguresApi,
+    admin::tool_stats ToolStatsApi,
 }

@@ -15,13 +15,11 @@ mod registry;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
+use cairn_core::actor::Caller;
 use cairn_core::batcher::Batcher;
-use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::tools::stream::{self, Continuation, Position, ReadRequest, ReadResult};
-use cairn_core::users::Caller;
 use cairn_core::users::tokens::TokenSubject;
 use futures_util::stream::BoxStream;
 use poem::web::sse::Event;
@@ -29,34 +27,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use self::reader::Reader;
+pub use self::registry::Limits;
 use self::registry::{Full, Registry};
 use crate::Problem;
-
-/// How often a reader polls while the listener is connected.
-const POLL_WHEN_CONNECTED: Duration = Duration::from_secs(2);
-/// How often a reader polls while the listener is disconnected.
-const POLL_WHEN_DISCONNECTED: Duration = Duration::from_millis(500);
 
 /// Most readers that one statement reads for.
 const READ_BATCH: usize = 64;
 
 /// Seconds after which a client should retry when there are too many streams.
 const RETRY_AFTER: u64 = 5;
-
-/// How many streams may be open in this process.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// In total.
-    pub total: usize,
-    /// By one user.
-    pub per_user: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { total: 2000, per_user: 8 }
-    }
-}
 
 /// The streams of this process. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
@@ -86,13 +65,13 @@ pub enum Following {
 impl Streams {
     /// Streams replies from a database, on a separate connection, until `stop`: then all streams end and readers are told to
     /// reconnect. Listens on one more connection from when the first stream is opened.
-    pub fn new(db: &Db, clock: &Clock, limits: Limits, stop: CancellationToken) -> Self {
+    pub fn new(db: &Db, limits: Limits, stop: CancellationToken) -> Self {
         let registry = Arc::new(Registry::new(limits));
         let reads = Batcher::start(READ_BATCH, {
-            let (db, clock) = (db.share(1), clock.clone());
+            let db = db.share(1);
             move |requests: Vec<ReadRequest>| {
-                let (db, clock) = (db.clone(), clock.clone());
-                async move { read(&db, &clock, &requests).await }
+                let db = db.clone();
+                async move { read(&db, &requests).await }
             }
         });
         let stop_listening = CancellationToken::new();
@@ -130,8 +109,8 @@ impl Streams {
 }
 
 /// Reads for a batch of readers. An error is logged here, once for all of them.
-async fn read(db: &Db, clock: &Clock, requests: &[ReadRequest]) -> cairn_core::Result<Vec<Option<ReadResult>>> {
-    let results = async { stream::read(&mut *db.pool().acquire().await?, requests, clock.now()).await };
+async fn read(db: &Db, requests: &[ReadRequest]) -> cairn_core::Result<Vec<Option<ReadResult>>> {
+    let results = async { stream::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await };
     let results = results.await;
     if let Err(error) = &results {
         tracing::warn!(error = %error, readers = requests.len(), "cannot read replies; their readers will try again");

@@ -1,6 +1,7 @@
 //! One reader of a reply.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use cairn_core::batcher::Batcher;
 use cairn_core::clock::new_id;
@@ -11,8 +12,12 @@ use poem::web::sse::Event;
 use tokio_util::sync::CancellationToken;
 
 use super::registry::StreamGuard;
-use super::{POLL_WHEN_CONNECTED, POLL_WHEN_DISCONNECTED};
 use crate::routes::tools::stream::ReplyEvent;
+
+/// How often a reader polls while the listener is connected.
+const POLL_WHEN_CONNECTED: Duration = Duration::from_secs(2);
+/// How often a reader polls while the listener is disconnected.
+const POLL_WHEN_DISCONNECTED: Duration = Duration::from_millis(500);
 
 /// Milliseconds after which a client reconnects that has lost its stream.
 const RECONNECT_AFTER: u64 = 1000;

@@ -8,7 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::Limits;
+/// How many streams may be open in this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In total.
+    pub total: usize,
+    /// By one user.
+    pub per_user: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: 2000, per_user: 8 }
+    }
+}
 
 /// Why no further stream can be opened.
 #[derive(Debug, PartialEq, Eq)]

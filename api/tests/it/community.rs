@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use cairn_core::clock::Clock;
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::community::likes;
 use cairn_core::db::Db;
-use cairn_core::users::{Caller, Origin, Role};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use tokio::sync::Barrier;
@@ -342,14 +341,12 @@ async fn fifty_people_liking_twice_at_once_are_counted_exactly() {
 }
 
 async fn toggle(db: &Db, caller: &Caller, project_id: Uuid, like: bool) {
-    let mut tx = db.begin().await.unwrap();
-    let clock = Clock::default();
-    let state = if like {
-        likes::add(&mut tx, &clock, caller, project_id).await.unwrap()
+    let mut tx = db.begin_as(caller).await.unwrap();
+    if like {
+        likes::add(&mut tx, project_id).await.unwrap();
     } else {
-        likes::remove(&mut tx, &clock, caller, project_id).await.unwrap()
-    };
-    assert!(state.is_some());
+        likes::remove(&mut tx, project_id).await.unwrap();
+    }
     tx.commit().await.unwrap();
 }
 

@@ -129,7 +129,7 @@ async fn paths_and_methods_that_do_not_exist() {
 async fn whoever_has_no_valid_token_gets_nowhere() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let (now, me) = (app.app.clock.now(), TokenSubject { user_id: anna.id, session_id: anna.session_id });
+    let (now, me) = (app.app.now(), TokenSubject { user_id: anna.id, session_id: anna.session_id });
     let issue = |secret: &str, subject, at| Tokens::new(&Secret::new(secret)).issue(subject, at).unwrap();
     let body = anna.token.split('.').nth(1).unwrap();
     let tokens = [
@@ -152,7 +152,7 @@ async fn whoever_has_no_valid_token_gets_nowhere() {
         app.get("/v1/me").header("Authorization", header).await.expect(401).problem("unauthorized");
     }
     app.get("/v1/me").header("Authorization", &format!("bearer {}", anna.token)).await.expect(200);
-    app.app.clock.advance(TimeDelta::minutes(15));
+    app.app.db.clock().advance(TimeDelta::minutes(15));
     anna.get("/v1/me").await.expect(401).problem("unauthorized");
 }
 

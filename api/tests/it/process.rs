@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use cairn_api::{App, ServeError};
-use cairn_core::clock::Clock;
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::Db;
 use cairn_postgres::testing::test_database;
@@ -116,7 +115,7 @@ async fn health_tells_whether_requests_can_be_answered() {
 
     let nowhere = "postgres://cairn@127.0.0.1:1/nothing";
     let db = Db::connect(nowhere, nowhere, 1).unwrap();
-    let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET)).unwrap();
+    let app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
     assert_eq!(probe(&app, "/health/live").await.0, StatusCode::OK);
     assert_eq!(probe(&app, "/health/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
 }

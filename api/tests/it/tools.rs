@@ -7,7 +7,6 @@ mod transfer;
 
 use std::sync::Arc;
 
-use cairn_core::clock::Clock;
 use cairn_core::tools::attempts::{self, Attempt, Usage};
 use cairn_core::tools::{Reason, replies};
 use serde_json::{Value, json};
@@ -63,7 +62,7 @@ async fn complete(app: &TestApp, attempt: &Attempt, text: &str) -> bool {
     let mut tx = app.app.db.begin().await.unwrap();
     let usage =
         Usage { model: Some("m".into()), prompt_tokens: Some(3), completion_tokens: Some(5), ..Usage::default() };
-    let completed = attempts::complete(&mut tx, &Clock::default(), attempt, text, &usage).await.unwrap();
+    let completed = attempts::complete(&mut tx, attempt, text, &usage).await.unwrap();
     tx.commit().await.unwrap();
     completed
 }

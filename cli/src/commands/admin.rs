@@ -3,10 +3,10 @@
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
-use cairn_core::clock::Clock;
+use cairn_core::actor::Role;
 use cairn_core::config::Config;
-use cairn_core::users::accounts::NewAccount;
-use cairn_core::users::create_admin;
+use cairn_core::refusal::Rejected;
+use cairn_core::users::accounts::{self, NewAccount};
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::rules::{Email, Password, PersonName};
 
@@ -48,9 +48,12 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
     let database = Database::ready(config, data_dir).await?;
     let mut tx = database.connect()?.begin().await?;
     let new = NewAccount { email, first_name, last_name, password_hash };
-    let Some(user) = create_admin(&mut tx, &Clock::default(), &new).await? else {
-        return Err(Failure::failed(format!("{} already has an account: choose another address", new.email.as_str())));
-    };
+    let user = accounts::create(&mut tx, &new, Role::Admin).await.map_err(|rejected| match rejected {
+        Rejected::Failed(error) => error.into(),
+        Rejected::Refused(_) => {
+            Failure::failed(format!("{} already has an account: choose another address", new.email.as_str()))
+        }
+    })?;
     tx.commit().await?;
     database.close().await?;
     print_line(&format!("created the admin {} ({})", user.email, user.id))
@@ -69,5 +72,6 @@ fn ask_password() -> Result<Password, Failure> {
         text.lines().next().unwrap_or_default().to_owned()
     };
     let bounds = format!("{} to {}", Password::MIN_LENGTH, Password::MAX_LENGTH);
-    Password::parse(&text).ok_or_else(|| Failure::setup(format!("a password must have {bounds} characters: choose another")))
+    Password::parse(&text)
+        .ok_or_else(|| Failure::setup(format!("a password must have {bounds} characters: choose another")))
 }

@@ -5,19 +5,20 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use cairn_core::admin::demo;
-use cairn_core::clock::Clock;
 use cairn_core::config::{Config, OPS_API, Secret};
 use cairn_core::db::Db;
+use cairn_core::learning::catalog;
 use cairn_core::learning::course::parse;
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::rules::Password;
+use cairn_core::users::{accounts, invites};
 use cairn_core::{shutdown, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::import::import_all;
 use crate::database::{Database, Sharing};
+use crate::demo;
 use crate::failure::Failure;
 use crate::output::{print, report};
 
@@ -72,7 +73,9 @@ impl Listeners {
         // Port 0 means any free port.
         let next = if api_ops.port() == 0 { Some(0) } else { api_ops.port().checked_add(1) };
         let next = next.ok_or_else(|| {
-            Failure::setup("CAIRN_OPS_ADDR: the worker uses the next port, and there is none after 65535: choose a lower one")
+            Failure::setup(
+                "CAIRN_OPS_ADDR: the worker uses the next port, and there is none after 65535: choose a lower one",
+            )
         })?;
         Ok(Self {
             api: cairn_api::listen(config.api_addr).await?,
@@ -149,7 +152,10 @@ fn token_key(file: &Path) -> Result<Secret, Failure> {
     }
     let text = std::fs::read_to_string(file).map_err(cannot)?;
     if text.trim().len() < 32 {
-        return Err(Failure::setup(format!("{} does not contain a key: delete it to have a new one generated", file.display())));
+        return Err(Failure::setup(format!(
+            "{} does not contain a key: delete it to have a new one generated",
+            file.display()
+        )));
     }
     Ok(Secret::new(text.trim()))
 }
@@ -157,8 +163,8 @@ fn token_key(file: &Path) -> Result<Secret, Failure> {
 /// Adds the demo course if there is no course yet, and, in the embedded database only, demo accounts and an invite.
 async fn seed(db: &Db, embedded: bool) -> Result<(), Failure> {
     let mut connection = db.pool().acquire().await.map_err(cairn_core::Error::from)?;
-    let bare = demo::nothing_to_learn(&mut connection).await?;
-    let nobody = demo::nobody_is_here(&mut connection).await?;
+    let bare = catalog::has_no_roadmaps(&mut connection).await?;
+    let nobody = accounts::has_no_users(&mut connection).await?;
     if bare {
         let course = parse(DEMO_COURSE).map_err(|problems| {
             Failure::failed(format!(
@@ -171,11 +177,11 @@ async fn seed(db: &Db, embedded: bool) -> Result<(), Failure> {
     if !embedded {
         return Ok(());
     }
-    demo::renew_invite(&mut connection).await?;
+    invites::renew(&mut connection, demo::INVITE_CODE).await?;
     if nobody && let Some(password) = Password::parse(demo::PASSWORD) {
         let hash = Passwords::default().hash(&password).await?;
         let mut tx = db.begin().await?;
-        demo::create_accounts(&mut tx, &Clock::default(), &hash).await?;
+        demo::create_accounts(&mut tx, &hash).await.map_err(|rejected| Failure::failed(rejected.to_string()))?;
         tx.commit().await?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use cairn_core::admin::health;
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::connect_options;
-use cairn_core::jobs::queues::{self, QueueState};
+use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::tools::Reason;
 use cairn_worker::providers::Provider;
 use chrono::TimeDelta;
@@ -211,7 +211,9 @@ fn workers(queues: &[QueueState]) -> Verdict {
     let without_worker = || queues.iter().filter(|queue| queue.workers == 0);
     let abandoned = named(without_worker().filter(|q| q.due > 0 && q.paused_at.is_none()), |queue| queue.name.clone());
     if let Some(abandoned) = abandoned {
-        return Bad(format!("no worker for {abandoned}, and jobs are due: start cairn-worker, and check CAIRN_WORKER_QUEUES"));
+        return Bad(format!(
+            "no worker for {abandoned}, and jobs are due: start cairn-worker, and check CAIRN_WORKER_QUEUES"
+        ));
     }
     match named(without_worker(), |queue| queue.name.clone()) {
         Some(_) if queues.iter().all(|queue| queue.workers == 0) => {

@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::Db;
 use cairn_core::learning::course::{Course, ImportError, Summary, import, parse};
@@ -81,7 +80,7 @@ pub(crate) async fn import_all(db: &Db, courses: &[Course], dry_run: bool) -> Re
     let mut summaries = Vec::new();
     for course in courses {
         let bar = progress_bar(0, "importing");
-        let summary = import(&mut tx, &Clock::default(), course, |done, total| {
+        let summary = import(&mut tx, course, |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })

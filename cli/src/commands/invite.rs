@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use cairn_core::actor::Role;
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
-use cairn_core::users::Role;
 use cairn_core::users::invites::{NewInvite, create};
 use chrono::TimeDelta;
 
@@ -56,11 +56,10 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
         max_uses: args.uses,
         expires_at: args.expires_in_days.map(|days| clock.now() + TimeDelta::days(days)),
         note: args.note,
-        created_by: None,
     };
     let database = Database::ready(config, data_dir).await?;
     let mut tx = database.connect()?.begin().await?;
-    let created = create(&mut tx, &clock, &invite).await?;
+    let created = create(&mut tx, &invite).await?;
     tx.commit().await?;
     database.close().await?;
     report(&match invite.expires_at {

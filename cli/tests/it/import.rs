@@ -37,7 +37,8 @@ async fn an_exported_course_can_be_imported_again() {
 async fn every_problem_of_every_file_is_reported_and_nothing_is_imported() {
     let sandbox = Sandbox::with_database().await;
     sandbox.write("good.yaml", COURSE);
-    sandbox.write("bad.yaml", &COURSE.replace("lesson: first", "lesson: second").replace("slug: basics", "slug: Basics"));
+    sandbox
+        .write("bad.yaml", &COURSE.replace("lesson: first", "lesson: second").replace("slug: basics", "slug: Basics"));
     sandbox.write("worse.json", "{\"version\": 1, \"modules\": [{}]}");
     let run = sandbox.run(&["import", "good.yaml", "bad.yaml", "worse.json"]);
     run.fails(1, &["4 problems; nothing was imported"]);

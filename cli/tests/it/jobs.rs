@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::support::{Sandbox, Run};
+use crate::support::{Run, Sandbox};
 
 const SEED: &str = r#"
     INSERT INTO apalis.jobs (id, job_type, job, status, attempts, done_at, last_result) VALUES
@@ -75,7 +75,7 @@ async fn workers_are_shown_with_the_number_of_their_jobs() {
     let run = sandbox.run(&["jobs", "workers"]);
     assert!(run.ok().lines().any(|line| line.contains("likes-lost") && line.contains("lost: its jobs")), "{run:?}");
     let workers = json(&sandbox.run(&["jobs", "workers", "--json"]));
-    let shown: Vec<_> = workers.as_array().unwrap().iter().map(|w| (&w["name"], &w["alive"], &w["held"])).collect();
+    let shown: Vec<_> = workers.as_array().unwrap().iter().map(|w| (&w["name"], &w["is_alive"], &w["held"])).collect();
     assert_eq!(
         shown,
         [(&json!("likes-here"), &json!(true), &json!(0)), (&json!("likes-lost"), &json!(false), &json!(1))]
@@ -123,14 +123,14 @@ async fn jobs_are_retried_and_discarded_by_their_ids() {
     assert_eq!((state(&pool, "dead-1").await, state(&pool, "dead-2").await), ("due".into(), "due".into()));
     assert_eq!(sandbox.run(&["jobs", "retry", "dead-1"]).ok(), "0 due for retry (1 already were)\n");
     let run = sandbox.run(&["jobs", "discard", "dead-1", "--json"]);
-    assert_eq!(json(&run), json!({"changed": 1, "unchanged": 0}));
+    assert_eq!(json(&run), json!({"changed_count": 1, "unchanged_count": 0}));
     assert_eq!(state(&pool, "dead-1").await, "discarded");
     assert!(sandbox.run(&["jobs", "show", "dead-1"]).ok().contains("discarded by  the command line"));
     let events = events(&pool).await;
     let actions: Vec<_> = events.iter().map(|(action, actor, details)| (action, actor, &details["job_id"])).collect();
     let expected = [("job.retried", "dead-1"), ("job.retried", "dead-2"), ("job.discarded", "dead-1")];
-    for (act, (action, id)) in actions.iter().zip(expected) {
-        assert_eq!(*act, (&json!(action), &Value::Null, &json!(id)), "the command line has no actor");
+    for (recorded, (action, id)) in actions.iter().zip(expected) {
+        assert_eq!(*recorded, (&json!(action), &Value::Null, &json!(id)), "the command line has no actor");
     }
     assert_eq!(actions.len(), 3);
 }
@@ -140,7 +140,9 @@ async fn a_refusal_changes_nothing_and_gives_the_reason() {
     let (sandbox, pool) = seeded().await;
     let before = states(&pool).await;
     for action in ["retry", "discard"] {
-        sandbox.run(&["jobs", action, "dead-1", "running-1"]).fails(1, &["nothing was changed", "running-1 is running"]);
+        sandbox
+            .run(&["jobs", action, "dead-1", "running-1"])
+            .fails(1, &["nothing was changed", "running-1 is running"]);
         sandbox.run(&["jobs", action, "dead-1", "done-1"]).fails(1, &["nothing was changed", "done-1 is done"]);
         sandbox.run(&["jobs", action, "dead-1", "x"]).fails(1, &["nothing was changed", "job x does not exist"]);
         sandbox
@@ -167,7 +169,7 @@ async fn selected_jobs_are_retried_and_discarded() {
     assert_eq!(sandbox.run(&["jobs", "discard", "--queue", "replies", "--all-dead"]).ok(), "250 discarded\n");
     assert_eq!(sandbox.run(&["jobs", "discard", "--queue", "replies", "--all-dead"]).ok(), "0 discarded\n");
     let run = sandbox.run(&["jobs", "retry", "--queue", "replies", "--state", "discarded", "--json"]);
-    assert_eq!(json(&run), json!({"changed": 250, "unchanged": 0}));
+    assert_eq!(json(&run), json!({"changed_count": 250, "unchanged_count": 0}));
     let run = sandbox.run(&["jobs", "retry", "--queue", "maintenance", "--all-dead", "--kind", "reconcile"]);
     assert_eq!(run.ok(), "1 due for retry\n");
     assert_eq!((state(&pool, "dead-3").await, state(&pool, "dead-2").await), ("due".into(), "dead".into()));

@@ -15,23 +15,22 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::Clock;
-use crate::db::Tx;
-use crate::jobs::{CountLikes, Job};
-use crate::users::Caller;
+use crate::activity::{Action, Noun, Verb};
+use crate::community::jobs::CountLikes;
+use crate::db::{Tx, UserTx};
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Where the caller and a project stand after a like or unlike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LikeState {
     /// Whether the caller likes it.
-    pub liked: bool,
+    pub is_liked: bool,
     /// Likes of the project, the caller's included.
     pub likes_count: i64,
 }
 
-/// Has the caller like a published project; `None` if there is no such project. Repeating it changes nothing.
-pub async fn add(tx: &mut Tx, clock: &Clock, caller: &Caller, project_id: Uuid) -> Result<Option<LikeState>> {
+/// Has the caller like a published project. Repeating it changes nothing.
+pub async fn add(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejected<NotFound>> {
     let project = sqlx::query!(
         r#"WITH project AS (
                SELECT id, title FROM showcase_projects
@@ -43,21 +42,19 @@ pub async fn add(tx: &mut Tx, clock: &Clock, caller: &Caller, project_id: Uuid) 
            )
            SELECT title, EXISTS (SELECT FROM added) AS "is_new!" FROM project"#,
         project_id,
-        caller.user_id
+        tx.caller().user_id
     )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(project) = project else { return Ok(None) };
+    .fetch_optional(&mut ***tx)
+    .await?
+    .or_not_found(Noun::Project)?;
     if project.is_new {
-        let target = Target::new("project", project_id, &project.title);
-        Event::by(caller, clock, Action::ProjectLiked, Some(target)).record(tx)?;
+        tx.record(Action::new(Noun::Project, Verb::Liked).on(project_id, &project.title))?;
     }
-    Ok(Some(LikeState { liked: true, likes_count: count(tx, project_id).await? }))
+    Ok(LikeState { is_liked: true, likes_count: count(tx, project_id).await? })
 }
 
-/// Takes the caller's like of a published project back; `None` if there is no such project. Repeating it changes
-/// nothing.
-pub async fn remove(tx: &mut Tx, clock: &Clock, caller: &Caller, project_id: Uuid) -> Result<Option<LikeState>> {
+/// Removes the caller's like of a published project. Repeating it changes nothing.
+pub async fn remove(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejected<NotFound>> {
     let project = sqlx::query!(
         r#"WITH project AS (
                SELECT id, title FROM showcase_projects
@@ -68,16 +65,15 @@ pub async fn remove(tx: &mut Tx, clock: &Clock, caller: &Caller, project_id: Uui
            )
            SELECT title, EXISTS (SELECT FROM removed) AS "was_there!" FROM project"#,
         project_id,
-        caller.user_id
+        tx.caller().user_id
     )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(project) = project else { return Ok(None) };
+    .fetch_optional(&mut ***tx)
+    .await?
+    .or_not_found(Noun::Project)?;
     if project.was_there {
-        let target = Target::new("project", project_id, &project.title);
-        Event::by(caller, clock, Action::ProjectUnliked, Some(target)).record(tx)?;
+        tx.record(Action::new(Noun::Project, Verb::Unliked).on(project_id, &project.title))?;
     }
-    Ok(Some(LikeState { liked: false, likes_count: count(tx, project_id).await? }))
+    Ok(LikeState { is_liked: false, likes_count: count(tx, project_id).await? })
 }
 
 /// The number of likes including this transaction's own. Enqueues the recount if this transaction has set the marker.
@@ -98,7 +94,7 @@ async fn count(tx: &mut Tx, project_id: Uuid) -> Result<i64> {
     .fetch_one(&mut **tx)
     .await?;
     if project.has_our_marker {
-        CountLikes { project_id }.enqueue(tx)?;
+        tx.enqueue(&CountLikes { project_id })?;
     }
     Ok(project.likes_count)
 }
@@ -159,7 +155,7 @@ pub async fn requeue_waiting(tx: &mut Tx, patience: Duration, limit: i64) -> Res
     .fetch_all(&mut **tx)
     .await?;
     for project_id in &project_ids {
-        CountLikes { project_id: *project_id }.enqueue(tx)?;
+        tx.enqueue(&CountLikes { project_id: *project_id })?;
     }
     Ok(project_ids.len())
 }

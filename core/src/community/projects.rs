@@ -5,11 +5,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::admin::settings::{ProjectModeration, Settings};
-use crate::clock::{Clock, new_id};
-use crate::db::Tx;
-use crate::users::{Caller, Role};
+use crate::activity::{Action, Noun, Verb};
+use crate::actor::{Caller, Role};
+use crate::clock::new_id;
+use crate::db::UserTx;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
+use crate::settings::{ProjectModeration, Settings};
 
 /// Where a project is on its way to being shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -55,7 +56,7 @@ pub struct Project {
     /// Likes as last counted: the sort key of [`list_popular`], which may lag behind `likes_count` for a moment.
     pub likes_counted: i32,
     /// Whether the reader likes it.
-    pub liked_by_me: bool,
+    pub is_liked: bool,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was first shown.
@@ -76,7 +77,7 @@ macro_rules! select_projects {
                        THEN (SELECT count(*) FROM project_likes l WHERE l.project_id = p.id)
                        ELSE p.likes_count END AS "likes_count!",
                    p.likes_count AS likes_counted,
-                   EXISTS (SELECT FROM project_likes l WHERE l.project_id = p.id AND l.user_id = $1) AS "liked_by_me!",
+                   EXISTS (SELECT FROM project_likes l WHERE l.project_id = p.id AND l.user_id = $1) AS "is_liked!",
                    p.created_at, p.published_at
                FROM showcase_projects p JOIN users u ON u.id = p.user_id
                WHERE p.deleted_at IS NULL "# + $rest,
@@ -87,9 +88,9 @@ macro_rules! select_projects {
 }
 
 /// A project that the caller may see: published, or their own.
-pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<Project>> {
+pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Project, Rejected<NotFound>> {
     let project = select_projects!("AND p.id = $2 AND (p.status = 'published' OR p.user_id = $1)", caller.user_id, id);
-    Ok(project.fetch_optional(connection).await?)
+    project.fetch_optional(connection).await?.or_not_found(Noun::Project)
 }
 
 /// Published projects, newest first: at most `limit`, after the one with that `published_at` and id.
@@ -150,13 +151,8 @@ pub struct NewProject {
 }
 
 /// Creates a project of the caller: published at once, unless learners' projects are moderated. Returns its id.
-pub async fn create(
-    tx: &mut Tx,
-    clock: &Clock,
-    caller: &Caller,
-    settings: &Settings,
-    project: &NewProject,
-) -> Result<Uuid> {
+pub async fn create(tx: &mut UserTx, settings: &Settings, project: &NewProject) -> Result<Uuid> {
+    let caller = tx.caller();
     let is_moderated = settings.project_moderation == ProjectModeration::On && caller.role == Role::Student;
     let status = if is_moderated { ProjectStatus::Submitted } else { ProjectStatus::Published };
     let id = new_id();
@@ -175,12 +171,11 @@ pub async fn create(
         project.cover_url,
         status as ProjectStatus
     )
-    .execute(&mut **tx)
+    .execute(&mut ***tx)
     .await?;
-    let target = Target::new("project", id, &project.title);
-    Event::by(caller, clock, Action::ProjectCreated, Some(target.clone())).record(tx)?;
+    tx.record(Action::new(Noun::Project, Verb::Created).on(id, &project.title))?;
     if status == ProjectStatus::Published {
-        Event::by(caller, clock, Action::ProjectPublished, Some(target)).record(tx)?;
+        tx.record(Action::new(Noun::Project, Verb::Published).on(id, &project.title))?;
     }
     Ok(id)
 }

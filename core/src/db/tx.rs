@@ -1,11 +1,15 @@
 //! A transaction that collects jobs and writes them with its commit.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::jobs::{Bell, NewJob, Queue, insert_jobs};
+use crate::actor::{Actor, Caller};
+use crate::clock::Clock;
+use crate::queue::{Job, NewJob, Notifier, Queue, insert_jobs};
 use crate::{Result, failpoint};
 
 /// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
@@ -14,34 +18,53 @@ use crate::{Result, failpoint};
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     jobs: Vec<NewJob>,
-    /// Queues to ring for that did not get their work as `jobs`.
-    rings: Vec<Queue>,
-    /// Replies that readers are told of after the commit.
+    /// Queues to notify whose jobs became due by a statement.
+    queues: Vec<Queue>,
+    /// Replies whose readers are notified after the commit.
     replies: Vec<Uuid>,
-    bell: Bell,
+    notifier: Notifier,
+    actor: Actor,
+    clock: Clock,
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Postgres>, bell: Bell) -> Self {
-        Self { inner, jobs: Vec::new(), rings: Vec::new(), replies: Vec::new(), bell }
+    pub(super) fn new(inner: Transaction<'static, Postgres>, notifier: Notifier, actor: Actor, clock: Clock) -> Self {
+        Self { inner, jobs: Vec::new(), queues: Vec::new(), replies: Vec::new(), notifier, actor, clock }
     }
 
-    /// Adds a job to the transaction. Called by [`crate::jobs::Job::enqueue`].
-    pub(crate) fn add_job(&mut self, job: NewJob) {
-        self.jobs.push(job);
+    /// On whose behalf the transaction writes.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The time, by the clock of the process. Where processes must agree, statements use the database's `now()`.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Enqueues a job: it exists if and only if this transaction commits.
+    pub fn enqueue<J: Job>(&mut self, job: &J) -> Result<()> {
+        self.jobs.push(NewJob::new(job, None)?);
+        Ok(())
+    }
+
+    /// Enqueues a job that is due after `delay`, by the database's clock.
+    pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<()> {
+        self.jobs.push(NewJob::new(job, Some(delay))?);
+        Ok(())
     }
 
     /// Has the workers of `queue` look for work after the commit: jobs of theirs became due by a statement.
-    pub(crate) fn ring(&mut self, queue: Queue) {
-        self.rings.push(queue);
+    pub(crate) fn notify_queue(&mut self, queue: Queue) {
+        self.queues.push(queue);
     }
 
     /// Has readers told, if and only if the transaction commits, that a reply changed.
-    pub(crate) fn announce(&mut self, reply_id: Uuid) {
+    pub(crate) fn notify_reply(&mut self, reply_id: Uuid) {
         self.replies.push(reply_id);
     }
 
-    /// Stores everything, jobs included, then rings for the queues that got work and for the replies that changed.
+    /// Commits the transaction with its jobs, then notifies the queues that have new jobs and the readers of changed replies.
     pub async fn commit(mut self) -> Result<()> {
         if !self.jobs.is_empty() {
             insert_jobs(&mut self.inner, &self.jobs).await?;
@@ -49,12 +72,12 @@ impl Tx {
         self.inner.commit().await?;
         failpoint::pass(failpoint::AFTER_COMMIT);
         for job in &self.jobs {
-            self.bell.ring_in(job.queue, job.delay.unwrap_or_default());
+            self.notifier.notify_queue_in(job.queue, job.delay.unwrap_or_default());
         }
-        for queue in self.rings {
-            self.bell.ring(queue);
+        for queue in self.queues {
+            self.notifier.notify_queue(queue);
         }
-        self.replies.into_iter().for_each(|id| self.bell.announce(id));
+        self.replies.into_iter().for_each(|id| self.notifier.notify_reply(id));
         Ok(())
     }
 
@@ -74,5 +97,46 @@ impl Deref for Tx {
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.inner
+    }
+}
+
+/// A transaction of a signed-in user. It is a [`Tx`], and knows its caller besides.
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct UserTx {
+    tx: Tx,
+    caller: Caller,
+}
+
+impl UserTx {
+    pub(super) fn new(tx: Tx, caller: Caller) -> Self {
+        Self { tx, caller }
+    }
+
+    /// Who acts.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// As [`Tx::commit`].
+    pub async fn commit(self) -> Result<()> {
+        self.tx.commit().await
+    }
+
+    /// As [`Tx::rollback`].
+    pub async fn rollback(self) -> Result<()> {
+        self.tx.rollback().await
+    }
+}
+
+impl Deref for UserTx {
+    type Target = Tx;
+    fn deref(&self) -> &Tx {
+        &self.tx
+    }
+}
+
+impl DerefMut for UserTx {
+    fn deref_mut(&mut self) -> &mut Tx {
+        &mut self.tx
     }
 }

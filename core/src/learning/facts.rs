@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::course::CompletionRule;
 use super::lessons::{Fact, OpenLesson, OpenTask};
 use super::rules::LessonStatus;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::Clock;
+use crate::activity::{Action, Noun, Verb};
 use crate::db::Tx;
-use crate::jobs::{Job, RollUpProgress};
+use crate::learning::jobs::RollUpProgress;
+use crate::refusal::Rejected;
 use crate::{Error, Result};
 
 /// What a call left behind.
@@ -38,47 +38,42 @@ pub struct Mark {
     pub seq: i64,
 }
 
-/// Whether a lesson could be completed.
-#[derive(Clone, Debug)]
-pub enum Completion {
-    /// It is completed.
-    Done(Written),
-    /// Required tasks are not ticked: their titles, in order. The transaction must not be committed.
-    TasksIncomplete(Vec<String>),
-}
+/// Why a lesson cannot be completed: its required tasks that are not checked, by title, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TasksIncomplete(pub Vec<String>);
 
 /// Starts a lesson. The first `started_at` stays.
-pub async fn start(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Result<Written> {
+pub async fn start(tx: &mut Tx, lesson: &OpenLesson) -> Result<Written> {
     let fact = insert_started(tx, lesson).await?;
     if fact.is_some() {
-        record(tx, clock, Action::LessonStarted, lesson)?;
+        record(tx, Verb::Started, lesson)?;
     }
     written(tx, lesson, fact).await
 }
 
 /// Completes a lesson. The first `completed_at` stays. A lesson whose rule is `tasks` needs its required tasks ticked.
-pub async fn complete(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Result<Completion> {
+pub async fn complete(tx: &mut Tx, lesson: &OpenLesson) -> Result<Written, Rejected<TasksIncomplete>> {
     if lesson.completion == CompletionRule::Tasks {
         let (fact, _) = lock_or_start(tx, lesson).await?;
         if fact.status != LessonStatus::Completed {
             let open = open_tasks(tx, lesson).await?;
             if !open.is_empty() {
-                return Ok(Completion::TasksIncomplete(open));
+                return Err(Rejected::Refused(TasksIncomplete(open)));
             }
         }
     }
-    let fact = set_completed(tx, clock, lesson).await?;
-    Ok(Completion::Done(written(tx, lesson, fact).await?))
+    let fact = set_completed(tx, lesson).await?;
+    Ok(written(tx, lesson, fact).await?)
 }
 
 /// Takes a completion back. `started_at` and the ticks stay.
-pub async fn uncomplete(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Result<Written> {
-    let fact = set_reopened(tx, clock, lesson).await?;
+pub async fn uncomplete(tx: &mut Tx, lesson: &OpenLesson) -> Result<Written> {
+    let fact = set_reopened(tx, lesson).await?;
     written(tx, lesson, fact).await
 }
 
 /// Ticks a task, which starts the lesson. The last required task completes a lesson whose rule is `tasks`.
-pub async fn check(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson, task: &OpenTask) -> Result<Written> {
+pub async fn check(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<Written> {
     let (fact, started) = lock_or_start(tx, lesson).await?;
     let ticked = sqlx::query!(
         "INSERT INTO user_lesson_task_progress (user_id, task_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -90,7 +85,7 @@ pub async fn check(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson, task: &OpenT
     .rows_affected()
         > 0;
     if ticked {
-        record_task(tx, clock, Action::TaskChecked, lesson, task)?;
+        record_task(tx, Verb::Checked, lesson, task)?;
     }
     let mut completed = None;
     if ticked
@@ -98,14 +93,14 @@ pub async fn check(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson, task: &OpenT
         && lesson.completion == CompletionRule::Tasks
         && open_tasks(tx, lesson).await?.is_empty()
     {
-        completed = set_completed(tx, clock, lesson).await?;
+        completed = set_completed(tx, lesson).await?;
     }
     let marks = marks(tx, lesson, started || completed.is_some()).await?;
     Ok(Written { changed: ticked, fact: completed.or(Some(fact)), marks })
 }
 
 /// Unticks a task. A required one reopens a completed lesson whose rule is `tasks`.
-pub async fn uncheck(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson, task: &OpenTask) -> Result<Written> {
+pub async fn uncheck(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<Written> {
     // A tick is never without a fact.
     let Some(fact) = lock(tx, lesson).await? else {
         return written(tx, lesson, None).await;
@@ -121,9 +116,9 @@ pub async fn uncheck(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson, task: &Ope
         > 0;
     let mut reopened = None;
     if unticked {
-        record_task(tx, clock, Action::TaskUnchecked, lesson, task)?;
+        record_task(tx, Verb::Unchecked, lesson, task)?;
         if task.is_required && lesson.completion == CompletionRule::Tasks {
-            reopened = set_reopened(tx, clock, lesson).await?;
+            reopened = set_reopened(tx, lesson).await?;
         }
     }
     let marks = marks(tx, lesson, reopened.is_some()).await?;
@@ -144,7 +139,7 @@ async fn insert_started(connection: &mut PgConnection, lesson: &OpenLesson) -> R
 }
 
 /// Makes the fact a completion; none if it is one already.
-async fn set_completed(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Result<Option<Fact>> {
+async fn set_completed(tx: &mut Tx, lesson: &OpenLesson) -> Result<Option<Fact>> {
     // A start that committed while this transaction waited may be later than its now().
     let fact = sqlx::query_as!(
         Fact,
@@ -159,13 +154,13 @@ async fn set_completed(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Resul
     );
     let fact = fact.fetch_optional(&mut **tx).await?;
     if fact.is_some() {
-        record(tx, clock, Action::LessonCompleted, lesson)?;
+        record(tx, Verb::Completed, lesson)?;
     }
     Ok(fact)
 }
 
 /// Takes the completion off the fact; none if there is none.
-async fn set_reopened(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Result<Option<Fact>> {
+async fn set_reopened(tx: &mut Tx, lesson: &OpenLesson) -> Result<Option<Fact>> {
     let fact = sqlx::query_as!(
         Fact,
         r#"UPDATE user_lesson_progress SET status = 'in_progress', completed_at = NULL
@@ -176,7 +171,7 @@ async fn set_reopened(tx: &mut Tx, clock: &Clock, lesson: &OpenLesson) -> Result
     );
     let fact = fact.fetch_optional(&mut **tx).await?;
     if fact.is_some() {
-        record(tx, clock, Action::LessonReopened, lesson)?;
+        record(tx, Verb::Reopened, lesson)?;
     }
     Ok(fact)
 }
@@ -261,18 +256,17 @@ async fn marks(tx: &mut Tx, lesson: &OpenLesson, fact_changed: bool) -> Result<V
     .fetch_all(&mut **tx)
     .await?;
     for row in rows.iter().filter(|row| row.needs_job) {
-        RollUpProgress { user_id: lesson.caller.user_id, roadmap_id: row.roadmap_id }.enqueue(tx)?;
+        tx.enqueue(&RollUpProgress { user_id: lesson.caller.user_id, roadmap_id: row.roadmap_id })?;
     }
     let visible = rows.into_iter().filter(|row| row.is_visible);
     Ok(visible.map(|row| Mark { roadmap_id: row.roadmap_id, seq: row.seq }).collect())
 }
 
-fn record(tx: &mut Tx, clock: &Clock, action: Action, lesson: &OpenLesson) -> Result<()> {
-    Event::by(&lesson.caller, clock, action, Some(Target::new("lesson", lesson.id, &lesson.title))).record(tx)
+fn record(tx: &mut Tx, verb: Verb, lesson: &OpenLesson) -> Result<()> {
+    tx.record(Action::new(Noun::Lesson, verb).on(lesson.id, &lesson.title))
 }
 
-fn record_task(tx: &mut Tx, clock: &Clock, action: Action, lesson: &OpenLesson, task: &OpenTask) -> Result<()> {
-    Event::by(&lesson.caller, clock, action, Some(Target::new("task", task.id, &task.title)))
-        .with(json!({ "lesson_id": lesson.id, "lesson_title": lesson.title }))
-        .record(tx)
+fn record_task(tx: &mut Tx, verb: Verb, lesson: &OpenLesson, task: &OpenTask) -> Result<()> {
+    let details = json!({ "lesson_id": lesson.id, "lesson_title": lesson.title });
+    tx.record(Action::new(Noun::Task, verb).on(task.id, &task.title).with(details))
 }

@@ -8,7 +8,10 @@ use super::course::{CompletionRule, MaterialKind};
 use super::locks::{self, Place, is_locked};
 use super::rules::{LessonStatus, StageCounts};
 use crate::Result;
-use crate::users::Caller;
+use crate::activity::Noun;
+use crate::actor::Caller;
+use crate::db::UserTx;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// What a learner did with a lesson.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +117,11 @@ pub struct Task {
 }
 
 /// A lesson as the caller may see it.
-pub async fn find(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) -> Result<Option<Lesson>> {
+pub async fn find(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    lesson_id: Uuid,
+) -> Result<Lesson, Rejected<NotFound>> {
     let row = sqlx::query!(
         r#"SELECT l.id AS "id!", l.slug AS "slug!: String", l.title AS "title!", l.summary AS "summary!", l.body AS "body!",
                   l.video_url AS "video_url: String", l.duration_minutes AS "duration_minutes!",
@@ -128,8 +135,8 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, lesson_id: Uui
         lesson_id
     )
     .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
+    .await?
+    .or_not_found(Noun::Lesson)?;
     let places = places_of(connection, caller, lesson_id).await?;
     let is_locked = is_locked(&places);
     let (materials, tasks) = if is_locked {
@@ -137,7 +144,7 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, lesson_id: Uui
     } else {
         (materials(connection, lesson_id).await?, tasks(connection, caller, lesson_id).await?)
     };
-    Ok(Some(Lesson {
+    Ok(Lesson {
         id: row.id,
         slug: row.slug,
         title: row.title,
@@ -153,7 +160,7 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, lesson_id: Uui
         video_url: row.video_url.filter(|_| !is_locked),
         materials,
         tasks,
-    }))
+    })
 }
 
 async fn places_of(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) -> Result<Vec<Place>> {
@@ -185,20 +192,24 @@ async fn tasks(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) 
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// Whether the caller may write about a lesson now.
-#[derive(Debug)]
-pub enum Access {
+/// Why the caller cannot write about a lesson now.
+#[derive(Clone, Debug)]
+pub enum LessonRefusal {
     /// There is no such lesson for the caller.
-    NotFound,
-    /// Locked everywhere it stands. Names the first such stage and what it waits for.
-    Locked {
+    NotFound(NotFound),
+    /// It is locked in every stage that it stands in. Names the first such stage and what it waits for.
+    StageLocked {
         /// The stage.
         stage_title: String,
         /// What it waits for; not empty.
         missing: Vec<StageCounts>,
     },
-    /// Open.
-    Open(OpenLesson),
+}
+
+impl From<NotFound> for LessonRefusal {
+    fn from(not_found: NotFound) -> Self {
+        Self::NotFound(not_found)
+    }
 }
 
 /// A visible lesson and a caller for whom it is not locked: the proof that [`super::facts`] asks for. Only [`open`] makes it.
@@ -215,7 +226,8 @@ pub struct OpenLesson {
 /// A rollup that has seen every fact (its marker is clean) and the current content says the same as a count of the
 /// facts, for a few index reads whatever the size of the roadmap. Where it does not say "open", such as for everybody after
 /// a content change, facts do that leave nothing open before the stage. Only where neither does is counted.
-pub async fn open(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) -> Result<Access> {
+pub async fn open(tx: &mut UserTx, lesson_id: Uuid) -> Result<OpenLesson, Rejected<LessonRefusal>> {
+    let caller = tx.caller().clone();
     let lesson = sqlx::query!(
         r#"SELECT l.title AS "title!", l.completion AS "completion!: CompletionRule", EXISTS (
                SELECT FROM stage_lessons sl
@@ -239,20 +251,18 @@ pub async fn open(connection: &mut PgConnection, caller: &Caller, lesson_id: Uui
         caller.user_id,
         lesson_id
     )
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(lesson) = lesson else { return Ok(Access::NotFound) };
-    let places = if lesson.is_surely_open { Vec::new() } else { places_of(connection, caller, lesson_id).await? };
+    .fetch_optional(&mut ***tx)
+    .await?
+    .or_not_found(Noun::Lesson)?;
+    let places = if lesson.is_surely_open { Vec::new() } else { places_of(tx, &caller, lesson_id).await? };
     let is_locked = is_locked(&places);
-    Ok(match places.into_iter().next() {
-        Some(place) if is_locked => Access::Locked { stage_title: place.stage_title, missing: place.missing },
-        _ => Access::Open(OpenLesson {
-            caller: caller.clone(),
-            id: lesson_id,
-            title: lesson.title,
-            completion: lesson.completion,
-        }),
-    })
+    match places.into_iter().next() {
+        Some(place) if is_locked => Err(Rejected::Refused(LessonRefusal::StageLocked {
+            stage_title: place.stage_title,
+            missing: place.missing,
+        })),
+        _ => Ok(OpenLesson { caller, id: lesson_id, title: lesson.title, completion: lesson.completion }),
+    }
 }
 
 /// A live task of an open lesson. Only [`find_task`] makes it.
@@ -264,12 +274,16 @@ pub struct OpenTask {
 }
 
 /// Looks up a task of the lesson.
-pub async fn find_task(connection: &mut PgConnection, lesson: &OpenLesson, task_id: Uuid) -> Result<Option<OpenTask>> {
+pub async fn find_task(
+    connection: &mut PgConnection,
+    lesson: &OpenLesson,
+    task_id: Uuid,
+) -> Result<OpenTask, Rejected<NotFound>> {
     let task = sqlx::query_as!(
         OpenTask,
         "SELECT id, title, is_required FROM lesson_tasks WHERE id = $1 AND lesson_id = $2 AND deleted_at IS NULL",
         task_id,
         lesson.id
     );
-    Ok(task.fetch_optional(connection).await?)
+    task.fetch_optional(connection).await?.or_not_found(Noun::Task)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rules::{StageCounts, missing_before};
 use crate::Result;
-use crate::users::Caller;
+use crate::actor::Caller;
 
 /// A visible stage that a lesson stands in.
 #[derive(Clone, Debug)]

@@ -1,8 +1,9 @@
 //! Learning: what there is to learn, what learners did with it, and how far they are.
 
-pub mod catalogue;
+pub mod catalog;
 pub mod course;
 pub mod facts;
+pub mod jobs;
 pub mod lessons;
 pub mod locks;
 pub mod progress;

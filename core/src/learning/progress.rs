@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::Result;
+use crate::actor::Caller;
 use crate::db::Db;
-use crate::users::Caller;
 
 /// Longest wait for a rollup.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub struct Activity {
     pub id: Uuid,
     /// When.
     pub occurred_at: DateTime<Utc>,
-    /// What, as in [`crate::admin::activity::Action::name`].
+    /// What, as in [`crate::activity::Action::name`].
     pub action: String,
     /// Kind of what it was done to.
     pub target_type: Option<String>,

@@ -20,9 +20,8 @@ use uuid::Uuid;
 
 use super::rollup::{Pair, compute, use_indexes};
 use crate::Result;
-use crate::clock::Clock;
 use crate::db::Tx;
-use crate::jobs::{Job, RecomputeRoadmap};
+use crate::learning::jobs::RecomputeRoadmap;
 
 /// How many learners are done in one transaction. Their markers are locked meanwhile, so a learner who acts just then
 /// waits for it.
@@ -41,8 +40,11 @@ pub async fn enqueue_stale(tx: &mut Tx) -> Result<()> {
     .await?;
     for roadmap in stale {
         if !reached(tx, roadmap.id, roadmap.content_version).await? {
-            RecomputeRoadmap { roadmap_id: roadmap.id, content_version: roadmap.content_version, after_user: None }
-                .enqueue(tx)?;
+            tx.enqueue(&RecomputeRoadmap {
+                roadmap_id: roadmap.id,
+                content_version: roadmap.content_version,
+                after_user: None,
+            })?;
         }
     }
     Ok(())
@@ -58,7 +60,7 @@ pub struct Next {
 }
 
 /// Does one chunk of a roadmap's learners. Returns where the walk goes on, which the caller sees to; none = nobody is behind.
-pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) -> Result<Option<Next>> {
+pub async fn recompute_chunk(tx: &mut Tx, job: RecomputeRoadmap) -> Result<Option<Next>> {
     let roadmap_id = job.roadmap_id;
     let roadmap = sqlx::query!("SELECT content_version, recomputed_version FROM roadmaps WHERE id = $1", roadmap_id)
         .fetch_optional(&mut **tx)
@@ -73,7 +75,7 @@ pub async fn recompute_chunk(tx: &mut Tx, clock: &Clock, job: RecomputeRoadmap) 
     let begun = Instant::now();
     use_indexes(tx).await?;
     let learners = lock_behind(tx, roadmap_id, version, after_user).await?;
-    compute(tx, clock, &learners, Duration::ZERO).await?;
+    compute(tx, &learners, Duration::ZERO).await?;
     let next = |after_user, rest| {
         Ok(Some(Next { job: RecomputeRoadmap { roadmap_id, content_version: version, after_user }, rest }))
     };

@@ -16,8 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::Clock;
+use crate::activity::{Action, Noun, Verb};
 use crate::db::Tx;
 
 /// One learner in one roadmap.
@@ -38,10 +37,10 @@ const CREDIT: Duration = Duration::from_secs(1);
 
 /// Rolls pairs up, in one transaction. Pairs that are not stale cost nothing. Returns the pairs that are stale and cannot be
 /// rolled up now: too often just before, or somebody else has their marker. The caller comes back for them.
-pub async fn roll_up(tx: &mut Tx, clock: &Clock, pairs: &[Pair]) -> Result<Vec<Pair>> {
+pub async fn roll_up(tx: &mut Tx, pairs: &[Pair]) -> Result<Vec<Pair>> {
     use_indexes(tx).await?;
     let (stale, resting) = lock_stale(tx, pairs).await?;
-    compute(tx, clock, &stale, COST).await?;
+    compute(tx, &stale, COST).await?;
     Ok(resting)
 }
 
@@ -90,7 +89,7 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
 
 /// Recomputes pairs whose markers are locked, marks them done, and records what was achieved for the first time. Each pair
 /// is named once, and pays `cost`.
-pub(super) async fn compute(tx: &mut Tx, clock: &Clock, pairs: &[Pair], cost: Duration) -> Result<()> {
+pub(super) async fn compute(tx: &mut Tx, pairs: &[Pair], cost: Duration) -> Result<()> {
     if pairs.is_empty() {
         return Ok(());
     }
@@ -100,11 +99,8 @@ pub(super) async fn compute(tx: &mut Tx, clock: &Clock, pairs: &[Pair], cost: Du
             .fetch_all(&mut **tx)
             .await?;
     for row in achieved {
-        let (action, kind) = match row.kind.as_str() {
-            "stage" => (Action::StageAchieved, "stage"),
-            _ => (Action::RoadmapAchieved, "roadmap"),
-        };
-        Event::of(Some(row.user_id), clock, action, Some(Target::new(kind, row.id, &row.title))).record(tx)?;
+        let noun = if row.kind == "stage" { Noun::Stage } else { Noun::Roadmap };
+        tx.record(Action::new(noun, Verb::Achieved).on(row.id, &row.title).by(row.user_id))?;
     }
     update_overall(tx, &users).await
 }

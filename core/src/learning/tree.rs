@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::catalogue::Roadmap;
+use super::catalog::Roadmap;
 use super::course::CompletionRule;
 use super::lessons::{Fact, lesson_status};
 use super::locks::{self, is_locked};
 use super::rules::{LessonStatus, StageCounts, missing_before};
 use crate::Result;
-use crate::users::Caller;
+use crate::actor::Caller;
 
 /// A stage and the caller's progress in it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
-//! Stopping replies: one that is no longer wanted, and the open one of a chat that is cleared.
+//! Stopping replies: a reply that is no longer wanted, and the open reply of a chat that is cleared.
 //!
-//! Nobody tells the worker: it sees within a second that it may write no more.
+//! The worker is not notified. It notices within a second that it may no longer write.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,80 +8,83 @@ use uuid::Uuid;
 use super::replies::ReplyState;
 use super::{Reason, Tool, has_copyable_content, stored_tool};
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::{Clock, new_id};
-use crate::db::Tx;
-use crate::users::Caller;
+use crate::activity::{Action, Noun, Target, Verb};
+use crate::clock::new_id;
+use crate::db::{Tx, UserTx};
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// What came of cancelling.
+/// Why a reply is not cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancellation {
-    /// The reply is cancelled, now or since before.
-    Cancelled,
-    /// It was completed or had failed before.
-    Finished,
+pub enum CancelRefusal {
     /// The caller has no such reply.
-    NotFound,
+    NotFound(NotFound),
+    /// The reply has already been completed or has failed.
+    Finished,
 }
 
-/// Stops a reply of the caller. What there is of the answer becomes a message of the chat.
-pub async fn cancel(tx: &mut Tx, clock: &Clock, caller: &Caller, reply_id: Uuid) -> Result<Cancellation> {
+impl From<NotFound> for CancelRefusal {
+    fn from(not_found: NotFound) -> Self {
+        Self::NotFound(not_found)
+    }
+}
+
+/// Stops a reply of the caller. The incomplete answer becomes a message of the chat. Repeating the call changes nothing.
+pub async fn cancel(tx: &mut UserTx, reply_id: Uuid) -> Result<(), Rejected<CancelRefusal>> {
     let reply = sqlx::query!(
         "SELECT r.chat_id, c.tool_type FROM ai_replies r JOIN tool_chats c ON c.id = r.chat_id
          WHERE r.id = $1 AND r.user_id = $2",
         reply_id,
-        caller.user_id
+        tx.caller().user_id
     );
-    let Some(reply) = reply.fetch_optional(&mut **tx).await? else { return Ok(Cancellation::NotFound) };
+    let reply = reply.fetch_optional(&mut ***tx).await?.or_not_found(Noun::Reply)?;
     let tool = stored_tool(&reply.tool_type)?;
-    // The chat before the reply, like everybody.
-    sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", reply.chat_id).execute(&mut **tx).await?;
+    // The chat is locked before the reply, as everywhere.
+    sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", reply.chat_id).execute(&mut ***tx).await?;
     if stop(tx, reply.chat_id, Some(reply_id), Reason::Cancelled).await?.is_none() {
         let state =
             sqlx::query_scalar!(r#"SELECT state AS "state: ReplyState" FROM ai_replies WHERE id = $1"#, reply_id);
-        return Ok(match state.fetch_optional(&mut **tx).await? {
-            Some(ReplyState::Cancelled) => Cancellation::Cancelled,
-            Some(_) => Cancellation::Finished,
-            None => Cancellation::NotFound,
-        });
+        return match state.fetch_optional(&mut ***tx).await?.or_not_found(Noun::Reply)? {
+            ReplyState::Cancelled => Ok(()),
+            _ => Err(Rejected::Refused(CancelRefusal::Finished)),
+        };
     }
     keep_partial(tx, reply.chat_id, reply_id).await?;
-    Event::by(caller, clock, Action::ReplyCancelled, Some(Target::new("tool_chat", reply.chat_id, tool.title())))
-        .with(serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id }))
-        .record(tx)?;
-    Ok(Cancellation::Cancelled)
+    let target = Target::new(Noun::ToolChat, reply.chat_id, tool.title());
+    let details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
+    tx.record(Action::new(Noun::Reply, Verb::Cancelled).target(Some(target)).with(details))?;
+    Ok(())
 }
 
-/// Removes the messages of the caller's chat with a tool, with everything else that tells what was said, and stops its
-/// open reply. A chat that is empty already is left alone.
-pub async fn clear(tx: &mut Tx, clock: &Clock, caller: &Caller, tool: Tool) -> Result<()> {
+/// Removes the messages of the caller's chat with a tool, and everything else that contains their text, and stops its open
+/// reply. An empty chat is not changed.
+pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
     let chat_id = sqlx::query_scalar!(
         "SELECT id FROM tool_chats WHERE user_id = $1 AND tool_type = $2 FOR NO KEY UPDATE",
-        caller.user_id,
+        tx.caller().user_id,
         tool.name()
     );
-    let Some(chat_id) = chat_id.fetch_optional(&mut **tx).await? else { return Ok(()) };
+    let Some(chat_id) = chat_id.fetch_optional(&mut ***tx).await? else { return Ok(()) };
     let stopped = stop(tx, chat_id, None, Reason::Cleared).await?;
-    // The replies stay, because they count as questions.
+    // The replies are kept, because they count as questions.
     sqlx::query!(
         "DELETE FROM ai_reply_chunks k USING ai_replies r WHERE r.chat_id = $1 AND k.reply_id = r.id",
         chat_id
     )
-    .execute(&mut **tx)
+    .execute(&mut ***tx)
     .await?;
     sqlx::query!("UPDATE ai_replies SET question = '', context = '{}' WHERE chat_id = $1 AND question <> ''", chat_id)
-        .execute(&mut **tx)
+        .execute(&mut ***tx)
         .await?;
-    let removed = sqlx::query!("DELETE FROM tool_messages WHERE chat_id = $1", chat_id).execute(&mut **tx).await?;
+    let removed = sqlx::query!("DELETE FROM tool_messages WHERE chat_id = $1", chat_id).execute(&mut ***tx).await?;
     if stopped.is_some() || removed.rows_affected() > 0 {
-        Event::by(caller, clock, Action::ChatCleared, Some(Target::new("tool_chat", chat_id, tool.title())))
-            .with(serde_json::json!({ "tool_type": tool.name(), "messages": removed.rows_affected() }))
-            .record(tx)?;
+        let target = Target::new(Noun::ToolChat, chat_id, tool.title());
+        let details = serde_json::json!({ "tool_type": tool.name(), "messages": removed.rows_affected() });
+        tx.record(Action::new(Noun::Chat, Verb::Cleared).target(Some(target)).with(details))?;
     }
     Ok(())
 }
 
-/// Stops the open reply of a chat that the transaction has locked, or `only` that one. Returns which it was.
+/// Stops the open reply of a chat that the transaction has locked, or only the reply `only`. Returns its id.
 async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) -> Result<Option<Uuid>> {
     let stopped = sqlx::query_scalar!(
         "WITH reply AS (
@@ -99,13 +102,13 @@ async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) ->
     );
     let stopped = stopped.fetch_optional(&mut **tx).await?;
     if let Some(id) = stopped {
-        tx.announce(id);
+        tx.notify_reply(id);
     }
     Ok(stopped)
 }
 
-/// Makes what there is of a stopped reply a message. Reads by a statement of its own: the one that stopped the reply may
-/// have waited for the last piece to be written, and would not see it.
+/// Stores the incomplete answer of a stopped reply as a message. Reads it in a separate statement, because the one that stopped
+/// the reply may have waited for the last chunk, which it would not see.
 async fn keep_partial(connection: &mut PgConnection, chat_id: Uuid, reply_id: Uuid) -> Result<()> {
     let text = sqlx::query_scalar!(
         "SELECT string_agg(k.content, '' ORDER BY k.seq)

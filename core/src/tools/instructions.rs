@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{Tool, stored_tool};
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::{Clock, new_id};
-use crate::db::Tx;
-use crate::users::Caller;
+use crate::activity::{Action, Noun, Verb};
+use crate::clock::new_id;
+use crate::db::UserTx;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// What an instruction says.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +113,7 @@ pub async fn list(
 }
 
 /// One version.
-pub async fn find(connection: &mut PgConnection, tool: Tool, version: i32) -> Result<Option<Instruction>> {
+pub async fn find(connection: &mut PgConnection, tool: Tool, version: i32) -> Result<Instruction, Rejected<NotFound>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT id, tool_type, version, content, model, temperature::numeric::float8 AS temperature, max_tokens, include_learner, is_active,
@@ -122,11 +122,12 @@ pub async fn find(connection: &mut PgConnection, tool: Tool, version: i32) -> Re
         tool.name(),
         version
     );
-    row.fetch_optional(connection).await?.map(Instruction::try_from).transpose()
+    let row = row.fetch_optional(connection).await?.or_not_found(Noun::Instruction)?;
+    Ok(row.try_into()?)
 }
 
 /// Makes the next version, which is not active yet.
-pub async fn create(tx: &mut Tx, clock: &Clock, caller: &Caller, tool: Tool, draft: &Draft) -> Result<Instruction> {
+pub async fn create(tx: &mut UserTx, tool: Tool, draft: &Draft) -> Result<Instruction> {
     lock(tx, tool).await?;
     let row = sqlx::query_as!(
         Row,
@@ -143,43 +144,35 @@ pub async fn create(tx: &mut Tx, clock: &Clock, caller: &Caller, tool: Tool, dra
         draft.temperature,
         draft.max_tokens,
         draft.include_learner,
-        caller.user_id
+        tx.caller().user_id
     );
-    let made = Instruction::try_from(row.fetch_one(&mut **tx).await?)?;
-    Event::by(caller, clock, Action::InstructionCreated, Some(target(&made)))
-        .with(serde_json::json!({ "tool_type": tool.name(), "version": made.version }))
-        .record(tx)?;
+    let made = Instruction::try_from(row.fetch_one(&mut ***tx).await?)?;
+    let details = serde_json::json!({ "tool_type": tool.name(), "version": made.version });
+    tx.record(Action::new(Noun::Instruction, Verb::Created).on(made.id, &made.title()).with(details))?;
     Ok(made)
 }
 
-/// Makes a version the active one; `None` when there is no such version. Questions that were asked before are answered
+/// Makes a version the active one. Questions that were asked before are answered
 /// under the one that was active then.
-pub async fn activate(
-    tx: &mut Tx,
-    clock: &Clock,
-    caller: &Caller,
-    tool: Tool,
-    version: i32,
-) -> Result<Option<Instruction>> {
+pub async fn activate(tx: &mut UserTx, tool: Tool, version: i32) -> Result<Instruction, Rejected<NotFound>> {
     lock(tx, tool).await?;
-    let Some(mut chosen) = find(tx, tool, version).await? else { return Ok(None) };
+    let mut chosen = find(tx, tool, version).await?;
     if chosen.is_active {
-        return Ok(Some(chosen));
+        return Ok(chosen);
     }
     // First the one, then the other: two are never active.
     let before = sqlx::query_scalar!(
         "UPDATE ai_system_instructions SET is_active = false WHERE tool_type = $1 AND is_active RETURNING version",
         tool.name()
     );
-    let before = before.fetch_optional(&mut **tx).await?;
+    let before = before.fetch_optional(&mut ***tx).await?;
     sqlx::query!("UPDATE ai_system_instructions SET is_active = true WHERE id = $1", chosen.id)
-        .execute(&mut **tx)
+        .execute(&mut ***tx)
         .await?;
     chosen.is_active = true;
-    Event::by(caller, clock, Action::InstructionActivated, Some(target(&chosen)))
-        .with(serde_json::json!({ "tool_type": tool.name(), "before": before, "after": version }))
-        .record(tx)?;
-    Ok(Some(chosen))
+    let details = serde_json::json!({ "tool_type": tool.name(), "before": before, "after": version });
+    tx.record(Action::new(Noun::Instruction, Verb::Activated).on(chosen.id, &chosen.title()).with(details))?;
+    Ok(chosen)
 }
 
 /// Admins who change a tool's instructions wait for each other; questions do not wait for them.
@@ -193,7 +186,9 @@ async fn lock(connection: &mut PgConnection, tool: Tool) -> Result<()> {
     Ok(())
 }
 
-fn target(instruction: &Instruction) -> Target {
-    let title = format!("{}, version {}", instruction.tool.title(), instruction.version);
-    Target::new("instruction", instruction.id, &title)
+impl Instruction {
+    /// What the activity log calls it.
+    fn title(&self) -> String {
+        format!("{}, version {}", self.tool.title(), self.version)
+    }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::replies::ReplyState;
 use super::{Tool, stored_tool};
 use crate::Result;
-use crate::users::Caller;
+use crate::actor::Caller;
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

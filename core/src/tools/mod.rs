@@ -5,13 +5,14 @@ pub mod cancel;
 pub mod chats;
 mod context;
 mod copyable;
-pub mod figures;
 pub mod instructions;
+pub mod jobs;
 pub mod messages;
 pub mod questions;
 mod reason;
 pub mod replies;
 pub mod retry;
+pub mod stats;
 pub mod stream;
 
 use std::collections::HashMap;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Reason, Tool, stored_tool};
 use crate::Result;
+use crate::actor::Caller;
 use crate::db::Tx;
-use crate::users::Caller;
 
 /// How far a reply is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -100,7 +100,7 @@ pub async fn give_up(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
     );
     let failed = failed.fetch_one(&mut **tx).await? == 1;
     if failed {
-        tx.announce(id);
+        tx.notify_reply(id);
     }
     Ok(failed)
 }

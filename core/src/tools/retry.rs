@@ -1,60 +1,61 @@
-//! Asking for a reply again.
+//! Retrying a reply.
 
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::questions::{self, Refusal};
+use super::questions::{self, AskRefusal};
 use super::replies::ReplyState;
-use super::stored_tool;
-use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::admin::settings::Settings;
-use crate::clock::Clock;
-use crate::db::Tx;
-use crate::jobs::{GenerateReply, Job};
-use crate::users::Caller;
+use super::{context, stored_tool};
+use crate::activity::{Action, Noun, Target, Verb};
+use crate::db::UserTx;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
+use crate::settings::Settings;
+use crate::tools::jobs::GenerateReply;
 
-/// What came of asking again. Only [`Retried::Accepted`] has written anything that is to be committed.
+/// Why a reply is not retried.
 #[derive(Clone, Debug)]
-pub enum Retried {
-    /// The reply is queued.
-    Accepted,
-    /// It is neither failed nor cancelled, its question was cleared, or it was retried too often.
-    NotRetryable,
+pub enum RetryRefusal {
     /// The caller has no such reply.
-    NotFound,
-    /// As a question would be.
-    Refused(Refusal),
+    NotFound(NotFound),
+    /// The reply is neither failed nor cancelled, its question was cleared, or it was retried too often.
+    NotRetryable,
+    /// A new question would be refused too.
+    Ask(AskRefusal),
 }
 
-/// Asks for a reply once more, as if its question were asked now: it counts as a question, and the instruction that is
-/// active now is what the answer is written under. What there was of the answer goes.
-pub async fn retry(
-    tx: &mut Tx,
-    clock: &Clock,
-    caller: &Caller,
-    settings: &Settings,
-    reply_id: Uuid,
-) -> Result<Retried> {
+impl From<NotFound> for RetryRefusal {
+    fn from(not_found: NotFound) -> Self {
+        Self::NotFound(not_found)
+    }
+}
+
+impl From<AskRefusal> for RetryRefusal {
+    fn from(refusal: AskRefusal) -> Self {
+        Self::Ask(refusal)
+    }
+}
+
+/// Requests a reply again, as if its question were asked now: it counts as a question, and the answer is based on the active
+/// instruction and the context of this moment. The incomplete answer is removed.
+pub async fn retry(tx: &mut UserTx, settings: &Settings, reply_id: Uuid) -> Result<(), Rejected<RetryRefusal>> {
     let reply = sqlx::query!(
         r#"SELECT r.state AS "state: ReplyState", r.question, r.question_id, c.tool_type
            FROM ai_replies r JOIN tool_chats c ON c.id = r.chat_id WHERE r.id = $1 AND r.user_id = $2"#,
         reply_id,
-        caller.user_id
+        tx.caller().user_id
     );
-    let Some(reply) = reply.fetch_optional(&mut **tx).await? else { return Ok(Retried::NotFound) };
+    let reply = reply.fetch_optional(&mut ***tx).await?.or_not_found(Noun::Reply)?;
     if !matches!(reply.state, ReplyState::Failed | ReplyState::Cancelled) || reply.question_id.is_none() {
-        return Ok(Retried::NotRetryable);
+        return Err(Rejected::Refused(RetryRefusal::NotRetryable));
     }
     let tool = stored_tool(&reply.tool_type)?;
-    let room = match questions::make_room(tx, caller, settings, tool, &reply.question).await? {
-        Ok(room) => room,
-        Err(refusal) => return Ok(Retried::Refused(refusal)),
-    };
+    let slot = questions::admit_question(tx, settings, tool).await.map_err(Rejected::widen)?;
+    let user_id = tx.caller().user_id;
+    let context = context::gather(tx, user_id, &reply.question, slot.include_learner).await?;
     sqlx::query!("DELETE FROM tool_messages m USING ai_replies r WHERE r.id = $1 AND m.id = r.answer_id", reply_id)
-        .execute(&mut **tx)
+        .execute(&mut ***tx)
         .await?;
-    // The next attempt's number is taken at once: readers drop what they have.
+    // The number of the next attempt is used at once, so that readers drop their text.
     let retry = sqlx::query_scalar!(
         r#"UPDATE ai_replies
            SET state = 'queued', attempt = attempt + 1, reason = NULL, started_at = NULL, finished_at = NULL,
@@ -64,14 +65,14 @@ pub async fn retry(
              AND cardinality(retried_at) < 20
            RETURNING cardinality(retried_at) AS "retry!""#,
         reply_id,
-        room.instruction_id,
-        Json(&room.context) as _
+        slot.instruction_id,
+        Json(&context) as _
     );
-    let Some(retry) = retry.fetch_optional(&mut **tx).await? else { return Ok(Retried::NotRetryable) };
-    GenerateReply { reply_id, retry }.enqueue(tx)?;
-    tx.announce(reply_id);
-    Event::by(caller, clock, Action::ReplyRetried, Some(Target::new("tool_chat", room.chat_id, tool.title())))
-        .with(serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id }))
-        .record(tx)?;
-    Ok(Retried::Accepted)
+    let retry = retry.fetch_optional(&mut ***tx).await?.or_refuse(RetryRefusal::NotRetryable)?;
+    tx.enqueue(&GenerateReply { reply_id, retry })?;
+    tx.notify_reply(reply_id);
+    let target = Target::new(Noun::ToolChat, slot.chat_id, tool.title());
+    let details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
+    tx.record(Action::new(Noun::Reply, Verb::Retried).target(Some(target)).with(details))?;
+    Ok(())
 }

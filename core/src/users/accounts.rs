@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use super::invites::{self, InviteRefusal};
 use super::rules::{Email, PersonName};
-use super::{Caller, Origin, Role};
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::admin::settings::{self, RegistrationMode};
-use crate::clock::{Clock, new_id};
+use crate::activity::{Action, Noun, Target, Verb};
+use crate::actor::{Caller, Role};
+use crate::clock::new_id;
 use crate::db::Tx;
+use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
+use crate::settings::{self, RegistrationMode};
 
 /// A person, as they see themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +46,6 @@ pub struct NewAccount {
     pub password_hash: String,
 }
 
-/// How a registration ends. Roll back unless it is `Registered`.
-#[derive(Clone, Debug)]
-pub enum Registration {
-    /// The account exists if the transaction commits.
-    Registered(User),
-    /// It does not.
-    Refused(RegistrationRefusal),
-}
-
 /// Why somebody cannot register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationRefusal {
@@ -76,72 +68,69 @@ pub struct Credentials {
     pub is_suspended: bool,
 }
 
-/// Why somebody with this invite, or without one, would be refused whoever they are. Asked before the password is
-/// hashed, so that guessing codes is no way to keep us busy; [`register`] decides.
-pub async fn would_refuse(
+/// Refuses somebody with this invite, or without one, who would be refused whoever they are. Asked before the password is
+/// hashed, so that guessing codes is no way to keep the service busy; [`register`] decides.
+pub async fn check_eligibility(
     connection: &mut PgConnection,
     invite_code: Option<&str>,
     now: DateTime<Utc>,
-) -> Result<Option<RegistrationRefusal>> {
+) -> Result<(), Rejected<RegistrationRefusal>> {
     if let Some(code) = invite_code {
-        return Ok(invites::refusal(connection, code, now).await?.map(RegistrationRefusal::Invite));
+        return invites::check(connection, code, now).await.map_err(Rejected::widen);
     }
-    let closed = settings::load(connection).await?.registration_mode == RegistrationMode::Invite;
-    Ok(closed.then_some(RegistrationRefusal::InviteRequired))
+    match settings::load(connection).await?.registration_mode {
+        RegistrationMode::Open => Ok(()),
+        RegistrationMode::Invite => Err(Rejected::Refused(RegistrationRefusal::InviteRequired)),
+    }
 }
 
 /// Registers somebody, with the role that the invite gives.
 pub async fn register(
     tx: &mut Tx,
-    clock: &Clock,
     new: &NewAccount,
     invite_code: Option<&str>,
-    origin: &Origin,
-) -> Result<Registration> {
-    if invite_code.is_none()
-        && let Some(refusal) = would_refuse(tx, None, clock.now()).await?
-    {
-        return Ok(Registration::Refused(refusal));
-    }
+) -> Result<User, Rejected<RegistrationRefusal>> {
+    let now = tx.now();
     let invite = match invite_code {
-        None => None,
-        Some(code) => match invites::redeem(tx, code, clock.now()).await? {
-            Ok(invite) => Some(invite),
-            Err(refusal) => return Ok(Registration::Refused(RegistrationRefusal::Invite(refusal))),
-        },
+        None => {
+            check_eligibility(tx, None, now).await?;
+            None
+        }
+        Some(code) => Some(invites::redeem(tx, code, now).await.map_err(Rejected::widen)?),
     };
     let role = invite.map_or(Role::Student, |invite| invite.role);
-    let Some(user) = insert(tx, clock, new, role, invite.map(|invite| invite.id)).await? else {
-        return Ok(Registration::Refused(RegistrationRefusal::EmailTaken));
-    };
-    let mut event = Event::of(Some(user.id), clock, Action::UserRegistered, Some(target(&user)));
-    event.origin = origin.clone();
-    event.with(serde_json::json!({"role": role, "invite_id": invite.map(|invite| invite.id)})).record(tx)?;
-    Ok(Registration::Registered(user))
-}
-
-/// Makes an admin; none if a live account has the address. For the command line.
-pub async fn create_admin(tx: &mut Tx, clock: &Clock, new: &NewAccount) -> Result<Option<User>> {
-    let user = insert(tx, clock, new, Role::Admin, None).await?;
-    if let Some(user) = &user {
-        Event::of(None, clock, Action::AdminCreated, Some(target(user))).record(tx)?;
-    }
+    let user = insert(tx, new, role, invite.map(|invite| invite.id)).await?;
+    let details = serde_json::json!({"role": role, "invite_id": invite.map(|invite| invite.id)});
+    tx.record(Action::new(Noun::User, Verb::Registered).on(user.id, &user.name()).by(user.id).with(details))?;
     Ok(user)
 }
 
-/// Inserts the row, or nothing if a live account has the address, however it is written.
+/// Creates an account with that role, without an invite. For the command line.
+pub async fn create(tx: &mut Tx, new: &NewAccount, role: Role) -> Result<User, Rejected<RegistrationRefusal>> {
+    let user = insert(tx, new, role, None).await?;
+    let action = match role {
+        Role::Admin => Action::new(Noun::Admin, Verb::Created),
+        Role::Mentor | Role::Student => Action::new(Noun::User, Verb::Registered),
+    };
+    tx.record(action.target(Some(Target::new(Noun::User, user.id, &user.name()))))?;
+    Ok(user)
+}
+
+/// Whether nobody has an account yet, not even a deleted one.
+pub async fn has_no_users(connection: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar!(r#"SELECT NOT EXISTS (SELECT FROM users) AS "empty!""#).fetch_one(connection).await?)
+}
+
 async fn insert(
-    connection: &mut PgConnection,
-    clock: &Clock,
+    tx: &mut Tx,
     new: &NewAccount,
     role: Role,
     invite_id: Option<Uuid>,
-) -> Result<Option<User>> {
-    let user = sqlx::query_as!(
+) -> Result<User, Rejected<RegistrationRefusal>> {
+    sqlx::query_as!(
         User,
         r#"INSERT INTO users (id, email, first_name, last_name, password_hash, role, invite_id, created_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-           ON CONFLICT (lower(email)) WHERE deleted_at IS NULL DO NOTHING
            RETURNING id, email, first_name, last_name, role AS "role: Role", progress_percent, created_at"#,
         new_id(),
         new.email.as_str(),
@@ -150,11 +139,11 @@ async fn insert(
         new.password_hash,
         role as Role,
         invite_id,
-        clock.now()
+        tx.now()
     )
-    .fetch_optional(connection)
-    .await?;
-    Ok(user)
+    .fetch_one(&mut **tx)
+    .await
+    .on_constraint("users_email_key", RegistrationRefusal::EmailTaken)
 }
 
 /// The live account with that address, for checking a password.
@@ -182,21 +171,29 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
     }))
 }
 
-/// The caller's own account; none if it was deleted a moment ago.
-pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<Option<User>> {
-    let user = sqlx::query_as!(
+/// The caller's own account. Refused if it was deleted a moment ago.
+pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<User, Rejected<NotFound>> {
+    sqlx::query_as!(
         User,
         r#"SELECT id, email, first_name, last_name, role AS "role: Role", progress_percent, created_at
            FROM users WHERE id = $1 AND deleted_at IS NULL"#,
         caller.user_id
     )
     .fetch_optional(connection)
-    .await?;
-    Ok(user)
+    .await?
+    .or_not_found(Noun::User)
 }
 
-/// The account as the target of an event.
-pub(super) fn target(user: &User) -> Target {
-    let name = [Some(user.first_name.as_str()), user.last_name.as_deref()];
-    Target::new("user", user.id, &name.into_iter().flatten().collect::<Vec<_>>().join(" "))
+impl User {
+    /// First and last name.
+    pub fn name(&self) -> String {
+        let names = [Some(self.first_name.as_str()), self.last_name.as_deref()];
+        names.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl From<InviteRefusal> for RegistrationRefusal {
+    fn from(refusal: InviteRefusal) -> Self {
+        Self::Invite(refusal)
+    }
 }

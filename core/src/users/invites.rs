@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Role;
 use crate::Result;
-use crate::admin::activity::{Action, Event, Target};
-use crate::clock::{Clock, new_id};
+use crate::activity::{Action, Noun, Verb};
+use crate::actor::Role;
+use crate::clock::new_id;
 use crate::db::Tx;
+use crate::refusal::Rejected;
 
 /// What a new invite allows.
 #[derive(Clone, Debug)]
@@ -23,8 +24,6 @@ pub struct NewInvite {
     pub expires_at: Option<DateTime<Utc>>,
     /// What it is for, at most 200 characters.
     pub note: Option<String>,
-    /// Who made it; none = the command line.
-    pub created_by: Option<Uuid>,
 }
 
 /// An invite as it was made.
@@ -59,7 +58,7 @@ pub enum InviteRefusal {
 }
 
 /// Makes an invite with a code of 128 random bits.
-pub async fn create(tx: &mut Tx, clock: &Clock, new: &NewInvite) -> Result<Invite> {
+pub async fn create(tx: &mut Tx, new: &NewInvite) -> Result<Invite> {
     let invite = Invite { id: new_id(), code: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()) };
     sqlx::query!(
         "INSERT INTO invite_links (id, code, role, note, max_uses, expires_at, created_by)
@@ -70,15 +69,27 @@ pub async fn create(tx: &mut Tx, clock: &Clock, new: &NewInvite) -> Result<Invit
         new.note,
         new.max_uses,
         new.expires_at,
-        new.created_by
+        tx.actor().user_id
     )
     .execute(&mut **tx)
     .await?;
     let title = new.note.as_deref().unwrap_or("invite");
-    Event::of(new.created_by, clock, Action::InviteCreated, Some(Target::new("invite", invite.id, title)))
-        .with(serde_json::json!({"role": new.role, "max_uses": new.max_uses, "expires_at": new.expires_at}))
-        .record(tx)?;
+    let details = serde_json::json!({"role": new.role, "max_uses": new.max_uses, "expires_at": new.expires_at});
+    tx.record(Action::new(Noun::Invite, Verb::Created).on(invite.id, title).with(details))?;
     Ok(invite)
+}
+
+/// Makes the invite of that code for a thousand learners, or gives it a thousand uses again: the invite of the demo.
+pub async fn renew(connection: &mut PgConnection, code: &str) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO invite_links (id, code, note, max_uses) VALUES ($1, $2, 'Demo', 1000)
+         ON CONFLICT (code) DO UPDATE SET max_uses = least(100000, invite_links.uses + 1000)",
+        new_id(),
+        code
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Uses an invite once. The row lock lasts until the end of the transaction: of those who come at once for the last
@@ -87,7 +98,7 @@ pub(super) async fn redeem(
     connection: &mut PgConnection,
     code: &str,
     now: DateTime<Utc>,
-) -> Result<Result<Redeemed, InviteRefusal>> {
+) -> Result<Redeemed, Rejected<InviteRefusal>> {
     let redeemed = sqlx::query_as!(
         Redeemed,
         r#"UPDATE invite_links SET uses = uses + 1
@@ -100,13 +111,20 @@ pub(super) async fn redeem(
     .fetch_optional(&mut *connection)
     .await?;
     match redeemed {
-        Some(redeemed) => Ok(Ok(redeemed)),
-        None => Ok(Err(refusal(connection, code, now).await?.unwrap_or(InviteRefusal::UsedUp))),
+        Some(redeemed) => Ok(redeemed),
+        None => {
+            check(connection, code, now).await?;
+            Err(Rejected::Refused(InviteRefusal::UsedUp)) // between the two statements
+        }
     }
 }
 
-/// Why the invite with that code lets nobody in at the moment; none if it does.
-pub async fn refusal(connection: &mut PgConnection, code: &str, now: DateTime<Utc>) -> Result<Option<InviteRefusal>> {
+/// Refuses if the invite with that code lets nobody in at the moment.
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    code: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Rejected<InviteRefusal>> {
     let invite = sqlx::query!(
         r#"SELECT revoked_at IS NOT NULL AS "revoked!", coalesce(expires_at <= $2, false) AS "expired!",
                   uses >= max_uses AS "used_up!"
@@ -116,11 +134,11 @@ pub async fn refusal(connection: &mut PgConnection, code: &str, now: DateTime<Ut
     )
     .fetch_optional(connection)
     .await?;
-    Ok(match invite {
-        None => Some(InviteRefusal::Unknown),
-        Some(invite) if invite.revoked => Some(InviteRefusal::Revoked),
-        Some(invite) if invite.expired => Some(InviteRefusal::Expired),
-        Some(invite) if invite.used_up => Some(InviteRefusal::UsedUp),
-        Some(_) => None,
-    })
+    match invite {
+        None => Err(Rejected::Refused(InviteRefusal::Unknown)),
+        Some(invite) if invite.revoked => Err(Rejected::Refused(InviteRefusal::Revoked)),
+        Some(invite) if invite.expired => Err(Rejected::Refused(InviteRefusal::Expired)),
+        Some(invite) if invite.used_up => Err(Rejected::Refused(InviteRefusal::UsedUp)),
+        Some(_) => Ok(()),
+    }
 }

@@ -18,13 +18,13 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::{User, target};
+use super::accounts::User;
 use super::tokens::TokenSubject;
-use super::{Caller, Origin, Role};
 use crate::Result;
-use crate::admin::activity::{Action, Event};
-use crate::clock::{Clock, new_id};
-use crate::db::Tx;
+use crate::activity::{Action, Noun, Verb};
+use crate::actor::Role;
+use crate::clock::new_id;
+use crate::db::{Tx, UserTx};
 
 /// A session that is not refreshed for this long ends.
 pub const SESSION_LIFETIME: TimeDelta = TimeDelta::days(30);
@@ -92,8 +92,9 @@ pub async fn authenticate(
 }
 
 /// Opens a session for somebody who has just registered.
-pub async fn open(tx: &mut Tx, clock: &Clock, user: &User, origin: &Origin) -> Result<OpenSession> {
-    let (now, subject) = (clock.now(), TokenSubject { user_id: user.id, session_id: new_id() });
+pub async fn open(tx: &mut Tx, user: &User) -> Result<OpenSession> {
+    let origin = tx.actor().origin.clone();
+    let (now, subject) = (tx.now(), TokenSubject { user_id: user.id, session_id: new_id() });
     let expires_at = now + SESSION_LIFETIME;
     sqlx::query!(
         "INSERT INTO sessions (id, user_id, user_agent, ip, created_at, last_used_at, expires_at)
@@ -112,16 +113,16 @@ pub async fn open(tx: &mut Tx, clock: &Clock, user: &User, origin: &Origin) -> R
 }
 
 /// Opens a session for somebody whose password was right.
-pub async fn sign_in(tx: &mut Tx, clock: &Clock, user: &User, origin: &Origin) -> Result<OpenSession> {
-    let session = open(tx, clock, user, origin).await?;
-    let mut event = Event::of(Some(user.id), clock, Action::UserSignedIn, Some(target(user)));
-    event.origin = origin.clone();
-    event.with(serde_json::json!({"session_id": session.subject.session_id})).record(tx)?;
+pub async fn sign_in(tx: &mut Tx, user: &User) -> Result<OpenSession> {
+    let session = open(tx, user).await?;
+    let details = serde_json::json!({"session_id": session.subject.session_id});
+    tx.record(Action::new(Noun::User, Verb::SignedIn).on(user.id, &user.name()).by(user.id).with(details))?;
     Ok(session)
 }
 
 /// Exchanges a refresh token for the next.
-pub async fn refresh(tx: &mut Tx, token: &str, now: DateTime<Utc>) -> Result<Refresh> {
+pub async fn refresh(tx: &mut Tx, token: &str) -> Result<Refresh> {
+    let now = tx.now();
     let hash = hash(token);
     // Both rows are locked, so that of two exchanges at once the second sees what the first did.
     let found = sqlx::query!(
@@ -161,11 +162,11 @@ pub async fn refresh(tx: &mut Tx, token: &str, now: DateTime<Utc>) -> Result<Ref
 }
 
 /// Ends the caller's session.
-pub async fn sign_out(tx: &mut Tx, clock: &Clock, caller: &Caller) -> Result<()> {
-    if revoke(tx, caller.session_id, Revocation::Logout, clock.now()).await? {
-        Event::by(caller, clock, Action::UserSignedOut, None)
-            .with(serde_json::json!({"session_id": caller.session_id}))
-            .record(tx)?;
+pub async fn sign_out(tx: &mut UserTx) -> Result<()> {
+    let (session_id, now) = (tx.caller().session_id, tx.now());
+    if revoke(tx, session_id, Revocation::Logout, now).await? {
+        let details = serde_json::json!({"session_id": session_id});
+        tx.record(Action::new(Noun::User, Verb::SignedOut).with(details))?;
     }
     Ok(())
 }

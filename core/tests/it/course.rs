@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cairn_core::clock::Clock;
 use cairn_core::db::Db;
 use cairn_core::learning::course::{Course, ImportError, Publication, Summary, export, import, parse, to_yaml};
 use sqlx::PgPool;
@@ -74,7 +73,7 @@ async fn import_text(db: &Db, text: &str) -> Summary {
 
 async fn import_course(db: &Db, course: &Course) -> Result<Summary, ImportError> {
     let mut tx = db.begin().await.unwrap();
-    let summary = import(&mut tx, &Clock::default(), course, |_, _| {}).await?;
+    let summary = import(&mut tx, course, |_, _| {}).await?;
     tx.commit().await.unwrap();
     Ok(summary)
 }
@@ -141,7 +140,7 @@ async fn progress_counts_up_to_all_objects() {
     let test = TestDb::new().await;
     let mut seen = Vec::new();
     let mut tx = test.db.begin().await.unwrap();
-    import(&mut tx, &Clock::default(), &parse(COURSE).unwrap(), |done, total| seen.push((done, total))).await.unwrap();
+    import(&mut tx, &parse(COURSE).unwrap(), |done, total| seen.push((done, total))).await.unwrap();
     tx.commit().await.unwrap();
     assert!(seen.is_sorted() && seen.iter().all(|(_, total)| *total == 25), "{seen:?}");
     assert_eq!(seen.last(), Some(&(25, 25)));
@@ -151,7 +150,7 @@ async fn progress_counts_up_to_all_objects() {
 async fn nothing_is_stored_without_a_commit() {
     let test = TestDb::new().await;
     let mut tx = test.db.begin().await.unwrap();
-    import(&mut tx, &Clock::default(), &parse(COURSE).unwrap(), |_, _| {}).await.unwrap();
+    import(&mut tx, &parse(COURSE).unwrap(), |_, _| {}).await.unwrap();
     tx.rollback().await.unwrap();
     assert_eq!(scalar::<i64>(test.pool(), "SELECT count(*) FROM lessons").await, 0);
     assert_eq!(scalar::<i64>(test.pool(), "SELECT count(*) FROM apalis.jobs").await, 0);

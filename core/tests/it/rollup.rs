@@ -7,11 +7,11 @@ mod property;
 mod reconcile;
 mod walk;
 
-use cairn_core::clock::Clock;
 use cairn_core::db::Db;
-use cairn_core::jobs::{Job, RecomputeRoadmap};
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::recompute_chunk;
 use cairn_core::learning::rollup::{Pair, roll_up};
+use cairn_core::queue::Job;
 use uuid::Uuid;
 
 use crate::support::{jobs, rows, run};
@@ -19,7 +19,7 @@ use crate::support::{jobs, rows, run};
 /// Rolls pairs up in a transaction of its own. Returns those that rest.
 async fn roll_up_pairs(db: &Db, pairs: &[Pair]) -> Vec<Pair> {
     let mut tx = db.begin().await.unwrap();
-    let resting = roll_up(&mut tx, &Clock::default(), pairs).await.unwrap();
+    let resting = roll_up(&mut tx, pairs).await.unwrap();
     tx.commit().await.unwrap();
     resting
 }
@@ -27,8 +27,8 @@ async fn roll_up_pairs(db: &Db, pairs: &[Pair]) -> Vec<Pair> {
 /// Does one chunk, and hands over to another job, as the worker does now and then.
 async fn run_chunk(db: &Db, job: RecomputeRoadmap) {
     let mut tx = db.begin().await.unwrap();
-    if let Some(next) = recompute_chunk(&mut tx, &Clock::default(), job).await.unwrap() {
-        next.job.enqueue_in(&mut tx, next.rest).unwrap();
+    if let Some(next) = recompute_chunk(&mut tx, job).await.unwrap() {
+        tx.enqueue_in(&next.job, next.rest).unwrap();
     }
     tx.commit().await.unwrap();
 }

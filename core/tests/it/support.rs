@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_core::clock::new_id;
 use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
-use cairn_core::jobs::{Envelope, Job};
+use cairn_core::queue::{Envelope, Job};
 use cairn_postgres::testing::{TestDatabase, test_database};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};

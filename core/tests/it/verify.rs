@@ -1,7 +1,6 @@
 //! The check of every derived value finds what is planted, and nothing else.
 
 use cairn_core::admin::verify::{Kind, Mode, Report, verify};
-use cairn_core::clock::Clock;
 use cairn_core::learning::course::{import, parse};
 use sqlx::PgPool;
 
@@ -86,7 +85,7 @@ DELETE FROM apalis.jobs;
 async fn settled() -> TestDb {
     let test = TestDb::new().await;
     let mut tx = test.db.begin().await.unwrap();
-    import(&mut tx, &Clock::default(), &parse(COURSE).unwrap(), |_, _| {}).await.unwrap();
+    import(&mut tx, &parse(COURSE).unwrap(), |_, _| {}).await.unwrap();
     tx.commit().await.unwrap();
     run(test.pool(), SETTLED).await;
     test

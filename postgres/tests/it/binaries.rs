@@ -23,7 +23,7 @@ fn fake(parent: &Path, version: &str) -> PathBuf {
 /// A search that finds only the test's own binaries and cannot download any.
 fn search(parent: &Path) -> Search {
     let releases = "https://unsupported.invalid/releases".to_owned();
-    Search { chosen: None, places: Vec::new(), cache: parent.join("cache"), releases }
+    Search { chosen: None, directories: Vec::new(), cache: parent.join("cache"), releases }
 }
 
 #[tokio::test]
@@ -39,10 +39,10 @@ async fn without_binaries_and_a_download_the_error_says_what_to_install() {
 async fn the_first_supported_version_is_used() {
     let dir = passable_dir();
     let mut search = search(dir.path());
-    search.places = vec![dir.path().join("missing"), fake(dir.path(), "13.9"), fake(dir.path(), "16.1")];
-    search.places.push(fake(dir.path(), "18.0"));
+    search.directories = vec![dir.path().join("missing"), fake(dir.path(), "13.9"), fake(dir.path(), "16.1")];
+    search.directories.push(fake(dir.path(), "18.0"));
     let found = search.find(None).await.unwrap();
-    assert_eq!((found.major(), found.dir()), (16, search.places[2].as_path()));
+    assert_eq!((found.major(), found.dir()), (16, search.directories[2].as_path()));
     assert_eq!(search.find(Some(18)).await.unwrap().major(), 18);
     let error = search.find(Some(15)).await.unwrap_err().to_string();
     assert!(error.starts_with("no PostgreSQL 15 server found"), "{error}");
@@ -61,7 +61,7 @@ async fn downloaded_binaries_are_reused() {
 async fn a_chosen_directory_is_used_or_refused_but_never_skipped() {
     let dir = passable_dir();
     let mut search = search(dir.path());
-    search.places = vec![fake(dir.path(), "16.1")];
+    search.directories = vec![fake(dir.path(), "16.1")];
     search.chosen = Some(fake(dir.path(), "17.1"));
     assert_eq!(search.find(None).await.unwrap().major(), 17);
     let error = search.find(Some(16)).await.unwrap_err();

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use apalis_board_api::ui::ServeUI;
 use apalis_core::backend::{QueueInfo, RunningWorker, Statistic};
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::board::{self, Status};
-use cairn_core::jobs::queues::{self, QueueState};
+use cairn_core::queue::board::{self, Status};
+use cairn_core::queue::queues::{self, QueueState};
+use cairn_core::queue::{Queue, inspect};
 use futures_util::{StreamExt, stream};
 use poem::http::{StatusCode, Uri, header};
 use poem::web::sse::SSE;
@@ -131,8 +131,11 @@ async fn list_tasks_of(
 
 #[handler]
 async fn get_task(health: HealthData<'_>, Path((queue, id)): Path<(String, String)>) -> poem::Result<Json<Value>> {
-    let job = board::find(&mut *connect(&health).await?, parse_queue(&queue)?, &id).await.map_err(unavailable)?;
-    let job = job.ok_or_else(|| poem::Error::from_string("this queue has no job with that id", StatusCode::NOT_FOUND))?;
+    let queue = parse_queue(&queue)?;
+    let job = inspect::find(&mut *connect(&health).await?, &id).await.map_err(unavailable)?;
+    let job = job.filter(|job| job.job.queue == queue.name());
+    let job =
+        job.ok_or_else(|| poem::Error::from_string("this queue has no job with that id", StatusCode::NOT_FOUND))?;
     Ok(Json(task(&job)))
 }
 

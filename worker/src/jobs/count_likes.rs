@@ -1,8 +1,8 @@
 //! Recounts the likes of one project.
 
 use cairn_core::Error;
+use cairn_core::community::jobs::CountLikes;
 use cairn_core::community::likes;
-use cairn_core::jobs::CountLikes;
 
 use crate::{Context, JobError};
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
-use cairn_core::jobs::{Housekeeping, Job};
+use cairn_core::admin::maintenance::Housekeeping;
+use cairn_core::queue::Job;
 
 use crate::{Context, JobError};
 
@@ -13,7 +14,7 @@ const BUDGET: Duration = Duration::from_secs(Housekeeping::DEADLINE.as_secs() / 
 pub(super) async fn run(context: Context, job: Housekeeping) -> Result<(), JobError> {
     if !housekeeping::run(context.db.pool(), BUDGET).await? {
         let mut tx = context.db.begin().await?;
-        job.enqueue(&mut tx)?;
+        tx.enqueue(&job)?;
         tx.commit().await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use cairn_core::jobs::{Job as _, RecomputeRoadmap};
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::{self, Next};
 use tokio::time::sleep;
 
@@ -17,10 +17,10 @@ pub(super) async fn run(context: Context, mut job: RecomputeRoadmap) -> Result<(
     let started = Instant::now();
     loop {
         let mut tx = context.db.begin().await?;
-        let next = recompute::recompute_chunk(&mut tx, &context.clock, job).await?;
+        let next = recompute::recompute_chunk(&mut tx, job).await?;
         let Some(Next { job: next, rest }) = next else { return Ok(tx.commit().await?) };
         if started.elapsed() + rest >= TIME_SLICE || context.shutdown.is_cancelled() {
-            next.enqueue_in(&mut tx, rest)?;
+            tx.enqueue_in(&next, rest)?;
             return Ok(tx.commit().await?);
         }
         tx.commit().await?;

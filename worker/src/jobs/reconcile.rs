@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cairn_core::community;
-use cairn_core::jobs::{Reconcile, reconcile};
+use cairn_core::admin::maintenance::Reconcile;
+use cairn_core::{community, learning, tools};
 
 use crate::{Context, JobError};
 
@@ -12,9 +12,9 @@ const LIKES_STALE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> {
     let mut tx = context.db.begin().await?;
-    reconcile::stale_progress(&mut tx).await?;
-    reconcile::stale_roadmaps(&mut tx).await?;
+    learning::jobs::stale_progress(&mut tx).await?;
+    learning::jobs::stale_roadmaps(&mut tx).await?;
     community::likes::requeue_waiting(&mut tx, LIKES_STALE_AFTER, 1000).await?;
-    reconcile::dead_replies(&mut tx).await?;
+    tools::jobs::dead_replies(&mut tx).await?;
     Ok(tx.commit().await?)
 }

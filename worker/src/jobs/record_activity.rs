@@ -1,6 +1,6 @@
 //! Writes one row of the activity log.
 
-use cairn_core::jobs::RecordActivity;
+use cairn_core::activity::RecordActivity;
 
 use crate::{Context, JobError};
 

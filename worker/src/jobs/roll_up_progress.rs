@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::jobs::RollUpProgress;
+use cairn_core::learning::jobs::RollUpProgress;
 use cairn_core::learning::rollup::Pair;
 
 use crate::{Context, JobError};

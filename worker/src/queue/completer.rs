@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::failpoint;
-use cairn_core::jobs::lease::{self, Finished, Lease, Outcome};
+use cairn_core::queue::lease::{self, Finished, Lease, Outcome};
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::POLL_INTERVAL;
-use super::leased::LeasedJobs;
+use super::leased::{LeasedJobs, OUTCOME_BATCH};
+use super::producer::POLL_INTERVAL;
 use crate::health::QueueHealth;
-
-/// Most outcomes that one statement stores, and most that may wait for it while further jobs are claimed.
-pub(super) const BATCH: usize = 500;
 
 /// How long storing outcomes is retried after the queue was told to stop.
 const LAST_TRIES: Duration = Duration::from_secs(5);
@@ -66,8 +63,8 @@ struct Store {
 
 impl Store {
     async fn run(self, mut ended: mpsc::UnboundedReceiver<Finished>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while ended.recv_many(&mut batch, BATCH).await > 0 {
+        let mut batch = Vec::with_capacity(OUTCOME_BATCH);
+        while ended.recv_many(&mut batch, OUTCOME_BATCH).await > 0 {
             failpoint::pass(failpoint::BEFORE_ACK);
             self.store(&batch).await;
             self.leased.remove_ended(&batch);

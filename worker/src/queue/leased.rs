@@ -4,13 +4,15 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use cairn_core::jobs::lease::{Finished, Lease};
+use cairn_core::queue::lease::{Finished, Lease};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::completer::BATCH;
 use crate::health::QueueHealth;
+
+/// Most outcomes that one statement stores, and most that may wait for it while further jobs are claimed.
+pub(super) const OUTCOME_BATCH: usize = 500;
 
 /// The jobs that were claimed and whose outcome is not stored yet. They wait for a slot to start in, run, or have ended.
 pub(crate) struct LeasedJobs {
@@ -134,7 +136,7 @@ impl LeasedJobs {
     fn free_slots(&self) -> usize {
         let state = self.state();
         let slots = self.concurrency.saturating_sub(state.waiting.len() + state.running);
-        slots.min((self.concurrency + BATCH).saturating_sub(state.ids.len()))
+        slots.min((self.concurrency + OUTCOME_BATCH).saturating_sub(state.ids.len()))
     }
 
     /// From now on nothing is claimed.

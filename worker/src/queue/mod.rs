@@ -18,13 +18,12 @@ mod producer;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use apalis::prelude::{Backend, Task, TaskBuilder, TaskId, WorkerContext};
 use apalis_core::backend::BackendConfig;
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::future::BoxSyncFuture;
-use cairn_core::jobs::lease::Lease;
+use cairn_core::queue::lease::Lease;
 use futures_util::FutureExt;
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -35,9 +34,6 @@ pub(crate) use self::completer::Completer;
 use self::leased::LeasedJobs;
 use self::producer::Producer;
 use crate::health::QueueHealth;
-
-/// How often a queue is polled when no notification comes.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts claiming jobs of a queue under the name `worker`, until `stop` is cancelled. Returns the source of claimed
 /// jobs, and what takes their outcomes.
@@ -53,15 +49,6 @@ pub(crate) fn open(
         Completer::start(health.clone(), worker.clone(), leased.clone(), pool.clone(), wake.clone(), stop.clone());
     Producer { queue: health.queue, health, worker, leased: leased.clone(), pool, wake, stop }.start();
     (QueueBackend { leased, closing: None }, completer)
-}
-
-/// Waits for the event, but at most for `limit`, and not once `stop` is cancelled.
-async fn pause(stop: &CancellationToken, event: impl Future<Output = ()>, limit: Duration) {
-    tokio::select! {
-        () = event => {}
-        () = tokio::time::sleep(limit) => {}
-        () = stop.cancelled() => {}
-    }
 }
 
 /// The backend of one queue's apalis worker.

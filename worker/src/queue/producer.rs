@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::failpoint;
-use cairn_core::jobs::Queue;
-use cairn_core::jobs::lease;
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::leased::LeasedJobs;
-use super::{POLL_INTERVAL, pause};
 use crate::health::QueueHealth;
+
+/// How often a queue is polled when no notification comes.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause after a failed claim.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -49,12 +51,12 @@ impl Producer {
             let Some(slots) = self.leased.wait_for_slots(&self.stop).await else { break };
             match self.claim_once(slots).await {
                 // Fewer jobs than requested: no others are due now.
-                Ok(claimed) if claimed < slots => pause(&self.stop, self.wake.notified(), POLL_INTERVAL).await,
+                Ok(claimed) if claimed < slots => self.wait(self.wake.notified(), POLL_INTERVAL).await,
                 Ok(_) => {}
                 Err(error) => {
                     // The database may have stored the claim nevertheless. `release_unacknowledged` finds its jobs.
                     tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot claim jobs; trying again");
-                    pause(&self.stop, std::future::pending(), RETRY_PAUSE).await;
+                    self.wait(std::future::pending(), RETRY_PAUSE).await;
                 }
             }
         }
@@ -74,17 +76,30 @@ impl Producer {
         Ok(claimed)
     }
 
+    /// Waits for the event, but at most for `limit`, and not once told to stop.
+    async fn wait(&self, event: impl Future<Output = ()>, limit: Duration) {
+        tokio::select! {
+            () = event => {}
+            () = tokio::time::sleep(limit) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     /// Releases the jobs that have not started. Their attempt does not count.
     async fn release(&self) {
         let ids = self.leased.remove_waiting();
         if ids.is_empty() {
             return;
         }
-        let result = async { lease::hand_back(&mut *self.pool.acquire().await?, &self.worker, &ids).await };
+        let result = async { lease::release(&mut *self.pool.acquire().await?, &self.worker, &ids).await };
         match result.await {
             Ok(released) => {
                 self.health.record_released(released);
-                tracing::info!(queue.name = self.queue.name(), jobs.count = released, "released jobs that had not started");
+                tracing::info!(
+                    queue.name = self.queue.name(),
+                    jobs.count = released,
+                    "released jobs that had not started"
+                );
             }
             Err(error) => tracing::warn!(queue.name = self.queue.name(), error = %error,
                 "could not release jobs that had not started; other workers take them over when this one has ended"),
@@ -95,10 +110,16 @@ impl Producer {
     /// the response to their claim was lost.
     async fn release_unacknowledged(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
-            pause(&self.stop, std::future::pending(), CLAIM_ACK_TIMEOUT / 2).await;
+            self.wait(std::future::pending(), CLAIM_ACK_TIMEOUT / 2).await;
             let leased = self.leased.ids();
             let result = async {
-                lease::disown(&mut *self.pool.acquire().await?, &self.worker, &leased, CLAIM_ACK_TIMEOUT).await
+                lease::release_unacknowledged(
+                    &mut *self.pool.acquire().await?,
+                    &self.worker,
+                    &leased,
+                    CLAIM_ACK_TIMEOUT,
+                )
+                .await
             };
             match result.await {
                 Ok(0) => {}

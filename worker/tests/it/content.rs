@@ -1,10 +1,11 @@
 //! Content changes: all learners are recomputed, whatever was edited and whatever happens to the worker.
 
-use cairn_core::jobs::{Job, Queue, RecomputeRoadmap, lease};
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::{self, recompute_chunk};
+use cairn_core::queue::{Job, Queue, lease};
 use sqlx::AssertSqlSafe;
 
-use crate::course::{Course, differences, is_settled, record_rollups, number, run};
+use crate::course::{Course, differences, is_settled, number, record_rollups, run};
 use crate::support::{Harness, eventually};
 
 #[expect(clippy::cast_possible_wrap, reason = "it is small")]
@@ -70,7 +71,10 @@ fn edits(course: &Course) -> Vec<(&'static str, String)> {
             "it moves to another stage",
             format!("UPDATE stage_lessons SET stage_id = '{second}' WHERE lesson_id = '{lesson}'"),
         ),
-        ("it is in two stages", format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{third}', '{lesson}')")),
+        (
+            "it is in two stages",
+            format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{third}', '{lesson}')"),
+        ),
         ("stages can be done in any order", update("roadmaps", "is_sequential = false", course.roadmap)),
         ("unpublish a module", update("course_modules", draft, course.module)),
         ("publish a module", update("course_modules", published, course.module)),
@@ -124,14 +128,15 @@ async fn an_interrupted_recomputation_continues_where_it_stopped() {
         let payload: serde_json::Value = serde_json::from_slice(&job.payload).unwrap();
         let job: RecomputeRoadmap = serde_json::from_value(payload["data"].clone()).unwrap();
         let mut tx = harness.db.begin().await.unwrap();
-        let next = recompute_chunk(&mut tx, &harness.clock, job).await.unwrap().expect("more than one chunk");
-        next.job.enqueue_in(&mut tx, next.rest).unwrap();
+        let next = recompute_chunk(&mut tx, job).await.unwrap().expect("more than one chunk");
+        tx.enqueue_in(&next.job, next.rest).unwrap();
         match loss {
             Loss::BeforeTheEffect => tx.rollback().await.unwrap(),
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),
         }
         if loss == Loss::OfTheJob {
-            run(&harness, format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name())).await;
+            run(&harness, format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name()))
+                .await;
         }
         let done = number(&harness, "SELECT count(*) FROM computed").await;
         assert_eq!(done, if loss == Loss::BeforeTheEffect { 0 } else { CHUNK }, "{loss:?}");
@@ -164,7 +169,11 @@ async fn a_recomputation_hands_over_when_its_worker_is_told_to_stop() {
     worker.begin_stop();
     holder.rollback().await.unwrap();
     worker.stop().await;
-    assert_eq!(number(&harness, computed).await, 2 * CHUNK, "the chunk that had started is finished, and no other is started");
+    assert_eq!(
+        number(&harness, computed).await,
+        2 * CHUNK,
+        "the chunk that had started is finished, and no other is started"
+    );
     let waiting =
         "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress-bulk' AND status = 'Pending' AND attempts = 0";
     assert_eq!(number(&harness, waiting).await, 1);

@@ -1,9 +1,9 @@
 //! A course, its learners, and the progress that should be stored for them.
 
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
-use cairn_core::learning::facts::{Completion, complete, uncomplete};
-use cairn_core::learning::lessons::{self, Access};
-use cairn_core::users::{Caller, Origin, Role};
+use cairn_core::learning::facts::{complete, uncomplete};
+use cairn_core::learning::lessons;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -55,7 +55,8 @@ impl Course {
             let values = format!("'{lesson}', '{module}', '{lesson}', 'L', 5, '{publication}'");
             let columns = "id, module_id, slug, title, duration_minutes, publication";
             run(harness, format!("INSERT INTO lessons ({columns}) VALUES ({values})")).await;
-            run(harness, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')")).await;
+            run(harness, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')"))
+                .await;
         }
         let (draft_lesson, draft_stage) = (lessons[9], stages[3]);
         Self { module, roadmap, stages, lessons, draft_lesson, draft_stage }
@@ -99,16 +100,12 @@ pub(crate) async fn add_user(harness: &Harness) -> Uuid {
 }
 
 /// A learner completes or uncompletes a lesson, as in a request.
-pub(crate) async fn act(harness: &Harness, user_id: Uuid, lesson: Uuid, done: bool) {
+pub(crate) async fn set_completed(harness: &Harness, user_id: Uuid, lesson: Uuid, done: bool) {
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
-    let mut tx = harness.db.begin().await.unwrap();
-    let Access::Open(lesson) = lessons::open(&mut tx, &caller, lesson).await.unwrap() else { panic!("the lesson must be open") };
-    let written = if done {
-        let Completion::Done(written) = complete(&mut tx, &harness.clock, &lesson).await.unwrap() else { panic!() };
-        written
-    } else {
-        uncomplete(&mut tx, &harness.clock, &lesson).await.unwrap()
-    };
+    let mut tx = harness.db.begin_as(&caller).await.unwrap();
+    let lesson = lessons::open(&mut tx, lesson).await.unwrap();
+    let written =
+        if done { complete(&mut tx, &lesson).await.unwrap() } else { uncomplete(&mut tx, &lesson).await.unwrap() };
     assert!(written.changed);
     tx.commit().await.unwrap();
 }

@@ -40,7 +40,8 @@ async fn no_fault_loses_or_repeats_anything() {
 /// checks, and no job runs twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_and_repeats_nothing() {
-    let plan = Plan { learners: 10, pause: Duration::from_millis(300), faults: Schedule::Each(vec![Fault::StopWorker; 12]) };
+    let plan =
+        Plan { learners: 10, pause: Duration::from_millis(300), faults: Schedule::Each(vec![Fault::StopWorker; 12]) };
     let report = run(plan, |_| {}).await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.repeated_runs, 0, "{report}");
@@ -95,7 +96,12 @@ async fn worker_names_are_never_reused() {
     let logs = TempDir::new().unwrap();
     let program = worker(&harness, &logs);
     let names = async || -> HashSet<String> {
-        sqlx::query_scalar("SELECT id FROM apalis.workers").fetch_all(harness.pool()).await.unwrap().into_iter().collect()
+        sqlx::query_scalar("SELECT id FROM apalis.workers")
+            .fetch_all(harness.pool())
+            .await
+            .unwrap()
+            .into_iter()
+            .collect()
     };
     let mut known = HashSet::new();
     for start in 1..=3 {

@@ -1,7 +1,7 @@
 //! One queue or one learner does not delay another.
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::{Job, RollUpProgress};
+use cairn_core::learning::jobs::RollUpProgress;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -42,7 +42,7 @@ async fn jobs_that_wait_for_a_lock_do_not_use_the_connections_of_other_queues() 
     let roadmap_id = add_roadmap(harness.pool()).await;
     let user_id = add_stale_learner(harness.pool(), roadmap_id).await;
     let mut tx = harness.db.begin().await.unwrap();
-    RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
     harness.enqueue_events(500).await;
     eventually("the rollup is done", async || harness.count("progress", "Done").await == 1).await;
@@ -66,7 +66,7 @@ async fn a_stalled_provider_delays_no_other_queue() {
     let roadmap_id = add_roadmap(harness.pool()).await;
     let user_id = add_stale_learner(harness.pool(), roadmap_id).await;
     let mut tx = harness.db.begin().await.unwrap();
-    RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
     harness.liked_projects(20).await;
     harness.enqueue_events(500).await;
@@ -130,7 +130,7 @@ async fn throttled_learners_occupy_no_slots() {
     let mut tx = harness.db.begin().await.unwrap();
     for _ in 0..300 {
         let user_id = add_stale_learner(pool, roadmap_id).await;
-        RollUpProgress { user_id, roadmap_id }.enqueue(&mut tx).unwrap();
+        tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     }
     tx.commit().await.unwrap();
     // A learner whose marker is locked is postponed like one who is throttled, but until the lock is released.
@@ -144,7 +144,7 @@ async fn throttled_learners_occupy_no_slots() {
     .await;
     let newcomer = add_stale_learner(pool, roadmap_id).await;
     let mut tx = harness.db.begin().await.unwrap();
-    RollUpProgress { user_id: newcomer, roadmap_id }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&RollUpProgress { user_id: newcomer, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
     eventually("the newcomer is rolled up", async || harness.count("progress", "Done").await == 1).await;
     held.rollback().await.unwrap();

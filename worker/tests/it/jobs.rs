@@ -1,6 +1,7 @@
 //! The life of a job.
 
-use cairn_core::jobs::{Kind, Queue, queues};
+use cairn_core::admin;
+use cairn_core::queue::{JobKind, Queue};
 use serde_json::{Value, json};
 
 use crate::support::{Harness, eventually};
@@ -125,26 +126,26 @@ async fn scheduled_jobs_are_enqueued_once_per_tick() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_job_has_a_handler() {
     let harness = Harness::new().await;
-    for kind in Kind::ALL {
+    for kind in JobKind::ALL {
         let payload = format!(r#"{{"kind":"{}","v":9,"data":{{}}}}"#, kind.name());
         harness.insert_raw(kind.queue().name(), payload.as_bytes()).await;
     }
     cairn_worker::testing::run_jobs(&harness.db).await.unwrap();
     let errors: Vec<String> =
         sqlx::query_scalar("SELECT last_result ->> 'Err' FROM apalis.jobs").fetch_all(harness.pool()).await.unwrap();
-    assert_eq!(errors.len(), Kind::ALL.len());
+    assert_eq!(errors.len(), JobKind::ALL.len());
     assert!(errors.iter().all(|error| error.starts_with("version 9 of ")), "{errors:?}");
 }
 
 async fn pause(harness: &Harness, queue: Queue) {
     let mut tx = harness.db.begin().await.unwrap();
-    assert!(queues::pause(&mut tx, &harness.clock, None, queue).await.unwrap());
+    assert!(admin::queues::pause(&mut tx, queue).await.unwrap());
     tx.commit().await.unwrap();
 }
 
 async fn resume(harness: &Harness, queue: Queue) {
     let mut tx = harness.db.begin().await.unwrap();
-    assert!(queues::resume(&mut tx, &harness.clock, None, queue).await.unwrap());
+    assert!(admin::queues::resume(&mut tx, queue).await.unwrap());
     tx.commit().await.unwrap();
 }
 
@@ -215,14 +216,15 @@ async fn a_retried_job_succeeds_once_the_problem_is_solved() {
         .execute(harness.pool())
         .await
         .unwrap();
-    let id: String =
-        sqlx::query_scalar("SELECT id FROM apalis.jobs WHERE status = 'Killed'").fetch_one(harness.pool()).await.unwrap();
+    let id: String = sqlx::query_scalar("SELECT id FROM apalis.jobs WHERE status = 'Killed'")
+        .fetch_one(harness.pool())
+        .await
+        .unwrap();
     let mut tx = harness.db.begin().await.unwrap();
-    let acted =
-        cairn_core::jobs::act::on_one(&mut tx, &harness.clock, None, cairn_core::jobs::act::Act::Retry, &id).await;
-    assert_eq!(acted.unwrap(), cairn_core::jobs::act::Acted::Changed);
+    assert!(admin::jobs::apply_one(&mut tx, admin::jobs::JobAction::Retry, &id).await.unwrap());
     tx.commit().await.unwrap();
-    eventually("the job is done and the retry is recorded", async || harness.count("activity", "Done").await == 2).await;
+    eventually("the job is done and the retry is recorded", async || harness.count("activity", "Done").await == 2)
+        .await;
     let actions: Vec<String> = sqlx::query_scalar("SELECT action FROM activity_log ORDER BY occurred_at")
         .fetch_all(harness.pool())
         .await

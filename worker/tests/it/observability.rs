@@ -134,7 +134,8 @@ async fn the_worker_stays_alive_without_its_database_and_recovers_by_itself() {
     migrate(&connect_options(&url).unwrap()).await.unwrap();
     let harness = Harness::on(&url);
     let (worker, ops) = harness.serve().await;
-    eventually("the worker is ready", async || ops.readiness().await == (200, "ready".to_owned(), "up".to_owned())).await;
+    eventually("the worker is ready", async || ops.readiness().await == (200, "ready".to_owned(), "up".to_owned()))
+        .await;
 
     let killed = std::process::Command::new("kill").args(["-QUIT", &server.pid().to_string()]).status().unwrap();
     assert!(killed.success());
@@ -142,12 +143,19 @@ async fn the_worker_stays_alive_without_its_database_and_recovers_by_itself() {
     eventually("the worker is not ready", async || ops.readiness().await == gone).await;
     assert_eq!(ops.get("/health/live").await.status(), 200);
     eventually("the metrics show it", async || ops.metric("cairn_database_up").await == Some(0.0)).await;
-    assert_eq!(ops.metric(r#"cairn_queue_jobs{queue="likes",state="due"}"#).await, None, "outdated figures are not shown");
+    assert_eq!(
+        ops.metric(r#"cairn_queue_jobs{queue="likes",state="due"}"#).await,
+        None,
+        "outdated figures are not shown"
+    );
     assert!(ops.metric("cairn_worker_heartbeat_age_seconds").await.is_some());
     assert_eq!(ops.get("/api/v1/overview").await.status(), 503);
 
     server.restart_immediate().await.unwrap();
-    eventually("the worker is ready again", async || ops.readiness().await == (200, "ready".to_owned(), "up".to_owned())).await;
+    eventually("the worker is ready again", async || {
+        ops.readiness().await == (200, "ready".to_owned(), "up".to_owned())
+    })
+    .await;
     eventually("the metrics show it", async || ops.metric("cairn_database_up").await == Some(1.0)).await;
     worker.stop().await;
     server.stop().await.unwrap();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use cairn_core::jobs::{Queue, lease};
+use cairn_core::queue::{Queue, lease};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::course::{Course, act, add_user, differences, is_settled, record_rollups, number, run};
+use crate::course::{Course, add_user, differences, is_settled, number, record_rollups, run, set_completed};
 use crate::support::{Harness, eventually};
 
 /// The number of changes that one learner makes.
@@ -29,7 +29,7 @@ async fn a_thousand_changes_cause_few_rollups_and_an_exact_result() {
         let (harness, lesson) = (harness.clone(), course.lessons[device]);
         devices.spawn(async move {
             for n in 0..CHANGES / DEVICES {
-                act(&harness, learner, lesson, n % 2 == 0).await;
+                set_completed(&harness, learner, lesson, n % 2 == 0).await;
             }
         });
     }
@@ -40,7 +40,8 @@ async fn a_thousand_changes_cause_few_rollups_and_an_exact_result() {
     })
     .await;
     worker.stop().await;
-    let changes = number(&harness, format!("SELECT requested_seq FROM progress_dirty WHERE user_id = '{learner}'")).await;
+    let changes =
+        number(&harness, format!("SELECT requested_seq FROM progress_dirty WHERE user_id = '{learner}'")).await;
     assert_eq!(usize::try_from(changes).unwrap(), CHANGES, "each act changed something");
     assert_eq!(differences(harness.pool()).await, [""; 0]);
     let completed = number(&harness, "SELECT lessons_completed::bigint FROM user_roadmap_progress").await;
@@ -52,7 +53,11 @@ async fn a_thousand_changes_cause_few_rollups_and_an_exact_result() {
         .unwrap();
     for (n, at) in (1..).zip(&rollups) {
         let allowed = 3.0 + 2.0 * (at - started);
-        assert!(f64::from(n) <= allowed, "rollup {n} happened {:.3} s after the first change: {rollups:?}", at - started);
+        assert!(
+            f64::from(n) <= allowed,
+            "rollup {n} happened {:.3} s after the first change: {rollups:?}",
+            at - started
+        );
     }
 }
 
@@ -76,8 +81,8 @@ async fn a_marker_without_a_job_is_rolled_up() {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
     let (learner, other) = (add_user(&harness).await, add_user(&harness).await);
-    act(&harness, learner, course.lessons[0], true).await;
-    act(&harness, other, course.lessons[1], true).await;
+    set_completed(&harness, learner, course.lessons[0], true).await;
+    set_completed(&harness, other, course.lessons[1], true).await;
     let lost = format!("DELETE FROM apalis.jobs WHERE convert_from(job, 'UTF8') LIKE '%roll_up%{learner}%'");
     assert_eq!(sqlx::query(AssertSqlSafe(lost)).execute(harness.pool()).await.unwrap().rows_affected(), 1);
     let worker = harness.start();
@@ -93,7 +98,7 @@ async fn a_marker_is_rolled_up_after_its_worker_died() {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
     let learner = add_user(&harness).await;
-    act(&harness, learner, course.lessons[0], true).await;
+    set_completed(&harness, learner, course.lessons[0], true).await;
     let mut connection = harness.pool().acquire().await.unwrap();
     lease::heartbeat(&mut connection, &[("dead".to_owned(), Queue::Progress)]).await.unwrap();
     assert_eq!(lease::claim(&mut connection, Queue::Progress, "dead", 10).await.unwrap().len(), 1);
@@ -157,7 +162,7 @@ async fn a_rollup_that_deadlocks_with_a_deletion_is_retried() {
         .await;
         execute(&mut barrier, "COMMIT".to_owned()).await.unwrap();
         deletion.await.unwrap().unwrap();
-        settle(&harness).await;
+        wait_until_idle(&harness).await;
         assert_eq!(
             number(&harness, "SELECT max(attempts)::bigint FROM apalis.jobs WHERE job_type = 'progress'").await,
             2
@@ -190,14 +195,14 @@ async fn a_deletion_that_deadlocks_with_a_rollup_is_rolled_back() {
         let error = execute(&mut console, deletion.clone()).await.unwrap_err().to_string();
         assert!(error.contains("deadlock"), "{error}");
         execute(&mut console, "ROLLBACK".to_owned()).await.unwrap();
-        settle(&harness).await;
+        wait_until_idle(&harness).await;
         assert_eq!(
             number(&harness, "SELECT max(attempts)::bigint FROM apalis.jobs WHERE job_type = 'progress'").await,
             1
         );
         assert_eq!(number(&harness, format!("SELECT count(*) FROM {table} WHERE id = '{id}'")).await, 1);
         execute(&mut console, deletion).await.unwrap();
-        settle(&harness).await;
+        wait_until_idle(&harness).await;
         worker.stop().await;
     }
 }
@@ -207,7 +212,7 @@ async fn enqueue_rollup(table: &str) -> (Harness, Uuid) {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
     let learner = add_user(&harness).await;
-    act(&harness, learner, course.lessons[0], true).await;
+    set_completed(&harness, learner, course.lessons[0], true).await;
     let id = if table == "users" { learner } else { course.roadmap };
     (harness, id)
 }
@@ -237,7 +242,7 @@ async fn marker_is_held(harness: &Harness) -> bool {
     number(harness, "SELECT count(*) FROM (SELECT FROM progress_dirty FOR UPDATE SKIP LOCKED) d").await == 0
 }
 
-async fn settle(harness: &Harness) {
+async fn wait_until_idle(harness: &Harness) {
     eventually("everything is rolled up", async || is_settled(harness).await).await;
     eventually("no job is left", async || {
         number(harness, "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND status <> 'Done'").await == 0

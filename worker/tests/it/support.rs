@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use cairn_core::admin::activity::{Action, Event};
+use cairn_core::activity::{Action, Event, Noun, RecordActivity, Verb};
+use cairn_core::actor::Actor;
 use cairn_core::clock::{Clock, new_id};
+use cairn_core::community::jobs::CountLikes;
 use cairn_core::config::Config;
 use cairn_core::db::{Db, connect_options, migrate};
-use cairn_core::jobs::{CountLikes, Job};
 use cairn_postgres::testing::{TestDatabase, test_database};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
@@ -18,7 +19,6 @@ use uuid::Uuid;
 pub(crate) struct Harness {
     pub(crate) db: Db,
     pub(crate) config: Config,
-    pub(crate) clock: Clock,
     _database: Option<TestDatabase>,
 }
 
@@ -48,7 +48,7 @@ impl Harness {
     /// Creates a harness on a database that the caller owns.
     pub(crate) fn on(url: &str) -> Self {
         let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.to_owned())])).unwrap();
-        Self { db: Db::connect(url, url, 12).unwrap(), config, clock: Clock::default(), _database: None }
+        Self { db: Db::connect(url, url, 12).unwrap(), config, _database: None }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -64,9 +64,9 @@ impl Harness {
         let mut tx = self.db.begin().await.unwrap();
         let mut ids = Vec::new();
         for _ in 0..n {
-            let event = Event::of(None, &self.clock, Action::UserSignedIn, None);
+            let event = signed_in(tx.now());
             ids.push(event.id);
-            event.record(&mut tx).unwrap();
+            tx.enqueue(&RecordActivity { event }).unwrap();
         }
         tx.commit().await.unwrap();
         ids
@@ -75,9 +75,8 @@ impl Harness {
     /// Enqueues an event that the table rejects.
     pub(crate) async fn enqueue_bad_event(&self) {
         let mut tx = self.db.begin().await.unwrap();
-        let mut event = Event::of(None, &self.clock, Action::UserSignedIn, None);
-        "not an action".clone_into(&mut event.action);
-        event.record(&mut tx).unwrap();
+        let event = Event { action: "not an action".to_owned(), ..signed_in(tx.now()) };
+        tx.enqueue(&RecordActivity { event }).unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -120,7 +119,7 @@ impl Harness {
             .unwrap();
         let mut tx = self.db.begin().await.unwrap();
         for &project_id in &projects {
-            CountLikes { project_id }.enqueue(&mut tx).unwrap();
+            tx.enqueue(&CountLikes { project_id }).unwrap();
         }
         tx.commit().await.unwrap();
         projects
@@ -183,7 +182,7 @@ impl Harness {
             br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#,
         )
         .await;
-        self.db.notifier().notify_queue(cairn_core::jobs::Queue::Likes);
+        self.db.notifier().notify_queue(cairn_core::queue::Queue::Likes);
         holder
     }
 
@@ -281,4 +280,8 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
         assert!(started.elapsed() < Duration::from_mins(1), "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+fn signed_in(at: chrono::DateTime<chrono::Utc>) -> Event {
+    Action::new(Noun::User, Verb::SignedIn).into_event(&Actor::default(), at)
 }

@@ -1,7 +1,7 @@
 //! Many jobs at once.
 
-use cairn_core::jobs::act::{self, Act, Selection};
-use cairn_core::jobs::inspect::State;
+use cairn_core::admin::jobs::{self, JobAction, Selection};
+use cairn_core::queue::inspect::State;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
@@ -36,12 +36,12 @@ pub struct JobSelection {
 
 impl Example for JobSelection {
     fn example() -> Self {
-        Self { queue: QueueName(cairn_core::jobs::Queue::Likes), state: JobState(State::Dead), kind: None }
+        Self { queue: QueueName(cairn_core::queue::Queue::Likes), state: JobState(State::Dead), kind: None }
     }
 }
 
 impl JobSelection {
-    fn checked(&self, act: Act) -> Result<Selection, Problem> {
+    fn checked(&self, act: JobAction) -> Result<Selection, Problem> {
         let selection = Selection::new(act, self.queue.0, self.kind.map(|kind| kind.0), self.state.0);
         selection.ok_or_else(|| match self.kind {
             Some(kind) if kind.0.queue() != self.queue.0 => {
@@ -82,7 +82,7 @@ impl BulkApi {
         cursor: Query<Option<Cursor>>,
         body: Body<JobSelection>,
     ) -> Result<Json<JobsChanged>, Problem> {
-        self.act(&caller, Act::Retry, cursor.0.as_ref(), &body).await
+        self.act(&caller, JobAction::Retry, cursor.0.as_ref(), &body).await
     }
 
     /// Give many jobs up
@@ -96,7 +96,7 @@ impl BulkApi {
         cursor: Query<Option<Cursor>>,
         body: Body<JobSelection>,
     ) -> Result<Json<JobsChanged>, Problem> {
-        self.act(&caller, Act::Discard, cursor.0.as_ref(), &body).await
+        self.act(&caller, JobAction::Discard, cursor.0.as_ref(), &body).await
     }
 }
 
@@ -104,14 +104,14 @@ impl BulkApi {
     async fn act(
         &self,
         caller: &Admin,
-        act: Act,
+        act: JobAction,
         cursor: Option<&Cursor>,
         body: &JobSelection,
     ) -> Result<Json<JobsChanged>, Problem> {
         let selection = body.checked(act)?;
         let after = cursor.map(Cursor::time_and_text_key).transpose()?;
-        let mut tx = self.app.begin().await?;
-        let chunk = act::on_chunk(&mut tx, &self.app.clock, Some(caller), act, &selection, after.as_ref()).await?;
+        let mut tx = self.app.begin_as(caller).await?;
+        let chunk = jobs::apply_batch(&mut tx, act, &selection, after.as_ref()).await?;
         tx.commit().await?;
         let next_cursor = chunk.next.map(|key| Cursor::after(&key)).transpose()?;
         Ok(Json(JobsChanged { changed: u32::try_from(chunk.changed).unwrap_or(u32::MAX), next_cursor }))

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use cairn_core::actor::{Caller, Role};
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Chat, Filter};
 use cairn_core::tools::messages::{self, Author, Message};
 use cairn_core::tools::replies::ReplyState;
+use cairn_core::users::sessions;
 use cairn_core::users::tokens::TokenSubject;
-use cairn_core::users::{Caller, Role, sessions};
 use cairn_core::{Error, Result};
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::StreamExt;
@@ -113,7 +114,7 @@ impl Export {
         let mut connection = self.app.pool().acquire().await?;
         // It may take long: whoever is no admin any more gets no more.
         let subject = TokenSubject { user_id: self.caller.user_id, session_id: self.caller.session_id };
-        let role = sessions::authenticate(&mut connection, subject, self.app.clock.now()).await?;
+        let role = sessions::authenticate(&mut connection, subject, self.app.now()).await?;
         if role < Some(Role::Admin) {
             return Err(Error::message("the caller's session has ended"));
         }

@@ -222,7 +222,7 @@ impl InstructionsApi {
             }
         }
         let once = Once::new(&caller, "createInstruction", key.0, &body);
-        let mut tx = self.app.begin().await?;
+        let mut tx = self.app.begin_as(&caller).await?;
         if let Some(answer) = once.answered::<Instruction>(&mut tx).await? {
             return Ok(CreateInstructionResponse::Created(Json(answer)));
         }
@@ -233,7 +233,7 @@ impl InstructionsApi {
             max_tokens: body.max_tokens,
             include_learner: body.include_learner,
         };
-        let made = instructions::create(&mut tx, &self.app.clock, &caller, tool_type.0.into(), &draft).await?;
+        let made = instructions::create(&mut tx, tool_type.0.into(), &draft).await?;
         let answer = Instruction::from(made);
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -258,7 +258,7 @@ impl InstructionsApi {
     ) -> Result<Json<Instruction>, Problem> {
         let mut connection = self.app.connection().await?;
         let found = instructions::find(&mut connection, tool_type.0.into(), version.0).await?;
-        Ok(Json(found.ok_or_else(Problem::instruction_not_found)?.into()))
+        Ok(Json(found.into()))
     }
 
     /// Have a tool answer under a version of its instruction
@@ -279,9 +279,8 @@ impl InstructionsApi {
         #[oai(example = "some_version", validator(minimum(value = "1"), maximum(value = "2147483647")))]
         version: Path<i32>,
     ) -> Result<Json<Instruction>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let chosen = instructions::activate(&mut tx, &self.app.clock, &caller, tool_type.0.into(), version.0).await?;
-        let chosen = chosen.ok_or_else(Problem::instruction_not_found)?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let chosen = instructions::activate(&mut tx, tool_type.0.into(), version.0).await?;
         tx.commit().await?;
         Ok(Json(chosen.into()))
     }

@@ -1,7 +1,7 @@
 //! Single jobs.
 
-use cairn_core::jobs::act::{self, Act, Acted};
-use cairn_core::jobs::inspect::{self, Filter, Payload, Whole};
+use cairn_core::admin::jobs::{self, JobAction};
+use cairn_core::queue::inspect::{self, Filter, JobDetails, Payload};
 use chrono::{DateTime, TimeDelta, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -82,8 +82,8 @@ pub struct Job {
     pub error: Option<String>,
 }
 
-impl From<inspect::Job> for Job {
-    fn from(job: inspect::Job) -> Self {
+impl From<inspect::JobSummary> for Job {
+    fn from(job: inspect::JobSummary) -> Self {
         Self {
             id: job.id,
             queue: job.queue,
@@ -166,8 +166,8 @@ pub struct JobDetail {
     pub discarded_by: Option<Uuid>,
 }
 
-impl From<Whole> for JobDetail {
-    fn from(whole: Whole) -> Self {
+impl From<JobDetails> for JobDetail {
+    fn from(whole: JobDetails) -> Self {
         let (payload, payload_text) = match whole.payload {
             Payload::Json(json) => (Some(Any(json)), None),
             Payload::Unreadable(text) => (None, Some(text)),
@@ -230,7 +230,7 @@ impl JobsApi {
         };
         let mut connection = self.app.connection().await?;
         let mut rows = inspect::list(&mut connection, &filter, after.as_ref(), limit.0.get() + 1).await?;
-        let next = limit.0.trim(&mut rows).and_then(inspect::Job::key);
+        let next = limit.0.trim(&mut rows).and_then(inspect::JobSummary::key);
         let next_cursor = next.map(|key| Cursor::after(&key)).transpose()?;
         Ok(Json(JobPage { items: rows.into_iter().map(Job::from).collect(), next_cursor }))
     }
@@ -248,7 +248,7 @@ impl JobsApi {
     /// the call changes nothing.
     #[oai(path = "/admin/jobs/:job_id/retry", method = "post", operation_id = "retryJob", tag = Tag::Operations)]
     async fn retry_job(&self, caller: Admin, job_id: Path<JobId>) -> Result<Json<JobDetail>, Problem> {
-        self.act(&caller, Act::Retry, &job_id.0).await
+        self.act(&caller, JobAction::Retry, &job_id.0).await
     }
 
     /// Give a job up
@@ -258,19 +258,14 @@ impl JobsApi {
     /// nothing.
     #[oai(path = "/admin/jobs/:job_id/discard", method = "post", operation_id = "discardJob", tag = Tag::Operations)]
     async fn discard_job(&self, caller: Admin, job_id: Path<JobId>) -> Result<Json<JobDetail>, Problem> {
-        self.act(&caller, Act::Discard, &job_id.0).await
+        self.act(&caller, JobAction::Discard, &job_id.0).await
     }
 }
 
 impl JobsApi {
-    async fn act(&self, caller: &Admin, act: Act, id: &JobId) -> Result<Json<JobDetail>, Problem> {
-        let mut tx = self.app.begin().await?;
-        match act::on_one(&mut tx, &self.app.clock, Some(caller), act, &id.0).await? {
-            Acted::Changed | Acted::Unchanged => {}
-            Acted::NotFound => return Err(Problem::job_not_found()),
-            Acted::Running => return Err(Problem::job_running()),
-            Acted::Finished => return Err(Problem::job_finished()),
-        }
+    async fn act(&self, caller: &Admin, act: JobAction, id: &JobId) -> Result<Json<JobDetail>, Problem> {
+        let mut tx = self.app.begin_as(caller).await?;
+        jobs::apply_one(&mut tx, act, &id.0).await?;
         let job = find(&mut tx, id).await?;
         tx.commit().await?;
         Ok(Json(job))

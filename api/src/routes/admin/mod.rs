@@ -6,11 +6,11 @@ pub mod chats;
 pub mod instructions;
 pub mod jobs;
 pub mod queues;
-pub mod tool_figures;
+pub mod tool_stats;
 pub mod workers;
 
-use cairn_core::jobs::inspect::State;
-use cairn_core::jobs::{Kind, Queue};
+use cairn_core::queue::inspect::State;
+use cairn_core::queue::{self, Queue};
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON};
 use serde_json::Value;
@@ -56,7 +56,7 @@ names! {
     /// A queue.
     QueueName(Queue) "queue_name" "The queue.";
     /// A kind of job.
-    JobKind(Kind) "job_kind" "The kind of job. Each kind goes to one queue.";
+    JobKind(queue::JobKind) "job_kind" "The kind of job. Each kind goes to one queue.";
     /// How far a job is.
     JobState(State) "job_state"
         "`due`: could run now. `scheduled`: has not been tried and waits for its time. `retrying`: has failed and waits \

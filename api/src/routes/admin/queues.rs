@@ -1,6 +1,7 @@
 //! The queues of jobs.
 
-use cairn_core::jobs::queues::{self, QueueState};
+use cairn_core::admin;
+use cairn_core::queue::queues::{self, QueueState};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -129,8 +130,8 @@ impl QueuesApi {
     /// Repeating the call changes nothing.
     #[oai(path = "/admin/queues/:queue_name/pause", method = "put", operation_id = "pauseQueue", tag = Tag::Operations)]
     async fn pause_queue(&self, caller: Admin, queue_name: Path<QueueName>) -> Result<Json<JobQueue>, Problem> {
-        let mut tx = self.app.begin().await?;
-        queues::pause(&mut tx, &self.app.clock, Some(&caller), queue_name.0.0).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        admin::queues::pause(&mut tx, queue_name.0.0).await?;
         let queue = find(&mut tx, queue_name.0).await?;
         tx.commit().await?;
         Ok(Json(queue))
@@ -146,8 +147,8 @@ impl QueuesApi {
         tag = Tag::Operations
     )]
     async fn resume_queue(&self, caller: Admin, queue_name: Path<QueueName>) -> Result<Json<JobQueue>, Problem> {
-        let mut tx = self.app.begin().await?;
-        queues::resume(&mut tx, &self.app.clock, Some(&caller), queue_name.0.0).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        admin::queues::resume(&mut tx, queue_name.0.0).await?;
         let queue = find(&mut tx, queue_name.0).await?;
         tx.commit().await?;
         Ok(Json(queue))

@@ -1,6 +1,6 @@
 //! The workers of the queues.
 
-use cairn_core::jobs::queues;
+use cairn_core::queue::queues;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
@@ -46,7 +46,7 @@ impl From<queues::Worker> for JobWorker {
             queue: worker.queue,
             started_at: worker.started_at,
             last_seen: worker.last_seen,
-            alive: worker.alive,
+            alive: worker.is_alive,
             held: worker.held,
         }
     }

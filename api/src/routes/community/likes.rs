@@ -28,7 +28,7 @@ pub struct ProjectLike {
     /// The project.
     pub project_id: Uuid,
     /// Whether you like it.
-    pub liked: bool,
+    pub is_liked: bool,
     /// How many people like it, your own like included.
     #[oai(validator(minimum(value = "0")))]
     pub likes_count: i64,
@@ -36,13 +36,13 @@ pub struct ProjectLike {
 
 impl Example for ProjectLike {
     fn example() -> Self {
-        Self { project_id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d01), liked: true, likes_count: 13 }
+        Self { project_id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d01), is_liked: true, likes_count: 13 }
     }
 }
 
 impl ProjectLike {
     fn new(project_id: Uuid, state: LikeState) -> Self {
-        Self { project_id, liked: state.liked, likes_count: state.likes_count }
+        Self { project_id, is_liked: state.is_liked, likes_count: state.likes_count }
     }
 }
 
@@ -58,9 +58,8 @@ impl LikesApi {
         /// The project.
         project_id: Path<Uuid>,
     ) -> Result<Json<ProjectLike>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let state = likes::add(&mut tx, &self.app.clock, &caller, project_id.0).await?;
-        let state = state.ok_or_else(Problem::project_not_found)?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let state = likes::add(&mut tx, project_id.0).await?;
         tx.commit().await?;
         Ok(Json(ProjectLike::new(project_id.0, state)))
     }
@@ -75,9 +74,8 @@ impl LikesApi {
         /// The project.
         project_id: Path<Uuid>,
     ) -> Result<Json<ProjectLike>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let state = likes::remove(&mut tx, &self.app.clock, &caller, project_id.0).await?;
-        let state = state.ok_or_else(Problem::project_not_found)?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let state = likes::remove(&mut tx, project_id.0).await?;
         tx.commit().await?;
         Ok(Json(ProjectLike::new(project_id.0, state)))
     }

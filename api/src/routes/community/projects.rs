@@ -1,8 +1,8 @@
 //! Projects.
 
-use cairn_core::admin::settings;
+use cairn_core::actor::Caller;
 use cairn_core::community::projects;
-use cairn_core::users::Caller;
+use cairn_core::settings;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi};
@@ -70,12 +70,12 @@ impl ProjectsApi {
     ) -> Result<CreateProjectResponse, Problem> {
         let project = body.checked()?;
         let once = Once::new(&caller, "createProject", key.0, &body);
-        let mut tx = self.app.begin().await?;
+        let mut tx = self.app.begin_as(&caller).await?;
         if let Some(answer) = once.answered::<Project>(&mut tx).await? {
             return Ok(CreateProjectResponse::Created(Json(answer)));
         }
         let settings = settings::load(&mut tx).await?;
-        let id = projects::create(&mut tx, &self.app.clock, &caller, &settings, &project).await?;
+        let id = projects::create(&mut tx, &settings, &project).await?;
         let answer = find(&mut tx, &caller, id).await?;
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -98,7 +98,7 @@ impl ProjectsApi {
 }
 
 async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Project, Problem> {
-    Ok(projects::find(connection, caller, id).await?.ok_or_else(Problem::project_not_found)?.into())
+    Ok(projects::find(connection, caller, id).await?.into())
 }
 
 async fn newest(

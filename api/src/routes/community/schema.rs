@@ -81,7 +81,7 @@ pub struct Project {
     #[oai(validator(minimum(value = "0")))]
     pub likes_count: i64,
     /// Whether you like it.
-    pub liked_by_me: bool,
+    pub is_liked: bool,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was first shown; null while it was not.
@@ -105,7 +105,7 @@ impl From<projects::Project> for Project {
             cover_url: project.cover_url,
             status: project.status.into(),
             likes_count: project.likes_count,
-            liked_by_me: project.liked_by_me,
+            is_liked: project.is_liked,
             created_at: project.created_at,
             published_at: project.published_at,
         }
@@ -129,7 +129,7 @@ impl Example for Project {
             cover_url: None,
             status: ProjectStatus::Published,
             likes_count: 12,
-            liked_by_me: true,
+            is_liked: true,
             created_at: DateTime::UNIX_EPOCH,
             published_at: Some(DateTime::UNIX_EPOCH),
         }

@@ -1,7 +1,7 @@
 //! Starting, completing and reopening lessons.
 
-use cairn_core::learning::facts::{self, Completion, Mark, Written};
-use cairn_core::learning::lessons::lesson_status;
+use cairn_core::learning::facts::{self, Mark, Written};
+use cairn_core::learning::lessons::{self, lesson_status};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -9,7 +9,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
-use super::{LessonState, LessonStatus, example_id, named, open_lesson};
+use super::{LessonState, LessonStatus, example_id};
 use crate::caller::Member;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
@@ -94,9 +94,9 @@ impl CompletionApi {
         /// The lesson.
         lesson_id: Path<Uuid>,
     ) -> Result<Json<LessonChange>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
-        let written = facts::start(&mut tx, &self.app.clock, &lesson).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let lesson = lessons::open(&mut tx, lesson_id.0).await?;
+        let written = facts::start(&mut tx, &lesson).await?;
         tx.commit().await?;
         Ok(Json(LessonChange::new(lesson_id.0, written)))
     }
@@ -117,15 +117,9 @@ impl CompletionApi {
         /// The lesson.
         lesson_id: Path<Uuid>,
     ) -> Result<Json<LessonChange>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
-        let written = match facts::complete(&mut tx, &self.app.clock, &lesson).await? {
-            Completion::Done(written) => written,
-            Completion::TasksIncomplete(titles) => {
-                let titles = named(titles.iter().map(|title| format!("“{title}”")));
-                return Err(Problem::tasks_incomplete().detail(format!("Check the required tasks first: {titles}.")));
-            }
-        };
+        let mut tx = self.app.begin_as(&caller).await?;
+        let lesson = lessons::open(&mut tx, lesson_id.0).await?;
+        let written = facts::complete(&mut tx, &lesson).await?;
         tx.commit().await?;
         Ok(Json(LessonChange::new(lesson_id.0, written)))
     }
@@ -145,9 +139,9 @@ impl CompletionApi {
         /// The lesson.
         lesson_id: Path<Uuid>,
     ) -> Result<Json<LessonChange>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
-        let written = facts::uncomplete(&mut tx, &self.app.clock, &lesson).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let lesson = lessons::open(&mut tx, lesson_id.0).await?;
+        let written = facts::uncomplete(&mut tx, &lesson).await?;
         tx.commit().await?;
         Ok(Json(LessonChange::new(lesson_id.0, written)))
     }

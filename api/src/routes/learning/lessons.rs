@@ -251,6 +251,6 @@ impl LessonsApi {
     ) -> Result<Json<Lesson>, Problem> {
         let mut connection = self.app.connection().await?;
         let lesson = lessons::find(&mut connection, &caller, lesson_id.0).await?;
-        Ok(Json(lesson.ok_or_else(Problem::lesson_not_found)?.into()))
+        Ok(Json(lesson.into()))
     }
 }

@@ -9,16 +9,12 @@ pub mod roadmaps;
 pub mod tasks;
 
 use cairn_core::learning::course;
-use cairn_core::learning::lessons::{Access, Fact, OpenLesson};
+use cairn_core::learning::lessons::Fact;
 use cairn_core::learning::rules::{self, StageCounts};
-use cairn_core::users::Caller;
 use chrono::{DateTime, Utc};
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
-use sqlx::PgConnection;
 use uuid::Uuid;
-
-use crate::Problem;
 
 /// How far you are with a lesson, stage or roadmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -118,42 +114,7 @@ impl From<StageCounts> for MissingStage {
     }
 }
 
-/// The lesson that the caller is about to write about, or why they may not.
-async fn open_lesson(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) -> Result<OpenLesson, Problem> {
-    match cairn_core::learning::lessons::open(connection, caller, lesson_id).await? {
-        Access::Open(lesson) => Ok(lesson),
-        Access::NotFound => Err(Problem::lesson_not_found()),
-        Access::Locked { stage_title, missing } => {
-            let missing = missing.iter().map(|stage| {
-                format!("“{}” ({} of {} lessons)", stage.title, stage.lessons_completed, stage.lessons_total)
-            });
-            let missing = named(missing);
-            Err(Problem::stage_locked().detail(format!("The stage “{stage_title}” opens after {missing}.")))
-        }
-    }
-}
-
-/// A list for people, at most ten of it.
-fn named(items: impl ExactSizeIterator<Item = String>) -> String {
-    const SHOWN: usize = 10;
-    let more = items.len().saturating_sub(SHOWN);
-    let shown = items.take(SHOWN).collect::<Vec<_>>().join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
-}
-
 /// An id for examples.
 const fn example_id(n: u128) -> Uuid {
     Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_6000 + n)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_are_cut() {
-        let list = |n: usize| named((0..n).map(|i| (i + 1).to_string()));
-        assert_eq!(list(2), "1, 2");
-        assert_eq!(list(12), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
-    }
 }

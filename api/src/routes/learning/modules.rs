@@ -1,6 +1,6 @@
 //! Modules.
 
-use cairn_core::learning::catalogue;
+use cairn_core::learning::catalog;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
@@ -41,8 +41,8 @@ pub struct Module {
     pub lessons_completed: i32,
 }
 
-impl From<catalogue::Module> for Module {
-    fn from(module: catalogue::Module) -> Self {
+impl From<catalog::Module> for Module {
+    fn from(module: catalog::Module) -> Self {
         Self {
             id: module.id,
             slug: module.slug,
@@ -90,7 +90,7 @@ impl ModulesApi {
     ) -> Result<Json<ModulePage>, Problem> {
         let after = cursor.0.as_ref().map(Cursor::key).transpose()?;
         let mut connection = self.app.connection().await?;
-        let mut rows = catalogue::modules(&mut connection, &caller, after, limit.0.get() + 1).await?;
+        let mut rows = catalog::modules(&mut connection, &caller, after, limit.0.get() + 1).await?;
         let next_cursor = limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.position, last.id))).transpose()?;
         Ok(Json(ModulePage { items: rows.into_iter().map(Module::from).collect(), next_cursor }))
     }

@@ -1,7 +1,6 @@
 //! The caller's own progress and activity.
 
-use cairn_core::admin::activity::Action;
-use cairn_core::learning::{catalogue, progress};
+use cairn_core::learning::{catalog, progress};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
@@ -99,7 +98,7 @@ impl Example for ActivityPage {
         let activity = Activity {
             id: example_id(7),
             occurred_at: DateTime::UNIX_EPOCH,
-            action: Action::LessonCompleted.name().to_owned(),
+            action: "lesson.completed".to_owned(),
             target: Some(ActivityTarget {
                 kind: "lesson".to_owned(),
                 id: example_id(4),
@@ -117,7 +116,7 @@ impl ProgressApi {
     async fn get_my_progress(&self, caller: Member) -> Result<Json<MyProgress>, Problem> {
         let mut snapshot = self.app.snapshot().await?;
         let percent = progress::overall_percent(&mut snapshot, &caller).await?;
-        let roadmaps = catalogue::started_roadmaps(&mut snapshot, &caller, MAX_ROADMAPS).await?;
+        let roadmaps = catalog::started_roadmaps(&mut snapshot, &caller, MAX_ROADMAPS).await?;
         Ok(Json(MyProgress { percent, roadmaps: roadmaps.into_iter().map(Roadmap::from).collect() }))
     }
 

@@ -1,6 +1,6 @@
 //! The caller's progress in one roadmap.
 
-use cairn_core::learning::{catalogue, progress, tree};
+use cairn_core::learning::{catalog, progress, tree};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -56,8 +56,8 @@ pub struct RoadmapProgress {
     pub recalculating: bool,
 }
 
-impl From<&catalogue::Roadmap> for RoadmapProgress {
-    fn from(roadmap: &catalogue::Roadmap) -> Self {
+impl From<&catalog::Roadmap> for RoadmapProgress {
+    fn from(roadmap: &catalog::Roadmap) -> Self {
         Self {
             status: roadmap.status.into(),
             percent: roadmap.percent,
@@ -197,7 +197,7 @@ impl RoadmapProgressApi {
             progress::wait_for(&self.app.db, &caller, roadmap_id.0, min_seq).await?;
         }
         let mut snapshot = self.app.snapshot().await?;
-        let mut roadmap = catalogue::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
+        let mut roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
             .await?
             .ok_or_else(Problem::roadmap_not_found)?;
         roadmap.is_current &= roadmap.seq >= min_seq.0.unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cairn_core::learning::{catalogue, tree};
+use cairn_core::learning::{catalog, tree};
 use chrono::DateTime;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -44,8 +44,8 @@ pub struct Roadmap {
     pub progress: RoadmapProgress,
 }
 
-impl From<catalogue::Roadmap> for Roadmap {
-    fn from(roadmap: catalogue::Roadmap) -> Self {
+impl From<catalog::Roadmap> for Roadmap {
+    fn from(roadmap: catalog::Roadmap) -> Self {
         Self {
             progress: RoadmapProgress::from(&roadmap),
             id: roadmap.id,
@@ -157,7 +157,7 @@ pub struct RoadmapTree {
 }
 
 impl RoadmapTree {
-    fn new(roadmap: catalogue::Roadmap, stages: Vec<tree::Stage>, lessons: Vec<tree::StageLesson>) -> Self {
+    fn new(roadmap: catalog::Roadmap, stages: Vec<tree::Stage>, lessons: Vec<tree::StageLesson>) -> Self {
         let mut by_stage: HashMap<Uuid, Vec<StageLesson>> = HashMap::new();
         for lesson in lessons {
             by_stage.entry(lesson.stage_id).or_default().push(lesson.into());
@@ -215,7 +215,7 @@ impl RoadmapsApi {
     ) -> Result<Json<RoadmapPage>, Problem> {
         let after = cursor.0.as_ref().map(Cursor::key).transpose()?;
         let mut connection = self.app.connection().await?;
-        let mut rows = catalogue::roadmaps(&mut connection, &caller, after, limit.0.get() + 1).await?;
+        let mut rows = catalog::roadmaps(&mut connection, &caller, after, limit.0.get() + 1).await?;
         let next_cursor = limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.position, last.id))).transpose()?;
         Ok(Json(RoadmapPage { items: rows.into_iter().map(Roadmap::from).collect(), next_cursor }))
     }
@@ -232,7 +232,7 @@ impl RoadmapsApi {
         roadmap_id: Path<Uuid>,
     ) -> Result<Json<RoadmapTree>, Problem> {
         let mut snapshot = self.app.snapshot().await?;
-        let roadmap = catalogue::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
+        let roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
             .await?
             .ok_or_else(Problem::roadmap_not_found)?;
         let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;

@@ -7,7 +7,6 @@ use poem_openapi::payload::Json;
 use uuid::Uuid;
 
 use super::completion::LessonChange;
-use super::open_lesson;
 use crate::caller::Member;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
@@ -44,10 +43,10 @@ impl TasksApi {
         /// The task.
         task_id: Path<Uuid>,
     ) -> Result<Json<LessonChange>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
-        let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?.ok_or_else(Problem::task_not_found)?;
-        let written = facts::check(&mut tx, &self.app.clock, &lesson, &task).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let lesson = lessons::open(&mut tx, lesson_id.0).await?;
+        let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?;
+        let written = facts::check(&mut tx, &lesson, &task).await?;
         tx.commit().await?;
         Ok(Json(LessonChange::new(lesson_id.0, written)))
     }
@@ -69,10 +68,10 @@ impl TasksApi {
         /// The task.
         task_id: Path<Uuid>,
     ) -> Result<Json<LessonChange>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let lesson = open_lesson(&mut tx, &caller, lesson_id.0).await?;
-        let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?.ok_or_else(Problem::task_not_found)?;
-        let written = facts::uncheck(&mut tx, &self.app.clock, &lesson, &task).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        let lesson = lessons::open(&mut tx, lesson_id.0).await?;
+        let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?;
+        let written = facts::uncheck(&mut tx, &lesson, &task).await?;
         tx.commit().await?;
         Ok(Json(LessonChange::new(lesson_id.0, written)))
     }

@@ -1,6 +1,6 @@
 //! Which tools there are.
 
-use cairn_core::admin::settings;
+use cairn_core::settings;
 use cairn_core::tools::{self, Tool, questions};
 use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;

@@ -1,6 +1,6 @@
 //! A tool's messages.
 
-use cairn_core::admin::settings;
+use cairn_core::settings;
 use cairn_core::tools::cancel;
 use cairn_core::tools::messages::{self, Author};
 use cairn_core::tools::questions::{self, Question};
@@ -196,15 +196,15 @@ impl MessagesApi {
             return Err(Problem::invalid_field("/message", "blank", "A question is expected."));
         }
         let once = Once::new(&caller, "askTool", key.0, &body);
-        let mut tx = self.app.begin().await?;
+        let mut tx = self.app.begin_as(&caller).await?;
         if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
             return Ok(AskResponse::Accepted(Json(answer)));
         }
         let settings = settings::load(&mut tx).await?;
         check_length(&settings, text, "/message")?;
         let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
-        let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, &question).await?;
-        let answer = accepted(asked?);
+        let asked = questions::ask(&mut tx, &settings, &question).await?;
+        let answer = accepted(asked);
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(AskResponse::Accepted(Json(answer)))
@@ -221,8 +221,8 @@ impl MessagesApi {
         /// The tool.
         tool_type: Path<ToolType>,
     ) -> Result<ClearToolResponse, Problem> {
-        let mut tx = self.app.begin().await?;
-        cancel::clear(&mut tx, &self.app.clock, &caller, tool_type.0.into()).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        cancel::clear(&mut tx, tool_type.0.into()).await?;
         tx.commit().await?;
         Ok(ClearToolResponse::Cleared)
     }

@@ -1,10 +1,10 @@
 //! Replies of the tools.
 
-use cairn_core::admin::settings;
-use cairn_core::tools::cancel::{self, Cancellation};
+use cairn_core::actor::Caller;
+use cairn_core::settings;
+use cairn_core::tools::cancel;
 use cairn_core::tools::replies;
-use cairn_core::tools::retry::{self, Retried};
-use cairn_core::users::Caller;
+use cairn_core::tools::retry;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -161,12 +161,8 @@ impl RepliesApi {
         /// The reply.
         reply_id: Path<Uuid>,
     ) -> Result<Json<Reply>, Problem> {
-        let mut tx = self.app.begin().await?;
-        match cancel::cancel(&mut tx, &self.app.clock, &caller, reply_id.0).await? {
-            Cancellation::Cancelled => {}
-            Cancellation::Finished => return Err(Problem::reply_finished()),
-            Cancellation::NotFound => return Err(Problem::reply_not_found()),
-        }
+        let mut tx = self.app.begin_as(&caller).await?;
+        cancel::cancel(&mut tx, reply_id.0).await?;
         let reply = find(&mut tx, &caller, reply_id.0).await?;
         tx.commit().await?;
         Ok(reply)
@@ -184,14 +180,9 @@ impl RepliesApi {
         /// The reply.
         reply_id: Path<Uuid>,
     ) -> Result<RetryReplyResponse, Problem> {
-        let mut tx = self.app.begin().await?;
+        let mut tx = self.app.begin_as(&caller).await?;
         let settings = settings::load(&mut tx).await?;
-        match retry::retry(&mut tx, &self.app.clock, &caller, &settings, reply_id.0).await? {
-            Retried::Accepted => {}
-            Retried::NotRetryable => return Err(Problem::reply_not_retryable()),
-            Retried::NotFound => return Err(Problem::reply_not_found()),
-            Retried::Refused(refusal) => return Err(refusal.into()),
-        }
+        retry::retry(&mut tx, &settings, reply_id.0).await?;
         let reply = find(&mut tx, &caller, reply_id.0).await?;
         tx.commit().await?;
         Ok(RetryReplyResponse::Accepted(reply))

@@ -1,9 +1,9 @@
 //! Taking an idea from one tool to another.
 
-use cairn_core::admin::settings;
+use cairn_core::actor::Caller;
+use cairn_core::settings;
 use cairn_core::tools::questions::{self, Question};
 use cairn_core::tools::{Tool, copyable_block, messages};
-use cairn_core::users::Caller;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
@@ -70,7 +70,7 @@ impl TransferApi {
     ) -> Result<AskResponse, Problem> {
         let tool = tool_type.0.into();
         let once = Once::new(&caller, "transferToTool", key.0, &body);
-        let mut tx = self.app.begin().await?;
+        let mut tx = self.app.begin_as(&caller).await?;
         if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
             return Ok(AskResponse::Accepted(Json(answer)));
         }
@@ -88,8 +88,8 @@ impl TransferApi {
         let settings = settings::load(&mut tx).await?;
         check_length(&settings, &text, pointer)?;
         let question = Question { tool, text: &text, transferred_from: body.message_id };
-        let asked = questions::ask(&mut tx, &self.app.clock, &caller, &settings, &question).await?;
-        let answer = accepted(asked?);
+        let asked = questions::ask(&mut tx, &settings, &question).await?;
+        let answer = accepted(asked);
         once.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(AskResponse::Accepted(Json(answer)))

@@ -1,7 +1,6 @@
 //! Getting in and staying in.
 
-use cairn_core::users::accounts::{self, NewAccount, Registration, RegistrationRefusal};
-use cairn_core::users::invites::InviteRefusal;
+use cairn_core::users::accounts::{self, NewAccount};
 use cairn_core::users::rules::{Email, Password, PersonName};
 use cairn_core::users::sessions::{self, OpenSession, Refresh};
 use cairn_core::users::tokens::ACCESS_TOKEN_LIFETIME;
@@ -172,23 +171,17 @@ impl AuthApi {
     /// limited number of times.
     #[oai(path = "/auth/register", method = "post", operation_id = "register", tag = Tag::Auth)]
     async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Registered, Problem> {
-        let (app, now, invite) = (&self.app, self.app.clock.now(), body.invite_code.as_deref());
+        let (app, now, invite) = (&self.app, self.app.now(), body.invite_code.as_deref());
         let (email, password, first_name, last_name) = parse(&body)?;
         let attempts = app.throttle.attempts(client.0.ip, email.as_str());
         app.throttle.count(attempts, now)?;
-        let refusal = accounts::would_refuse(&mut *app.connection().await?, invite, now).await?;
-        if let Some(refusal) = refusal {
-            return Err(refused(refusal));
-        }
+        accounts::check_eligibility(&mut *app.connection().await?, invite, now).await?;
         let password_hash = app.passwords.hash(&password).await?;
         let new = NewAccount { email, first_name, last_name, password_hash };
 
-        let mut tx = app.begin().await?;
-        let user = match accounts::register(&mut tx, &app.clock, &new, invite, &client.0).await? {
-            Registration::Registered(user) => user,
-            Registration::Refused(refusal) => return Err(refused(refusal)),
-        };
-        let session = sessions::open(&mut tx, &app.clock, &user, &client.0).await?;
+        let mut tx = app.begin_for(&client).await?;
+        let user = accounts::register(&mut tx, &new, invite).await?;
+        let session = sessions::open(&mut tx, &user).await?;
         tx.commit().await?;
         app.throttle.forget(attempts);
         Ok(Registered::Created(Json(SignIn { user: user.into(), tokens: self.tokens(session)? })))
@@ -202,7 +195,7 @@ impl AuthApi {
         let app = &self.app;
         let email = Email::parse(&body.email).ok_or_else(Problem::invalid_credentials)?;
         let attempts = app.throttle.attempts(client.0.ip, email.as_str());
-        app.throttle.count(attempts, app.clock.now())?;
+        app.throttle.count(attempts, app.now())?;
         let found = accounts::find_credentials(&mut *app.connection().await?, &email).await?;
         let hash = found.as_ref().and_then(|found| found.password_hash.as_deref());
         let right = app.passwords.verify(&body.password, hash).await?;
@@ -211,8 +204,8 @@ impl AuthApi {
             return Err(Problem::account_suspended());
         }
 
-        let mut tx = app.begin().await?;
-        let session = sessions::sign_in(&mut tx, &app.clock, &found.user, &client.0).await?;
+        let mut tx = app.begin_for(&client).await?;
+        let session = sessions::sign_in(&mut tx, &found.user).await?;
         tx.commit().await?;
         app.throttle.forget(attempts);
         Ok(Json(SignIn { user: found.user.into(), tokens: self.tokens(session)? }))
@@ -224,9 +217,9 @@ impl AuthApi {
     /// is used once. If the answer was lost, the same token may be sent again within 10 seconds; later, a second use
     /// means that somebody else has it, and ends the whole session.
     #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshSession", tag = Tag::Auth)]
-    async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Json<Tokens>, Problem> {
-        let mut tx = self.app.begin().await?;
-        let refresh = sessions::refresh(&mut tx, &body.refresh_token, self.app.clock.now()).await?;
+    async fn refresh(&self, client: Client, body: Body<RefreshRequest>) -> Result<Json<Tokens>, Problem> {
+        let mut tx = self.app.begin_for(&client).await?;
+        let refresh = sessions::refresh(&mut tx, &body.refresh_token).await?;
         // Also after a reuse, which revokes the session.
         tx.commit().await?;
         match refresh {
@@ -240,8 +233,8 @@ impl AuthApi {
     /// Ends the session of the access token. Other sessions go on.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = Tag::Auth)]
     async fn logout(&self, caller: Member) -> Result<SignedOut, Problem> {
-        let mut tx = self.app.begin().await?;
-        sessions::sign_out(&mut tx, &self.app.clock, &caller).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        sessions::sign_out(&mut tx).await?;
         tx.commit().await?;
         Ok(SignedOut::Done)
     }
@@ -250,7 +243,7 @@ impl AuthApi {
 impl AuthApi {
     fn tokens(&self, session: OpenSession) -> Result<Tokens, Problem> {
         Ok(Tokens {
-            access_token: self.app.tokens.issue(session.subject, self.app.clock.now())?,
+            access_token: self.app.tokens.issue(session.subject, self.app.now())?,
             expires_in: ACCESS_TOKEN_LIFETIME.num_seconds(),
             refresh_token: session.refresh_token,
             session_expires_at: session.expires_at,
@@ -283,16 +276,5 @@ fn parse(body: &RegisterRequest) -> Result<(Email, Password, PersonName, Option<
             Ok((email, password, first_name, last_name.flatten()))
         }
         _ => Err(Problem::invalid_body().with_errors(errors)),
-    }
-}
-
-fn refused(refusal: RegistrationRefusal) -> Problem {
-    match refusal {
-        RegistrationRefusal::EmailTaken => Problem::email_taken(),
-        RegistrationRefusal::InviteRequired => Problem::invite_required(),
-        RegistrationRefusal::Invite(InviteRefusal::Unknown) => Problem::invite_not_found(),
-        RegistrationRefusal::Invite(InviteRefusal::Revoked) => Problem::invite_revoked(),
-        RegistrationRefusal::Invite(InviteRefusal::Expired) => Problem::invite_expired(),
-        RegistrationRefusal::Invite(InviteRefusal::UsedUp) => Problem::invite_used_up(),
     }
 }

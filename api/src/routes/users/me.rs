@@ -32,12 +32,12 @@ pub enum Role {
     Admin,
 }
 
-impl From<cairn_core::users::Role> for Role {
-    fn from(role: cairn_core::users::Role) -> Self {
+impl From<cairn_core::actor::Role> for Role {
+    fn from(role: cairn_core::actor::Role) -> Self {
         match role {
-            cairn_core::users::Role::Student => Self::Student,
-            cairn_core::users::Role::Mentor => Self::Mentor,
-            cairn_core::users::Role::Admin => Self::Admin,
+            cairn_core::actor::Role::Student => Self::Student,
+            cairn_core::actor::Role::Mentor => Self::Mentor,
+            cairn_core::actor::Role::Admin => Self::Admin,
         }
     }
 }
@@ -99,7 +99,7 @@ impl MeApi {
     #[oai(path = "/me", method = "get", operation_id = "getMe", tag = Tag::Me)]
     async fn get_me(&self, caller: Member) -> Result<Json<User>, Problem> {
         let mut connection = self.app.connection().await?;
-        let user = accounts::find_me(&mut connection, &caller).await?.ok_or_else(Problem::unauthorized)?;
+        let user = accounts::find_me(&mut connection, &caller).await?;
         Ok(Json(user.into()))
     }
 }

@@ -90,7 +90,7 @@ fn assert_consistent(answers: &Value, context: &str) {
 
 /// Edits content as an editor does: with the recomputation in the same transaction.
 async fn edit(app: &TestApp, statement: &str) {
-    let mut tx = app.app.begin().await.unwrap();
+    let mut tx = app.app.db.begin().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await.unwrap();
     recompute::enqueue_stale(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
@@ -214,7 +214,7 @@ async fn an_answer_is_of_one_moment() {
         assert_eq!(call.await.unwrap(), before, "{address}");
         let after = anna.get(&address).await.expect(200).json;
         assert_eq!(after["stages"][0]["status"], "in_progress", "{after:#}");
-        let mut tx = app.app.begin().await.unwrap();
+        let mut tx = app.app.db.begin().await.unwrap();
         recompute::enqueue_stale(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         app.run_jobs().await;

@@ -298,9 +298,9 @@ async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     let session_id = session_id.fetch_one(app.app.pool()).await.unwrap();
     let subject = TokenSubject { user_id: anna.id, session_id };
     let wanted = [Wanted { reply_id, subject, position: Position::default() }; 50];
-    let mut tx = app.app.begin().await.unwrap();
+    let mut tx = app.app.db.begin().await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
-    let steps = cairn_core::tools::stream::read(&mut tx, &wanted, app.app.clock.now()).await.unwrap();
+    let steps = cairn_core::tools::stream::read(&mut tx, &wanted, app.app.now()).await.unwrap();
     assert!(steps.iter().all(|step| step.as_ref().is_some_and(|step| step.news.len() == 1)), "{steps:?}");
     let read: Vec<(String, i64)> = sqlx::query_as(
         "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables

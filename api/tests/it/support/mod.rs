@@ -25,10 +25,10 @@ use std::sync::{Arc, Mutex};
 
 use cairn_api::App;
 use cairn_api::streams::{Limits, Streams};
-use cairn_core::clock::{Clock, new_id};
+use cairn_core::actor::Role;
+use cairn_core::clock::new_id;
 use cairn_core::config::Secret;
 use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
-use cairn_core::users::Role;
 use cairn_core::users::tokens::TokenSubject;
 use cairn_postgres::testing::{TestDatabase, test_database};
 use chrono::TimeDelta;
@@ -81,20 +81,20 @@ impl TestApp {
         let prepare = async |url: &str| migrate(&connect_options(url).unwrap()).await.map(drop);
         let database = test_database(&schema_fingerprint(), prepare).await.unwrap();
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
-        let app = App::new(db, Clock::default(), &Secret::new(JWT_SECRET)).unwrap();
+        let app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
         Self::over(app, Some(database))
     }
 
     /// Another API over the same database, as another process would be. It ends before this one.
     pub(crate) fn sibling(&self) -> Self {
-        let db = Db::connect(self.url(), self.url(), 8).unwrap();
-        Self::over(App::new(db, self.app.clock.clone(), &Secret::new(JWT_SECRET)).unwrap(), None)
+        let db = Db::connect(self.url(), self.url(), 8).unwrap().with_clock(self.app.db.clock().clone());
+        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
     }
 
     /// The same with so many streams at most.
     pub(crate) fn limited(&self, limits: Limits) -> Self {
         let mut app = self.app.clone();
-        app.streams = Streams::new(&app.db, &app.clock, limits, CancellationToken::new());
+        app.streams = Streams::new(&app.db, limits, CancellationToken::new());
         Self::over(app, None)
     }
 
@@ -120,7 +120,7 @@ impl TestApp {
     }
 
     async fn person(&self, name: &str, role: Role) -> Actor {
-        let (id, session_id, now) = (new_id(), new_id(), self.app.clock.now());
+        let (id, session_id, now) = (new_id(), new_id(), self.app.now());
         sqlx::query("INSERT INTO users (id, email, first_name, role) VALUES ($1, $2, $3, $4)")
             .bind(id)
             .bind(format!("{name}@example.test"))

@@ -1,16 +1,16 @@
 //! `cairn jobs`: shows and changes queues and jobs, directly in the database.
 
-mod act;
+mod apply;
 mod show;
 
 use std::path::Path;
 
-use cairn_core::clock::Clock;
+use cairn_core::admin;
+use cairn_core::admin::jobs::JobAction;
 use cairn_core::config::Config;
 use cairn_core::db::Db;
-use cairn_core::jobs::act::JobAction;
-use cairn_core::jobs::inspect::State;
-use cairn_core::jobs::{Kind, Queue, queues};
+use cairn_core::queue::inspect::State;
+use cairn_core::queue::{JobKind, Queue};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::database::Database;
@@ -28,9 +28,9 @@ pub(crate) enum Args {
     /// Show a job with its payload and the errors of its attempts.
     Show(show::Show),
     /// Retry jobs. They become due now and get all their attempts again.
-    Retry(act::Choice),
+    Retry(apply::Choice),
     /// Discard jobs. They will not run and no longer count as dead, but can be retried until they are removed.
-    Discard(act::Choice),
+    Discard(apply::Choice),
     /// Pause a queue: workers claim none of its jobs until it is resumed. Running jobs continue.
     Pause(QueueArg),
     /// Resume a paused queue.
@@ -59,8 +59,8 @@ async fn on(db: &Db, args: Args) -> Result<(), Failure> {
         Args::Workers(format) => show::workers(db, format).await,
         Args::List(list) => show::list(db, &list).await,
         Args::Show(job) => show::job(db, &job).await,
-        Args::Retry(choice) => act::run(db, JobAction::Retry, &choice).await,
-        Args::Discard(choice) => act::run(db, JobAction::Discard, &choice).await,
+        Args::Retry(choice) => apply::run(db, JobAction::Retry, &choice).await,
+        Args::Discard(choice) => apply::run(db, JobAction::Discard, &choice).await,
         Args::Pause(QueueArg { queue }) => pause(db, queue).await,
         Args::Resume(QueueArg { queue }) => resume(db, queue).await,
     }
@@ -68,19 +68,21 @@ async fn on(db: &Db, args: Args) -> Result<(), Failure> {
 
 async fn pause(db: &Db, queue: Queue) -> Result<(), Failure> {
     let mut tx = db.begin().await?;
-    let changed = queues::pause(&mut tx, &Clock::default(), None, queue).await?;
+    let changed = admin::queues::pause(&mut tx, queue).await?;
     tx.commit().await?;
     let name = queue.name();
     if !changed {
         return print_line(&format!("{name} is already paused"));
     }
     let also = if queue == Queue::Maintenance { "; this also stops housekeeping and the reconciler" } else { "" };
-    print_line(&format!("{name} is paused: running jobs continue, the others wait until `cairn jobs resume {name}`{also}"))
+    print_line(&format!(
+        "{name} is paused: running jobs continue, the others wait until `cairn jobs resume {name}`{also}"
+    ))
 }
 
 async fn resume(db: &Db, queue: Queue) -> Result<(), Failure> {
     let mut tx = db.begin().await?;
-    let changed = queues::resume(&mut tx, &Clock::default(), None, queue).await?;
+    let changed = admin::queues::resume(&mut tx, queue).await?;
     tx.commit().await?;
     let name = queue.name();
     print_line(&if changed { format!("{name} is resumed") } else { format!("{name} was not paused") })
@@ -98,8 +100,8 @@ fn queue() -> impl TypedValueParser<Value = Queue> {
     one_of(Queue::ALL.map(Queue::name), Queue::from_name)
 }
 
-fn kind() -> impl TypedValueParser<Value = Kind> {
-    one_of(Kind::ALL.map(Kind::name), Kind::from_name)
+fn kind() -> impl TypedValueParser<Value = JobKind> {
+    one_of(JobKind::ALL.map(JobKind::name), JobKind::from_name)
 }
 
 fn state() -> impl TypedValueParser<Value = State> {
@@ -107,7 +109,7 @@ fn state() -> impl TypedValueParser<Value = State> {
 }
 
 /// The error for a kind of job that does not belong to the selected queue.
-fn elsewhere(kind: Option<Kind>) -> Failure {
+fn elsewhere(kind: Option<JobKind>) -> Failure {
     let fix = kind.map(|kind| format!("jobs of kind {} belong to --queue {}", kind.name(), kind.queue().name()));
     Failure::setup(fix.unwrap_or_default())
 }

@@ -1,9 +1,9 @@
 //! `cairn jobs stats`, `workers`, `list` and `show`, as tables or as JSON.
 
 use cairn_core::db::Db;
-use cairn_core::jobs::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
-use cairn_core::jobs::queues::{self, QueueState};
-use cairn_core::jobs::{Kind, Queue};
+use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
+use cairn_core::queue::queues::{self, QueueState};
+use cairn_core::queue::{JobKind, Queue};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Postgres;
@@ -29,7 +29,7 @@ pub(crate) struct List {
     queue: Option<Queue>,
     /// Only jobs of this kind.
     #[arg(long, value_parser = super::kind())]
-    kind: Option<Kind>,
+    kind: Option<JobKind>,
     /// Maximum number of jobs.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
@@ -103,7 +103,7 @@ pub(super) async fn workers(db: &Db, format: Format) -> Result<(), Failure> {
         return print_line("no worker has sent a heartbeat for 15 s: start cairn-worker or `cairn dev`");
     }
     let rows = workers.into_iter().map(|worker| {
-        let alive = if worker.alive { "" } else { "lost: its jobs will be given to others" };
+        let alive = if worker.is_alive { "" } else { "lost: its jobs will be given to others" };
         let held = worker.held.to_string();
         vec![worker.queue, held, time(worker.started_at), time(Some(worker.last_seen)), worker.name, alive.to_owned()]
     });

@@ -80,7 +80,7 @@ pub(super) async fn run(mut client: Client, plan: &Plan, on_action: &(dyn Fn() +
     for _ in 0..plan.actions {
         let pause = plan.think.mul_f64(learner.rng.random_range(0.0..2.0));
         tokio::time::sleep(pause).await;
-        learner.act().await;
+        learner.perform_action().await;
         (learner.on_action)();
     }
     learner.client.stats
@@ -107,7 +107,7 @@ impl Learner<'_> {
         self.client.stats.action("explore roadmaps");
     }
 
-    async fn act(&mut self) {
+    async fn perform_action(&mut self) {
         match self.rng.random_range(0..100) {
             0..50 => self.study().await,
             50..58 => self.reopen().await,

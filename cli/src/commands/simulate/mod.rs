@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::demo;
+use cairn_core::admin::health;
 use cairn_core::admin::verify::{Mode, verify};
-use cairn_core::admin::{demo, health};
 use cairn_core::clock::new_id;
 use cairn_core::config::Config;
 use reqwest::Url;
@@ -61,7 +62,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<(), Failure> {
     if !args.allow_remote && !is_local(&args.url) {
-        return Err(Failure::setup(format!("{} is not on this machine: add --allow-remote to use it anyway", args.url)));
+        return Err(Failure::setup(format!(
+            "{} is not on this machine: add --allow-remote to use it anyway",
+            args.url
+        )));
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     report(&format!("{} learners, {} actions each, seed {seed}", args.learners, args.actions_per_learner));

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use cairn_core::admin::activity::Event;
+use cairn_core::activity::Event;
+use cairn_core::activity::Noun;
+use cairn_core::activity::RecordActivity;
+use cairn_core::actor::Actor;
+use cairn_core::actor::{Caller, Origin, Role};
+use cairn_core::admin::jobs::{self, Batch, JobAction, JobRefusal, Selection};
+use cairn_core::admin::maintenance::Housekeeping;
+use cairn_core::admin::queues::{pause, resume};
 use cairn_core::clock::{Clock, new_id};
-use cairn_core::jobs::act::{self, Act, Acted, Chunk, Selection};
-use cairn_core::jobs::inspect::{self, Filter, Job as Listed, Payload, State, Whole};
-use cairn_core::jobs::lease::{self, Lease, Outcome};
-use cairn_core::jobs::queues::{self, QueueState};
-use cairn_core::jobs::{CountLikes, Job, KeepHouse, Kind, Queue, RecordActivity};
-use cairn_core::users::{Caller, Origin, Role};
+use cairn_core::community::jobs::CountLikes;
+use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
+use cairn_core::queue::lease::{self, Lease, Outcome};
+use cairn_core::queue::queues::{self, QueueState};
+use cairn_core::queue::{Job, JobKind, Queue};
+use cairn_core::refusal::{NotFound, Rejected};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -78,11 +85,11 @@ async fn the_kind_of_a_job_is_told_from_any_payload() {
     let all = inspect::list(&mut test.connect().await, &Filter::default(), None, 101).await.unwrap();
     let kinds: Vec<Option<&str>> = all.iter().map(|job| job.kind.as_deref()).collect();
     assert_eq!(kinds, payloads.map(|(_, kind)| kind));
-    let likes = Filter::new(Some(State::Done), None, Kind::from_name("count_likes")).unwrap();
+    let likes = Filter::new(Some(State::Done), None, JobKind::from_name("count_likes")).unwrap();
     assert_eq!(list(&test, likes).await, ["1"]);
 }
 
-async fn find(test: &TestDb, id: &str) -> Option<Whole> {
+async fn find(test: &TestDb, id: &str) -> Option<JobDetails> {
     inspect::find(&mut test.connect().await, id).await.unwrap()
 }
 
@@ -104,20 +111,28 @@ fn in_state(state: State) -> Filter {
     Filter::new(Some(state), None, None).unwrap()
 }
 
-async fn act(test: &TestDb, operator: Option<&Caller>, act: Act, id: &str) -> Acted {
-    let mut tx = test.db.begin().await.unwrap();
-    let acted = act::on_one(&mut tx, &Clock::default(), operator, act, id).await.unwrap();
+/// Applies an action to one job, as an admin or from the command line.
+async fn act(test: &TestDb, operator: Option<&Caller>, act: JobAction, id: &str) -> Result<bool, JobRefusal> {
+    let mut tx = test.db.begin_for(operator.map(Actor::from).unwrap_or_default()).await.unwrap();
+    let changed = accepted(jobs::apply_one(&mut tx, act, id).await)?;
     tx.commit().await.unwrap();
-    acted
+    Ok(changed)
+}
+
+/// What came of a call that did not fail.
+fn accepted<T, R>(result: Result<T, Rejected<R>>) -> Result<T, R> {
+    result.map_err(|rejected| match rejected {
+        Rejected::Refused(refusal) => refusal,
+        Rejected::Failed(error) => panic!("{error}"),
+    })
 }
 
 /// Acts on a whole selection, chunk by chunk. Returns the sizes of the chunks.
-async fn act_on_all(test: &TestDb, act: Act, selection: &Selection) -> Vec<usize> {
+async fn act_on_all(test: &TestDb, act: JobAction, selection: &Selection) -> Vec<usize> {
     let (mut sizes, mut after) = (Vec::new(), None);
     loop {
         let mut tx = test.db.begin().await.unwrap();
-        let Chunk { changed, next } =
-            act::on_chunk(&mut tx, &Clock::default(), None, act, selection, after.as_ref()).await.unwrap();
+        let Batch { changed, next } = jobs::apply_batch(&mut tx, act, selection, after.as_ref()).await.unwrap();
         tx.commit().await.unwrap();
         sizes.push(changed);
         if next.is_none() {
@@ -145,7 +160,7 @@ async fn snapshot(test: &TestDb) -> Vec<(String,)> {
 async fn enqueue(test: &TestDb, n: usize) {
     let mut tx = test.db.begin().await.unwrap();
     for _ in 0..n {
-        CountLikes { project_id: new_id() }.enqueue(&mut tx).unwrap();
+        tx.enqueue(&CountLikes { project_id: new_id() }).unwrap();
     }
     tx.commit().await.unwrap();
 }
@@ -209,8 +224,8 @@ async fn jobs_of_unknown_queues_are_seen() {
     assert_eq!(queue(&test, "unknown-1").await.running, 1);
     assert_eq!(queue(&test, "unknown-3").await.dead, 1);
     assert_eq!(list(&test, Filter::default()).await.len(), 4);
-    assert_eq!(act(&test, None, Act::Discard, "0").await, Acted::Changed);
-    assert_eq!(act(&test, None, Act::Retry, "3").await, Acted::Changed);
+    assert_eq!(act(&test, None, JobAction::Discard, "0").await, Ok(true));
+    assert_eq!(act(&test, None, JobAction::Retry, "3").await, Ok(true));
 }
 
 #[tokio::test]
@@ -250,7 +265,7 @@ async fn workers_are_those_alive_and_those_that_still_hold_jobs() {
     .await;
     let page = async |after: Option<&str>, limit| {
         let workers = queues::workers(&mut test.connect().await, after, limit).await.unwrap();
-        workers.into_iter().map(|w| (w.name, w.queue, w.alive, w.held)).collect::<Vec<_>>()
+        workers.into_iter().map(|w| (w.name, w.queue, w.is_alive, w.held)).collect::<Vec<_>>()
     };
     let expected = [("idle", "replies", true, 0), ("lost", "likes", false, 1), ("w", "likes", true, 2)]
         .map(|(name, queue, alive, held)| (name.to_owned(), queue.to_owned(), alive, held));
@@ -274,7 +289,7 @@ async fn lists_have_pages_without_gaps_or_repeats() {
     .await;
     for (filter, expected) in [(Filter::default(), 300), (in_state(State::Done), 100), (in_state(State::Due), 100)] {
         for limit in [1, 7, 100] {
-            let (mut seen, mut after): (Vec<Listed>, _) = (Vec::new(), None);
+            let (mut seen, mut after): (Vec<JobSummary>, _) = (Vec::new(), None);
             loop {
                 let page = inspect::list(&mut test.connect().await, &filter, after.as_ref(), limit).await.unwrap();
                 let Some(last) = page.last() else { break };
@@ -291,18 +306,18 @@ async fn lists_have_pages_without_gaps_or_repeats() {
 async fn lists_are_by_queue_and_kind() {
     let test = of_each().await;
     let mut tx = test.db.begin().await.unwrap();
-    KeepHouse {}.enqueue(&mut tx).unwrap();
+    tx.enqueue(&Housekeeping {}).unwrap();
     tx.commit().await.unwrap();
-    let kind = |name| Kind::from_name(name).unwrap();
+    let kind = |name| JobKind::from_name(name).unwrap();
     assert_eq!(list(&test, Filter::new(None, None, Some(kind("count_likes"))).unwrap()).await, ["due"]);
     assert_eq!(list(&test, Filter::new(None, Some(Queue::Likes), None).unwrap()).await.len(), 10);
-    assert_eq!(list(&test, Filter::new(None, None, Some(kind("keep_house"))).unwrap()).await.len(), 1);
+    assert_eq!(list(&test, Filter::new(None, None, Some(kind("housekeeping"))).unwrap()).await.len(), 1);
     assert_eq!(
         list(&test, Filter::new(None, Some(Queue::Maintenance), Some(kind("reconcile"))).unwrap()).await.len(),
         0
     );
-    assert_eq!(list(&test, Filter::new(Some(State::Done), None, Some(kind("keep_house"))).unwrap()).await.len(), 0);
-    assert!(Filter::new(None, Some(Queue::Likes), Some(kind("keep_house"))).is_none(), "it goes to another queue");
+    assert_eq!(list(&test, Filter::new(Some(State::Done), None, Some(kind("housekeeping"))).unwrap()).await.len(), 0);
+    assert!(Filter::new(None, Some(Queue::Likes), Some(kind("housekeeping"))).is_none(), "it goes to another queue");
 }
 
 /// What this program stores is found by its kind.
@@ -313,7 +328,7 @@ async fn the_payload_begins_with_the_kind() {
     let id: String = scalar(test.pool(), "SELECT id FROM apalis.jobs").await;
     let found = find(&test, &id).await.unwrap();
     assert_eq!(found.job.kind.as_deref(), Some(CountLikes::KIND));
-    assert_eq!(list(&test, Filter::new(None, None, Kind::from_name(CountLikes::KIND)).unwrap()).await, [id]);
+    assert_eq!(list(&test, Filter::new(None, None, JobKind::from_name(CountLikes::KIND)).unwrap()).await, [id]);
     assert!(found.enqueued_at.unwrap() <= Clock::default().now());
     let Payload::Json(payload) = found.payload else { panic!("{found:?}") };
     assert_eq!(payload["kind"], "count_likes");
@@ -367,9 +382,9 @@ async fn rows_that_cannot_be_read_can_be_looked_at_and_discarded() {
     let errors: Vec<_> = find(&test, "nested").await.unwrap().errors.into_iter().map(|e| e.error).collect();
     assert_eq!(errors, ["null", "7", "\"x\"", "{\"at\":\"yesterday\"}"]);
     for id in ["", "never", "early", "late", "nested"] {
-        assert_eq!(act(&test, None, Act::Discard, id).await, Acted::Changed, "{id}");
+        assert_eq!(act(&test, None, JobAction::Discard, id).await, Ok(true), "{id}");
         assert_eq!(state(&test, id).await, State::Discarded, "{id}");
-        assert_eq!(act(&test, None, Act::Retry, id).await, Acted::Changed, "{id}");
+        assert_eq!(act(&test, None, JobAction::Retry, id).await, Ok(true), "{id}");
         assert_eq!(state(&test, id).await, State::Due, "{id}");
     }
 }
@@ -383,7 +398,7 @@ async fn a_retried_job_has_all_its_attempts_again_and_keeps_its_errors() {
     finish(&test, "w", &leases, &Outcome::Dead { error: "for good".into() }).await;
     let id = leases[0].id.clone();
     let admin = admin(&test).await;
-    assert_eq!(act(&test, Some(&admin), Act::Retry, &id).await, Acted::Changed);
+    assert_eq!(act(&test, Some(&admin), JobAction::Retry, &id).await, Ok(true));
     let found = find(&test, &id).await.unwrap();
     assert_eq!((found.job.state, found.job.attempts, found.job.ended_at), (State::Due, 0, None));
     assert_eq!(found.errors.len(), 1);
@@ -396,7 +411,7 @@ async fn a_retried_job_has_all_its_attempts_again_and_keeps_its_errors() {
     assert_eq!(event.metadata["after"], json!({"state": "due", "attempts": 0}));
     assert_eq!(event.target.as_ref().unwrap().id, Uuid::from_u128(ulid(&id)));
 
-    assert_eq!(act(&test, Some(&admin), Act::Retry, &id).await, Acted::Unchanged);
+    assert_eq!(act(&test, Some(&admin), JobAction::Retry, &id).await, Ok(false));
     assert_eq!(events(&test).await.len(), 1, "nothing happened, so nothing is recorded");
     let again = claim(&test, "w", 1).await;
     assert_eq!((again[0].attempt, again[0].max_attempts), (1, 25));
@@ -417,14 +432,14 @@ async fn a_job_that_waits_can_be_brought_forward() {
     for id in ["scheduled", "retrying", "due-again", "discarded", "dead", "dead-at-cap"] {
         let before: Value =
             scalar(test.pool(), format!("SELECT to_jsonb(run_at) FROM apalis.jobs WHERE id = '{id}'")).await;
-        assert_eq!(act(&test, None, Act::Retry, id).await, Acted::Changed, "{id}");
+        assert_eq!(act(&test, None, JobAction::Retry, id).await, Ok(true), "{id}");
         let found = find(&test, id).await.unwrap();
         assert_eq!((found.job.state, found.job.attempts, found.discarded_by), (State::Due, 0, None), "{id}");
         let after: Value =
             scalar(test.pool(), format!("SELECT to_jsonb(run_at) FROM apalis.jobs WHERE id = '{id}'")).await;
         assert_eq!(before == after, id == "due-again", "{id}: only what is due keeps its place");
     }
-    assert_eq!(act(&test, None, Act::Retry, "due").await, Acted::Unchanged);
+    assert_eq!(act(&test, None, JobAction::Retry, "due").await, Ok(false));
     assert_eq!(claim(&test, "w", 10).await.len(), 7);
 }
 
@@ -433,13 +448,13 @@ async fn a_discarded_job_stays_and_says_who_did_it() {
     let test = of_each().await;
     let admin = admin(&test).await;
     for id in ["due", "due-again", "scheduled", "retrying", "dead", "dead-at-cap"] {
-        assert_eq!(act(&test, Some(&admin), Act::Discard, id).await, Acted::Changed, "{id}");
+        assert_eq!(act(&test, Some(&admin), JobAction::Discard, id).await, Ok(true), "{id}");
         let found = find(&test, id).await.unwrap();
         assert_eq!(found.job.state, State::Discarded, "{id}");
         assert_eq!(found.discarded_by, Some(admin.user_id.to_string()), "{id}");
         assert_eq!(found.job.error.as_deref(), Some("discarded by an operator"), "{id}");
         assert!(found.job.ended_at.is_some(), "{id}: kept as long as dead jobs");
-        assert_eq!(act(&test, None, Act::Discard, id).await, Acted::Unchanged, "{id}");
+        assert_eq!(act(&test, None, JobAction::Discard, id).await, Ok(false), "{id}");
         assert_eq!(find(&test, id).await.unwrap().discarded_by, Some(admin.user_id.to_string()), "the first counts");
     }
     let likes = queue(&test, "likes").await;
@@ -449,8 +464,8 @@ async fn a_discarded_job_stays_and_says_who_did_it() {
     assert_eq!(recorded.len(), 6);
     assert!(recorded.iter().all(|event| event.action == "job.discarded" && event.actor_id == Some(admin.user_id)));
     // By nobody in particular.
-    assert_eq!(act(&test, None, Act::Retry, "due").await, Acted::Changed);
-    assert_eq!(act(&test, None, Act::Discard, "due").await, Acted::Changed);
+    assert_eq!(act(&test, None, JobAction::Retry, "due").await, Ok(true));
+    assert_eq!(act(&test, None, JobAction::Discard, "due").await, Ok(true));
     assert_eq!(find(&test, "due").await.unwrap().discarded_by.as_deref(), Some(""));
 }
 
@@ -458,13 +473,13 @@ async fn a_discarded_job_stays_and_says_who_did_it() {
 async fn what_runs_or_is_done_is_never_touched() {
     let test = of_each().await;
     let before = snapshot(&test).await;
-    for act_ in [Act::Retry, Act::Discard] {
+    for act_ in [JobAction::Retry, JobAction::Discard] {
         for (id, expected) in [
-            ("running", Acted::Running),
-            ("queued", Acted::Running),
-            ("done", Acted::Finished),
-            ("unknown", Acted::NotFound),
-            ("", Acted::NotFound),
+            ("running", Err(JobRefusal::Running)),
+            ("queued", Err(JobRefusal::Running)),
+            ("done", Err(JobRefusal::Finished)),
+            ("unknown", Err(JobRefusal::NotFound(NotFound(Noun::Job)))),
+            ("", Err(JobRefusal::NotFound(NotFound(Noun::Job)))),
         ] {
             assert_eq!(act(&test, None, act_, id).await, expected, "{act_:?} {id}");
         }
@@ -483,16 +498,16 @@ async fn a_job_that_is_being_taken_is_the_workers() {
         .await
         .unwrap();
     let mut acts = JoinSet::new();
-    for operation in [Act::Retry, Act::Discard] {
+    for operation in [JobAction::Retry, JobAction::Discard] {
         let db = test.db.clone();
         acts.spawn(async move {
             let mut tx = db.begin().await.unwrap();
-            act::on_one(&mut tx, &Clock::default(), None, operation, "due").await.unwrap()
+            accepted(jobs::apply_one(&mut tx, operation, "due").await)
         });
     }
     until(test.pool(), "both wait", "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE NOT granted").await;
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
-    assert_eq!(acts.join_all().await, [Acted::Running; 2]);
+    assert_eq!(acts.join_all().await, [Err(JobRefusal::Running); 2]);
 }
 
 async fn add_dead(test: &TestDb, n: i32) {
@@ -501,7 +516,7 @@ async fn add_dead(test: &TestDb, n: i32) {
         format!(
             r#"INSERT INTO apalis.jobs (id, job_type, job, status, attempts, done_at)
                SELECT 'dead-' || n, 'maintenance',
-                   ('{{"kind":"' || CASE n % 2 WHEN 0 THEN 'reconcile' ELSE 'keep_house' END || '","v":1}}')::bytea,
+                   ('{{"kind":"' || CASE n % 2 WHEN 0 THEN 'reconcile' ELSE 'housekeeping' END || '","v":1}}')::bytea,
                    'Killed', 3, now() - n / 10 * interval '1 second'
                FROM generate_series(1, {n}) n"#
         ),
@@ -509,26 +524,26 @@ async fn add_dead(test: &TestDb, n: i32) {
     .await;
 }
 
-fn selection(act: Act, kind: Option<&str>, state: State) -> Option<Selection> {
-    Selection::new(act, Queue::Maintenance, kind.map(|name| Kind::from_name(name).unwrap()), state)
+fn selection(act: JobAction, kind: Option<&str>, state: State) -> Option<Selection> {
+    Selection::new(act, Queue::Maintenance, kind.map(|name| JobKind::from_name(name).unwrap()), state)
 }
 
 #[tokio::test]
 async fn many_are_acted_on_in_bounded_chunks() {
     let test = of_each().await;
     add_dead(&test, 450).await;
-    let reconciles = selection(Act::Discard, Some("reconcile"), State::Dead).unwrap();
-    assert_eq!(act::count(&mut test.connect().await, &reconciles).await.unwrap(), 225);
-    assert_eq!(act_on_all(&test, Act::Discard, &reconciles).await, [100, 100, 25]);
-    assert_eq!(act::count(&mut test.connect().await, &reconciles).await.unwrap(), 0);
-    assert_eq!(act_on_all(&test, Act::Discard, &reconciles).await, [0]);
-    let dead = selection(Act::Retry, None, State::Dead).unwrap();
-    assert_eq!(act_on_all(&test, Act::Retry, &dead).await, [100, 100, 25]);
+    let reconciles = selection(JobAction::Discard, Some("reconcile"), State::Dead).unwrap();
+    assert_eq!(jobs::count(&mut test.connect().await, &reconciles).await.unwrap(), 225);
+    assert_eq!(act_on_all(&test, JobAction::Discard, &reconciles).await, [100, 100, 25]);
+    assert_eq!(jobs::count(&mut test.connect().await, &reconciles).await.unwrap(), 0);
+    assert_eq!(act_on_all(&test, JobAction::Discard, &reconciles).await, [0]);
+    let dead = selection(JobAction::Retry, None, State::Dead).unwrap();
+    assert_eq!(act_on_all(&test, JobAction::Retry, &dead).await, [100, 100, 25]);
     let maintenance = queue(&test, "maintenance").await;
     assert_eq!((maintenance.due, maintenance.dead), (225, 0));
     // What was discarded by mistake comes back.
-    let discarded = selection(Act::Retry, None, State::Discarded).unwrap();
-    assert_eq!(act_on_all(&test, Act::Retry, &discarded).await, [100, 100, 25]);
+    let discarded = selection(JobAction::Retry, None, State::Discarded).unwrap();
+    assert_eq!(act_on_all(&test, JobAction::Retry, &discarded).await, [100, 100, 25]);
     assert_eq!(queue(&test, "maintenance").await.due, 450);
     assert_eq!(queue(&test, "likes").await.dead, 2, "the others are as they were");
 
@@ -549,12 +564,12 @@ async fn many_are_acted_on_in_bounded_chunks() {
 async fn a_job_that_dies_again_at_once_is_retried_once() {
     let test = TestDb::new().await;
     add_dead(&test, 150).await;
-    let dead = selection(Act::Retry, None, State::Dead).unwrap();
+    let dead = selection(JobAction::Retry, None, State::Dead).unwrap();
     let mut chunks = Vec::new();
     let mut after = None;
     for _ in 0..2 {
         let mut tx = test.db.begin().await.unwrap();
-        let chunk = act::on_chunk(&mut tx, &Clock::default(), None, Act::Retry, &dead, after.as_ref()).await.unwrap();
+        let chunk = jobs::apply_batch(&mut tx, JobAction::Retry, &dead, after.as_ref()).await.unwrap();
         tx.commit().await.unwrap();
         run(
             test.pool(),
@@ -571,18 +586,18 @@ async fn a_job_that_dies_again_at_once_is_retried_once() {
 #[tokio::test]
 async fn acts_are_for_some_states_only() {
     for (act, state, fits) in [
-        (Act::Retry, State::Due, false),
-        (Act::Retry, State::Running, false),
-        (Act::Retry, State::Done, false),
-        (Act::Retry, State::Discarded, true),
-        (Act::Discard, State::Due, true),
-        (Act::Discard, State::Running, false),
-        (Act::Discard, State::Done, false),
-        (Act::Discard, State::Discarded, false),
+        (JobAction::Retry, State::Due, false),
+        (JobAction::Retry, State::Running, false),
+        (JobAction::Retry, State::Done, false),
+        (JobAction::Retry, State::Discarded, true),
+        (JobAction::Discard, State::Due, true),
+        (JobAction::Discard, State::Running, false),
+        (JobAction::Discard, State::Done, false),
+        (JobAction::Discard, State::Discarded, false),
     ] {
         assert_eq!(selection(act, None, state).is_some(), fits, "{act:?} {state:?}");
     }
-    assert!(selection(Act::Retry, Some("count_likes"), State::Dead).is_none(), "it goes to another queue");
+    assert!(selection(JobAction::Retry, Some("count_likes"), State::Dead).is_none(), "it goes to another queue");
 }
 
 /// Operators in each other's way: every job is changed by one of them, and nobody waits in a circle.
@@ -594,12 +609,11 @@ async fn several_operators_change_each_job_once() {
     for _ in 0..8 {
         let db = test.db.clone();
         operators.spawn(async move {
-            let dead = selection(Act::Discard, None, State::Dead).unwrap();
+            let dead = selection(JobAction::Discard, None, State::Dead).unwrap();
             let (mut changed, mut after) = (0, None);
             loop {
                 let mut tx = db.begin().await.unwrap();
-                let clock = Clock::default();
-                let chunk = act::on_chunk(&mut tx, &clock, None, Act::Discard, &dead, after.as_ref()).await.unwrap();
+                let chunk = jobs::apply_batch(&mut tx, JobAction::Discard, &dead, after.as_ref()).await.unwrap();
                 tx.commit().await.unwrap();
                 changed += chunk.changed;
                 if chunk.next.is_none() {
@@ -615,12 +629,12 @@ async fn several_operators_change_each_job_once() {
 #[tokio::test]
 async fn a_paused_queue_waits_and_the_others_go_on() {
     let test = TestDb::new().await;
-    let (admin, clock) = (admin(&test).await, Clock::default());
+    let admin = admin(&test).await;
     enqueue(&test, 3).await;
     let running = claim(&test, "w", 1).await;
-    let mut tx = test.db.begin().await.unwrap();
-    assert!(queues::pause(&mut tx, &clock, Some(&admin), Queue::Likes).await.unwrap());
-    assert!(!queues::pause(&mut tx, &clock, None, Queue::Likes).await.unwrap(), "it is paused already");
+    let mut tx = test.db.begin_as(&admin).await.unwrap();
+    assert!(pause(&mut tx, Queue::Likes).await.unwrap());
+    assert!(!pause(&mut tx, Queue::Likes).await.unwrap(), "it is paused already");
     tx.commit().await.unwrap();
     let likes = queue(&test, "likes").await;
     assert_eq!((likes.paused_by, likes.due), (Some(admin.user_id), 2));
@@ -633,8 +647,8 @@ async fn a_paused_queue_waits_and_the_others_go_on() {
     assert_eq!(lease::claim(c, Queue::Activity, "w", 5).await.unwrap().len(), 1, "the event of the pause");
 
     let mut tx = test.db.begin().await.unwrap();
-    assert!(queues::resume(&mut tx, &clock, None, Queue::Likes).await.unwrap());
-    assert!(!queues::resume(&mut tx, &clock, None, Queue::Likes).await.unwrap());
+    assert!(resume(&mut tx, Queue::Likes).await.unwrap());
+    assert!(!resume(&mut tx, Queue::Likes).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(queue(&test, "likes").await.paused_at, None);
     assert_eq!(claim(&test, "w", 5).await.len(), 3);
@@ -653,8 +667,8 @@ async fn a_paused_queue_waits_and_the_others_go_on() {
 async fn a_pause_outlives_who_made_it() {
     let test = TestDb::new().await;
     let admin = admin(&test).await;
-    let mut tx = test.db.begin().await.unwrap();
-    queues::pause(&mut tx, &Clock::default(), Some(&admin), Queue::Replies).await.unwrap();
+    let mut tx = test.db.begin_as(&admin).await.unwrap();
+    pause(&mut tx, Queue::Replies).await.unwrap();
     tx.commit().await.unwrap();
     run(test.pool(), "DELETE FROM users").await;
     let replies = queue(&test, "replies").await;

@@ -1,8 +1,8 @@
 //! Writing the activity log.
 
-use cairn_core::admin::activity::{self, Action, Event, Target};
+use cairn_core::activity::{self, Event, Noun, Target};
+use cairn_core::actor::Origin;
 use cairn_core::clock::{Clock, new_id};
-use cairn_core::users::Origin;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -10,7 +10,15 @@ use uuid::Uuid;
 use crate::support::{TestDb, add_user, rows, scalar, until};
 
 fn event(actor: Option<Uuid>, occurred_at: DateTime<Utc>) -> Event {
-    Event { occurred_at, ..Event::of(actor, &Clock::default(), Action::LessonStarted, None) }
+    Event {
+        id: new_id(),
+        occurred_at,
+        actor_id: actor,
+        action: "lesson.started".to_owned(),
+        target: None,
+        metadata: serde_json::json!({}),
+        origin: Origin::default(),
+    }
 }
 
 async fn insert(test: &TestDb, events: &[Event]) {
@@ -33,11 +41,10 @@ fn now() -> DateTime<Utc> {
 async fn an_event_is_stored_as_it_was_told() {
     let test = TestDb::new().await;
     let actor = new_id();
-    let target = Target::new("lesson", new_id(), &"é".repeat(400));
+    let target = Target::new(Noun::Lesson, new_id(), &"é".repeat(400));
     let origin = Origin { ip: Some("2001:db8::1".parse().unwrap()), user_agent: Some("Browser".into()) };
-    let told =
-        Event { origin, ..Event::of(Some(actor), &Clock::default(), Action::LessonStarted, Some(target.clone())) }
-            .with(serde_json::json!({ "before": null, "after": ["x"] }));
+    let metadata = serde_json::json!({ "before": null, "after": ["x"] });
+    let told = Event { origin, target: Some(target.clone()), metadata, ..event(Some(actor), now()) };
     insert(&test, &[told.clone(), event(None, now())]).await;
     let stored: Vec<(Uuid, String, String, Uuid, String, serde_json::Value, String, String)> = rows(
         test.pool(),

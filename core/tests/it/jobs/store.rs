@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
+use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::clock::new_id;
-use cairn_core::jobs::lease::{self, enqueue_scheduled};
-use cairn_core::jobs::{CountLikes, Job, KeepHouse, Kind, Queue, Reconcile};
+use cairn_core::community::jobs::CountLikes;
+use cairn_core::queue::lease;
+use cairn_core::queue::{Job, JobKind, Queue};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -23,7 +26,7 @@ async fn a_job_is_stored_with_the_row_or_not_at_all() {
     let begin = async |name: &str| {
         let mut tx = test.db.begin().await.unwrap();
         sqlx::query(sqlx::AssertSqlSafe(email(name))).execute(&mut *tx).await.unwrap();
-        CountLikes { project_id: new_id() }.enqueue(&mut tx).unwrap();
+        tx.enqueue(&CountLikes { project_id: new_id() }).unwrap();
         tx
     };
     drop(begin("dropped").await);
@@ -51,9 +54,9 @@ async fn a_stored_job_fills_every_column() {
     let test = TestDb::new().await;
     let mut tx = test.db.begin().await.unwrap();
     for delay in [0, 90] {
-        CountLikes { project_id: Uuid::nil() }.enqueue_in(&mut tx, Duration::from_secs(delay)).unwrap();
+        tx.enqueue_in(&CountLikes { project_id: Uuid::nil() }, Duration::from_secs(delay)).unwrap();
     }
-    Reconcile {}.enqueue(&mut tx).unwrap();
+    tx.enqueue(&Reconcile {}).unwrap();
     tx.commit().await.unwrap();
     let good: i64 = scalar(
         test.pool(),
@@ -83,10 +86,10 @@ async fn queues_are_found_by_their_names() {
         assert_eq!(Queue::from_name(queue.name()), Some(queue));
     }
     assert_eq!(Queue::from_name("other"), None);
-    for kind in Kind::ALL {
-        assert_eq!(Kind::from_name(kind.name()), Some(kind));
+    for kind in JobKind::ALL {
+        assert_eq!(JobKind::from_name(kind.name()), Some(kind));
     }
-    assert_eq!(Kind::from_name("other"), None);
+    assert_eq!(JobKind::from_name("other"), None);
 }
 
 const TICKERS: usize = 8;
@@ -129,7 +132,7 @@ async fn a_tick_makes_one_job_however_many_ask() {
         assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}: its time has not come");
         make_due(&test).await;
     }
-    assert_eq!(tick(&test, KeepHouse {}, minute).await, 1, "each schedule has its own time");
+    assert_eq!(tick(&test, Housekeeping {}, minute).await, 1, "each schedule has its own time");
     assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "and its own jobs");
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_core::db::Db;
-use cairn_core::jobs::RecomputeRoadmap;
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::rollup::Pair;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};

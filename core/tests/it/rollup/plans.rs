@@ -1,6 +1,5 @@
 //! What a rollup reads, whatever the planner expects.
 
-use cairn_core::clock::Clock;
 use cairn_core::learning::rollup::{Pair, roll_up};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -33,7 +32,7 @@ async fn a_rollup_reads_its_learner_alone_even_while_progress_is_taken_for_empty
     complete(pool, pairs[0].user_id, lessons[1]).await;
     let mut tx = test.db.begin().await.unwrap();
     let before = rows_read(&mut tx).await;
-    assert_eq!(roll_up(&mut tx, &Clock::default(), &pairs[..1]).await.unwrap(), []);
+    assert_eq!(roll_up(&mut tx, &pairs[..1]).await.unwrap(), []);
     let read = rows_read(&mut tx).await - before;
     assert!(read > 0 && read < 20, "{read} rows were read for one learner of {LEARNERS}");
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use cairn_core::activity::RecordActivity;
 use cairn_core::clock::new_id;
 use cairn_core::db::Db;
-use cairn_core::jobs::{RecomputeRoadmap, RecordActivity};
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::rollup::Pair;
 use chrono::{DateTime, Utc};
 use proptest::collection::vec;

@@ -1,9 +1,12 @@
 //! What the reconciler picks up: each thing once, and not what a job will do anyway.
 
 use cairn_core::clock::new_id;
-use cairn_core::jobs::lease::{self, Outcome};
-use cairn_core::jobs::reconcile::{dead_replies, stale_progress, stale_roadmaps};
-use cairn_core::jobs::{GenerateReply, Job, Queue, RecomputeRoadmap, RollUpProgress};
+use cairn_core::learning::jobs::{RecomputeRoadmap, RollUpProgress};
+use cairn_core::learning::jobs::{stale_progress, stale_roadmaps};
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::{self, Outcome};
+use cairn_core::tools::jobs::GenerateReply;
+use cairn_core::tools::jobs::dead_replies;
 use uuid::Uuid;
 
 use super::{drain_roadmaps, take_chunks};
@@ -174,7 +177,7 @@ async fn add_reply(test: &TestDb) -> Uuid {
 
 async fn enqueue(test: &TestDb, reply_id: Uuid) {
     let mut tx = test.db.begin().await.unwrap();
-    GenerateReply { reply_id, retry: 0 }.enqueue(&mut tx).unwrap();
+    tx.enqueue(&GenerateReply { reply_id, retry: 0 }).unwrap();
     tx.commit().await.unwrap();
 }
 

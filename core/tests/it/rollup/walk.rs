@@ -1,10 +1,11 @@
 //! Single steps of the rollup, and the walk over everybody in a roadmap.
 
-use cairn_core::clock::Clock;
+use cairn_core::activity::RecordActivity;
 use cairn_core::db::Db;
-use cairn_core::jobs::{Job, RecomputeRoadmap, RecordActivity};
+use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute;
 use cairn_core::learning::rollup::{Pair, roll_up};
+use cairn_core::queue::Job;
 use uuid::Uuid;
 
 use super::expected::differences;
@@ -92,7 +93,7 @@ async fn an_achievement_is_told_once_whatever_the_clock_says() {
     }
     let mut tx = test.db.begin().await.unwrap();
     for _ in 0..3 {
-        assert_eq!(roll_up(&mut tx, &Clock::default(), &[pair]).await.unwrap(), []);
+        assert_eq!(roll_up(&mut tx, &[pair]).await.unwrap(), []);
         sqlx::raw_sql(
             "UPDATE user_lesson_progress SET status = 'in_progress', completed_at = NULL;
              UPDATE user_lesson_progress SET status = 'completed', completed_at = now();

@@ -228,7 +228,7 @@ async fn names_of_what_is_deleted_are_free_again() {
 pub(super) async fn violated(test: &TestDb, statement: String) -> String {
     let result = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(test.pool()).await;
     let Err(error) = result else { panic!("not refused: {statement}") };
-    match cairn_core::violated_constraint(&error) {
+    match error.as_database_error().and_then(|error| error.constraint()) {
         Some(constraint) => constraint.to_owned(),
         None => panic!("{error}\nin {statement}"),
     }

@@ -10,8 +10,8 @@ mod retry_policy;
 use std::time::Duration;
 
 use cairn_core::db::Tx;
-use cairn_core::jobs::GenerateReply;
 use cairn_core::tools::attempts::{self, Attempt, Usage};
+use cairn_core::tools::jobs::GenerateReply;
 use cairn_core::tools::{Reason, messages, replies};
 use cairn_core::{Error, failpoint};
 use tokio::sync::mpsc;
@@ -226,7 +226,7 @@ impl<'a> Generation<'a> {
         let (is_current, result) = match end {
             End::Complete(_) => {
                 let text = self.draft.text();
-                (attempts::complete(&mut tx, &self.context.clock, attempt, text, usage).await?, Ok(()))
+                (attempts::complete(&mut tx, attempt, text, usage).await?, Ok(()))
             }
             End::Failed(failure) => self.fail(&mut tx, &failure, waited).await?,
             End::Interrupted => {

@@ -136,12 +136,21 @@ mod tests {
         assert_eq!(decide(Reason::RateLimited, &[], MINUTE), RetryDecision::RetryAfter(Duration::from_secs(1)));
         assert_eq!(decide(Reason::RateLimited, &down[..3], MINUTE), RetryDecision::RetryAfter(Duration::from_secs(8)));
         assert_eq!(decide(Reason::RateLimited, &down, MINUTE), RetryDecision::RetryAfter(MAX_PAUSE));
-        assert_eq!(decide(Reason::Silent, &[Reason::Interrupted; 5], MINUTE), RetryDecision::RetryAfter(Duration::from_secs(1)));
+        assert_eq!(
+            decide(Reason::Silent, &[Reason::Interrupted; 5], MINUTE),
+            RetryDecision::RetryAfter(Duration::from_secs(1))
+        );
         let asks =
             |seconds| Failure { after: Some(Duration::from_secs(seconds)), ..Failure::new(Reason::RateLimited, "") };
-        assert_eq!(RetryDecision::after(&asks(90), &[], MINUTE, 1.0), RetryDecision::RetryAfter(Duration::from_secs(90)));
+        assert_eq!(
+            RetryDecision::after(&asks(90), &[], MINUTE, 1.0),
+            RetryDecision::RetryAfter(Duration::from_secs(90))
+        );
         assert_eq!(RetryDecision::after(&asks(0), &[], MINUTE, 1.0), RetryDecision::RetryAfter(Duration::from_secs(1)));
-        assert_eq!(RetryDecision::after(&asks(600), &[], 25 * MINUTE, 1.0), RetryDecision::GiveUp(Reason::ProviderUnavailable));
+        assert_eq!(
+            RetryDecision::after(&asks(600), &[], 25 * MINUTE, 1.0),
+            RetryDecision::GiveUp(Reason::ProviderUnavailable)
+        );
     }
 
     #[test]
@@ -149,7 +158,10 @@ mod tests {
         let broken = [Reason::BrokenOff, Reason::Malformed, Reason::EmptyAnswer, Reason::BrokenOff];
         assert!(matches!(decide(Reason::BrokenOff, &broken[..3], MINUTE), RetryDecision::RetryAfter(_)));
         assert_eq!(decide(Reason::BrokenOff, &broken, MINUTE), RetryDecision::GiveUp(Reason::BrokenOff));
-        assert!(matches!(decide(Reason::Unreachable, &broken, MINUTE), RetryDecision::RetryAfter(_)), "it is not billed");
+        assert!(
+            matches!(decide(Reason::Unreachable, &broken, MINUTE), RetryDecision::RetryAfter(_)),
+            "it is not billed"
+        );
         assert!(matches!(decide(Reason::Malformed, &[Reason::Unreachable; 20], MINUTE), RetryDecision::RetryAfter(_)));
         assert_eq!(decide(Reason::TooSlow, &[Reason::TooSlow], MINUTE), RetryDecision::GiveUp(Reason::TooSlow));
     }

@@ -145,7 +145,10 @@ impl OpenAi {
         usage.cost_micros = price.map(|price| {
             let tokens = |n: i32| f64::from(n.max(0));
             let micros = tokens(usage.prompt_tokens.unwrap_or(0)) * price.input + tokens(completion) * price.output;
-            #[expect(clippy::cast_possible_truncation, reason = "prices and token counts are far too small to overflow")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "prices and token counts are far too small to overflow"
+            )]
             let micros = micros.round() as i64;
             micros
         });

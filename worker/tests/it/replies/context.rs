@@ -103,8 +103,9 @@ async fn the_prompt_contains_the_conversation_as_far_as_it_fits_and_was_not_clea
     assert_eq!(ask(&fixture, "stub:words=200 First").await, answer("words=200"));
     ask(&fixture, "stub:words=3 Second").await;
     ask(&fixture, "stub:words=4 Third").await;
-    let roles =
-        |messages: &[(String, String)]| messages.iter().map(|(role, _)| role.chars().next().unwrap()).collect::<String>();
+    let roles = |messages: &[(String, String)]| {
+        messages.iter().map(|(role, _)| role.chars().next().unwrap()).collect::<String>()
+    };
     let all = sent_messages(&fixture);
     assert_eq!(roles(&all), "suauau");
     assert_eq!((all[2].1.clone(), all[4].1.clone()), (answer("words=200"), answer("words=3")));
@@ -160,7 +161,10 @@ async fn each_attempt_records_its_usage_and_cost() {
     let reported = fixture.ask("stub:words=40 Hello?").await;
     fixture.completed(reported).await;
     let reported = used(&fixture, reported).await.pop().unwrap();
-    assert_eq!((&reported.provider, reported.model.as_str(), reported.completion_tokens), (&host, "default-model", Some(40)));
+    assert_eq!(
+        (&reported.provider, reported.model.as_str(), reported.completion_tokens),
+        (&host, "default-model", Some(40))
+    );
     let prompt = reported.prompt_tokens.unwrap();
     assert!(prompt > 0 && reported.first_token_ms.is_some(), "{reported:?}");
     assert_eq!(reported.cost_micros, Some(i64::from(prompt) * 2 + 400));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_stub_provider::Dialect;
 
-use super::{ReplyHarness, KEY, answer};
+use super::{KEY, ReplyHarness, answer};
 use crate::support::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +168,8 @@ async fn a_provider_is_not_called_before_the_time_it_asked_for() {
     for (script, least) in [("fault=429,retry_after=200", 150), ("fault=503,retry_after=90", 60)] {
         let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
         eventually("the job waits", async || {
-            fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Failed'").await == 1
+            fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Failed'").await
+                == 1
         })
         .await;
         let waits: f64 = sqlx::query_scalar(
@@ -179,7 +180,10 @@ async fn a_provider_is_not_called_before_the_time_it_asked_for() {
         .unwrap();
         assert!(waits > f64::from(least), "{script}: {waits}");
         assert_eq!(fixture.stored(reply).await.state, "queued");
-        sqlx::query("DELETE FROM apalis.jobs WHERE job_type = 'replies'").execute(fixture.harness.pool()).await.unwrap();
+        sqlx::query("DELETE FROM apalis.jobs WHERE job_type = 'replies'")
+            .execute(fixture.harness.pool())
+            .await
+            .unwrap();
     }
     worker.stop().await;
 }

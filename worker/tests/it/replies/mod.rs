@@ -8,12 +8,12 @@ mod streaming;
 
 use std::time::Duration;
 
-use cairn_core::admin::settings::Settings;
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
 use cairn_core::config::{AiConfig, Config};
+use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
 use cairn_core::tools::questions::{self, Question};
-use cairn_core::users::{Caller, Origin, Role};
 use cairn_stub_provider::{Script, Stub};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -75,10 +75,9 @@ impl ReplyHarness {
     }
 
     pub(crate) async fn ask_by(&self, learner: &Caller, question: &str) -> Uuid {
-        let (mut tx, settings) = (self.harness.db.begin().await.unwrap(), Settings::default());
+        let (mut tx, settings) = (self.harness.db.begin_as(learner).await.unwrap(), Settings::default());
         let question = Question { tool: Tool::Assistant, text: question, transferred_from: None };
-        let asked = questions::ask(&mut tx, &self.harness.clock, learner, &settings, &question).await;
-        let accepted = asked.unwrap().expect("accepted");
+        let accepted = questions::ask(&mut tx, &settings, &question).await.unwrap();
         tx.commit().await.unwrap();
         accepted.reply_id
     }

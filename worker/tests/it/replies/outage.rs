@@ -52,7 +52,10 @@ async fn a_reply_is_given_up_after_half_an_hour() {
         let stored = fixture.finished(reply).await;
         assert_eq!((stored.state.as_str(), stored.reason.as_deref()), ("failed", Some("provider_unavailable")));
     }
-    eventually("the dead jobs are visible to operators", async || fixture.harness.count("replies", "Killed").await == 12).await;
+    eventually("the dead jobs are visible to operators", async || {
+        fixture.harness.count("replies", "Killed").await == 12
+    })
+    .await;
     worker.stop().await;
 }
 

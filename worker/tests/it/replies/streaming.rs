@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::jobs::REPLIES_CHANNEL;
+use cairn_core::queue::REPLIES_CHANNEL;
 use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
@@ -80,8 +80,10 @@ async fn a_cancelled_reply_is_abandoned_and_keeps_its_text() {
         cancel(&fixture, reply).await;
         let kept = fixture.stored(reply).await.text;
         eventually("the provider is disconnected", async || fixture.stub.hung_up() == n + 1).await;
-        eventually("the attempt has ended", async || fixture.stored(reply).await.ends == [Some("cancelled".to_owned())])
-            .await;
+        eventually("the attempt has ended", async || {
+            fixture.stored(reply).await.ends == [Some("cancelled".to_owned())]
+        })
+        .await;
         let stored = fixture.stored(reply).await;
         assert_eq!((stored.state.as_str(), stored.text), ("cancelled", kept), "nothing is written afterwards");
         assert_eq!(stored.answer, None);

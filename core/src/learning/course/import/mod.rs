@@ -12,8 +12,8 @@ use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
 use super::Course;
-use crate::admin::activity::{Action, Event};
-use crate::clock::{Clock, new_id};
+use crate::activity::{Action, Noun, Verb};
+use crate::clock::new_id;
 use crate::db::Tx;
 use crate::learning::recompute;
 
@@ -70,7 +70,6 @@ impl From<sqlx::Error> for ImportError {
 /// is told how many of how many objects are done. Commit `tx` afterwards.
 pub async fn import(
     tx: &mut Tx,
-    clock: &Clock,
     course: &Course,
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> Result<Summary, ImportError> {
@@ -85,7 +84,7 @@ pub async fn import(
     if summary.changed_anything() {
         recompute::enqueue_stale(tx).await?;
         let metadata = serde_json::to_value(summary).map_err(crate::Error::from)?;
-        Event::of(None, clock, Action::CourseImported, None).with(metadata).record(tx)?;
+        tx.record(Action::new(Noun::Course, Verb::Imported).with(metadata))?;
     }
     Ok(summary)
 }

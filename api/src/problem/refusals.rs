@@ -1,0 +1,166 @@
+//! What the domain refuses, as problems.
+
+use cairn_core::activity::Noun;
+use cairn_core::admin::jobs::JobRefusal;
+use cairn_core::learning::facts::TasksIncomplete;
+use cairn_core::learning::lessons::LessonRefusal;
+use cairn_core::refusal::{NotFound, Rejected};
+use cairn_core::tools::cancel::CancelRefusal;
+use cairn_core::tools::questions::AskRefusal;
+use cairn_core::tools::retry::RetryRefusal;
+use cairn_core::users::accounts::RegistrationRefusal;
+use cairn_core::users::invites::InviteRefusal;
+use chrono::SecondsFormat;
+
+use super::{Code, Problem};
+
+/// Seconds after which another question may find an open reply finished.
+const OPEN_REPLY_RETRY_AFTER: u64 = 5;
+
+impl<R> From<Rejected<R>> for Problem
+where
+    Self: From<R>,
+{
+    fn from(rejected: Rejected<R>) -> Self {
+        match rejected {
+            Rejected::Refused(refusal) => refusal.into(),
+            Rejected::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotFound> for Problem {
+    fn from(NotFound(noun): NotFound) -> Self {
+        Self::new(Code::not_found_for(noun))
+    }
+}
+
+impl Code {
+    /// The code that says that there is no such thing.
+    fn not_found_for(noun: Noun) -> Self {
+        match noun {
+            Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
+            Noun::Instruction => Self::InstructionNotFound,
+            Noun::Invite => Self::InviteNotFound,
+            Noun::Job => Self::JobNotFound,
+            Noun::Lesson => Self::LessonNotFound,
+            Noun::Message => Self::MessageNotFound,
+            Noun::Project => Self::ProjectNotFound,
+            Noun::Reply => Self::ReplyNotFound,
+            Noun::Roadmap => Self::RoadmapNotFound,
+            Noun::Stage => Self::StageNotFound,
+            Noun::Task => Self::TaskNotFound,
+            // An access token whose account was deleted a moment ago.
+            Noun::User => Self::Unauthorized,
+            Noun::Admin | Noun::Course | Noun::Jobs | Noun::Module | Noun::Question | Noun::Queue | Noun::Style => {
+                Self::NotFound
+            }
+        }
+    }
+}
+
+impl From<RegistrationRefusal> for Problem {
+    fn from(refusal: RegistrationRefusal) -> Self {
+        match refusal {
+            RegistrationRefusal::EmailTaken => Self::email_taken(),
+            RegistrationRefusal::InviteRequired => Self::invite_required(),
+            RegistrationRefusal::Invite(InviteRefusal::Unknown) => Self::invite_not_found(),
+            RegistrationRefusal::Invite(InviteRefusal::Revoked) => Self::invite_revoked(),
+            RegistrationRefusal::Invite(InviteRefusal::Expired) => Self::invite_expired(),
+            RegistrationRefusal::Invite(InviteRefusal::UsedUp) => Self::invite_used_up(),
+        }
+    }
+}
+
+impl From<LessonRefusal> for Problem {
+    fn from(refusal: LessonRefusal) -> Self {
+        match refusal {
+            LessonRefusal::NotFound(not_found) => not_found.into(),
+            LessonRefusal::StageLocked { stage_title, missing } => {
+                let missing = missing.iter().map(|stage| {
+                    format!("“{}” ({} of {} lessons)", stage.title, stage.lessons_completed, stage.lessons_total)
+                });
+                let missing = named(missing);
+                Self::stage_locked().detail(format!("The stage “{stage_title}” opens after {missing}."))
+            }
+        }
+    }
+}
+
+impl From<TasksIncomplete> for Problem {
+    fn from(TasksIncomplete(titles): TasksIncomplete) -> Self {
+        let titles = named(titles.iter().map(|title| format!("“{title}”")));
+        Self::tasks_incomplete().detail(format!("Check the required tasks first: {titles}."))
+    }
+}
+
+impl From<AskRefusal> for Problem {
+    fn from(refusal: AskRefusal) -> Self {
+        match refusal {
+            AskRefusal::ReplyOpen => Self::reply_open(),
+            AskRefusal::TooManyOpen { limit } => Self::too_many_open_replies()
+                .detail(format!("At most {limit} of your questions are answered at once. Wait for an open reply."))
+                .retry_after(OPEN_REPLY_RETRY_AFTER),
+            AskRefusal::QuotaUsed(quota) => {
+                let next = quota.resets_at.map_or_else(String::new, |time| {
+                    format!(" The next one can be asked at {}.", time.to_rfc3339_opts(SecondsFormat::Secs, true))
+                });
+                let seconds = quota.resets_in.as_secs() + 1;
+                Self::quota_exceeded()
+                    .detail(format!("{} questions may be asked in 24 hours.{next}", quota.limit))
+                    .retry_after(seconds)
+            }
+            // The schema installs an instruction for each tool, and activating one replaces another.
+            AskRefusal::Unavailable => cairn_core::Error::message("a tool has no active instruction").into(),
+        }
+    }
+}
+
+impl From<RetryRefusal> for Problem {
+    fn from(refusal: RetryRefusal) -> Self {
+        match refusal {
+            RetryRefusal::NotFound(not_found) => not_found.into(),
+            RetryRefusal::NotRetryable => Self::reply_not_retryable(),
+            RetryRefusal::Ask(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<CancelRefusal> for Problem {
+    fn from(refusal: CancelRefusal) -> Self {
+        match refusal {
+            CancelRefusal::NotFound(not_found) => not_found.into(),
+            CancelRefusal::Finished => Self::reply_finished(),
+        }
+    }
+}
+
+impl From<JobRefusal> for Problem {
+    fn from(refusal: JobRefusal) -> Self {
+        match refusal {
+            JobRefusal::NotFound(not_found) => not_found.into(),
+            JobRefusal::Running => Self::job_running(),
+            JobRefusal::Finished => Self::job_finished(),
+        }
+    }
+}
+
+/// A list for people, at most ten of it.
+fn named(items: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 10;
+    let more = items.len().saturating_sub(SHOWN);
+    let shown = items.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut() {
+        let list = |n: usize| named((0..n).map(|i| (i + 1).to_string()));
+        assert_eq!(list(2), "1, 2");
+        assert_eq!(list(12), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
+    }
+}

@@ -1,0 +1,271 @@
+//! The activity log: one row for every accepted action of a user.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Result;
+use crate::actor::{Actor, Origin};
+use crate::clock::new_id;
+use crate::db::Tx;
+use crate::queue::{Job, Queue};
+
+/// What an action is done to, and what can be looked for and not be found. Stored as text: a name once used keeps its
+/// meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "each names itself")]
+pub enum Noun {
+    Admin,
+    Chat,
+    Course,
+    Instruction,
+    Invite,
+    Job,
+    Jobs,
+    Lesson,
+    Message,
+    Module,
+    Project,
+    Question,
+    Queue,
+    Reply,
+    Roadmap,
+    Stage,
+    Style,
+    Task,
+    ToolChat,
+    User,
+}
+
+/// What is done to a [`Noun`]. Stored as text: a name once used keeps its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "each names itself")]
+pub enum Verb {
+    Achieved,
+    Activated,
+    Archived,
+    Asked,
+    Cancelled,
+    Checked,
+    Cleared,
+    Completed,
+    Created,
+    Deleted,
+    Discarded,
+    Imported,
+    Liked,
+    Paused,
+    Published,
+    Received,
+    Registered,
+    Reopened,
+    Reordered,
+    Restored,
+    Resumed,
+    Retried,
+    SignedIn,
+    SignedOut,
+    Started,
+    Unchecked,
+    Unliked,
+    Updated,
+    Used,
+}
+
+impl Noun {
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Verb {
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What an action was done to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// [`Noun::name`].
+    pub kind: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Its title at that time, at most 300 characters.
+    pub title: String,
+}
+
+impl Target {
+    /// A target; a title over 300 characters is cut.
+    pub fn new(noun: Noun, id: Uuid, title: &str) -> Self {
+        Self { kind: noun.name().to_owned(), id, title: title.chars().take(300).collect() }
+    }
+}
+
+/// One thing that happened, as it is stored. Its id and time are set when it is accepted, so that the row is the same
+/// however often the job runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Id of the row.
+    pub id: Uuid,
+    /// When it was accepted.
+    pub occurred_at: DateTime<Utc>,
+    /// Who did it; `None` is the platform or the command line.
+    pub actor_id: Option<Uuid>,
+    /// The names of a [`Noun`] and a [`Verb`], joined by a dot.
+    pub action: String,
+    /// What it was done to.
+    pub target: Option<Target>,
+    /// Anything else worth keeping; an object.
+    pub metadata: Value,
+    /// Where the request came from.
+    pub origin: Origin,
+}
+
+/// An action to record. Who did it, when, and from where is known to the transaction.
+#[derive(Debug)]
+#[must_use = "an action counts once Tx::record has it"]
+pub struct Action {
+    noun: Noun,
+    verb: Verb,
+    actor_id: Option<Uuid>,
+    target: Option<Target>,
+    metadata: Value,
+}
+
+impl Action {
+    /// That the actor of the transaction did `verb` to a `noun`.
+    pub fn new(noun: Noun, verb: Verb) -> Self {
+        Self { noun, verb, actor_id: None, target: None, metadata: json!({}) }
+    }
+
+    /// Names the thing itself.
+    pub fn on(self, id: Uuid, title: &str) -> Self {
+        let target = Target::new(self.noun, id, title);
+        self.target(Some(target))
+    }
+
+    /// Names the thing that it was done to, where that is not the noun of the action.
+    pub fn target(self, target: Option<Target>) -> Self {
+        Self { target, ..self }
+    }
+
+    /// Adds details (an object).
+    pub fn with(self, metadata: Value) -> Self {
+        Self { metadata, ..self }
+    }
+
+    /// Done by that user, where the transaction is not theirs.
+    pub fn by(self, user_id: Uuid) -> Self {
+        Self { actor_id: Some(user_id), ..self }
+    }
+
+    /// The action as it is stored, by that actor and at that time.
+    pub fn into_event(self, actor: &Actor, occurred_at: DateTime<Utc>) -> Event {
+        Event {
+            id: new_id(),
+            occurred_at,
+            actor_id: self.actor_id.or(actor.user_id),
+            action: format!("{}.{}", self.noun.name(), self.verb.name()),
+            target: self.target,
+            metadata: self.metadata,
+            origin: actor.origin.clone(),
+        }
+    }
+}
+
+impl Tx {
+    /// Has an action recorded if and only if the transaction commits.
+    pub fn record(&mut self, action: Action) -> Result<()> {
+        let event = action.into_event(self.actor(), self.now());
+        self.enqueue(&RecordActivity { event })
+    }
+}
+
+/// Writes one row of the activity log. Repeating it writes nothing: the row's id comes with the event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordActivity {
+    /// What happened.
+    pub event: Event,
+}
+
+impl Job for RecordActivity {
+    const KIND: &'static str = "record_activity";
+    const QUEUE: Queue = Queue::Activity;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(10);
+}
+
+/// Writes events, in one statement, and moves `users.last_active_at` of their actors, at most once a minute each.
+/// Events that are already there change nothing.
+pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<()> {
+    let ids: Vec<Uuid> = events.iter().map(|e| e.id).collect();
+    let times: Vec<DateTime<Utc>> = events.iter().map(|e| e.occurred_at).collect();
+    let actors: Vec<Option<Uuid>> = events.iter().map(|e| e.actor_id).collect();
+    let actions: Vec<&str> = events.iter().map(|e| e.action.as_str()).collect();
+    let kinds: Vec<Option<&str>> = events.iter().map(|e| e.target.as_ref().map(|t| t.kind.as_str())).collect();
+    let target_ids: Vec<Option<Uuid>> = events.iter().map(|e| e.target.as_ref().map(|t| t.id)).collect();
+    let titles: Vec<Option<&str>> = events.iter().map(|e| e.target.as_ref().map(|t| t.title.as_str())).collect();
+    let metadata: Vec<serde_json::Value> = events.iter().map(|e| e.metadata.clone()).collect();
+    let ips: Vec<Option<String>> = events.iter().map(|e| e.origin.ip.map(|ip| ip.to_string())).collect();
+    let agents: Vec<Option<&str>> = events.iter().map(|e| e.origin.user_agent.as_deref()).collect();
+    sqlx::query!(
+        "INSERT INTO activity_log
+             (id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip, user_agent)
+         SELECT id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip::inet, user_agent
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[],
+                     $8::jsonb[], $9::text[], $10::text[])
+             AS e (id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip, user_agent)
+         ORDER BY id  -- so that two groups with the same events do not wait for each other
+         ON CONFLICT (id, occurred_at) DO NOTHING",
+        &ids,
+        &times,
+        &actors as &[Option<Uuid>],
+        &actions as &[&str],
+        &kinds as &[Option<&str>],
+        &target_ids as &[Option<Uuid>],
+        &titles as &[Option<&str>],
+        &metadata,
+        &ips as &[Option<String>],
+        &agents as &[Option<&str>],
+    )
+    .execute(&mut *connection)
+    .await?;
+    // Only users who are due, locked in id order like everywhere else, so that two groups cannot deadlock.
+    let due = sqlx::query_scalar!(
+        "SELECT u.id FROM users u
+         JOIN (SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])
+                   AS e (actor_id, occurred_at) GROUP BY actor_id) e ON e.actor_id = u.id
+         WHERE u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute'
+         ORDER BY u.id
+         FOR NO KEY UPDATE OF u",
+        &actors as &[Option<Uuid>],
+        &times,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "UPDATE users u SET last_active_at = e.latest
+         FROM (SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])
+                   AS e (actor_id, occurred_at) GROUP BY actor_id) e
+         WHERE u.id = e.actor_id AND u.id = ANY ($3)
+           AND (u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute')",
+        &actors as &[Option<Uuid>],
+        &times,
+        &due,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

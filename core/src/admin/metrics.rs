@@ -1,0 +1,202 @@
+//! Metrics in the text format of Prometheus.
+//!
+//! Each service has its own registry instead of one per process, so that `cairn dev`, which runs two services, exports each on
+//! its own port, and tests are independent. A service registers its own metrics. The metrics here are common to all services:
+//! the pools, and the state of the queues in the database. The latter are the same on every process (take the maximum), so
+//! that queues without a worker are visible too.
+
+use std::time::{Duration, Instant};
+
+use prometheus::{
+    GaugeVec, IntGauge, IntGaugeVec, Registry, TextEncoder, register_gauge_vec_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
+};
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+
+use crate::Result;
+use crate::admin::health::{self, Stale};
+use crate::queue::Queue;
+use crate::queue::queues::{self, QueueState};
+
+/// The content type of the output of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The buckets of histograms in seconds, from the time of a database query to that of a deadline.
+pub const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// How long the figures from the database are cached, however many scrapers there are.
+const CACHE_TIME: Duration = Duration::from_secs(2);
+/// How long the queries may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The metrics of one service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pools: Vec<(&'static str, PgPool)>,
+    connections: IntGaugeVec,
+    connections_max: IntGaugeVec,
+    queues: QueueGauges,
+    /// Separate connections, which the service does not use otherwise.
+    observer: PgPool,
+    queried_at: Mutex<Option<Instant>>,
+}
+
+impl Metrics {
+    /// The metrics of a service with these pools, by name. The state of the queues is queried over `observer`.
+    pub fn new(observer: PgPool, pools: Vec<(&'static str, PgPool)>) -> Result<Self> {
+        let registry = Registry::new();
+        Ok(Self {
+            connections: register_int_gauge_vec_with_registry!(
+                "cairn_database_connections",
+                "Open connections of this service.",
+                &["pool", "state"],
+                registry
+            )?,
+            connections_max: register_int_gauge_vec_with_registry!(
+                "cairn_database_connections_max",
+                "Connections this service may open.",
+                &["pool"],
+                registry
+            )?,
+            queues: QueueGauges::new(&registry)?,
+            queried_at: Mutex::default(),
+            registry,
+            pools,
+            observer,
+        })
+    }
+
+    /// The registry in which the service registers its own metrics.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The current metrics as text. If the database does not answer, `cairn_database_up` is 0, and only its figures are missing.
+    pub async fn render(&self) -> Result<String> {
+        for (name, pool) in &self.pools {
+            let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+            self.connections.with_label_values(&[name, "idle"]).set(idle);
+            self.connections.with_label_values(&[name, "in_use"]).set((i64::from(pool.size()) - idle).max(0));
+            self.connections_max.with_label_values(&[name]).set(pool.options().get_max_connections().into());
+        }
+        self.query().await;
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    /// Queries the database unless the figures are fresh. Concurrent callers wait for the same result.
+    async fn query(&self) {
+        let mut queried_at = self.queried_at.lock().await;
+        if queried_at.is_some_and(|at| at.elapsed() < CACHE_TIME) {
+            return;
+        }
+        let result = tokio::time::timeout(QUERY_TIMEOUT, query(&self.observer)).await;
+        let result = result.unwrap_or_else(|_| Err(crate::Error::message("timed out")));
+        match result {
+            Ok((states, stale)) => self.queues.show(&states, &stale),
+            Err(error) => {
+                tracing::warn!(error = %error, "cannot query the database for metrics");
+                self.queues.reset();
+            }
+        }
+        *queried_at = Some(Instant::now());
+    }
+}
+
+async fn query(pool: &PgPool) -> Result<(Vec<QueueState>, Stale)> {
+    let mut connection = pool.acquire().await?;
+    Ok((queues::overview(&mut connection).await?, health::stale(&mut connection).await?))
+}
+
+/// The figures from the database.
+#[derive(Debug)]
+struct QueueGauges {
+    up: IntGauge,
+    jobs: IntGaugeVec,
+    oldest_due: GaugeVec,
+    paused: IntGaugeVec,
+    oldest_stale: GaugeVec,
+    stale_roadmaps: IntGaugeVec,
+}
+
+impl QueueGauges {
+    fn new(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            up: register_int_gauge_with_registry!(
+                "cairn_database_up",
+                "1 if the database answered the last query for metrics.",
+                registry
+            )?,
+            jobs: register_int_gauge_vec_with_registry!(
+                "cairn_queue_jobs",
+                "Stored jobs: due, scheduled (not due yet), retrying (waiting for the next attempt), running, dead.",
+                &["queue", "state"],
+                registry
+            )?,
+            oldest_due: register_gauge_vec_with_registry!(
+                "cairn_queue_oldest_due_seconds",
+                "How long the oldest due job has been waiting, 0 if none is due.",
+                &["queue"],
+                registry
+            )?,
+            paused: register_int_gauge_vec_with_registry!(
+                "cairn_queue_paused",
+                "1 if an operator paused the queue.",
+                &["queue"],
+                registry
+            )?,
+            oldest_stale: register_gauge_vec_with_registry!(
+                "cairn_stale_marker_oldest_seconds",
+                "Age of the oldest stale marker, 0 if none is stale.",
+                &["marker"],
+                registry
+            )?,
+            stale_roadmaps: register_int_gauge_vec_with_registry!(
+                "cairn_stale_roadmaps",
+                "Roadmaps whose learners are being recomputed after a content change.",
+                &[],
+                registry
+            )?,
+        })
+    }
+
+    fn show(&self, states: &[QueueState], stale: &Stale) {
+        self.reset();
+        self.up.set(1);
+        // Jobs in unknown queues should be noticed, but their names must not become labels.
+        let known = |state: &QueueState| Queue::from_name(&state.name).map_or("other", Queue::name);
+        for state in states {
+            self.show_queue(known(state), state);
+        }
+        for (marker, seconds) in [("progress", stale.progress_seconds), ("likes", stale.likes_seconds)] {
+            self.oldest_stale.with_label_values(&[marker]).set(seconds.unwrap_or(0.0));
+        }
+        self.stale_roadmaps.with_label_values::<&str>(&[]).set(stale.roadmaps);
+    }
+
+    fn show_queue(&self, name: &str, state: &QueueState) {
+        for (label, count) in [
+            ("due", state.due),
+            ("scheduled", state.scheduled),
+            ("retrying", state.retrying),
+            ("running", state.running),
+            ("dead", state.dead),
+        ] {
+            self.jobs.with_label_values(&[name, label]).add(count);
+        }
+        self.paused.with_label_values(&[name]).add(state.paused_at.is_some().into());
+        let oldest = self.oldest_due.with_label_values(&[name]);
+        oldest.set(oldest.get().max(state.oldest_due_seconds.unwrap_or(0.0)));
+    }
+
+    /// Removes all figures, because outdated ones would look current.
+    fn reset(&self) {
+        self.up.set(0);
+        self.jobs.reset();
+        self.oldest_due.reset();
+        self.paused.reset();
+        self.oldest_stale.reset();
+        self.stale_roadmaps.reset();
+    }
+}

@@ -1,0 +1,37 @@
+//! Scheduled jobs, each of which is enqueued by one of all workers.
+
+use std::time::Duration;
+
+use crate::Result;
+use crate::db::Tx;
+use crate::queue::Job;
+
+/// Enqueues `job` if its schedule is due, by the database's clock, and no earlier job of its kind is waiting or running, so that
+/// a paused or slow queue does not fill up. (A run that has exceeded its deadline is lost and does not count.) Any number of
+/// workers may call this at the same time: one of them enqueues the job.
+pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) -> Result<bool> {
+    let due = sqlx::query_scalar!(
+        "UPDATE schedules SET last_enqueued_at = now()
+         WHERE name = $1 AND last_enqueued_at <= now() - make_interval(secs => $2)
+           AND NOT EXISTS (
+               SELECT FROM apalis.jobs
+               WHERE job_type = $3 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+                 AND job_kind(job) = $1)
+           AND NOT EXISTS (
+               SELECT FROM apalis.jobs
+               WHERE job_type = $3 AND status IN ('Queued', 'Running') AND job_kind(job) = $1
+                 AND lock_at > now() - make_interval(secs => $4))
+         RETURNING true",
+        J::KIND,
+        every.as_secs_f64(),
+        J::QUEUE.name(),
+        J::DEADLINE.as_secs_f64()
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .is_some();
+    if due {
+        tx.enqueue(job)?;
+    }
+    Ok(due)
+}

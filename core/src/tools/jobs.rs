@@ -1,0 +1,69 @@
+//! The job that generates replies, and the reconciler for replies whose job was lost.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Reason, replies};
+use crate::Result;
+use crate::db::Tx;
+use crate::queue::{Job, Queue, stored};
+
+/// Generates the answer to a question.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct GenerateReply {
+    /// The reply.
+    pub reply_id: Uuid,
+    /// How often the learner has retried the reply. After a further retry, the job is obsolete.
+    #[serde(default)]
+    pub retry: i32,
+}
+
+impl Job for GenerateReply {
+    const KIND: &'static str = "generate_reply";
+    const QUEUE: Queue = Queue::Replies;
+    /// Waits for a provider count as attempts: enough for half an hour of them, and for crashes.
+    const MAX_ATTEMPTS: i32 = 100;
+    /// Longer than the time limit of an answer, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(150);
+    /// An unfinished reply is handed over to another worker.
+    const HEEDS_SHUTDOWN: bool = true;
+}
+
+/// Fails open replies whose last job is dead, because they would never be finished, and their chat would stay blocked. Enqueues a
+/// job for open replies that have none (it was removed by hand). A dead job of a reply that was retried since is ignored.
+pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
+    let jobs = stored::<GenerateReply>(tx).await?;
+    let live: HashSet<Uuid> = jobs.live.iter().map(|job| job.reply_id).collect();
+    let dead = jobs.dead.iter().filter(|job| !live.contains(&job.reply_id)).map(|job| (job.reply_id, job.retry));
+    let (dead, retries): (Vec<Uuid>, Vec<i32>) = dead.unzip();
+    let open = sqlx::query_scalar!(
+        "SELECT DISTINCT r.id
+         FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
+         JOIN ai_replies r ON r.id = dead.id AND cardinality(r.retried_at) = dead.retry
+         WHERE r.state IN ('queued', 'streaming') ORDER BY r.id",
+        &dead,
+        &retries
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in open {
+        replies::give_up(tx, id, Reason::AttemptsExhausted).await?;
+    }
+    let live: Vec<Uuid> = live.into_iter().collect();
+    let jobless = sqlx::query!(
+        r#"SELECT id, cardinality(retried_at) AS "retry!" FROM ai_replies
+         WHERE state IN ('queued', 'streaming') AND updated_at < now() - interval '1 minute' AND id <> ALL ($1)
+         ORDER BY updated_at
+         LIMIT 100"#,
+        &live
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for reply in jobless {
+        tx.enqueue(&GenerateReply { reply_id: reply.id, retry: reply.retry })?;
+    }
+    Ok(())
+}
