@@ -100,7 +100,7 @@ pub async fn give_up(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
     );
     let failed = failed.fetch_one(&mut **tx).await? == 1;
     if failed {
-        tx.announce(id);
+        tx.notify_reply(id);
     }
     Ok(failed)
 }

@@ -11,7 +11,7 @@ pub mod tool_stats;
 pub mod workers;
 
 use cairn_core::queue::inspect::State;
-use cairn_core::queue::{Kind, Queue};
+use cairn_core::queue::{self, Queue};
 use cairn_core::resource;
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON};
@@ -60,7 +60,7 @@ names! {
     /// A queue.
     QueueName(Queue) "queue_name" "The queue.";
     /// A kind of job.
-    JobKind(Kind) "job_kind" "The kind of job. Each kind goes to one queue.";
+    JobKind(queue::JobKind) "job_kind" "The kind of job. Each kind goes to one queue.";
     /// How far a job is.
     JobState(State) "job_state"
         "`due`: could run now. `scheduled`: has not been tried and waits for its time. `retrying`: has failed and waits \

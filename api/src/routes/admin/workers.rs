@@ -45,7 +45,7 @@ impl From<queues::Worker> for JobWorker {
             queue: worker.queue,
             started_at: worker.started_at,
             last_seen: worker.last_seen,
-            alive: worker.alive,
+            alive: worker.is_alive,
             held: worker.held,
         }
     }

@@ -1,35 +1,35 @@
-//! What can happen to the platform.
+//! The faults that are injected into the platform.
 
 use cairn_core::failpoint;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-/// One blow.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Blow {
-    /// SIGKILL of a worker at any moment; another starts at once.
+pub enum Fault {
+    /// SIGKILL of a worker at an arbitrary moment; another one starts at once.
     KillWorker,
     /// The same for the API.
     KillApi,
-    /// A worker dies at a named place.
+    /// A worker dies at a failpoint.
     WorkerAt(&'static str),
-    /// The API dies right after a commit, before it has answered.
+    /// The API dies at a failpoint: right after a commit, before it has answered.
     ApiAt(&'static str),
-    /// SIGTERM of a worker; another starts at once. It must drain and exit with 0.
+    /// SIGTERM of a worker, which must drain and exit with 0; another one starts at once.
     StopWorker,
-    /// A worker is frozen until its jobs have been given to others, and then goes on.
+    /// A worker is suspended until its jobs have been given to others, and then resumed.
     FreezeWorker,
     /// Every connection to the database is cut.
     CutConnections,
     /// Postgres is restarted with `-m immediate`, which is a crash.
     RestartPostgres,
-    /// The database has no connection left to give for a while.
+    /// The database has no free connection for a while.
     ExhaustConnections,
 }
 
-impl Blow {
-    /// Each once.
+impl Fault {
+    /// All faults.
     pub const ALL: [Self; 12] = [
         Self::WorkerAt(failpoint::AFTER_CLAIM),
         Self::KillApi,
@@ -45,7 +45,7 @@ impl Blow {
         Self::ExhaustConnections,
     ];
 
-    /// What the table calls it.
+    /// Its name in the report.
     pub fn name(self) -> String {
         match self {
             Self::KillWorker => "worker killed".to_owned(),
@@ -60,22 +60,22 @@ impl Blow {
         }
     }
 
-    /// Whether a process was killed.
+    /// Whether it kills a process.
     pub fn is_kill(self) -> bool {
         matches!(self, Self::KillWorker | Self::KillApi | Self::WorkerAt(_) | Self::ApiAt(_))
     }
 }
 
-/// Blows without end: decks that hold the common ones more often, each shuffled.
-pub(crate) fn dealt(mut random: StdRng) -> impl Iterator<Item = Blow> {
-    let often = [Blow::KillWorker, Blow::KillWorker, Blow::KillApi, Blow::KillApi, Blow::RestartPostgres];
+/// An endless sequence of faults. It consists of shuffled rounds in which the common faults occur more often.
+pub(crate) fn shuffled_faults(mut random: StdRng) -> impl Iterator<Item = Fault> {
+    let common = [Fault::KillWorker, Fault::KillWorker, Fault::KillApi, Fault::KillApi, Fault::RestartPostgres];
     std::iter::repeat_with(move || {
-        let mut deck: Vec<Blow> = Blow::ALL.into_iter().chain(often).collect();
-        deck.shuffle(&mut random);
-        // The same deck twice would be no harm, but an odd cut brings other neighbours together.
-        let cut = random.random_range(0..deck.len());
-        deck.rotate_left(cut);
-        deck
+        let mut round: Vec<Fault> = Fault::ALL.into_iter().chain(common).collect();
+        round.shuffle(&mut random);
+        // A random rotation varies which faults follow each other.
+        let cut = random.random_range(0..round.len());
+        round.rotate_left(cut);
+        round
     })
     .flatten()
 }
