@@ -3,7 +3,6 @@
 mod body;
 mod once;
 mod page;
-mod schema;
 
 pub use self::body::Body;
 pub use self::once::{IdempotencyKey, Once};
