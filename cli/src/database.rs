@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cairn_core::config::{Config, Secret};
-use cairn_core::db::{Db, Migrations, connect_options, migrate, migrations};
+use cairn_core::db::{Db, MigrateError, Migrations, connect_options, migrate, migrations};
 use cairn_postgres::{Durability, Options, Server};
 
 use crate::failure::Failure;
@@ -75,12 +75,24 @@ impl Database {
 
     /// Brings the schema up to date.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
-        Ok(migrate(&connect_options(self.direct_url.expose())?).await?)
+        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.not_migrated(error))
     }
 
     /// How far the schema is.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        Ok(migrations(&connect_options(self.direct_url.expose())?).await?)
+        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.not_migrated(error))
+    }
+
+    /// The embedded database of an early version holds a demonstration, which can be deleted.
+    fn not_migrated(&self, error: MigrateError) -> Failure {
+        match (&self.server, error) {
+            (Some(server), MigrateError::Squashed(_)) => Failure::setup(format!(
+                "the embedded database was made before the first release of Cairn and cannot be brought up to date, so \
+                 it was left as it is: delete {} to start anew",
+                server.root().display()
+            )),
+            (_, error) => error.into(),
+        }
     }
 
     /// A pool of connections.

@@ -102,6 +102,11 @@ impl Server {
         self.port
     }
 
+    /// Directory of the server's programs, such as `postgres` and `pg_dump`; `None` if another process runs it.
+    pub fn programs(&self) -> Option<&Path> {
+        self.process.as_ref().map(|process| process.binaries.dir())
+    }
+
     /// Process id of the server (the postmaster).
     pub fn pid(&self) -> u32 {
         self.pid

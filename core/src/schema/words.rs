@@ -11,10 +11,13 @@ pub const URL_PATTERN: &str = r"^https?://\S+$";
 /// What a colour looks like.
 pub const COLOR_PATTERN: &str = "^#[0-9a-f]{6}$";
 
+const URL_WORDS: &str = "An address that starts with http:// or https:// and has no spaces is expected.";
+
 /// Patterns and what messages say instead of them.
-const PATTERNS: [(&str, &str); 3] = [
+const PATTERNS: [(&str, &str); 4] = [
     (SLUG_PATTERN, "Lower-case letters a-z and digits, joined by single hyphens, are expected."),
-    (URL_PATTERN, "An address that starts with http:// or https:// and has no spaces is expected."),
+    (URL_PATTERN, URL_WORDS),
+    (r"^https?://[^\s]+$", URL_WORDS),
     (COLOR_PATTERN, "A colour is expected: # and six digits from 0-9 and a-f."),
 ];
 

@@ -46,7 +46,7 @@ pub struct Attempt {
     /// The model that the instruction asks for; none = the configured default.
     pub model: Option<String>,
     /// From 0 to 2; none = the model's own.
-    pub temperature: Option<f32>,
+    pub temperature: Option<f64>,
     /// Longest answer, in tokens.
     pub max_tokens: i32,
     /// Codes of how earlier attempts ended, since the reply was asked for.

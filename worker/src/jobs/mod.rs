@@ -9,11 +9,13 @@ mod recompute_roadmap;
 mod reconcile;
 mod record_activity;
 mod roll_up_progress;
+mod roll_up_uses;
 
 use cairn_core::activity::RecordActivity;
 use cairn_core::admin::maintenance::{KeepHouse, Reconcile};
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::learning::jobs::{RecomputeRoadmap, RollUpProgress};
+use cairn_core::library::jobs::RollUpUses;
 use cairn_core::queue::{Envelope, Job};
 use cairn_core::tools::jobs::GenerateReply;
 use serde_json::Value;
@@ -48,6 +50,7 @@ kinds! {
     RollUpProgress => roll_up_progress,
     RecomputeRoadmap => recompute_roadmap,
     CountLikes => count_likes,
+    RollUpUses => roll_up_uses,
     GenerateReply => generate_reply,
     Reconcile => reconcile,
     KeepHouse => keep_house,
