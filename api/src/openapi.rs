@@ -1,12 +1,15 @@
 //! The OpenAPI document: what poem knows of the operations, plus the problems they can answer with.
 
+mod bodies;
 mod examples;
+mod json_schema;
 mod problems;
 
 use std::collections::{BTreeSet, HashMap};
 use std::marker::PhantomData;
 use std::sync::LazyLock;
 
+use cairn_core::schema::Schema;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem_openapi::registry::{MetaApi, Registry};
@@ -24,6 +27,9 @@ refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
 **Errors** are problem documents (RFC 9457, `application/problem+json`). Branch on `code`; each operation lists the \
 codes it can answer with. Every answer has an `X-Request-Id`.
 
+**Bodies** have the documented members and no others, each once. Texts hold no control characters but tab, newline and \
+carriage return.
+
 **Lists** have pages: send `next_cursor` back as `cursor` until it is null.
 
 **Times** are UTC in RFC 3339.";
@@ -37,6 +43,8 @@ pub(crate) struct Contract {
     pub(crate) paths: HashMap<String, String>,
     /// By path pattern, as poem's router writes it.
     pub(crate) patterns: HashMap<String, Pattern>,
+    /// What bodies are checked against, by the operation's schema as JSON text.
+    pub(crate) bodies: HashMap<String, Schema>,
 }
 
 /// What the edge asks of a path.
@@ -65,12 +73,20 @@ pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
         let pattern = Pattern { methods, parameters: parameters.map(str::to_owned).collect() };
         patterns.insert(router_pattern(path), pattern);
     }
-    Contract { json: format!("{document:#}\n"), document, paths, patterns }
+    let bodies = bodies::compile(&document);
+    Contract { json: format!("{document:#}\n"), document, paths, patterns, bodies }
 });
 
 /// The document as committed (`openapi.json`) and served (`/openapi.json`). Needs no database.
 pub fn openapi_json() -> String {
     CONTRACT.json.clone()
+}
+
+/// The document with all its schemas as JSON Schema says them, for whoever checks requests and answers.
+pub fn openapi_as_json_schema() -> Value {
+    let mut document = CONTRACT.document.clone();
+    json_schema::convert(&mut document);
+    document
 }
 
 /// The operations without an app to run them on.
@@ -120,6 +136,7 @@ fn document() -> Value {
     for (_, schema) in object_mut(&mut document["components"]["schemas"]) {
         allow_null(schema);
     }
+    bodies::close(&mut document);
     examples::spread(&mut document["components"]["schemas"]);
     document
 }

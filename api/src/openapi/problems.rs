@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cairn_core::schema::FaultCode;
 use serde_json::{Value, json};
 
 use crate::problem::{CONTENT_TYPE, Code};
@@ -124,7 +125,10 @@ pub(super) fn declare(components: &mut Value) {
         "properties": {
             "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) to the member of the body."},
             "parameter": {"type": "string", "description": "Name of the path, query or header parameter."},
-            "code": {"type": "string", "description": "What is wrong, for programs: required, wrong_type, too_long, …"},
+            "code": {"type": "string", "description": format!(
+                "What is wrong, for programs. Where a body does not fit its schema: {}. Operations may add their own.",
+                FaultCode::all().map(FaultCode::name).collect::<Vec<_>>().join(", "),
+            )},
             "message": {"type": "string", "description": "What is wrong, for people."},
         },
         "example": {"pointer": "/email", "code": "required", "message": "This member is required."},

@@ -5,7 +5,6 @@ mod changes;
 mod idempotency;
 mod if_match;
 mod page;
-mod schema;
 
 pub use self::body::Body;
 pub use self::changes::Changes;

@@ -7,13 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::library::{Prompt, PromptCategory, Style, Term};
-
-/// What a slug looks like.
-pub(super) const SLUG_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
-/// What an address looks like.
-pub(super) const URL_PATTERN: &str = r"^https?://\S+$";
-/// What a colour looks like.
-pub(super) const COLOR_PATTERN: &str = "^#[0-9a-f]{6}$";
+use crate::schema::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 
 /// A course: lessons in modules, roadmaps through them, and the libraries beside them.
 ///
