@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
+use crate::operation::has_body;
 use crate::problem::{CONTENT_TYPE, Code};
 
 /// Adds the problem responses of one operation, and says in words which role it needs.
@@ -39,7 +40,7 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     if operation["requestBody"].is_object() {
         codes.extend([Code::MalformedBody, Code::InvalidBody, Code::UnsupportedMediaType]);
     }
-    if crate::edge::reads_body(method) {
+    if has_body(method) {
         codes.push(Code::BodyTooLarge);
     }
     match scheme(operation) {

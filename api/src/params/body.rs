@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::schema;
 use crate::Problem;
+use crate::contract::Contract;
 
 /// A JSON body. Use it instead of poem's `Json`, which takes numbers for strings and does not say where a body is
 /// wrong: this one answers with a problem that points to every wrong member.
@@ -58,7 +59,11 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
         let json: Value = serde_json::from_slice(&body.take()?.into_bytes().await?).map_err(|error| {
             Problem::malformed_body().detail(format!("The body could not be parsed as JSON: {error}."))
         })?;
-        let errors = schema::check(&serde_json::to_value(T::schema_ref()).unwrap_or_default(), &json);
+        let contract = request.data::<&'static Contract>();
+        let contract = contract.ok_or_else(|| cairn_core::Error::message("a request without the contract"));
+        let contract = contract.map_err(Problem::from)?;
+        let schema = serde_json::to_value(T::schema_ref()).unwrap_or_default();
+        let errors = schema::check(&contract.document, &schema, &json);
         if !errors.is_empty() {
             return Err(Problem::invalid_body().with_errors(errors).into());
         }

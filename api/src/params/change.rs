@@ -29,7 +29,7 @@ impl<T: Type> Type for Change<T> {
         format!("change_{}", T::name()).into()
     }
 
-    /// Write-only tells the document (`openapi.rs`) that null is not allowed, although the member is not required.
+    /// Write-only tells the document (`openapi::allow_null`) that null is not allowed, although the member is not required.
     fn schema_ref() -> MetaSchemaRef {
         T::schema_ref().merge(MetaSchema { write_only: true, ..MetaSchema::ANY })
     }

@@ -5,32 +5,32 @@
 
 use serde_json::{Map, Value};
 
-use crate::openapi::CONTRACT;
 use crate::problem::FieldError;
 
 /// More errors than these are not listed.
 const MAX_ERRORS: usize = 20;
 
-/// What is wrong with `value`; nothing if it fits `schema`.
-pub(super) fn check(schema: &Value, value: &Value) -> Vec<FieldError> {
-    let mut checker = Checker { pointer: String::new(), errors: Vec::new() };
+/// What is wrong with `value`; nothing if it fits `schema`, whose references are into `document`.
+pub(super) fn check(document: &Value, schema: &Value, value: &Value) -> Vec<FieldError> {
+    let mut checker = Checker { document, pointer: String::new(), errors: Vec::new() };
     checker.check(schema, value);
     checker.find_nul(value);
     checker.errors
 }
 
-struct Checker {
+struct Checker<'a> {
+    document: &'a Value,
     pointer: String,
     errors: Vec<FieldError>,
 }
 
-impl Checker {
+impl Checker<'_> {
     fn check(&mut self, schema: &Value, value: &Value) {
         if self.errors.len() >= MAX_ERRORS {
             return;
         }
         if let Some(reference) = schema["$ref"].as_str() {
-            let target = CONTRACT.document.pointer(reference.trim_start_matches('#')).unwrap_or(&Value::Null);
+            let target = self.document.pointer(reference.trim_start_matches('#')).unwrap_or(&Value::Null);
             return self.check(target, value);
         }
         if value.is_null() && schema["nullable"] == true {
@@ -148,7 +148,7 @@ impl Checker {
     }
 
     fn fits(&self, schema: &Value, value: &Value) -> bool {
-        let mut trial = Self { pointer: self.pointer.clone(), errors: Vec::new() };
+        let mut trial = Self { document: self.document, pointer: self.pointer.clone(), errors: Vec::new() };
         trial.check(schema, value);
         trial.errors.is_empty()
     }
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn wrong(schema: &Value, value: &Value) -> Vec<(String, String)> {
-        let errors = check(schema, value);
+        let errors = check(&Value::Null, schema, value);
         errors.into_iter().map(|error| (error.pointer.unwrap(), error.code.into_owned())).collect()
     }
 
@@ -231,6 +231,6 @@ mod tests {
     #[test]
     fn the_list_of_errors_is_bounded() {
         let schema = json!({"type": "array", "items": {"type": "string"}});
-        assert_eq!(check(&schema, &json!(vec![1; 1000])).len(), MAX_ERRORS);
+        assert_eq!(check(&Value::Null, &schema, &json!(vec![1; 1000])).len(), MAX_ERRORS);
     }
 }

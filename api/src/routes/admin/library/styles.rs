@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use crate::answers::{Created, NoContent, Versioned};
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Change, Cursor, IdempotencyKey, IdempotentRequest, IfMatch, Limit, Page, PageRequest};
 use crate::routes::admin::{Order, Publication};
 use crate::routes::library::styles::StyleCategory;
-use crate::routes::{Problems, Tag};
 use crate::view::view;
 use crate::{App, Code, Problem};
 
