@@ -3,10 +3,12 @@
 mod answers;
 pub mod app;
 pub mod caller;
+mod contract;
 mod docs;
 mod edge;
 mod metrics;
 pub mod openapi;
+pub mod operation;
 pub mod ops;
 pub mod params;
 pub mod problem;

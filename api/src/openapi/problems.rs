@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use cairn_core::schema::FaultCode;
 use serde_json::{Value, json};
 
+use crate::operation::has_body;
 use crate::problem::{CONTENT_TYPE, Code};
 
 /// Adds the problem responses of one operation, and says in words which role it needs.
@@ -40,7 +41,7 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     if operation["requestBody"].is_object() {
         codes.extend([Code::MalformedBody, Code::InvalidBody, Code::UnsupportedMediaType]);
     }
-    if crate::edge::reads_body(method) {
+    if has_body(method) {
         codes.push(Code::BodyTooLarge);
     }
     match scheme(operation) {

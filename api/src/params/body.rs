@@ -12,7 +12,7 @@ use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::Problem;
-use crate::openapi::CONTRACT;
+use crate::contract::Contract;
 use crate::problem::FieldError;
 
 /// A JSON body. Use it instead of poem's `Json`, which takes numbers for strings and does not say where a body is
@@ -63,7 +63,9 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
             }
             Unreadable::Refused(fault) => Problem::invalid_body().with_errors(vec![fault.into()]),
         })?;
-        let faults = schema_of::<T>()?.check(&json);
+        let contract = request.data::<&'static Contract>();
+        let contract = contract.ok_or_else(|| Error::message("a request without the contract")).map_err(Problem::from)?;
+        let faults = schema_of::<T>(contract)?.check(&json);
         if !faults.is_empty() {
             return Err(Problem::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect()).into());
         }
@@ -77,7 +79,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
 }
 
 /// The compiled schema of a body, as the document shows it.
-fn schema_of<T: Type>() -> Result<&'static Schema, Problem> {
+fn schema_of<T: Type>(contract: &Contract) -> Result<&Schema, Problem> {
     let shown = serde_json::to_string(&T::schema_ref()).map_err(Error::from)?;
-    CONTRACT.bodies.get(&shown).ok_or_else(|| Error::message(format!("no operation has the body {shown}")).into())
+    contract.bodies.get(&shown).ok_or_else(|| Error::message(format!("no operation has the body {shown}")).into())
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{LessonState, LessonStatus, example_id};
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Starting, completing and reopening lessons.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{CompletionRule, LessonState, LessonStatus, MissingStage, example_id};
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Lessons.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::completion::LessonChange;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Checking the tasks of a lesson.

@@ -9,7 +9,7 @@ use poem_openapi::{Object, OpenApi};
 
 use super::ToolType;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Problem};
 
 /// Which tools there are.

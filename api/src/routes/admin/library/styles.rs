@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::answers::{Created, NoContent, Versioned};
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest};
 use crate::routes::admin::{Order, Publication};
 use crate::routes::library::styles::StyleCategory;
-use crate::routes::{Problems, Tag};
 use crate::view::{fields, view};
 use crate::{App, Code, Problem};
 

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod examples;
+mod json;
 mod json_schema;
 mod problems;
 
@@ -9,13 +10,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::marker::PhantomData;
 use std::sync::LazyLock;
 
-use cairn_core::schema::Schema;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::json::{object, object_mut};
+use crate::contract::{Contract, Pattern};
 use crate::routes::{self, Resources};
 
 const DESCRIPTION: &str = "\
@@ -33,27 +35,6 @@ carriage return.
 **Lists** have pages: send `next_cursor` back as `cursor` until it is null.
 
 **Times** are UTC in RFC 3339.";
-
-/// The document, and what the edge looks up in it.
-pub(crate) struct Contract {
-    /// As text, pretty-printed.
-    pub(crate) json: String,
-    pub(crate) document: Value,
-    /// Operation id to path template, for logs.
-    pub(crate) paths: HashMap<String, String>,
-    /// By path pattern, as poem's router writes it.
-    pub(crate) patterns: HashMap<String, Pattern>,
-    /// What bodies are checked against, by the operation's schema as JSON text.
-    pub(crate) bodies: HashMap<String, Schema>,
-}
-
-/// What the edge asks of a path.
-pub(crate) struct Pattern {
-    /// The value of `Allow`.
-    pub(crate) methods: String,
-    /// Names of the path parameters, which the router calls `param0`, `param1`, …
-    pub(crate) parameters: Vec<String>,
-}
 
 /// The document is the same for every app of this program.
 pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
@@ -193,12 +174,4 @@ fn router_pattern(path: &str) -> String {
         format!(":param{}", count - 1)
     });
     segments.collect::<Vec<_>>().join("/")
-}
-
-fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flat_map(Map::iter)
-}
-
-fn object_mut(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
-    value.as_object_mut().into_iter().flat_map(Map::iter_mut)
 }

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::{JobKind, JobState, QueueName, elsewhere};
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest, parameter_type};
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Single jobs.

@@ -7,12 +7,12 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::routes::tools::ToolType;
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// How the AI tools do.
-pub struct ToolStatsApi {
+pub struct StatsApi {
     /// The app.
     pub app: App,
 }
@@ -154,7 +154,7 @@ impl Example for ToolStats {
 }
 
 #[OpenApi]
-impl ToolStatsApi {
+impl StatsApi {
     /// Get how the tools did: questions, replies, tokens, failures, times
     #[oai(path = "/admin/tools/stats", method = "get", operation_id = "getToolStats", tag = Tag::ToolsAdmin)]
     async fn get_tool_stats(

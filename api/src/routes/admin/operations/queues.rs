@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::QueueName;
 use crate::caller::Admin;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Problem};
 
 /// The queues of jobs.

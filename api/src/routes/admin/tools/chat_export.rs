@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::answers::Markdown;
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::routes::tools::ToolType;
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// Rows read at once: chats, and messages, which are long.

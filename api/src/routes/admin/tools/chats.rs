@@ -11,10 +11,10 @@ use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
 use crate::routes::tools::messages::ToolMessage;
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// The learners' chats with the AI tools.

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::answers::Created;
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// The system instructions of the AI tools.

@@ -9,8 +9,8 @@ use poem_openapi::{Object, OpenApi};
 
 use super::{JobKind, JobState, QueueName, elsewhere, one_of};
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor};
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// Many jobs at once.

@@ -7,8 +7,8 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// The workers of the queues.
