@@ -67,7 +67,7 @@ async fn stand_aside(context: &Context, job: GenerateReply, waited: Duration, de
         return Err(JobError::Snooze(delay));
     }
     let mut tx = context.db.begin().await?;
-    replies::give_up(&mut tx, job.reply_id, Reason::ProviderUnavailable).await?;
+    replies::fail_open(&mut tx, job.reply_id, Reason::ProviderUnavailable).await?;
     tx.commit().await?;
     Err(JobError::discard("the provider did not come back in time"))
 }

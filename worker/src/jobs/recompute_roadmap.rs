@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cairn_core::learning::jobs::RecomputeRoadmap;
-use cairn_core::learning::recompute::{self, Next};
+use cairn_core::learning::recompute::{self, NextChunk};
 use tokio::time::sleep;
 
 use crate::{Context, JobError};
@@ -17,13 +17,13 @@ pub(super) async fn run(context: Context, mut job: RecomputeRoadmap) -> Result<(
     loop {
         let mut tx = context.db.begin().await?;
         let next = recompute::recompute_chunk(&mut tx, job).await?;
-        let Some(Next { job: next, rest }) = next else { return Ok(tx.commit().await?) };
-        if begun.elapsed() + rest >= TURN || context.shutdown.is_cancelled() {
-            tx.enqueue_in(&next, rest)?;
+        let Some(NextChunk { job: next, pause }) = next else { return Ok(tx.commit().await?) };
+        if begun.elapsed() + pause >= TURN || context.shutdown.is_cancelled() {
+            tx.enqueue_in(&next, pause)?;
             return Ok(tx.commit().await?);
         }
         tx.commit().await?;
         job = next;
-        sleep(rest).await;
+        sleep(pause).await;
     }
 }

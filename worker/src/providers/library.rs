@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn it_helps_when_nothing_is_found() {
-        for tool in Tool::ALL {
+        for &tool in Tool::ALL {
             let text = answer(tool, "zzz", &[]).concat();
             assert!(text.contains("Nothing on the platform matches"), "{text}");
             assert_eq!(has_copyable_content(&text), tool != Tool::Assistant);

@@ -103,9 +103,9 @@ pub(crate) async fn act(bench: &Bench, user_id: Uuid, lesson: Uuid, done: bool) 
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
     let mut tx = bench.db.begin_as(&caller).await.unwrap();
     let lesson = lessons::open(&mut tx, lesson).await.unwrap();
-    let written =
+    let change =
         if done { complete(&mut tx, &lesson).await.unwrap() } else { uncomplete(&mut tx, &lesson).await.unwrap() };
-    assert!(written.changed);
+    assert!(change.is_changed);
     tx.commit().await.unwrap();
 }
 

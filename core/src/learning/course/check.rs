@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::document::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN, schema};
+use super::document::schema;
 use super::node::{At, Key, Node, Problem, Value};
+use super::values::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 
 /// Every way in which the document departs from the schema, in no particular order.
 pub(super) fn check(document: &Node) -> Vec<Problem> {
