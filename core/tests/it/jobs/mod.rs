@@ -1,4 +1,4 @@
-//! Jobs: how they are stored, taken, ended, operated and cleaned up.
+//! Jobs: storing, claiming, finishing, operating and cleaning up.
 
 mod housekeeping;
 mod lease;

@@ -1,11 +1,11 @@
-//! The rollup: markers, jobs and rows.
+//! The rollup: its markers, jobs and rows.
 
 mod concurrency;
 mod expected;
 mod plans;
 mod property;
+mod recompute;
 mod reconcile;
-mod walk;
 
 use cairn_core::db::Db;
 use cairn_core::learning::jobs::RecomputeRoadmap;
@@ -16,15 +16,15 @@ use uuid::Uuid;
 
 use crate::support::{jobs, rows, run};
 
-/// Rolls pairs up in a transaction of its own. Returns those that rest.
+/// Rolls pairs up in a transaction of its own. Returns those that were deferred.
 async fn roll_up_pairs(db: &Db, pairs: &[Pair]) -> Vec<Pair> {
     let mut tx = db.begin().await.unwrap();
-    let resting = roll_up(&mut tx, pairs).await.unwrap();
+    let deferred = roll_up(&mut tx, pairs).await.unwrap();
     tx.commit().await.unwrap();
-    resting
+    deferred
 }
 
-/// Does one chunk, and hands over to another job, as the worker does now and then.
+/// Recomputes one chunk and enqueues the job that continues, as the worker does at times.
 async fn run_chunk(db: &Db, job: RecomputeRoadmap) {
     let mut tx = db.begin().await.unwrap();
     if let Some(next) = recompute_chunk(&mut tx, job).await.unwrap() {
@@ -33,21 +33,21 @@ async fn run_chunk(db: &Db, job: RecomputeRoadmap) {
     tx.commit().await.unwrap();
 }
 
-/// Takes all stored jobs for whole roadmaps out of their queue.
+/// Removes all jobs that recompute a roadmap from their queue and returns them.
 async fn take_chunks(db: &Db) -> Vec<RecomputeRoadmap> {
     let found = jobs::<RecomputeRoadmap>(db.pool()).await;
     run(db.pool(), format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name())).await;
     found
 }
 
-/// The pairs whose markers say that they are stale.
+/// The pairs whose markers are stale.
 async fn dirty(db: &Db) -> Vec<Pair> {
     let query = "SELECT user_id, roadmap_id FROM progress_dirty WHERE done_seq < requested_seq ORDER BY 1, 2";
     let pairs: Vec<(Uuid, Uuid)> = rows(db.pool(), query).await;
     pairs.into_iter().map(|(user_id, roadmap_id)| Pair { user_id, roadmap_id }).collect()
 }
 
-/// Rolls up what the markers say is stale, and nothing else.
+/// Rolls up the stale pairs, and nothing else.
 async fn drain_markers(db: &Db) {
     let pairs = dirty(db).await;
     run(db.pool(), "UPDATE progress_dirty SET throttled_until = NULL WHERE done_seq < requested_seq").await;
@@ -68,5 +68,5 @@ async fn drain_roadmaps(db: &Db) {
         }
     }
     let left: Vec<(Uuid, i64)> = rows(db.pool(), query).await;
-    assert_eq!(left, [], "recomputed, and not marked as such");
+    assert_eq!(left, [], "recomputed, but not marked as recomputed");
 }

@@ -1,4 +1,4 @@
-//! What somebody sees and may rely on with psql.
+//! The schema: what people who use psql see and can rely on.
 
 mod checks;
 mod content_versions;

@@ -1,4 +1,4 @@
-//! Single steps of the rollup, and the walk over everybody in a roadmap.
+//! Single steps of the rollup, and the recomputation of everyone in a roadmap.
 
 use cairn_core::activity::RecordActivity;
 use cairn_core::db::Db;
@@ -33,7 +33,7 @@ async fn stored_percent(test: &TestDb, pair: Pair) -> Option<i16> {
     rows::<(Option<i16>,)>(test.pool(), query).await.first().and_then(|row| row.0)
 }
 
-/// A pool of which the database's clock moves only when told.
+/// A pool on a database whose clock only moves when the test changes it.
 async fn stop_clock(test: &TestDb) -> Db {
     let statements = "CREATE TABLE stopped_clock AS SELECT now() AS time;
          CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT time FROM stopped_clock';
@@ -42,32 +42,32 @@ async fn stop_clock(test: &TestDb) -> Db {
     Db::connect(test.url(), test.url(), 2).unwrap()
 }
 
-/// Acts on a lesson and has it rolled up: `false` = the pair rests.
+/// Changes a fact and rolls the pair up. Returns false if the pair was throttled.
 async fn act(db: &Db, pair: Pair, lesson: Uuid) -> bool {
     run(db.pool(), format!("DELETE FROM user_lesson_progress WHERE lesson_id = '{lesson}'")).await;
     complete(db.pool(), pair.user_id, lesson).await;
     let before: i64 = scalar(db.pool(), "SELECT done_seq FROM progress_dirty").await;
-    let resting = roll_up_pairs(db, &[pair]).await;
+    let deferred = roll_up_pairs(db, &[pair]).await;
     let after: i64 = scalar(db.pool(), "SELECT done_seq FROM progress_dirty").await;
-    assert!(resting.is_empty() || resting == [pair]);
-    assert_eq!(after > before, resting.is_empty(), "a resting pair is not touched");
-    resting.is_empty()
+    assert!(deferred.is_empty() || deferred == [pair]);
+    assert_eq!(after > before, deferred.is_empty(), "a throttled pair is not touched");
+    deferred.is_empty()
 }
 
 #[tokio::test]
-async fn a_pair_that_is_rolled_up_too_often_rests() {
+async fn a_pair_that_is_rolled_up_too_often_is_throttled() {
     let test = TestDb::new().await;
     let (pair, [lesson, _]) = add_pair(&test).await;
     let db = stop_clock(&test).await;
-    // After so many milliseconds: whether there is a rollup.
+    // How many milliseconds to wait, and whether each of the following changes is rolled up.
     for (wait, expected) in [
-        (0, vec![true, true, true, false, false]), // in a row
+        (0, vec![true, true, true, false, false]), // a burst of three
         (499, vec![false]),
         (1, vec![true, false]), // then two in a second
         (500, vec![true, false]),
         (1000, vec![true, true, false]),
-        (3_600_000, vec![true, true, true, false]), // a long pause earns no more than the first credit
-        (-7_200_000, vec![true, false]),            // and a clock that is set back costs no more than it
+        (3_600_000, vec![true, true, true, false]), // a long pause allows no more than one burst
+        (-7_200_000, vec![true, false]),            // a clock that is set back does not throttle for long
         (1500, vec![true, true, true, false]),
     ] {
         run(db.pool(), format!("UPDATE stopped_clock SET time = time + interval '{wait} milliseconds'")).await;
@@ -75,17 +75,17 @@ async fn a_pair_that_is_rolled_up_too_often_rests() {
             assert_eq!(act(&db, pair, lesson).await, expected, "act {n} after {wait} ms");
         }
     }
-    assert_eq!(roll_up_pairs(&db, &[pair]).await, [pair], "it is asked to come back for");
+    assert_eq!(roll_up_pairs(&db, &[pair]).await, [pair], "the caller has to try it again");
     run(db.pool(), "UPDATE stopped_clock SET time = time + interval '1 second'").await;
     assert_eq!(roll_up_pairs(&db, &[pair]).await, []);
-    assert_eq!(roll_up_pairs(&db, &[pair]).await, [], "it is not stale: nobody has to come back");
+    assert_eq!(roll_up_pairs(&db, &[pair]).await, [], "it is no longer stale");
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 
-/// Two rollups can share a transaction, and two transactions can begin in the same microsecond: what the first achieved
-/// the second has not.
+/// Two rollups can share a transaction, and two transactions can begin in the same microsecond. Only the first of them
+/// records an achievement.
 #[tokio::test]
-async fn an_achievement_is_told_once_whatever_the_clock_says() {
+async fn an_achievement_is_recorded_once_whatever_the_clock_says() {
     let test = TestDb::new().await;
     let (pair, lessons) = add_pair(&test).await;
     for lesson in lessons {
@@ -110,24 +110,24 @@ async fn an_achievement_is_told_once_whatever_the_clock_says() {
     assert_eq!(actions, ["roadmap.achieved", "stage.achieved"]);
 }
 
-/// Removes stages, lessons and learners under a pair's feet.
+/// Rolls up pairs whose user or roadmap does not exist.
 #[tokio::test]
-async fn what_is_gone_is_nothing_to_roll_up() {
+async fn pairs_that_do_not_exist_are_skipped() {
     let test = TestDb::new().await;
     let (pair, lessons) = add_pair(&test).await;
     complete(test.pool(), pair.user_id, lessons[0]).await;
-    let nowhere = Pair { roadmap_id: Uuid::nil(), ..pair };
-    let nobody = Pair { user_id: Uuid::nil(), ..pair };
-    assert_eq!(roll_up_pairs(&test.db, &[nowhere, pair, nobody, pair]).await, []);
+    let without_roadmap = Pair { roadmap_id: Uuid::nil(), ..pair };
+    let without_user = Pair { user_id: Uuid::nil(), ..pair };
+    assert_eq!(roll_up_pairs(&test.db, &[without_roadmap, pair, without_user, pair]).await, []);
     assert_eq!(stored_percent(&test, pair).await, Some(50));
     run_chunk(&test.db, RecomputeRoadmap { roadmap_id: Uuid::nil(), content_version: 1, after_user: None }).await;
     assert_eq!(take_chunks(&test.db).await.len(), 0);
     assert_eq!(roll_up_pairs(&test.db, &[]).await, []);
 }
 
-/// A row that somebody deletes by hand, instead of marking it as deleted.
+/// The row is deleted by hand instead of being marked as deleted.
 #[tokio::test]
-async fn a_roadmap_that_is_destroyed_counts_no_more() {
+async fn a_roadmap_whose_row_is_deleted_no_longer_counts() {
     let test = TestDb::new().await;
     let pool = test.pool();
     let module = add_module(pool).await;
@@ -152,9 +152,9 @@ async fn a_roadmap_that_is_destroyed_counts_no_more() {
     assert_eq!(differences(pool).await, [""; 0]);
 }
 
-/// A stage of which learners have rows moves to a roadmap that they have not started.
+/// A stage with stored progress moves to a roadmap that its learners have not started.
 #[tokio::test]
-async fn a_stage_that_moves_takes_its_rows_along() {
+async fn a_stage_that_moves_to_another_roadmap_keeps_its_progress() {
     let test = TestDb::new().await;
     let (pair, lessons) = add_pair(&test).await;
     let pool = test.pool();
@@ -173,7 +173,7 @@ async fn a_stage_that_moves_takes_its_rows_along() {
     assert_eq!(scalar::<i32>(pool, total).await, 1);
 }
 
-#[expect(clippy::cast_possible_wrap, reason = "it is small")]
+#[expect(clippy::cast_possible_wrap, reason = "the constant is small")]
 const CHUNK: i64 = recompute::CHUNK as i64;
 /// More than two chunks.
 const LEARNERS: i64 = 2 * CHUNK + CHUNK / 2;
@@ -193,7 +193,7 @@ async fn add_crowd(test: &TestDb) -> (Uuid, [Uuid; 2]) {
     (pair.roadmap_id, lessons)
 }
 
-async fn walk(test: &TestDb, roadmap_id: Uuid) -> RecomputeRoadmap {
+async fn first_job(test: &TestDb, roadmap_id: Uuid) -> RecomputeRoadmap {
     let query = format!("SELECT content_version FROM roadmaps WHERE id = '{roadmap_id}'");
     RecomputeRoadmap { roadmap_id, content_version: scalar(test.pool(), query).await, after_user: None }
 }
@@ -207,12 +207,12 @@ async fn is_recomputed(test: &TestDb) -> bool {
 }
 
 #[tokio::test]
-async fn a_roadmap_is_walked_in_chunks_that_continue_each_other() {
+async fn a_roadmap_is_recomputed_in_chunks_that_continue_each_other() {
     let test = TestDb::new().await;
     let (roadmap, lessons) = add_crowd(&test).await;
     assert_eq!(learners_at(&test, 50).await, LEARNERS);
     run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
-    let mut job = walk(&test, roadmap).await;
+    let mut job = first_job(&test, roadmap).await;
     for done in [CHUNK, 2 * CHUNK] {
         run_chunk(&test.db, job).await;
         assert_eq!(learners_at(&test, 100).await, done);
@@ -230,7 +230,7 @@ async fn a_roadmap_is_walked_in_chunks_that_continue_each_other() {
 }
 
 #[tokio::test]
-async fn a_walk_begins_again_when_the_content_changes_under_it() {
+async fn a_pass_starts_again_when_the_content_changes_meanwhile() {
     let test = TestDb::new().await;
     let (roadmap, lessons) = add_crowd(&test).await;
     let edit = async |required: bool| {
@@ -238,12 +238,12 @@ async fn a_walk_begins_again_when_the_content_changes_under_it() {
         run(test.pool(), statement).await;
     };
     edit(false).await;
-    run_chunk(&test.db, walk(&test, roadmap).await).await;
+    run_chunk(&test.db, first_job(&test, roadmap).await).await;
     let [job] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
     assert_eq!(learners_at(&test, 100).await, CHUNK);
     edit(true).await;
     run_chunk(&test.db, job).await;
-    assert_eq!(learners_at(&test, 100).await, 0, "those who were done come first again");
+    assert_eq!(learners_at(&test, 100).await, 0, "the pass starts with the same learners again");
     let [restarted] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
     assert_eq!(restarted.content_version, job.content_version + 1);
     let mut next = vec![restarted];
@@ -256,9 +256,9 @@ async fn a_walk_begins_again_when_the_content_changes_under_it() {
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 
-/// An edit is under way when the last learner is done.
+/// Another transaction is editing the roadmap when the last learner is recomputed.
 #[tokio::test]
-async fn a_walk_does_not_reach_a_version_that_it_has_not_seen() {
+async fn a_pass_does_not_mark_a_version_that_it_has_not_seen() {
     let test = TestDb::new().await;
     let (pair, lessons) = add_pair(&test).await;
     complete(test.pool(), pair.user_id, lessons[0]).await;
@@ -267,9 +267,9 @@ async fn a_walk_does_not_reach_a_version_that_it_has_not_seen() {
     run(test.pool(), edit).await;
     let mut open = test.connect().await;
     sqlx::raw_sql("BEGIN; UPDATE stages SET publication = 'draft'").execute(&mut open).await.unwrap();
-    run_chunk(&test.db, walk(&test, pair.roadmap_id).await).await;
-    assert_eq!(stored_percent(&test, pair).await, Some(0), "it has not waited for the edit");
-    let [again] = take_chunks(&test.db).await[..] else { panic!("the walk comes back") };
+    run_chunk(&test.db, first_job(&test, pair.roadmap_id).await).await;
+    assert_eq!(stored_percent(&test, pair).await, Some(0), "the pass did not wait for the edit");
+    let [again] = take_chunks(&test.db).await[..] else { panic!("the pass continues later") };
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
     assert!(!is_recomputed(&test).await);
     run_chunk(&test.db, again).await;
@@ -278,13 +278,13 @@ async fn a_walk_does_not_reach_a_version_that_it_has_not_seen() {
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 
-/// Each of a hundred edits enqueues a walk; the first that finishes does for all.
+/// Each of several edits enqueues a pass, but the first one that finishes is enough.
 #[tokio::test]
-async fn a_walk_to_a_version_that_was_reached_ends_at_once() {
+async fn a_pass_to_a_version_that_was_reached_ends_immediately() {
     let test = TestDb::new().await;
     let (roadmap, lessons) = add_crowd(&test).await;
     run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
-    let job = walk(&test, roadmap).await;
+    let job = first_job(&test, roadmap).await;
     drain_roadmaps(&test.db).await;
     for stale in [0, 1] {
         run_chunk(&test.db, RecomputeRoadmap { content_version: job.content_version - stale, ..job }).await;
@@ -292,29 +292,29 @@ async fn a_walk_to_a_version_that_was_reached_ends_at_once() {
     }
 }
 
-/// Writes down whom every later rollup computes, however it comes to do so.
-async fn note_computed(test: &TestDb) {
+/// Records the learners of every later rollup, whatever starts it.
+async fn record_computed(test: &TestDb) {
     let statements = "CREATE TABLE computed (user_id uuid NOT NULL);
-         CREATE FUNCTION note_computed() RETURNS trigger LANGUAGE plpgsql AS $$
+         CREATE FUNCTION record_computed() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN INSERT INTO computed VALUES (NEW.user_id); RETURN NULL; END $$;
-         CREATE TRIGGER note_computed AFTER UPDATE OF done_version ON progress_dirty
-             FOR EACH ROW EXECUTE FUNCTION note_computed()";
+         CREATE TRIGGER record_computed AFTER UPDATE OF done_version ON progress_dirty
+             FOR EACH ROW EXECUTE FUNCTION record_computed()";
     run(test.pool(), statements).await;
 }
 
-/// How many learners have been computed, and how often all in all.
+/// The number of learners that were computed, and the total number of computations.
 async fn computed(test: &TestDb) -> (i64, i64) {
     rows::<(i64, i64)>(test.pool(), "SELECT count(DISTINCT user_id), count(*) FROM computed").await[0]
 }
 
-/// A chunk runs again, as after a crash, and the walk is begun again from the start, as by the reconciler.
+/// A chunk runs twice, as after a crash, and the pass is started again, as by the reconciler.
 #[tokio::test]
-async fn nobody_is_done_twice_however_often_the_walk_begins() {
+async fn no_learner_is_recomputed_twice_however_often_the_pass_starts() {
     let test = TestDb::new().await;
     let (roadmap, lessons) = add_crowd(&test).await;
     run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
-    note_computed(&test).await;
-    let first = walk(&test, roadmap).await;
+    record_computed(&test).await;
+    let first = first_job(&test, roadmap).await;
     run_chunk(&test.db, first).await;
     let [second] = take_chunks(&test.db).await[..] else { panic!("one chunk follows") };
     for job in [second, first, second, first, first] {
@@ -325,9 +325,9 @@ async fn nobody_is_done_twice_however_often_the_walk_begins() {
     assert_eq!(differences(test.pool()).await, [""; 0]);
 }
 
-/// Somebody's transaction is open when the walk comes by.
+/// The transaction of one learner is open when the pass reaches them.
 #[tokio::test]
-async fn a_learner_who_is_acting_is_passed_over_and_come_back_for() {
+async fn a_learner_whose_marker_is_locked_is_skipped_and_visited_again() {
     let test = TestDb::new().await;
     let (roadmap, lessons) = add_crowd(&test).await;
     run(test.pool(), format!("DELETE FROM stage_lessons WHERE lesson_id = '{}'", lessons[1])).await;
@@ -335,18 +335,18 @@ async fn a_learner_who_is_acting_is_passed_over_and_come_back_for() {
     let first = "SELECT user_id FROM progress_dirty ORDER BY user_id LIMIT 1 FOR UPDATE";
     sqlx::raw_sql("BEGIN").execute(&mut acting).await.unwrap();
     let learner: Uuid = sqlx::query_scalar(first).fetch_one(&mut acting).await.unwrap();
-    let mut next = vec![walk(&test, roadmap).await];
+    let mut next = vec![first_job(&test, roadmap).await];
     for _ in 0..3 {
         run_chunk(&test.db, next.pop().unwrap()).await;
         next = take_chunks(&test.db).await;
     }
-    assert_eq!(learners_at(&test, 100).await, LEARNERS - 1, "nobody waits for the one");
-    let [again] = next[..] else { panic!("the walk comes back") };
+    assert_eq!(learners_at(&test, 100).await, LEARNERS - 1, "the others do not wait for the skipped learner");
+    let [again] = next[..] else { panic!("the pass continues later") };
     assert_eq!(again.after_user, None);
-    assert!(!is_recomputed(&test).await, "not without the one");
+    assert!(!is_recomputed(&test).await, "one learner is missing");
     run_chunk(&test.db, again).await;
     let delayed = "SELECT run_at > now() FROM apalis.jobs WHERE job_type = 'progress-bulk'";
-    assert!(scalar::<bool>(test.pool(), delayed).await, "and not at once, over and over");
+    assert!(scalar::<bool>(test.pool(), delayed).await, "after a pause");
     assert!(!is_recomputed(&test).await);
     take_chunks(&test.db).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut acting).await.unwrap();
@@ -357,12 +357,12 @@ async fn a_learner_who_is_acting_is_passed_over_and_come_back_for() {
 }
 
 #[tokio::test]
-async fn whoever_acts_during_the_walk_is_up_to_date_at_once() {
+async fn a_learner_who_changes_a_fact_during_the_pass_is_up_to_date_immediately() {
     let test = TestDb::new().await;
     let (roadmap, lessons) = add_crowd(&test).await;
     let pool = test.pool();
     run(pool, format!("UPDATE stage_lessons SET is_required = false WHERE lesson_id = '{}'", lessons[1])).await;
-    let first = walk(&test, roadmap).await;
+    let first = first_job(&test, roadmap).await;
     run_chunk(&test.db, first).await;
     let last: Uuid = scalar(pool, "SELECT user_id FROM progress_dirty ORDER BY user_id DESC LIMIT 1").await;
     run(pool, format!("DELETE FROM user_lesson_progress WHERE (user_id, lesson_id) = ('{last}', '{}')", lessons[0]))
@@ -375,20 +375,20 @@ async fn whoever_acts_during_the_walk_is_up_to_date_at_once() {
     );
     let before: (Option<i16>, bool, i64, String, String) = rows(pool, stored.clone()).await.remove(0);
     assert_eq!((before.0, before.1, before.2), (Some(0), true, 2));
-    // Somebody begins: there is nothing of older content of hers, and her own rollup may take its time.
+    // A new learner has no numbers of older content, so the pass does not wait for their rollup.
     let new = add_user(pool).await;
     complete(pool, new, lessons[0]).await;
     drain_roadmaps(&test.db).await;
     assert!(is_recomputed(&test).await);
     let after: (Option<i16>, bool, i64, String, String) = rows(pool, stored).await.remove(0);
-    assert_eq!(after, before, "the walk leaves her alone");
+    assert_eq!(after, before, "the pass does not touch their rows");
     drain_markers(&test.db).await;
     assert_eq!(differences(pool).await, [""; 0]);
 }
 
-/// What a roadmap counted for is gone from everybody's overall percent when it is hidden, and back with it.
+/// A hidden roadmap no longer counts towards the overall percent, and counts again once it is visible.
 #[tokio::test]
-async fn a_roadmap_that_is_hidden_is_walked_too() {
+async fn hiding_a_roadmap_recomputes_its_learners() {
     let test = TestDb::new().await;
     let (_, _) = add_crowd(&test).await;
     let percents = "SELECT count(*), count(progress_percent) FROM users";
@@ -400,7 +400,7 @@ async fn a_roadmap_that_is_hidden_is_walked_too() {
         run(test.pool(), format!("UPDATE roadmaps SET publication = '{publication}'")).await;
         drain_roadmaps(&test.db).await;
         assert_eq!(rows::<(i64, i64)>(test.pool(), percents).await, [(crowd.0, with_percent)], "{publication}");
-        assert_eq!(scalar::<String>(test.pool(), stored).await, numbers, "nothing that was achieved is lost");
+        assert_eq!(scalar::<String>(test.pool(), stored).await, numbers, "stored progress is kept");
         assert_eq!(differences(test.pool()).await, [""; 0]);
     }
 }
