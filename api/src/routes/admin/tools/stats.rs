@@ -55,8 +55,8 @@ pub struct ToolFigures {
     pub answer_seconds_p95: Option<f64>,
 }
 
-impl From<stats::Figures> for ToolFigures {
-    fn from(figures: stats::Figures) -> Self {
+impl From<stats::Stats> for ToolFigures {
+    fn from(figures: stats::Stats) -> Self {
         Self {
             tool_type: figures.tool.into(),
             questions: figures.questions,
