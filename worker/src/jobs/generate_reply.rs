@@ -86,7 +86,7 @@ enum End {
 
 impl End {
     /// For the log.
-    const fn name(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Complete(_) => "completed",
             Self::Failed(failure) => failure.reason.code(),

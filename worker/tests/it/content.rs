@@ -125,7 +125,7 @@ async fn a_walk_goes_on_from_where_it_was_lost() {
         let job: RecomputeRoadmap = serde_json::from_value(payload["data"].clone()).unwrap();
         let mut tx = bench.db.begin().await.unwrap();
         let next = recompute_chunk(&mut tx, job).await.unwrap().expect("more than one chunk");
-        tx.enqueue_in(&next.job, next.rest).unwrap();
+        tx.enqueue_in(&next.job, next.pause).unwrap();
         match loss {
             Loss::BeforeTheEffect => tx.rollback().await.unwrap(),
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),
