@@ -1,5 +1,6 @@
 //! The HTTP API: routes, problem documents, callers, the OpenAPI document.
 
+mod answers;
 pub mod app;
 pub mod caller;
 mod docs;
@@ -8,12 +9,12 @@ mod metrics;
 pub mod openapi;
 pub mod ops;
 pub mod params;
-mod payloads;
 pub mod problem;
 pub mod routes;
 mod serve;
 pub mod streams;
 pub mod throttle;
+mod view;
 
 pub use app::App;
 pub use edge::endpoint;

@@ -152,6 +152,10 @@ fn allow_null(schema: &mut Value) {
     let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in properties.into_iter().flatten() {
+        // A member of a change (`params::Change`) may be left out, but not null.
+        if property.as_object_mut().and_then(|property| property.shift_remove("writeOnly")).is_some() {
+            continue;
+        }
         if !required.contains(&Value::from(name.as_str())) {
             if property["$ref"].is_string() {
                 *property = json!({"allOf": [property.take()]});

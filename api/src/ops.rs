@@ -51,6 +51,7 @@ async fn unreadiness(db: &Db) -> Option<&'static str> {
         Ok(Ok(state)) if state.pending == 0 => None,
         Ok(Err(MigrateError::Newer(_))) => None,
         Ok(Ok(_)) => Some("migrations are pending: run `cairn migrate`"),
+        Ok(Err(MigrateError::Squashed(_))) => Some("the database was made before the first release: use an empty one"),
         Ok(Err(_)) | Err(_) => Some("the database does not answer"),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cairn_core::config::{Config, Secret};
-use cairn_core::db::{Db, Migrations, connect_options, migrate, migrations};
+use cairn_core::db::{Db, MigrateError, Migrations, connect_options, migrate, migrations};
 use cairn_postgres::{Durability, Options, Server};
 
 use crate::failure::Failure;
@@ -77,12 +77,24 @@ impl Database {
 
     /// Brings the schema up to date.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
-        Ok(migrate(&connect_options(self.direct_url.expose())?).await?)
+        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
     }
 
     /// Which migrations are applied and pending.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        Ok(migrations(&connect_options(self.direct_url.expose())?).await?)
+        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
+    }
+
+    /// For an embedded database from before the first release, the advice is to delete it: it holds only a demonstration.
+    fn migration_failure(&self, error: MigrateError) -> Failure {
+        match (&self.server, error) {
+            (Some(server), MigrateError::Squashed(_)) => Failure::setup(format!(
+                "the embedded database was created before the first release of Cairn and cannot be migrated, so it was \
+                 left unchanged: delete {} to start with a new one",
+                server.root().display()
+            )),
+            (_, error) => error.into(),
+        }
     }
 
     /// Opens a pool of connections.

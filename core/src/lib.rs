@@ -17,6 +17,7 @@ pub mod learning;
 pub mod library;
 pub mod queue;
 pub mod refusal;
+pub mod resource;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,18 +1,26 @@
 //! Migrations: those of apalis-postgres (schema `apalis`), then ours, in that order.
 //!
 //! A crate of its own because it must run before the queries of `core/`, which are checked against its result, compile.
-//! A new migration is a new file `NNNN_name.sql` beside the others; one that has been released is never edited.
+//! How to add a migration, and what one may do, is in `migrations/README.md`.
 
 use apalis_postgres::PostgresStorage;
-use sqlx::migrate::{Migrate, MigrateError as SqlxMigrateError, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError as SqlxMigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
 static OURS: Migrator = sqlx::migrate!("../migrations");
+const OUR_TABLE: &str = "_sqlx_migrations";
 
 /// Why a database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
+    /// The database was made by migrations that were since squashed into others. Nothing is done to it.
+    #[error(
+        "the database was made before the first release of Cairn (it has migration {0}) and cannot be brought up to \
+         date, so it was left as it is: use an empty database; courses come along with `cairn export` of the version \
+         that made it and `cairn import`"
+    )]
+    Squashed(i64),
     /// The database has a migration that this program does not know.
     #[error(
         "the database is newer than this program (it has migration {0}, unknown here): run a current version of Cairn"
@@ -52,9 +60,11 @@ pub struct Migrations {
 }
 
 /// Brings the database up to date. Safe to repeat, and to run from several processes at once: each waits for the
-/// other's advisory lock and then finds nothing to do. Refuses a newer database.
+/// other's advisory lock and then finds nothing to do. Refuses a newer database, and one that was made before the
+/// migrations were squashed, before anything is changed.
 pub async fn migrate(options: &PgConnectOptions) -> Result<Migrations, MigrateError> {
     let mut connection = options.connect().await?;
+    refuse_squashed(&applied(&mut connection, OUR_TABLE).await?)?;
     PostgresStorage::<()>::migrations().run(&mut connection).await?;
     OURS.run(&mut connection).await?;
     check(&mut connection).await
@@ -75,13 +85,10 @@ pub fn schema_fingerprint() -> String {
 async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError> {
     let apalis = PostgresStorage::<()>::migrations();
     let apalis_table = "apalis._sqlx_migrations";
+    refuse_squashed(&applied(connection, OUR_TABLE).await?)?;
     let mut state = Migrations { applied: 0, pending: 0 };
-    for (migrator, table) in [(&apalis, apalis_table), (&OURS, "_sqlx_migrations")] {
-        let applied = if table_exists(connection, table).await? {
-            connection.list_applied_migrations(table).await?
-        } else {
-            Vec::new()
-        };
+    for (migrator, table) in [(&apalis, apalis_table), (&OURS, OUR_TABLE)] {
+        let applied = applied(connection, table).await?;
         if let Some(unknown) = applied.iter().find(|m| !migrator.version_exists(m.version)) {
             return Err(MigrateError::Newer(unknown.version));
         }
@@ -92,6 +99,20 @@ async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError
     Ok(state)
 }
 
-async fn table_exists(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(connection).await
+/// The numbers of squashed migrations are never used again, so a lower number than our first is one of those.
+fn refuse_squashed(applied: &[AppliedMigration]) -> Result<(), MigrateError> {
+    let first = OURS.iter().map(|migration| migration.version).min();
+    match applied.iter().map(|migration| migration.version).filter(|version| Some(*version) < first).max() {
+        Some(version) => Err(MigrateError::Squashed(version)),
+        None => Ok(()),
+    }
+}
+
+async fn applied(connection: &mut PgConnection, table: &str) -> Result<Vec<AppliedMigration>, MigrateError> {
+    let exists = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table);
+    if exists.fetch_one(&mut *connection).await? {
+        Ok(connection.list_applied_migrations(table).await?)
+    } else {
+        Ok(Vec::new())
+    }
 }

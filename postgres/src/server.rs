@@ -102,6 +102,11 @@ impl Server {
         self.port
     }
 
+    /// The directory of the server's programs, such as `postgres` and `pg_dump`; `None` if another process runs the server.
+    pub fn programs(&self) -> Option<&Path> {
+        self.process.as_ref().map(|process| process.binaries.dir())
+    }
+
     /// The process id of the server (the postmaster).
     pub fn pid(&self) -> u32 {
         self.pid

@@ -1,31 +1,51 @@
-//! `cargo xtask test` runs everything CI runs; `cargo xtask regen` rewrites every generated file; `cargo xtask chaos`
-//! kills everything for minutes.
+//! The project's own tasks, as [`TASKS`] lists them.
 //!
 //! No dependencies, so that it builds in a second and shares no build with the rest: everything else is built once, as
 //! the whole workspace, and then used by path.
 
+mod documents;
+mod migration;
+mod rules;
+mod schema;
+mod selection;
 mod sqlx;
 mod steps;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use steps::{Failure, Steps, cargo};
+use steps::{Failure, Steps, built, cargo};
 
-const USAGE: &str = "usage: cargo xtask test | regen | chaos [--minutes N] [--seed N] [--learners N]
-
-  test    format, lints, docs, generated files, all tests; what CI runs
-  regen   rewrite .sqlx/, openapi.json and docs/course.schema.json
-  chaos   kill processes and restart the database under load, then count what was lost or done twice";
+/// What there is to do, with its arguments.
+const TASKS: [(&str, &str); 9] = [
+    ("check", "format, lints, imports and layout, documents: what needs no database"),
+    ("test", "everything that CI runs"),
+    ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
+    ("regen", "rewrite .sqlx/, docs/schema.sql, openapi.json and docs/course.schema.json"),
+    ("new-migration NAME", "create the next file in migrations/"),
+    ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
+    ("db reset", "delete the database of `cargo run`; the next start creates it anew"),
+    ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["check"] => check(),
         ["test"] => test(),
+        ["test", filter] => selection::run(filter),
         ["regen"] => regen(),
+        ["new-migration", name] => migration::create(name),
+        ["db", "psql", arguments @ ..] => database(&[&["psql"], arguments].concat()),
+        ["db", "reset"] => database(&["reset"]),
         ["chaos", options @ ..] => chaos(options),
+        ["bench", names @ ..] => bench(names),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{}", usage());
+            return ExitCode::SUCCESS;
+        }
         _ => {
-            eprintln!("{USAGE}");
+            eprint!("{}", usage());
             return ExitCode::from(2);
         }
     };
@@ -38,12 +58,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn test() -> Result<(), Failure> {
+fn usage() -> String {
+    let lines = TASKS.map(|(task, does)| format!("  {task:<32}{does}\n"));
+    format!("usage: cargo xtask TASK\n\n{}", lines.concat())
+}
+
+fn check() -> Result<(), Failure> {
     let mut steps = Steps::default();
+    static_checks(&mut steps)?;
+    steps.run("build", || cargo(&["build", "--package", "cairn", "--locked"]).run())?;
+    steps.run("generated documents", documents::are_current)?;
+    steps.print();
+    Ok(())
+}
+
+/// The cheapest first.
+fn static_checks(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("format", || cargo(&["fmt", "--all", "--check"]).run())?;
+    steps.run("imports and layout", rules::check)?;
+    steps.run("documents", documents::check)?;
+    steps.run("spelling", steps::spelling)?;
     steps.run("lints", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).run()
-    })?;
+    })
+}
+
+fn test() -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    static_checks(&mut steps)?;
     steps.run("docs", || {
         cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
             .env("RUSTDOCFLAGS", "--deny warnings")
@@ -52,10 +94,8 @@ fn test() -> Result<(), Failure> {
     // Binaries too: the crash and command-line tests start them.
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets", "--locked"]).run())?;
     steps.run("queries", sqlx::check)?;
-    steps.run("documents", || {
-        documents_are_current()?;
-        steps::every_named_test_exists(Path::new("docs/JOBS.md"))
-    })?;
+    steps.run("schema", schema::check)?;
+    steps.run("generated documents", documents::are_current)?;
     let exercised = steps::target("exercised-operations");
     let _ = std::fs::remove_file(&exercised);
     steps.run("tests", || {
@@ -63,7 +103,7 @@ fn test() -> Result<(), Failure> {
             .env("CAIRN_TEST_COVERAGE", exercised.as_os_str())
             .run()
     })?;
-    steps.run("every operation is tested", || steps::every_operation_is_exercised(&exercised))?;
+    steps.run("every operation is tested", || documents::every_operation_is_exercised(&exercised))?;
     steps.print();
     Ok(())
 }
@@ -71,37 +111,26 @@ fn test() -> Result<(), Failure> {
 fn regen() -> Result<(), Failure> {
     let mut steps = Steps::default();
     steps.run("queries", sqlx::write)?;
-    steps.run("build", || cargo(&["build", "--workspace", "--all-targets"]).run())?;
-    steps.run("documents", || {
-        for (path, arguments) in DOCUMENTS {
-            let text = steps::built("cairn", arguments).output()?;
-            std::fs::write(path, text).map_err(|error| Failure::new(format!("{path}: {error}")))?;
-        }
-        Ok(())
-    })?;
+    steps.run("schema", schema::write)?;
+    steps.run("build", || cargo(&["build", "--package", "cairn"]).run())?;
+    steps.run("generated documents", documents::write)?;
     steps.print();
     Ok(())
 }
 
-/// The programs that are killed are those of the workspace's build.
-fn chaos(options: &[&str]) -> Result<(), Failure> {
-    // As the tests build it: another selection would build everything anew.
-    cargo(&["build", "--workspace", "--all-targets"]).run()?;
-    steps::built("cairn-chaos", options).run()
+/// Works on the database of `cargo run`, whether that runs or not.
+fn database(arguments: &[&str]) -> Result<(), Failure> {
+    steps::build_with_postgres()?;
+    built("with-postgres", &[&["--of-dev"], arguments].concat()).run()
 }
 
-/// Generated documents, and the command that prints each.
-const DOCUMENTS: [(&str, &[&str]); 2] =
-    [("openapi.json", &["openapi"]), ("docs/course.schema.json", &["course-schema"])];
+/// The programs that are killed are those of the workspace's build.
+fn chaos(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bins"]).run()?;
+    built("cairn-chaos", options).run()
+}
 
-fn documents_are_current() -> Result<(), Failure> {
-    for (path, arguments) in DOCUMENTS {
-        let text = steps::built("cairn", arguments).output()?;
-        if std::fs::read(path).unwrap_or_default() != text {
-            return Err(Failure::new(format!(
-                "{path} is not what the code says: run `cargo xtask regen` and commit it"
-            )));
-        }
-    }
-    Ok(())
+fn bench(names: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
+    steps::released("cairn-bench", names).run()
 }

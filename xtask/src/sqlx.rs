@@ -8,17 +8,17 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::steps::{Failure, cargo, target, with_postgres};
+use crate::steps::{Failure, build_with_postgres, cargo, target, with_postgres};
 
 const COMMITTED: &str = ".sqlx";
 
 /// Rewrites `.sqlx/`.
 pub(crate) fn write() -> Result<(), Failure> {
     // By itself: the workspace does not compile while .sqlx/ lacks a query.
-    cargo(&["build", "--package", "with-postgres"]).run()?;
+    build_with_postgres()?;
     // Dependencies first, and without a database: they have queries of their own, which are not ours to keep. What fails
     // here is what is about to be mended.
-    let _ = cargo(&["check", "--workspace", "--keep-going"]).env("SQLX_OFFLINE", "true").run();
+    let _ = cargo(&["check", "--package", "cairn-core", "--keep-going"]).env("SQLX_OFFLINE", "true").run();
     let fresh = prepare()?;
     let _ = fs::remove_dir_all(COMMITTED);
     fs::create_dir_all(COMMITTED).map_err(failed)?;
@@ -47,7 +47,7 @@ fn prepare() -> Result<BTreeMap<String, String>, Failure> {
     let root = fs::File::options().append(true).open("core/src/lib.rs").map_err(failed)?;
     let modified = root.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
     root.set_modified(SystemTime::now()).map_err(failed)?;
-    let checked = with_postgres(&["cargo", "check", "--workspace"])
+    let checked = with_postgres(&["cargo", "check", "--package", "cairn-core"])
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", out.as_os_str())
         .run();

@@ -1,6 +1,5 @@
 //! Running commands, one named step after the other.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -91,6 +90,27 @@ pub(crate) fn built(name: &str, arguments: &[&str]) -> Command {
     Command::new(target("debug").join(name), arguments)
 }
 
+/// A program of the workspace, as it was released last.
+pub(crate) fn released(name: &str, arguments: &[&str]) -> Command {
+    Command::new(target("release").join(name), arguments)
+}
+
+/// Builds `with-postgres` with the features of the whole workspace, though perhaps nothing else compiles.
+pub(crate) fn build_with_postgres() -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bin", "with-postgres"]).run()
+}
+
+/// Looks for misspelled words, if `typos` is installed (`cargo install typos-cli`, `pip install typos`).
+pub(crate) fn spelling() -> Result<(), Failure> {
+    let is_installed =
+        std::process::Command::new("typos").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
+    if is_installed {
+        return Command::new("typos", &[]).run();
+    }
+    eprintln!("skipped: `typos` is not installed");
+    Ok(())
+}
+
 /// Runs a command beside a throw-away Postgres: its URL is in `CAIRN_TEST_POSTGRES_URL`, a
 /// migrated database in `DATABASE_URL`.
 pub(crate) fn with_postgres(command: &[&str]) -> Command {
@@ -102,41 +122,6 @@ pub(crate) fn target(path: &str) -> PathBuf {
     std::path::absolute("target").unwrap_or_else(|_| PathBuf::from("target")).join(path)
 }
 
-/// Compares the operations that tests called (a line each in `file`) with those of openapi.json.
-pub(crate) fn every_operation_is_exercised(file: &Path) -> Result<(), Failure> {
-    let document = read(Path::new("openapi.json"))?;
-    // One line each, because the document is written with one key a line.
-    let declared: BTreeSet<&str> = document
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("\"operationId\": \""))
-        .filter_map(|rest| rest.split('"').next())
-        .collect();
-    let exercised = std::fs::read_to_string(file).unwrap_or_default();
-    let exercised: BTreeSet<&str> = exercised.lines().collect();
-    let missing: Vec<&str> = declared.difference(&exercised).copied().collect();
-    if declared.is_empty() {
-        return Err(Failure::new("openapi.json has no operations"));
-    }
-    if missing.is_empty() { Ok(()) } else { Err(Failure::new(format!("no test calls {}", missing.join(", ")))) }
-}
-
-/// Looks for every test that a document names, as `file: test`.
-pub(crate) fn every_named_test_exists(document: &Path) -> Result<(), Failure> {
-    let text = read(document)?;
-    // Between backticks: every second piece.
-    for named in text.split('`').skip(1).step_by(2) {
-        let Some((file, function)) = named.split_once(".rs: ") else { continue };
-        let file = format!("{file}.rs");
-        if !read(Path::new(&file))?.contains(&format!("fn {function}(")) {
-            return Err(Failure::new(format!(
-                "{} names the test {function}, which is not in {file}",
-                document.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }

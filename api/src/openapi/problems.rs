@@ -33,6 +33,9 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     if operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()) {
         codes.push(Code::MalformedParameter);
     }
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        codes.extend(follow_from_parameter(parameter));
+    }
     if operation["requestBody"].is_object() {
         codes.extend([Code::MalformedBody, Code::InvalidBody, Code::UnsupportedMediaType]);
     }
@@ -46,6 +49,19 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     }
     codes.extend([Code::Internal, Code::Unavailable]);
     codes
+}
+
+/// What a parameter can be answered with: an id can be unknown, a key used before, a version stale.
+fn follow_from_parameter(parameter: &Value) -> Vec<Code> {
+    let name = parameter["name"].as_str().unwrap_or_default();
+    match name {
+        "Idempotency-Key" => vec![Code::IdempotencyKeyReused],
+        "If-Match" => vec![Code::PreconditionRequired, Code::VersionMismatch, Code::ResourceDeleted],
+        _ => {
+            let not_found = name.strip_suffix("_id").map(|noun| format!("{noun}_not_found"));
+            Code::ALL.iter().copied().filter(|code| Some(code.name()) == not_found.as_deref()).collect()
+        }
+    }
 }
 
 fn scheme(operation: &Value) -> Option<&str> {

@@ -1,13 +1,17 @@
 //! Parts of requests that many operations share.
 
 mod body;
-mod once;
+mod change;
+mod idempotency;
+mod if_match;
 mod page;
 mod schema;
 
 pub use self::body::Body;
-pub use self::once::{IdempotencyKey, Once};
-pub use self::page::{Cursor, Limit};
+pub use self::change::Change;
+pub use self::idempotency::{IdempotencyKey, IdempotentRequest};
+pub use self::if_match::IfMatch;
+pub use self::page::{Cursor, CursorKey, Limit, Page, PageRequest};
 
 /// Implements what poem-openapi wants of a parameter that is written as one string or number.
 macro_rules! parameter_type {

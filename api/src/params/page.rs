@@ -1,12 +1,16 @@
-//! Pages of lists: `?limit=` and `?cursor=`.
+//! Pages of lists: `?limit=` and `?cursor=` in, a [`Page`] out.
+
+use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike, Utc};
-use poem_openapi::registry::MetaSchema;
-use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult};
+use poem_openapi::payload::Json;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{IsObjectType, ParseError, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::parameter_type;
@@ -19,19 +23,6 @@ pub struct Limit(u8);
 impl Limit {
     const DEFAULT: u8 = 20;
     const MAX: u8 = 100;
-
-    /// For SQL: one row more than this tells whether there is a next page.
-    pub fn get(self) -> i64 {
-        self.0.into()
-    }
-
-    /// Cuts rows that were read with one more than the limit. Gives the last of the page if there is a next page: the
-    /// row that the next cursor is made of.
-    pub fn trim<T>(self, rows: &mut Vec<T>) -> Option<&T> {
-        let is_more = rows.len() > usize::from(self.0);
-        rows.truncate(self.0.into());
-        if is_more { rows.last() } else { None }
-    }
 }
 
 parameter_type!(Limit, "limit", required: false, MetaSchema {
@@ -63,48 +54,26 @@ pub struct Cursor(String);
 impl Cursor {
     const MAX_LENGTH: usize = 500;
 
-    /// The cursor of the page after `key`, the sort key of the last item. Goes into `next_cursor` as a string.
-    pub fn after(key: &impl Serialize) -> Result<String, Problem> {
-        Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).map_err(cairn_core::Error::from)?))
+    /// The cursor of what comes after `key`.
+    pub fn after(key: &impl CursorKey) -> Result<Self, Problem> {
+        Ok(Self(URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).map_err(cairn_core::Error::from)?)))
     }
 
     /// The key that the cursor was made of.
-    pub fn key<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub fn key<K: CursorKey>(&self) -> Result<K, Problem> {
         URL_SAFE_NO_PAD
             .decode(&self.0)
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
-            .ok_or_else(Self::malformed)
-    }
-
-    /// The key of a list that is sorted by time and id.
-    pub fn time_key(&self) -> Result<(DateTime<Utc>, Uuid), Problem> {
-        self.key().and_then(|(time, id)| Ok((storable(time)?, id)))
-    }
-
-    /// The key of a list that is sorted by time and a text.
-    pub fn time_and_text_key(&self) -> Result<(DateTime<Utc>, String), Problem> {
-        self.key().and_then(|(time, text): (_, String)| Ok((storable(time)?, without_nul(text)?)))
-    }
-
-    /// The key of a list that is sorted by a text.
-    pub fn text_key(&self) -> Result<String, Problem> {
-        self.key().and_then(without_nul)
-    }
-
-    fn malformed() -> Problem {
-        Problem::invalid_parameter("cursor", "malformed", "Not a next_cursor of this list.")
+            .filter(K::is_storable)
+            .ok_or_else(|| Problem::invalid_parameter("cursor", "malformed", "Not a next_cursor of this list."))
     }
 }
 
-/// Postgres refuses times that chrono can hold.
-fn storable(time: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
-    if (0..=9999).contains(&time.year()) { Ok(time) } else { Err(Cursor::malformed()) }
-}
-
-/// Postgres cannot store U+0000.
-fn without_nul(text: String) -> Result<String, Problem> {
-    if text.contains('\0') { Err(Cursor::malformed()) } else { Ok(text) }
+impl From<Cursor> for String {
+    fn from(cursor: Cursor) -> Self {
+        cursor.0
+    }
 }
 
 parameter_type!(Cursor, "cursor", required: true, MetaSchema {
@@ -123,6 +92,133 @@ impl ParseFromParameter for Cursor {
     }
 }
 
+/// A sort key that a cursor carries. A client can write any cursor, so a key may hold what Postgres refuses.
+pub trait CursorKey: Serialize + DeserializeOwned {
+    /// Whether Postgres can hold the key.
+    fn is_storable(&self) -> bool {
+        true
+    }
+}
+
+impl CursorKey for i32 {}
+impl CursorKey for i64 {}
+impl CursorKey for Uuid {}
+
+impl CursorKey for DateTime<Utc> {
+    fn is_storable(&self) -> bool {
+        (0..=9999).contains(&self.year())
+    }
+}
+
+impl CursorKey for String {
+    fn is_storable(&self) -> bool {
+        !self.contains('\0')
+    }
+}
+
+impl<A: CursorKey, B: CursorKey> CursorKey for (A, B) {
+    fn is_storable(&self) -> bool {
+        self.0.is_storable() && self.1.is_storable()
+    }
+}
+
+/// The page that a client asks for.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    limit: Limit,
+    cursor: Option<Cursor>,
+}
+
+impl PageRequest {
+    /// The page of at most `limit` items from `cursor` on.
+    pub fn new(limit: Limit, cursor: Option<Cursor>) -> Self {
+        Self { limit, cursor }
+    }
+
+    /// The key of the last item before the page; `None` on the first page.
+    pub fn after<K: CursorKey>(&self) -> Result<Option<K>, Problem> {
+        self.cursor.as_ref().map(Cursor::key).transpose()
+    }
+
+    /// How many rows to read: one more than the page has tells whether there is another.
+    pub fn rows(&self) -> i64 {
+        i64::from(self.limit.0) + 1
+    }
+
+    /// The page made of these rows, of which there may be one too many. `key` is the sort key of a row; after a row that
+    /// has none there is no next page.
+    pub fn answer<R, T: From<R>, K: CursorKey>(
+        &self,
+        mut rows: Vec<R>,
+        key: impl Fn(&R) -> Option<K>,
+    ) -> Result<Json<Page<T>>, Problem> {
+        let has_more = rows.len() > usize::from(self.limit.0);
+        rows.truncate(self.limit.0.into());
+        let next_key = rows.last().filter(|_| has_more).and_then(key);
+        let next_cursor = next_key.map(|key| Cursor::after(&key)).transpose()?.map(String::from);
+        Ok(Json(Page { items: rows.into_iter().map(T::from).collect(), next_cursor }))
+    }
+}
+
+/// A page of a list. Its schema is called after its items: `StylePage`.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The cursor of the next page; `None` on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl<T: Type> Type for Page<T> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        format!("{}Page", T::name()).into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(Self::name().into_owned(), |registry| {
+            T::register(registry);
+            let cursor = MetaSchema {
+                description: Some("Send it as `cursor` for the next page; null on the last page."),
+                nullable: true,
+                ..MetaSchema::new("string")
+            };
+            MetaSchema {
+                description: Some("A page of a list."),
+                required: vec!["items"],
+                properties: vec![
+                    ("items", <Vec<T> as Type>::schema_ref()),
+                    ("next_cursor", MetaSchemaRef::Inline(Box::new(cursor))),
+                ],
+                ..MetaSchema::new("object")
+            }
+        });
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Type> IsObjectType for Page<T> {}
+
+impl<T: ToJSON> ToJSON for Page<T> {
+    fn to_json(&self) -> Option<Value> {
+        Some(json!({ "items": self.items.to_json(), "next_cursor": self.next_cursor }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +226,7 @@ mod tests {
     #[test]
     fn a_cursor_carries_its_key() {
         let key = (3_i64, "x".to_owned());
-        let cursor = Cursor::parse_from_parameter(&Cursor::after(&key).unwrap()).unwrap();
+        let cursor = Cursor::parse_from_parameter(&Cursor::after(&key).unwrap().0).unwrap();
         assert_eq!(cursor.key::<(i64, String)>().unwrap(), key);
         assert!(cursor.key::<(String, String)>().is_err());
         assert!(Cursor("%%%".to_owned()).key::<i64>().is_err());
@@ -138,37 +234,31 @@ mod tests {
     }
 
     #[test]
-    fn a_time_key_is_one_that_postgres_can_hold() {
-        let cursor = |time: &str| Cursor(Cursor::after(&(time, Uuid::nil())).unwrap());
-        assert!(cursor("2026-05-09T07:30:00.123456Z").time_key().is_ok());
-        assert!(cursor("-100000-01-01T00:00:00Z").time_key().is_err());
-        assert!(cursor("+262000-01-01T00:00:00Z").time_key().is_err());
-        assert!(cursor("infinity").time_key().is_err());
+    fn a_key_is_one_that_postgres_can_hold() {
+        let cursor = |json: Value| Cursor(URL_SAFE_NO_PAD.encode(json.to_string()));
+        let has_key = |json| cursor(json).key::<(DateTime<Utc>, String)>().is_ok();
+        assert!(has_key(json!(["2026-05-09T07:30:00.123456Z", "x"])));
+        assert!(!has_key(json!(["-100000-01-01T00:00:00Z", "x"])));
+        assert!(!has_key(json!(["+262000-01-01T00:00:00Z", "x"])));
+        assert!(!has_key(json!(["infinity", "x"])));
+        assert!(!has_key(json!(["2026-05-09T07:30:00.123456Z", "\0"])));
     }
 
     #[test]
-    fn a_text_key_is_one_that_postgres_can_hold() {
-        let cursor = |text: &str| Cursor(Cursor::after(&(DateTime::UNIX_EPOCH, text)).unwrap());
-        assert_eq!(cursor("x").time_and_text_key().unwrap(), (DateTime::UNIX_EPOCH, "x".to_owned()));
-        assert!(cursor("\0").time_and_text_key().is_err());
-        let far = Cursor(Cursor::after(&("+262000-01-01T00:00:00Z", "x")).unwrap());
-        assert!(far.time_and_text_key().is_err());
-        assert_eq!(Cursor(Cursor::after(&"x").unwrap()).text_key().unwrap(), "x");
-        assert!(Cursor(Cursor::after(&"\0").unwrap()).text_key().is_err());
-    }
-
-    #[test]
-    fn a_page_is_cut_to_its_limit() {
-        let mut rows = vec![1, 2, 3];
-        assert_eq!(Limit(2).trim(&mut rows), Some(&2));
-        assert_eq!(rows, [1, 2]);
-        assert_eq!(Limit(2).trim(&mut rows), None);
+    fn a_page_is_cut_to_its_limit_and_knows_whether_there_is_more() {
+        let request = PageRequest::new(Limit(2), None);
+        assert_eq!((request.rows(), request.after::<i32>().unwrap()), (3, None));
+        let page = request.answer::<i32, i32, i32>(vec![1, 2, 3], |n| Some(*n)).unwrap().0;
+        assert_eq!(page.items, [1, 2]);
+        let next = PageRequest::new(Limit(2), page.next_cursor.map(Cursor));
+        assert_eq!(next.after::<i32>().unwrap(), Some(2));
+        assert_eq!(next.answer::<i32, i32, i32>(vec![3, 4], |n| Some(*n)).unwrap().0.next_cursor, None);
     }
 
     #[test]
     fn a_limit_is_bounded() {
-        assert_eq!(Limit::parse_from_parameters(std::iter::empty::<&str>()).unwrap().get(), 20);
-        assert_eq!(Limit::parse_from_parameters(["100"]).unwrap().get(), 100);
+        assert_eq!(Limit::parse_from_parameters(std::iter::empty::<&str>()).unwrap(), Limit(20));
+        assert_eq!(Limit::parse_from_parameters(["100"]).unwrap(), Limit(100));
         for bad in ["0", "101", "-1", "x", "", "300"] {
             assert!(Limit::parse_from_parameters([bad]).is_err(), "{bad}");
         }

@@ -59,6 +59,11 @@ codes! {
     UnsupportedMediaType unsupported_media_type UNSUPPORTED_MEDIA_TYPE "The body must be JSON" "Send the body as application/json.";
     TooManyRequests too_many_requests TOO_MANY_REQUESTS "Too many attempts" "There were too many attempts. Try again later; see the Retry-After header.";
     IdempotencyKeyReused idempotency_key_reused CONFLICT "The idempotency key was used for another request" "This Idempotency-Key was sent before with another body. Use a new key for a new request.";
+    PreconditionRequired precondition_required PRECONDITION_REQUIRED "The update does not name a version" "Send the ETag of the version that you have seen as If-Match.";
+    VersionMismatch version_mismatch PRECONDITION_FAILED "The resource has changed" "The resource has changed since you read it. Get it again, and repeat the update with its new ETag.";
+    ResourceDeleted resource_deleted CONFLICT "The resource is deleted" "A deleted resource can only be restored. Restore it first.";
+    ValueTaken value_taken CONFLICT "Another resource has this value" "A member has a value that must be unique, and another resource has it; see errors.";
+    OrderMismatch order_mismatch CONFLICT "The order does not name every resource once" "An order names each resource of the list exactly once. Get the list again and repeat the call.";
     Internal internal INTERNAL_SERVER_ERROR "Something went wrong on our side" "The request could not be completed. If it keeps happening, report the request id.";
     Unavailable unavailable SERVICE_UNAVAILABLE "The service is not available at the moment" "The request could not be completed in time. Nothing was changed. Try again later.";
 
@@ -80,6 +85,9 @@ codes! {
     TaskNotFound task_not_found NOT_FOUND "No such task" "The lesson has no task with this id.";
     StageLocked stage_locked CONFLICT "The lesson is in a locked stage" "Complete the earlier stages first.";
     TasksIncomplete tasks_incomplete CONFLICT "Required tasks are open" "This lesson is completed by checking all of its required tasks.";
+
+    // Libraries.
+    StyleNotFound style_not_found NOT_FOUND "Style card not found" "There is no style card with this id that you may see.";
 
     // Community.
     ProjectNotFound project_not_found NOT_FOUND "No such project" "There is no project with this id.";

@@ -5,6 +5,7 @@ use cairn_core::admin::jobs::JobRefusal;
 use cairn_core::learning::facts::TasksIncomplete;
 use cairn_core::learning::lessons::LessonRefusal;
 use cairn_core::refusal::{NotFound, Rejected};
+use cairn_core::resource;
 use cairn_core::tools::cancel::CancelRefusal;
 use cairn_core::tools::questions::AskRefusal;
 use cairn_core::tools::retry::RetryRefusal;
@@ -12,7 +13,7 @@ use cairn_core::users::accounts::RegistrationRefusal;
 use cairn_core::users::invites::InviteRefusal;
 use chrono::SecondsFormat;
 
-use super::{Code, Problem};
+use super::{Code, FieldError, Problem};
 
 /// Seconds after which another question may find an open reply finished.
 const OPEN_REPLY_RETRY_AFTER: u64 = 5;
@@ -49,12 +50,11 @@ impl Code {
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
             Noun::Stage => Self::StageNotFound,
+            Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
             // An access token whose account was deleted a moment ago.
             Noun::User => Self::Unauthorized,
-            Noun::Admin | Noun::Course | Noun::Jobs | Noun::Module | Noun::Question | Noun::Queue | Noun::Style => {
-                Self::NotFound
-            }
+            Noun::Admin | Noun::Course | Noun::Jobs | Noun::Module | Noun::Question | Noun::Queue => Self::NotFound,
         }
     }
 }
@@ -141,6 +141,25 @@ impl From<JobRefusal> for Problem {
             JobRefusal::NotFound(not_found) => not_found.into(),
             JobRefusal::Running => Self::job_running(),
             JobRefusal::Finished => Self::job_finished(),
+        }
+    }
+}
+
+impl From<resource::Refusal> for Problem {
+    fn from(refusal: resource::Refusal) -> Self {
+        match refusal {
+            resource::Refusal::NotFound(not_found) => not_found.into(),
+            resource::Refusal::Stale { current } => Self::version_mismatch()
+                .detail(format!("The resource has version {current} now. Get it again and repeat the update.")),
+            resource::Refusal::Deleted => Self::resource_deleted(),
+            resource::Refusal::Taken { member } => {
+                let message = "Another resource has this value; choose another.";
+                Self::value_taken().with_errors(vec![FieldError::at(format!("/{member}"), "taken", message)])
+            }
+            resource::Refusal::Invalid { pointer, message } => Self::invalid_field(pointer, "invalid", message),
+            resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
+                "The order lacks {missing} of the list and names {unexpected} that do not belong in it, or twice."
+            )),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod community;
 pub mod learning;
+pub mod library;
 pub mod tools;
 pub mod users;
 
@@ -21,10 +22,14 @@ pub enum Tag {
     Roadmaps,
     /// What there is to learn.
     Lessons,
+    /// Style cards, glossary and prompts.
+    Library,
     /// What learners have made.
     Projects,
     /// AI tools and their replies.
     Tools,
+    /// The libraries, for admins.
+    AdminLibrary,
     /// Running the platform: queues, workers, jobs.
     Operations,
     /// Instructions, chats and figures of the AI tools, for admins.
@@ -70,6 +75,7 @@ resources! {
     learning::completion CompletionApi,
     learning::tasks TasksApi,
     learning::progress ProgressApi,
+    library::styles StylesApi,
     community::projects ProjectsApi,
     community::likes LikesApi,
     tools::catalog CatalogApi,
@@ -77,6 +83,7 @@ resources! {
     tools::replies RepliesApi,
     tools::stream StreamApi,
     tools::transfer TransferApi,
+    admin::library::styles AdminStylesApi,
     admin::queues QueuesApi,
     admin::workers WorkersApi,
     admin::jobs JobsApi,

@@ -51,6 +51,25 @@ fn every_operation_is_described() {
     }
 }
 
+/// What an operation can do, in the word that begins its summary. One word for one thing: a new one is worth a thought.
+const VERBS: &[&str] = &[
+    "Activate", "Approve", "Archive", "Ask", "Cancel", "Check", "Clear", "Complete", "Create", "Delete", "Discard",
+    "Export", "Get", "Import", "Like", "List", "Pause", "Preview", "Publish", "Record", "Refresh", "Register",
+    "Reject", "Reopen", "Reorder", "Restore", "Resume", "Retry", "Revoke", "Search", "Sign", "Start", "Stream",
+    "Submit", "Suspend", "Transfer", "Uncheck", "Unlike", "Update", "Withdraw",
+];
+
+#[test]
+fn every_summary_begins_with_a_verb_from_the_list() {
+    let others: Vec<(String, &str)> = operations()
+        .into_iter()
+        .map(|operation| (operation.description()["summary"].as_str().unwrap_or_default(), operation.id))
+        .filter(|(summary, _)| !summary.split(' ').next().is_some_and(|verb| VERBS.contains(&verb)))
+        .map(|(summary, id)| (id, summary))
+        .collect();
+    assert!(others.is_empty(), "a summary is a verb of the list, then what it is done to: {others:#?}");
+}
+
 fn check_parameter(operation: &str, parameter: &Value) {
     let name = format!("{operation}: parameter {}", parameter["name"]);
     assert!(!parameter["description"].as_str().unwrap_or_default().is_empty(), "{name} has no description");

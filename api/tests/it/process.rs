@@ -108,10 +108,14 @@ async fn health_tells_whether_requests_can_be_answered() {
         .await
         .unwrap();
     assert_eq!(probe(&app.app, "/health/ready").await.0, StatusCode::OK);
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= 8").execute(app.app.pool()).await.unwrap();
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= 108").execute(app.app.pool()).await.unwrap();
     let (status, body) = probe(&app.app, "/health/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["reason"].as_str().unwrap().contains("cairn migrate"), "{body}");
+    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(app.app.pool()).await.unwrap();
+    let (status, body) = probe(&app.app, "/health/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body["reason"].as_str().unwrap().contains("before the first release"), "{body}");
 
     let nowhere = "postgres://cairn@127.0.0.1:1/nothing";
     let db = Db::connect(nowhere, nowhere, 1).unwrap();
@@ -135,12 +139,15 @@ async fn start(environment: &[(&str, &str)]) -> Output {
 #[tokio::test]
 async fn it_refuses_to_start_half_configured() {
     let database = test_database("nothing", async |_: &str| Ok::<(), std::io::Error>(())).await.unwrap();
+    let old = TestApp::new().await;
+    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(old.app.pool()).await.unwrap();
     let secret = ("CAIRN_JWT_SECRET", JWT_SECRET);
     for (environment, complaint) in [
         (vec![secret], "DATABASE_URL is not set"),
         (vec![("DATABASE_URL", database.url())], "CAIRN_JWT_SECRET is not set"),
         (vec![("DATABASE_URL", database.url()), ("CAIRN_JWT_SECRET", "short")], "shorter than 32 bytes"),
         (vec![("DATABASE_URL", database.url()), secret], "run `cairn migrate`"),
+        (vec![("DATABASE_URL", old.url()), secret], "before the first release"),
     ] {
         let output = start(&environment).await;
         let said = String::from_utf8(output.stderr).unwrap();

@@ -2,9 +2,11 @@
 
 use std::process::Stdio;
 
+use cairn_postgres::{Durability, Options, Server};
 use cairn_stub_provider::Stub;
+use sqlx::PgPool;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, finish};
 
 #[tokio::test]
 async fn migrating_twice_changes_nothing() {
@@ -53,8 +55,79 @@ async fn a_newer_database_is_refused() {
 async fn an_edited_migration_is_refused() {
     let sandbox = Sandbox::with_database().await;
     let pool = sandbox.pool().await;
-    sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1").execute(&pool).await.unwrap();
-    sandbox.run(&["migrate"]).fails(2, &["migration 1 was changed"]);
+    sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 101").execute(&pool).await.unwrap();
+    sandbox.run(&["migrate"]).fails(2, &["migration 101 was changed"]);
+}
+
+/// A database with the migrations from before the squash, as sqlx records them.
+const BEFORE_THE_SQUASH: &str = "
+CREATE TABLE _sqlx_migrations (
+    version bigint PRIMARY KEY,
+    description text NOT NULL,
+    installed_on timestamptz NOT NULL DEFAULT now(),
+    success boolean NOT NULL,
+    checksum bytea NOT NULL,
+    execution_time bigint NOT NULL
+);
+INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    SELECT n, 'before', true, sha384(n::text::bytea), 1 FROM generate_series(1, 16) n;
+CREATE TABLE users (id uuid PRIMARY KEY);
+INSERT INTO users VALUES (gen_random_uuid());
+";
+
+/// A hash of all relations, functions and types of the database, its users, and its record of migrations.
+const EVERYTHING: &str = "
+SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (
+    SELECT relname::text AS t FROM pg_class UNION ALL
+    SELECT proname::text FROM pg_proc UNION ALL SELECT typname::text FROM pg_type UNION ALL
+    SELECT nspname::text FROM pg_namespace UNION ALL
+    SELECT m::text FROM _sqlx_migrations m UNION ALL SELECT u::text FROM users u
+) a";
+
+#[tokio::test]
+async fn a_database_from_before_the_squash_is_refused_and_left_unchanged() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let pool = sandbox.pool().await;
+    sqlx::raw_sql(BEFORE_THE_SQUASH).execute(&pool).await.unwrap();
+    let everything = || async { sqlx::query_scalar::<_, String>(EVERYTHING).fetch_one(&pool).await.unwrap() };
+    let before = everything().await;
+    for args in [&["migrate"][..], &["migrate", "--check"], &["verify"], &["export"], &["dev"]] {
+        let mut command = sandbox.command(args);
+        command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
+        finish(command)
+            .fails(2, &["before the first release", "migration 16", "use an empty database", "cairn export"]);
+    }
+    let run = sandbox.run(&["doctor"]);
+    assert!(run.code == 1 && run.out.contains("FAIL  migrations  the database was made before"), "{run:?}");
+    assert_eq!(everything().await, before);
+}
+
+/// The embedded database holds only a demonstration, so the message advises to delete it.
+#[tokio::test]
+async fn an_embedded_database_from_before_the_squash_is_refused_and_left_unchanged() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["migrate"]).ok();
+    let server = async || {
+        let options = Options::new(sandbox.path().join(".cairn/postgres"), Durability::Relaxed);
+        let server = Server::start(options).await.unwrap();
+        let pool = PgPool::connect(&server.url("cairn")).await.unwrap();
+        (server, pool)
+    };
+    let (running, pool) = server().await;
+    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(&pool).await.unwrap();
+    pool.close().await;
+    let root = running.root().display().to_string();
+    running.stop().await.unwrap();
+    for args in [&["migrate"][..], &["export"], &["dev"]] {
+        let mut command = sandbox.command(args);
+        command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
+        finish(command).fails(2, &["embedded database", "before the first release", &format!("delete {root}")]);
+    }
+    let (running, pool) = server().await;
+    let newest: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&pool).await.unwrap();
+    assert_eq!(newest, 9);
+    pool.close().await;
+    running.stop().await.unwrap();
 }
 
 #[tokio::test]

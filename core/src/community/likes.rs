@@ -7,7 +7,7 @@
 //!   readers: marker there? count rows : stored count    marker away, rows counted, count stored
 //! ```
 //!
-//! The marker and its lock are kept by triggers (migration 0006), so rows changed by hand count too.
+//! The marker and its lock are kept by triggers (`migrations/0106_community.sql`), so rows changed by hand count too.
 
 use std::time::Duration;
 

@@ -58,8 +58,8 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
         r#"WITH held AS (
                SELECT d.user_id, d.roadmap_id,
                    -- Far more than can be spent ahead is from before the clock was set back.
-                   coalesce(d.paid_until > clock_timestamp() + make_interval(secs => $3)
-                       AND d.paid_until <= clock_timestamp() + interval '10 seconds', false) AS rests
+                   coalesce(d.throttled_until > clock_timestamp() + make_interval(secs => $3)
+                       AND d.throttled_until <= clock_timestamp() + interval '10 seconds', false) AS rests
                FROM progress_dirty d
                JOIN unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id) USING (user_id, roadmap_id)
                WHERE d.done_seq < d.requested_seq

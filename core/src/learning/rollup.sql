@@ -16,7 +16,7 @@ WITH pair AS MATERIALIZED (
 marked AS (
     UPDATE progress_dirty d
     SET done_seq = p.requested_seq, done_version = p.content_version, queued_at = NULL,
-        paid_until = least(greatest(d.paid_until, clock_timestamp()), clock_timestamp() + make_interval(secs => $4))
+        throttled_until = least(greatest(d.throttled_until, clock_timestamp()), clock_timestamp() + make_interval(secs => $4))
             + make_interval(secs => $3)
     FROM pair p
     WHERE d.user_id = p.user_id AND d.roadmap_id = p.roadmap_id

@@ -46,7 +46,7 @@ pub struct Attempt {
     /// The model that the instruction requests; `None` for the configured default.
     pub model: Option<String>,
     /// The temperature, from 0 to 2; `None` for the default of the model.
-    pub temperature: Option<f32>,
+    pub temperature: Option<f64>,
     /// The maximum length of the answer, in tokens.
     pub max_tokens: i32,
     /// The codes of how earlier attempts ended since the reply was last requested.

@@ -85,7 +85,7 @@ impl TryFrom<Row> for Instruction {
 pub async fn list_active(connection: &mut PgConnection) -> Result<Vec<Instruction>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, tool_type, version, content, model, temperature::numeric::float8 AS temperature, max_tokens, include_learner, is_active,
+        "SELECT id, tool_type, version, content, model, temperature, max_tokens, include_learner, is_active,
              created_by, created_at
          FROM ai_system_instructions WHERE is_active ORDER BY tool_type"
     );
@@ -101,7 +101,7 @@ pub async fn list(
 ) -> Result<Vec<Instruction>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, tool_type, version, content, model, temperature::numeric::float8 AS temperature, max_tokens, include_learner, is_active,
+        "SELECT id, tool_type, version, content, model, temperature, max_tokens, include_learner, is_active,
              created_by, created_at
          FROM ai_system_instructions WHERE tool_type = $1 AND version < coalesce($2, 2147483647)
          ORDER BY version DESC LIMIT $3",
@@ -116,7 +116,7 @@ pub async fn list(
 pub async fn find(connection: &mut PgConnection, tool: Tool, version: i32) -> Result<Instruction, Rejected<NotFound>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, tool_type, version, content, model, temperature::numeric::float8 AS temperature, max_tokens, include_learner, is_active,
+        "SELECT id, tool_type, version, content, model, temperature, max_tokens, include_learner, is_active,
              created_by, created_at
          FROM ai_system_instructions WHERE tool_type = $1 AND version = $2",
         tool.name(),
@@ -133,9 +133,9 @@ pub async fn create(tx: &mut UserTx, tool: Tool, draft: &Draft) -> Result<Instru
         Row,
         "INSERT INTO ai_system_instructions
              (id, tool_type, version, content, model, temperature, max_tokens, include_learner, created_by)
-         SELECT $1, $2::varchar, coalesce(max(version), 0) + 1, $3, $4, $5::float8, $6, $7, $8
+         SELECT $1, $2::varchar, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7, $8
          FROM ai_system_instructions WHERE tool_type = $2::varchar
-         RETURNING id, tool_type, version, content, model, temperature::numeric::float8 AS temperature, max_tokens, include_learner, is_active,
+         RETURNING id, tool_type, version, content, model, temperature, max_tokens, include_learner, is_active,
              created_by, created_at",
         new_id(),
         tool.name(),

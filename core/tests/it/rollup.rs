@@ -50,7 +50,7 @@ async fn dirty(db: &Db) -> Vec<Pair> {
 /// Rolls up what the markers say is stale, and nothing else.
 async fn drain_markers(db: &Db) {
     let pairs = dirty(db).await;
-    run(db.pool(), "UPDATE progress_dirty SET paid_until = NULL WHERE done_seq < requested_seq").await;
+    run(db.pool(), "UPDATE progress_dirty SET throttled_until = NULL WHERE done_seq < requested_seq").await;
     assert_eq!(roll_up_pairs(db, &pairs).await, []);
     assert_eq!(dirty(db).await, []);
 }

@@ -5,3 +5,5 @@ mod content_versions;
 mod partitions;
 mod tables;
 mod triggers;
+mod uses;
+mod versions;

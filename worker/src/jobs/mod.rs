@@ -9,6 +9,7 @@ mod recompute_roadmap;
 mod reconcile;
 mod record_activity;
 mod roll_up_progress;
+mod roll_up_uses;
 
 use cairn_core::queue::{Envelope, Job};
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cairn_core::activity::{Action, Event, Noun, RecordActivity, Verb};
 use cairn_core::actor::Actor;
-use cairn_core::clock::{Clock, new_id};
+use cairn_core::clock::new_id;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::config::Config;
 use cairn_core::db::{Db, connect_options, migrate};

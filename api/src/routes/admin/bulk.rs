@@ -109,11 +109,11 @@ impl BulkApi {
         body: &JobSelection,
     ) -> Result<Json<JobsChanged>, Problem> {
         let selection = body.checked(act)?;
-        let after = cursor.map(Cursor::time_and_text_key).transpose()?;
+        let after = cursor.map(Cursor::key).transpose()?;
         let mut tx = self.app.begin_as(caller).await?;
         let chunk = jobs::apply_batch(&mut tx, act, &selection, after.as_ref()).await?;
         tx.commit().await?;
-        let next_cursor = chunk.next.map(|key| Cursor::after(&key)).transpose()?;
+        let next_cursor = chunk.next.map(|key| Cursor::after(&key)).transpose()?.map(String::from);
         Ok(Json(JobsChanged { changed: u32::try_from(chunk.changed).unwrap_or(u32::MAX), next_cursor }))
     }
 }

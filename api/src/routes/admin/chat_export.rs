@@ -17,8 +17,8 @@ use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
 use uuid::Uuid;
 
+use crate::answers::Markdown;
 use crate::caller::Admin;
-use crate::payloads::Markdown;
 use crate::routes::tools::ToolType;
 use crate::routes::{Problems, Tag};
 use crate::{App, Problem};

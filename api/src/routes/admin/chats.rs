@@ -11,9 +11,9 @@ use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use crate::caller::Admin;
-use crate::params::{Cursor, Limit};
+use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
-use crate::routes::tools::messages::{ToolMessage, ToolMessagePage};
+use crate::routes::tools::messages::ToolMessage;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
@@ -94,22 +94,6 @@ impl Example for Chat {
     }
 }
 
-/// A page of chats.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct ChatPage {
-    /// The chats, the last used first.
-    pub items: Vec<Chat>,
-    /// Send it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for ChatPage {
-    fn example() -> Self {
-        Self { items: vec![Chat::example()], next_cursor: None }
-    }
-}
-
 #[OpenApi]
 impl ChatsApi {
     /// List chats with the tools, the last used first
@@ -123,16 +107,12 @@ impl ChatsApi {
         user_id: Query<Option<Uuid>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<ChatPage>, Problem> {
+    ) -> Result<Json<Page<Chat>>, Problem> {
         let filter = Filter { tool: tool_type.0.map(Tool::from), user_id: user_id.0 };
-        let before = cursor.0.as_ref().map(Cursor::time_key).transpose()?;
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = chats::list(&mut connection, filter, before, limit.0.get() + 1).await?;
-        let next_cursor = match limit.0.trim(&mut rows) {
-            Some(last) => Some(Cursor::after(&(last.updated_at, last.id))?),
-            None => None,
-        };
-        Ok(Json(ChatPage { items: rows.into_iter().map(Chat::from).collect(), next_cursor }))
+        let rows = chats::list(&mut connection, filter, page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some((last.updated_at, last.id)))
     }
 
     /// Get a chat
@@ -162,15 +142,11 @@ impl ChatsApi {
         chat_id: Path<Uuid>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<ToolMessagePage>, Problem> {
-        let before = cursor.0.as_ref().map(Cursor::time_key).transpose()?;
+    ) -> Result<Json<Page<ToolMessage>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         chats::find(&mut connection, chat_id.0).await?.ok_or_else(Problem::chat_not_found)?;
-        let mut rows = messages::page(&mut connection, chat_id.0, before, limit.0.get() + 1).await?;
-        let next_cursor = match limit.0.trim(&mut rows) {
-            Some(last) => Some(Cursor::after(&(last.created_at, last.id))?),
-            None => None,
-        };
-        Ok(Json(ToolMessagePage { items: rows.into_iter().map(ToolMessage::from).collect(), next_cursor }))
+        let rows = messages::page(&mut connection, chat_id.0, page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some((last.created_at, last.id)))
     }
 }

@@ -1,15 +1,17 @@
 //! The system instructions of the AI tools.
 
+use cairn_core::tools::Tool;
 use cairn_core::tools::instructions::{self, Draft};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
+use crate::answers::Created;
 use crate::caller::Admin;
-use crate::params::{Body, Cursor, IdempotencyKey, Limit, Once};
+use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
@@ -107,22 +109,6 @@ impl Example for InstructionList {
     }
 }
 
-/// A page of versions.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct InstructionPage {
-    /// The versions, newest first.
-    pub items: Vec<Instruction>,
-    /// Send it as `cursor` for the next, older page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for InstructionPage {
-    fn example() -> Self {
-        Self { items: vec![Instruction::example()], next_cursor: None }
-    }
-}
-
 /// The next version of an instruction.
 #[derive(Clone, Debug, Object)]
 #[oai(example)]
@@ -156,14 +142,6 @@ impl Example for NewInstruction {
     }
 }
 
-/// The answer to a version that is made.
-#[derive(ApiResponse)]
-pub enum CreateInstructionResponse {
-    /// The version is stored, and not active yet.
-    #[oai(status = 201)]
-    Created(Json<Instruction>),
-}
-
 #[OpenApi]
 impl InstructionsApi {
     /// List the tools' active instructions, with their models
@@ -188,15 +166,11 @@ impl InstructionsApi {
         tool_type: Path<ToolType>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<InstructionPage>, Problem> {
-        let before = cursor.0.as_ref().map(Cursor::key::<i32>).transpose()?;
+    ) -> Result<Json<Page<Instruction>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = instructions::list(&mut connection, tool_type.0.into(), before, limit.0.get() + 1).await?;
-        let next_cursor = match limit.0.trim(&mut rows) {
-            Some(last) => Some(Cursor::after(&last.version)?),
-            None => None,
-        };
-        Ok(Json(InstructionPage { items: rows.into_iter().map(Instruction::from).collect(), next_cursor }))
+        let rows = instructions::list(&mut connection, tool_type.0.into(), page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some(last.version))
     }
 
     /// Make the next version of a tool's instruction
@@ -215,16 +189,16 @@ impl InstructionsApi {
         tool_type: Path<ToolType>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<NewInstruction>,
-    ) -> Result<CreateInstructionResponse, Problem> {
+    ) -> Result<Created<Instruction>, Problem> {
         for (pointer, text) in [("/content", Some(&body.content)), ("/model", body.model.as_ref())] {
             if text.is_some_and(|text| text.trim().is_empty()) {
                 return Err(Problem::invalid_field(pointer, "blank", "More than space is expected."));
             }
         }
-        let once = Once::new(&caller, "createInstruction", key.0, &body);
+        let request = IdempotentRequest::new(&caller, "createInstruction", key.0, &body);
         let mut tx = self.app.begin_as(&caller).await?;
-        if let Some(answer) = once.answered::<Instruction>(&mut tx).await? {
-            return Ok(CreateInstructionResponse::Created(Json(answer)));
+        if let Some(answer) = request.replay::<Instruction>(&mut tx).await? {
+            return Ok(created(answer));
         }
         let draft = Draft {
             content: body.content.clone(),
@@ -235,9 +209,9 @@ impl InstructionsApi {
         };
         let made = instructions::create(&mut tx, tool_type.0.into(), &draft).await?;
         let answer = Instruction::from(made);
-        once.store(&mut tx, &answer).await?;
+        request.store(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(CreateInstructionResponse::Created(Json(answer)))
+        Ok(created(answer))
     }
 
     /// Get a version of a tool's instruction
@@ -284,6 +258,11 @@ impl InstructionsApi {
         tx.commit().await?;
         Ok(Json(chosen.into()))
     }
+}
+
+fn created(instruction: Instruction) -> Created<Instruction> {
+    let (tool, version) = (Tool::from(instruction.tool_type), instruction.version);
+    Created::at(format!("/v1/admin/tools/{}/instructions/{version}", tool.name()), instruction)
 }
 
 fn some_version() -> i32 {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{JobKind, JobState, QueueName, elsewhere};
 use crate::caller::Admin;
-use crate::params::{Cursor, Limit, parameter_type};
+use crate::params::{Cursor, Limit, Page, PageRequest, parameter_type};
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
@@ -118,22 +118,6 @@ impl Example for Job {
     }
 }
 
-/// A page of jobs.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct JobPage {
-    /// The jobs, newest first: by when they ended, or else are due.
-    pub items: Vec<Job>,
-    /// Send it as `cursor` for the next, older page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for JobPage {
-    fn example() -> Self {
-        Self { items: vec![Job::example()], next_cursor: None }
-    }
-}
-
 /// How an attempt failed.
 #[derive(Clone, Debug, Object)]
 pub struct JobError {
@@ -221,18 +205,16 @@ impl JobsApi {
         kind: Query<Option<JobKind>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<JobPage>, Problem> {
-        let after = cursor.0.as_ref().map(Cursor::time_and_text_key).transpose()?;
+    ) -> Result<Json<Page<Job>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let filter = Filter::new(state.0.map(|s| s.0), queue.0.map(|q| q.0), kind.0.map(|k| k.0));
         let Some(filter) = filter else {
             let message = kind.0.map(elsewhere).unwrap_or_default();
             return Err(Problem::invalid_parameter("kind", "not_allowed", message));
         };
         let mut connection = self.app.connection().await?;
-        let mut rows = inspect::list(&mut connection, &filter, after.as_ref(), limit.0.get() + 1).await?;
-        let next = limit.0.trim(&mut rows).and_then(inspect::JobSummary::key);
-        let next_cursor = next.map(|key| Cursor::after(&key)).transpose()?;
-        Ok(Json(JobPage { items: rows.into_iter().map(Job::from).collect(), next_cursor }))
+        let rows = inspect::list(&mut connection, &filter, page.after()?.as_ref(), page.rows()).await?;
+        page.answer(rows, inspect::JobSummary::key)
     }
 
     /// Get a job with its payload and the errors of its attempts

@@ -5,15 +5,19 @@ pub mod chat_export;
 pub mod chats;
 pub mod instructions;
 pub mod jobs;
+pub mod library;
 pub mod queues;
 pub mod tool_stats;
 pub mod workers;
 
 use cairn_core::queue::inspect::State;
 use cairn_core::queue::{self, Queue};
+use cairn_core::resource;
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON};
+use poem_openapi::{Enum, Object};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::params::parameter_type;
 
@@ -72,4 +76,24 @@ fn one_of(names: &[&str]) -> String {
 /// Says where a kind of job belongs, to somebody who looks for it elsewhere.
 fn elsewhere(kind: JobKind) -> String {
     format!("Jobs of the kind {} go to the queue {}.", kind.0.name(), kind.0.queue().name())
+}
+
+/// Whether learners see something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case", remote = "resource::Publication")]
+pub enum Publication {
+    /// Not yet.
+    Draft,
+    /// They do.
+    Published,
+    /// No longer.
+    Archived,
+}
+
+/// A new order of a list.
+#[derive(Clone, Debug, Object)]
+pub struct Order {
+    /// Identifies every live resource of the list exactly once, in the new order.
+    #[oai(validator(max_items = 1000))]
+    pub ids: Vec<Uuid>,
 }

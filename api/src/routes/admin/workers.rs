@@ -4,11 +4,10 @@ use cairn_core::queue::queues;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use crate::caller::Admin;
-use crate::params::{Cursor, Limit};
+use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
@@ -52,30 +51,6 @@ impl From<queues::Worker> for JobWorker {
     }
 }
 
-/// A page of workers.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct JobWorkerPage {
-    /// The workers, by name, which begins with the queue.
-    pub items: Vec<JobWorker>,
-    /// Send it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for JobWorkerPage {
-    fn example() -> Self {
-        let worker = JobWorker {
-            name: "likes-01K8Q2V7W3N5R9T1X4Y6Z8A0BC-0".to_owned(),
-            queue: "likes".to_owned(),
-            started_at: Some(DateTime::UNIX_EPOCH),
-            last_seen: DateTime::UNIX_EPOCH,
-            alive: true,
-            held: 2,
-        };
-        Self { items: vec![worker], next_cursor: None }
-    }
-}
-
 #[OpenApi]
 impl WorkersApi {
     /// List the workers that are alive, and those that are not and still have jobs
@@ -85,11 +60,10 @@ impl WorkersApi {
         _caller: Admin,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<JobWorkerPage>, Problem> {
-        let after = cursor.0.as_ref().map(Cursor::text_key).transpose()?;
+    ) -> Result<Json<Page<JobWorker>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = queues::workers(&mut connection, after.as_deref(), limit.0.get() + 1).await?;
-        let next_cursor = limit.0.trim(&mut rows).map(|last| Cursor::after(&last.name)).transpose()?;
-        Ok(Json(JobWorkerPage { items: rows.into_iter().map(JobWorker::from).collect(), next_cursor }))
+        let rows = queues::workers(&mut connection, page.after::<String>()?.as_deref(), page.rows()).await?;
+        page.answer(rows, |last| Some(last.name.clone()))
     }
 }

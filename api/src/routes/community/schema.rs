@@ -136,15 +136,6 @@ impl Example for Project {
     }
 }
 
-/// A page of projects.
-#[derive(Clone, Debug, Object)]
-pub struct ProjectPage {
-    /// The projects.
-    pub items: Vec<Project>,
-    /// Send it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
 /// A new project.
 #[derive(Clone, Debug, Object)]
 #[oai(example)]

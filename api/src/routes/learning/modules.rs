@@ -3,13 +3,11 @@
 use cairn_core::learning::catalog;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
-use super::example_id;
 use crate::caller::Member;
-use crate::params::{Cursor, Limit};
+use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
@@ -54,30 +52,6 @@ impl From<catalog::Module> for Module {
     }
 }
 
-/// A page of modules.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct ModulePage {
-    /// The modules.
-    pub items: Vec<Module>,
-    /// Send it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for ModulePage {
-    fn example() -> Self {
-        let module = Module {
-            id: example_id(1),
-            slug: "html-basics".to_owned(),
-            title: "HTML basics".to_owned(),
-            summary: "The bones of a page.".to_owned(),
-            lessons_total: 6,
-            lessons_completed: 2,
-        };
-        Self { items: vec![module], next_cursor: None }
-    }
-}
-
 #[OpenApi]
 impl ModulesApi {
     /// List the modules
@@ -87,11 +61,10 @@ impl ModulesApi {
         caller: Member,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<ModulePage>, Problem> {
-        let after = cursor.0.as_ref().map(Cursor::key).transpose()?;
+    ) -> Result<Json<Page<Module>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = catalog::modules(&mut connection, &caller, after, limit.0.get() + 1).await?;
-        let next_cursor = limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.position, last.id))).transpose()?;
-        Ok(Json(ModulePage { items: rows.into_iter().map(Module::from).collect(), next_cursor }))
+        let rows = catalog::modules(&mut connection, &caller, page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some((last.position, last.id)))
     }
 }

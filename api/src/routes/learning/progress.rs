@@ -8,10 +8,9 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
-use super::example_id;
 use super::roadmaps::Roadmap;
 use crate::caller::Member;
-use crate::params::{Cursor, Limit};
+use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
@@ -83,32 +82,6 @@ impl From<progress::Activity> for Activity {
     }
 }
 
-/// A page of activities.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct ActivityPage {
-    /// The activities, newest first.
-    pub items: Vec<Activity>,
-    /// Send it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for ActivityPage {
-    fn example() -> Self {
-        let activity = Activity {
-            id: example_id(7),
-            occurred_at: DateTime::UNIX_EPOCH,
-            action: "lesson.completed".to_owned(),
-            target: Some(ActivityTarget {
-                kind: "lesson".to_owned(),
-                id: example_id(4),
-                title: "Hello, HTML".to_owned(),
-            }),
-        };
-        Self { items: vec![activity], next_cursor: None }
-    }
-}
-
 #[OpenApi]
 impl ProgressApi {
     /// Get my progress in all roadmaps that I started
@@ -129,12 +102,10 @@ impl ProgressApi {
         caller: Member,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<ActivityPage>, Problem> {
-        let before = cursor.0.as_ref().map(Cursor::time_key).transpose()?;
+    ) -> Result<Json<Page<Activity>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = progress::activities(&mut connection, &caller, before, limit.0.get() + 1).await?;
-        let next_cursor =
-            limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.occurred_at, last.id))).transpose()?;
-        Ok(Json(ActivityPage { items: rows.into_iter().map(Activity::from).collect(), next_cursor }))
+        let rows = progress::activities(&mut connection, &caller, page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some((last.occurred_at, last.id)))
     }
 }

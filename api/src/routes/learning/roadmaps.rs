@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::roadmap_progress::{RoadmapProgress, StageProgress};
 use super::{CompletionRule, LessonState, LessonStatus, example_id};
 use crate::caller::Member;
-use crate::params::{Cursor, Limit};
+use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
@@ -67,22 +67,6 @@ impl Example for Roadmap {
             is_sequential: true,
             progress: RoadmapProgress::example(),
         }
-    }
-}
-
-/// A page of roadmaps.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct RoadmapPage {
-    /// The roadmaps.
-    pub items: Vec<Roadmap>,
-    /// Send it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for RoadmapPage {
-    fn example() -> Self {
-        Self { items: vec![Roadmap::example()], next_cursor: None }
     }
 }
 
@@ -212,12 +196,11 @@ impl RoadmapsApi {
         caller: Member,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<RoadmapPage>, Problem> {
-        let after = cursor.0.as_ref().map(Cursor::key).transpose()?;
+    ) -> Result<Json<Page<Roadmap>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = catalog::roadmaps(&mut connection, &caller, after, limit.0.get() + 1).await?;
-        let next_cursor = limit.0.trim(&mut rows).map(|last| Cursor::after(&(last.position, last.id))).transpose()?;
-        Ok(Json(RoadmapPage { items: rows.into_iter().map(Roadmap::from).collect(), next_cursor }))
+        let rows = catalog::roadmaps(&mut connection, &caller, page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some((last.position, last.id)))
     }
 
     /// Get a roadmap with its stages and lessons

@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
 use super::replies::ReplyState;
-use super::{AskResponse, ToolType, accepted, check_length};
+use super::{ToolType, accepted, check_length};
+use crate::answers::{Accepted, NoContent};
 use crate::caller::Member;
-use crate::params::{Body, Cursor, IdempotencyKey, Limit, Once};
+use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
@@ -88,22 +89,6 @@ impl From<messages::Message> for ToolMessage {
     }
 }
 
-/// A page of messages.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct ToolMessagePage {
-    /// The messages, newest first.
-    pub items: Vec<ToolMessage>,
-    /// Send it as `cursor` for the next, older page; null on the last.
-    pub next_cursor: Option<String>,
-}
-
-impl Example for ToolMessagePage {
-    fn example() -> Self {
-        Self { items: vec![AcceptedQuestion::example().message], next_cursor: None }
-    }
-}
-
 /// A question to a tool.
 #[derive(Clone, Debug, Object)]
 #[oai(example)]
@@ -148,14 +133,6 @@ impl Example for AcceptedQuestion {
     }
 }
 
-/// The answer to clearing a chat.
-#[derive(ApiResponse)]
-pub enum ClearToolResponse {
-    /// The chat is empty.
-    #[oai(status = 204)]
-    Cleared,
-}
-
 #[OpenApi]
 impl MessagesApi {
     /// List the messages of my chat with a tool, newest first
@@ -167,15 +144,11 @@ impl MessagesApi {
         tool_type: Path<ToolType>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<ToolMessagePage>, Problem> {
-        let before = cursor.0.as_ref().map(Cursor::time_key).transpose()?;
+    ) -> Result<Json<Page<ToolMessage>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        let mut rows = messages::list(&mut connection, &caller, tool_type.0.into(), before, limit.0.get() + 1).await?;
-        let next_cursor = match limit.0.trim(&mut rows) {
-            Some(last) => Some(Cursor::after(&(last.created_at, last.id))?),
-            None => None,
-        };
-        Ok(Json(ToolMessagePage { items: rows.into_iter().map(ToolMessage::from).collect(), next_cursor }))
+        let rows = messages::list(&mut connection, &caller, tool_type.0.into(), page.after()?, page.rows()).await?;
+        page.answer(rows, |last| Some((last.created_at, last.id)))
     }
 
     /// Ask a tool
@@ -190,24 +163,24 @@ impl MessagesApi {
         tool_type: Path<ToolType>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<NewQuestion>,
-    ) -> Result<AskResponse, Problem> {
+    ) -> Result<Accepted<AcceptedQuestion>, Problem> {
         let text = body.message.trim();
         if text.is_empty() {
             return Err(Problem::invalid_field("/message", "blank", "A question is expected."));
         }
-        let once = Once::new(&caller, "askTool", key.0, &body);
+        let request = IdempotentRequest::new(&caller, "askTool", key.0, &body);
         let mut tx = self.app.begin_as(&caller).await?;
-        if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
-            return Ok(AskResponse::Accepted(Json(answer)));
+        if let Some(answer) = request.replay::<AcceptedQuestion>(&mut tx).await? {
+            return Ok(Accepted(answer));
         }
         let settings = settings::load(&mut tx).await?;
         check_length(&settings, text, "/message")?;
         let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
         let asked = questions::ask(&mut tx, &settings, &question).await?;
         let answer = accepted(asked);
-        once.store(&mut tx, &answer).await?;
+        request.store(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(AskResponse::Accepted(Json(answer)))
+        Ok(Accepted(answer))
     }
 
     /// Clear my chat with a tool
@@ -220,10 +193,10 @@ impl MessagesApi {
         caller: Member,
         /// The tool.
         tool_type: Path<ToolType>,
-    ) -> Result<ClearToolResponse, Problem> {
+    ) -> Result<NoContent, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         cancel::clear(&mut tx, tool_type.0.into()).await?;
         tx.commit().await?;
-        Ok(ClearToolResponse::Cleared)
+        Ok(NoContent)
     }
 }

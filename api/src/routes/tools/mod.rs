@@ -9,8 +9,7 @@ pub mod transfer;
 use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
 use cairn_core::tools::questions::Accepted;
-use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, Enum};
+use poem_openapi::Enum;
 
 use self::messages::AcceptedQuestion;
 use crate::Problem;
@@ -46,14 +45,6 @@ impl From<ToolType> for Tool {
             ToolType::Ideas => Self::Ideas,
         }
     }
-}
-
-/// The answer to a question that is accepted.
-#[derive(ApiResponse)]
-pub enum AskResponse {
-    /// The question is stored and will be answered.
-    #[oai(status = 202)]
-    Accepted(Json<AcceptedQuestion>),
 }
 
 /// Refuses a question, or what is to become one, that has more characters than the platform allows.

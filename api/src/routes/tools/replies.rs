@@ -9,11 +9,12 @@ use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::ToolType;
+use crate::answers::Accepted;
 use crate::caller::Member;
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
@@ -128,14 +129,6 @@ impl Example for Reply {
     }
 }
 
-/// The answer to a retry that is accepted.
-#[derive(ApiResponse)]
-pub enum RetryReplyResponse {
-    /// The reply is queued and will be written anew.
-    #[oai(status = 202)]
-    Accepted(Json<Reply>),
-}
-
 #[OpenApi]
 impl RepliesApi {
     /// Get a reply of mine
@@ -179,13 +172,13 @@ impl RepliesApi {
         caller: Member,
         /// The reply.
         reply_id: Path<Uuid>,
-    ) -> Result<RetryReplyResponse, Problem> {
+    ) -> Result<Accepted<Reply>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let settings = settings::load(&mut tx).await?;
         retry::retry(&mut tx, &settings, reply_id.0).await?;
         let reply = find(&mut tx, &caller, reply_id.0).await?;
         tx.commit().await?;
-        Ok(RetryReplyResponse::Accepted(reply))
+        Ok(Accepted(reply.0))
     }
 }
 

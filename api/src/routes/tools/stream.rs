@@ -11,9 +11,9 @@ use poem_openapi::{ApiResponse, Object, OpenApi, Union};
 use uuid::Uuid;
 
 use super::replies::Reply;
+use crate::answers::Events;
 use crate::caller::Member;
 use crate::params::parameter_type;
-use crate::payloads::Events;
 use crate::routes::{Problems, Tag};
 use crate::streams::Following;
 use crate::{App, Code, Problem};

@@ -5,16 +5,16 @@ use cairn_core::settings;
 use cairn_core::tools::questions::{self, Question};
 use cairn_core::tools::{Tool, copyable_block, messages};
 use poem_openapi::param::{Header, Path};
-use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::messages::AcceptedQuestion;
-use super::{AskResponse, ToolType, accepted, check_length};
+use super::{ToolType, accepted, check_length};
+use crate::answers::Accepted;
 use crate::caller::Member;
-use crate::params::{Body, IdempotencyKey, Once};
+use crate::params::{Body, IdempotencyKey, IdempotentRequest};
 use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
@@ -67,12 +67,12 @@ impl TransferApi {
         tool_type: Path<ToolType>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<Transfer>,
-    ) -> Result<AskResponse, Problem> {
+    ) -> Result<Accepted<AcceptedQuestion>, Problem> {
         let tool = tool_type.0.into();
-        let once = Once::new(&caller, "transferToTool", key.0, &body);
+        let request = IdempotentRequest::new(&caller, "transferToTool", key.0, &body);
         let mut tx = self.app.begin_as(&caller).await?;
-        if let Some(answer) = once.answered::<AcceptedQuestion>(&mut tx).await? {
-            return Ok(AskResponse::Accepted(Json(answer)));
+        if let Some(answer) = request.replay::<AcceptedQuestion>(&mut tx).await? {
+            return Ok(Accepted(answer));
         }
         let (text, pointer) = match (body.message_id, &body.text) {
             (Some(message_id), None) => (idea_in(&mut tx, &caller, message_id, tool).await?, "/message_id"),
@@ -90,9 +90,9 @@ impl TransferApi {
         let question = Question { tool, text: &text, transferred_from: body.message_id };
         let asked = questions::ask(&mut tx, &settings, &question).await?;
         let answer = accepted(asked);
-        once.store(&mut tx, &answer).await?;
+        request.store(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(AskResponse::Accepted(Json(answer)))
+        Ok(Accepted(answer))
     }
 }
 

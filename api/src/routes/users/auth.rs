@@ -7,9 +7,10 @@ use cairn_core::users::tokens::ACCESS_TOKEN_LIFETIME;
 use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 
 use super::me::User;
+use crate::answers::{Created, NoContent};
 use crate::caller::{Client, Member};
 use crate::params::Body;
 use crate::problem::FieldError;
@@ -147,22 +148,6 @@ impl Example for SignIn {
     }
 }
 
-/// The answer to a registration.
-#[derive(ApiResponse)]
-pub enum Registered {
-    /// Registered, and signed in.
-    #[oai(status = 201)]
-    Created(Json<SignIn>),
-}
-
-/// The answer to a sign-out.
-#[derive(ApiResponse)]
-pub enum SignedOut {
-    /// Signed out. The access token is refused from now on.
-    #[oai(status = 204)]
-    Done,
-}
-
 #[OpenApi]
 impl AuthApi {
     /// Register
@@ -170,7 +155,7 @@ impl AuthApi {
     /// Makes an account and signs in. While registration is by invite, `invite_code` is needed; each invite can be used a
     /// limited number of times.
     #[oai(path = "/auth/register", method = "post", operation_id = "register", tag = Tag::Auth)]
-    async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Registered, Problem> {
+    async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Created<SignIn>, Problem> {
         let (app, now, invite) = (&self.app, self.app.now(), body.invite_code.as_deref());
         let (email, password, first_name, last_name) = parse(&body)?;
         let attempts = app.throttle.attempts(client.0.ip, email.as_str());
@@ -184,7 +169,8 @@ impl AuthApi {
         let session = sessions::open(&mut tx, &user).await?;
         tx.commit().await?;
         app.throttle.forget(attempts);
-        Ok(Registered::Created(Json(SignIn { user: user.into(), tokens: self.tokens(session)? })))
+        let sign_in = SignIn { user: user.into(), tokens: self.tokens(session)? };
+        Ok(Created::at("/v1/me".to_owned(), sign_in))
     }
 
     /// Sign in
@@ -232,11 +218,11 @@ impl AuthApi {
     ///
     /// Ends the session of the access token. Other sessions go on.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = Tag::Auth)]
-    async fn logout(&self, caller: Member) -> Result<SignedOut, Problem> {
+    async fn logout(&self, caller: Member) -> Result<NoContent, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         sessions::sign_out(&mut tx).await?;
         tx.commit().await?;
-        Ok(SignedOut::Done)
+        Ok(NoContent)
     }
 }
 

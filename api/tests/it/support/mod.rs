@@ -16,6 +16,7 @@ mod call;
 pub(crate) mod contract;
 pub(crate) mod course;
 mod coverage;
+pub(crate) mod crud;
 mod follow;
 
 use std::collections::BTreeSet;
@@ -202,6 +203,11 @@ impl Actor {
     /// POST with a body.
     pub(crate) fn post(&self, path: &str, body: Value) -> Call {
         self.call(Method::POST, path).json(body)
+    }
+
+    /// PATCH with changes; add the version with [`Call::header`].
+    pub(crate) fn patch(&self, path: &str, changes: Value) -> Call {
+        self.call(Method::PATCH, path).json(changes)
     }
 
     /// PUT without a body; add one with [`Call::json`].

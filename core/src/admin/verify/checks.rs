@@ -30,6 +30,7 @@ pub(super) async fn all(connection: &mut PgConnection, mode: Mode) -> Result<Vec
     let mut rows = facts(connection).await?;
     rows.extend(sqlx::query_file_as!(Row, "src/admin/verify/progress.sql", running).fetch_all(&mut *connection).await?);
     rows.extend(likes(connection, running).await?);
+    rows.extend(uses(connection).await?);
     if !running {
         rows.extend(markers(connection).await?);
     }
@@ -49,6 +50,28 @@ async fn facts(connection: &mut PgConnection) -> Result<Vec<Row>> {
                count(*) OVER () AS "total!"
            FROM user_lesson_progress
            WHERE status NOT IN ('in_progress', 'completed') OR (status = 'completed') <> (completed_at IS NOT NULL)
+           LIMIT 1000"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+async fn uses(connection: &mut PgConnection) -> Result<Vec<Row>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT 'use_count' AS "kind!", jsonb_build_object('item_kind', item_kind, 'item_id', item_id) AS "ids!",
+               to_jsonb(stored) AS stored, to_jsonb(expected) AS expected, count(*) OVER () AS "total!"
+           FROM (
+               SELECT i.item_kind, i.item_id, i.stored, coalesce(d.uses, 0)::bigint AS expected
+               FROM (
+                   SELECT 'style_card'::library_item_kind AS item_kind, id AS item_id, usage_count::bigint AS stored
+                   FROM style_cards
+                   UNION ALL
+                   SELECT 'prompt', id, copy_count FROM prompts
+               ) i
+               LEFT JOIN (SELECT item_kind, item_id, sum(uses) AS uses FROM library_daily_uses GROUP BY 1, 2) d
+                   USING (item_kind, item_id)
+           ) c
+           WHERE stored <> expected
            LIMIT 1000"#
     );
     Ok(rows.fetch_all(connection).await?)
@@ -84,6 +107,10 @@ async fn markers(connection: &mut PgConnection) -> Result<Vec<Row>> {
            (SELECT 'likes_marker', jsonb_build_object('project_id', project_id),
                 jsonb_build_object('marked_at', marked_at), NULL, count(*) OVER ()
             FROM likes_dirty LIMIT 1000)
+           UNION ALL
+           (SELECT 'uses_waiting', jsonb_build_object('item_kind', item_kind, 'item_id', item_id),
+                jsonb_build_object('waiting', count(*)), NULL, count(*) OVER ()
+            FROM library_uses GROUP BY item_kind, item_id LIMIT 1000)
            UNION ALL
            (SELECT 'roadmap_recompute', jsonb_build_object('roadmap_id', id),
                 jsonb_build_object('recomputed_version', recomputed_version),

@@ -38,10 +38,14 @@ pub enum Kind {
     UserProgress,
     /// A project's number of likes.
     LikesCount,
+    /// How often an item of the libraries was used.
+    UseCount,
     /// A learner's roadmap that waits to be rolled up.
     ProgressMarker,
     /// A project that waits to be recounted.
     LikesMarker,
+    /// An item of the libraries with uses that wait to be counted.
+    UsesWaiting,
     /// A roadmap whose content changed and that waits to be recomputed.
     RoadmapRecompute,
     /// A job that is not finished. Those of `maintenance` come and go all the time and do not count.
@@ -60,14 +64,16 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::FactShape,
         Self::StageProgress,
         Self::RoadmapProgress,
         Self::UserProgress,
         Self::LikesCount,
+        Self::UseCount,
         Self::ProgressMarker,
         Self::LikesMarker,
+        Self::UsesWaiting,
         Self::RoadmapRecompute,
         Self::JobUnfinished,
         Self::JobDead,
@@ -85,8 +91,10 @@ impl Kind {
             Self::RoadmapProgress => "roadmap_progress",
             Self::UserProgress => "user_progress",
             Self::LikesCount => "likes_count",
+            Self::UseCount => "use_count",
             Self::ProgressMarker => "progress_marker",
             Self::LikesMarker => "likes_marker",
+            Self::UsesWaiting => "uses_waiting",
             Self::RoadmapRecompute => "roadmap_recompute",
             Self::JobUnfinished => "job_unfinished",
             Self::JobDead => "job_dead",

@@ -39,7 +39,7 @@ async fn add_course(test: &TestDb, learners: usize) -> Course {
     run(
         pool,
         "CREATE FUNCTION never_rest() RETURNS trigger LANGUAGE plpgsql AS $$
-             BEGIN NEW.paid_until = NULL; RETURN NEW; END $$;
+             BEGIN NEW.throttled_until = NULL; RETURN NEW; END $$;
          CREATE TRIGGER never_rest BEFORE UPDATE ON progress_dirty FOR EACH ROW EXECUTE FUNCTION never_rest()",
     )
     .await;

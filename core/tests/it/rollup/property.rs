@@ -352,7 +352,8 @@ async fn run_job(db: &Db, edit: &Edit, ids: &Ids) {
                 pairs.push(Pair { user_id: pick(&ids.users, usize::from(*which)), roadmap_id: Uuid::nil() });
             }
             if *rested {
-                run(db.pool(), "UPDATE progress_dirty SET paid_until = paid_until - interval '1 second'").await;
+                run(db.pool(), "UPDATE progress_dirty SET throttled_until = throttled_until - interval '1 second'")
+                    .await;
             }
             roll_up_pairs(db, &pairs).await;
         }

@@ -97,7 +97,7 @@ async fn an_achievement_is_told_once_whatever_the_clock_says() {
         sqlx::raw_sql(
             "UPDATE user_lesson_progress SET status = 'in_progress', completed_at = NULL;
              UPDATE user_lesson_progress SET status = 'completed', completed_at = now();
-             UPDATE progress_dirty SET paid_until = NULL",
+             UPDATE progress_dirty SET throttled_until = NULL",
         )
         .execute(&mut *tx)
         .await

@@ -130,8 +130,7 @@ impl OpenAi {
         let limit = if self.host == "api.openai.com" { "max_completion_tokens" } else { "max_tokens" };
         body[limit] = json!(attempt.max_tokens);
         if let Some(temperature) = attempt.temperature {
-            // Converted through text, because 0.7 would otherwise be sent as 0.699999988079071.
-            body["temperature"] = temperature.to_string().parse().unwrap_or_else(|_| json!(temperature));
+            body["temperature"] = json!(temperature);
         }
         body
     }

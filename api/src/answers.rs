@@ -1,0 +1,239 @@
+//! Forms of answers that many operations share: versions, creations, and what is no JSON.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::web::sse::{Event, SSE};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::{EventStream, Json, Payload};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::{ToJSON, Type};
+use serde_json::Value;
+
+/// A comment is sent so often, so that neither side takes a silent connection for a dead one.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// An answer whose version goes into the ETag, for the next update of what it shows.
+///
+/// The value's JSON has a member `version`.
+pub(crate) struct Versioned<T>(pub T);
+
+/// The answer to a create: 201, with the place of what was created and, if it has a member `version`, its ETag.
+pub(crate) struct Created<T> {
+    location: String,
+    value: T,
+}
+
+impl<T> Created<T> {
+    /// What was created at that path.
+    pub(crate) fn at(location: String, value: T) -> Self {
+        Self { location, value }
+    }
+}
+
+impl<T: ToJSON> Created<T> {
+    /// What was created in the collection at that path, such as `/v1/projects`. The value's JSON has a member `id`.
+    pub(crate) fn new(collection: &'static str, value: T) -> Self {
+        let json = value.to_json().unwrap_or_default();
+        Self::at(format!("{collection}/{}", json["id"].as_str().unwrap_or_default()), value)
+    }
+}
+
+/// The answer to what will be done in the background: 202.
+pub(crate) struct Accepted<T>(pub T);
+
+/// The answer to what leaves nothing to show: 204.
+pub(crate) struct NoContent;
+
+const ETAG: &str = "The version, to send back as `If-Match`.";
+
+fn header_meta(name: &str, description: &str) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+    }
+}
+
+fn meta<T: Type>(status: u16, description: &'static str, headers: Vec<MetaHeader>) -> MetaResponses {
+    let content =
+        vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: <Json<T> as Payload>::schema_ref() }];
+    MetaResponses {
+        responses: vec![MetaResponse { description, status: Some(status), status_range: None, content, headers }],
+    }
+}
+
+fn set_etag(response: &mut Response, json: &Value) {
+    if let Some(version) = json["version"].as_i64()
+        && let Ok(value) = HeaderValue::from_str(&format!("\"{version}\""))
+    {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Versioned<T> {
+    fn meta() -> MetaResponses {
+        meta::<T>(200, "", vec![header_meta("ETag", ETAG)])
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ToJSON + Send> IntoResponse for Versioned<T> {
+    fn into_response(self) -> Response {
+        let json = self.0.to_json().unwrap_or_default();
+        let mut response = poem::web::Json(&json).into_response();
+        set_etag(&mut response, &json);
+        response
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        let mut headers = vec![header_meta("Location", "The path of what was created.")];
+        if has_version::<T>() {
+            headers.push(header_meta("ETag", ETAG));
+        }
+        meta::<T>(201, "Created.", headers)
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// Whether the schema of `T` has a member `version`.
+fn has_version<T: Type>() -> bool {
+    Registry::new().create_fake_schema::<T>().properties.iter().any(|(name, _)| *name == "version")
+}
+
+impl<T: ToJSON + Send> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let json = self.value.to_json().unwrap_or_default();
+        let mut response = poem::web::Json(&json).with_status(StatusCode::CREATED).into_response();
+        if let Ok(location) = HeaderValue::from_str(&self.location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        set_etag(&mut response, &json);
+        response
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Accepted<T> {
+    fn meta() -> MetaResponses {
+        meta::<T>(202, "Accepted. The rest is done in the background.", Vec::new())
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ToJSON + Send> IntoResponse for Accepted<T> {
+    fn into_response(self) -> Response {
+        poem::web::Json(self.0.to_json()).with_status(StatusCode::ACCEPTED).into_response()
+    }
+}
+
+impl ApiResponse for NoContent {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "There is nothing to show.",
+                status: Some(204),
+                status_range: None,
+                content: Vec::new(),
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+/// Server-sent events, the data of each being a `T` as JSON.
+pub struct Events<T>(BoxStream<'static, Event>, PhantomData<fn() -> T>);
+
+impl<T> Events<T> {
+    /// Sends these.
+    pub fn new(events: BoxStream<'static, Event>) -> Self {
+        Self(events, PhantomData)
+    }
+}
+
+/// Described as poem describes its own, which cannot set the time of reconnection.
+impl<T: Type + ToJSON + 'static> Payload for Events<T> {
+    const CONTENT_TYPE: &'static str = "text/event-stream";
+
+    fn schema_ref() -> MetaSchemaRef {
+        EventStream::<BoxStream<'static, T>>::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Send> IntoResponse for Events<T> {
+    fn into_response(self) -> Response {
+        SSE::new(self.0).keep_alive(HEARTBEAT).into_response()
+    }
+}
+
+/// Markdown, as it is put together.
+pub struct Markdown(BoxStream<'static, Result<String, std::io::Error>>);
+
+impl Markdown {
+    /// Sends these pieces. After an error the connection is cut, so that nobody takes the part for the whole.
+    pub fn new(pieces: BoxStream<'static, Result<String, std::io::Error>>) -> Self {
+        Self(pieces)
+    }
+}
+
+impl Payload for Markdown {
+    const CONTENT_TYPE: &'static str = "text/markdown; charset=utf-8";
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
+    }
+}
+
+impl IntoResponse for Markdown {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(Body::from_bytes_stream(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_is_kept_alive() {
+        let events = Events::<String>::new(futures_util::stream::pending().boxed());
+        let mut body = events.into_response().into_body().into_bytes_stream();
+        for _ in 0..3 {
+            let begun = Instant::now();
+            assert_eq!(body.next().await.unwrap().unwrap(), ":\n\n");
+            assert!(begun.elapsed() <= Duration::from_secs(15), "{:?}", begun.elapsed());
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The libraries, for admins.
+
+pub mod styles;

@@ -1,0 +1,322 @@
+//! Style cards, for admins.
+
+use cairn_core::activity::Verb;
+use cairn_core::clock::new_id;
+use cairn_core::library::styles::{self, Style as Row};
+use cairn_core::resource;
+use chrono::{DateTime, Utc};
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::types::MaybeUndefined;
+use poem_openapi::{Object, OpenApi};
+use uuid::Uuid;
+
+use crate::answers::{Created, NoContent, Versioned};
+use crate::caller::Admin;
+use crate::params::{Body, Change, Cursor, IdempotencyKey, IdempotentRequest, IfMatch, Limit, Page, PageRequest};
+use crate::routes::admin::{Order, Publication};
+use crate::routes::library::styles::StyleCategory;
+use crate::routes::{Problems, Tag};
+use crate::view::view;
+use crate::{App, Code, Problem};
+
+/// Style cards, for admins.
+pub struct AdminStylesApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[
+    ("createStyle", &[Code::ValueTaken]),
+    ("updateStyle", &[Code::ValueTaken]),
+    ("restoreStyle", &[Code::ValueTaken]),
+    ("reorderStyles", &[Code::OrderMismatch]),
+];
+
+const PATH: &str = "/v1/admin/styles";
+
+view! {
+    /// A style card as admins see it.
+    pub struct AdminStyle from Row {
+        /// Identifies the style card.
+        id: Uuid,
+        /// The name in addresses.
+        slug: String,
+        /// The title.
+        title: String,
+        /// What the style looks like.
+        category: StyleCategory,
+        /// What is typical of the style, in Markdown.
+        description: String,
+        /// The prompt that asks an AI tool for this style.
+        prompt: String,
+        /// Words to find it by.
+        tags: Vec<String>,
+        /// The address of a picture; null if there is none.
+        preview_url: Option<String>,
+        /// How often it was used, some seconds ago at most.
+        usage_count: i32,
+        /// The place in lists.
+        position: i32,
+        /// Whether learners see it.
+        publication: Publication,
+        /// The version, which is also its ETag.
+        version: i64,
+        /// When it was created.
+        created_at: DateTime<Utc>,
+        /// When it was last changed.
+        updated_at: DateTime<Utc>,
+        /// When it was deleted; null while it is not.
+        deleted_at: Option<DateTime<Utc>>,
+    }
+}
+
+/// A new style card. It is a draft until it is published.
+#[derive(Debug, Object)]
+pub struct NewStyle {
+    /// The name in addresses: lower-case letters and digits, with single hyphens between them.
+    #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    pub slug: String,
+    /// The title.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub title: String,
+    /// What the style looks like.
+    pub category: StyleCategory,
+    /// What is typical of the style, in Markdown.
+    #[oai(default, validator(max_length = 5000))]
+    pub description: String,
+    /// The prompt that asks an AI tool for this style.
+    #[oai(default, validator(max_length = 20_000))]
+    pub prompt: String,
+    /// Words to find it by.
+    #[oai(default, validator(max_items = 20, min_length = 1, max_length = 50))]
+    pub tags: Vec<String>,
+    /// The address of a picture.
+    #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
+    pub preview_url: Option<String>,
+    /// The place in lists; cards with the same place are ordered by their age.
+    #[oai(default)]
+    pub position: i32,
+}
+
+impl From<&NewStyle> for Row {
+    fn from(new: &NewStyle) -> Self {
+        Self {
+            id: new_id(),
+            slug: new.slug.clone(),
+            title: new.title.clone(),
+            category: new.category.into(),
+            description: new.description.clone(),
+            prompt: new.prompt.clone(),
+            tags: new.tags.clone(),
+            preview_url: new.preview_url.clone(),
+            position: new.position,
+            ..Self::default()
+        }
+    }
+}
+
+/// Changes of a style card. What is left out stays as it is.
+#[derive(Clone, Debug, Object)]
+pub struct StyleChanges {
+    /// The name in addresses: lower-case letters and digits, with single hyphens between them.
+    #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    pub slug: Change<String>,
+    /// The title.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub title: Change<String>,
+    /// What the style looks like.
+    pub category: Change<StyleCategory>,
+    /// What is typical of the style, in Markdown.
+    #[oai(validator(max_length = 5000))]
+    pub description: Change<String>,
+    /// The prompt that asks an AI tool for this style.
+    #[oai(validator(max_length = 20_000))]
+    pub prompt: Change<String>,
+    /// Words to find it by. Replaces all tags.
+    #[oai(validator(max_items = 20, min_length = 1, max_length = 50))]
+    pub tags: Change<Vec<String>>,
+    /// The address of a picture; null removes it.
+    #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
+    pub preview_url: MaybeUndefined<String>,
+    /// The place in lists.
+    pub position: Change<i32>,
+}
+
+impl StyleChanges {
+    fn apply(self, style: &mut Row) {
+        self.slug.apply(&mut style.slug);
+        self.title.apply(&mut style.title);
+        self.category.apply(&mut style.category);
+        self.description.apply(&mut style.description);
+        self.prompt.apply(&mut style.prompt);
+        self.tags.apply(&mut style.tags);
+        self.preview_url.update_to(&mut style.preview_url);
+        self.position.apply(&mut style.position);
+    }
+}
+
+#[OpenApi]
+impl AdminStylesApi {
+    /// List style cards for admins
+    ///
+    /// Drafts and archived ones included.
+    #[oai(path = "/admin/styles", method = "get", operation_id = "listAdminStyles", tag = Tag::AdminLibrary)]
+    async fn list_admin_styles(
+        &self,
+        _caller: Admin,
+        /// Only those in this state.
+        publication: Query<Option<Publication>>,
+        /// The deleted style cards instead of the live ones.
+        #[oai(default)]
+        deleted: Query<bool>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor>>,
+    ) -> Result<Json<Page<AdminStyle>>, Problem> {
+        let page = PageRequest::new(limit.0, cursor.0);
+        let publication = publication.0.map(Into::into);
+        let mut connection = self.app.connection().await?;
+        let rows = styles::list_all(&mut connection, publication, deleted.0, page.after()?, page.rows()).await?;
+        page.answer(rows, |style| Some((style.position, style.id)))
+    }
+
+    /// Create a style card
+    #[oai(path = "/admin/styles", method = "post", operation_id = "createStyle", tag = Tag::AdminLibrary)]
+    async fn create_style(
+        &self,
+        caller: Admin,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
+        body: Body<NewStyle>,
+    ) -> Result<Created<AdminStyle>, Problem> {
+        let request = IdempotentRequest::new(&caller, "createStyle", key.0, &body);
+        let mut tx = self.app.begin_as(&caller).await?;
+        if let Some(style) = request.replay(&mut tx).await? {
+            return Ok(Created::new(PATH, style));
+        }
+        let style = resource::create(&mut tx, &Row::from(&*body)).await?.into();
+        request.store(&mut tx, &style).await?;
+        tx.commit().await?;
+        Ok(Created::new(PATH, style))
+    }
+
+    /// Get a style card for admins
+    #[oai(path = "/admin/styles/:style_id", method = "get", operation_id = "getAdminStyle", tag = Tag::AdminLibrary)]
+    async fn get_admin_style(
+        &self,
+        _caller: Admin,
+        /// The style card.
+        style_id: Path<Uuid>,
+    ) -> Result<Versioned<AdminStyle>, Problem> {
+        let mut connection = self.app.connection().await?;
+        Ok(Versioned(styles::find_any(&mut connection, style_id.0).await?.into()))
+    }
+
+    /// Update a style card
+    #[oai(path = "/admin/styles/:style_id", method = "patch", operation_id = "updateStyle", tag = Tag::AdminLibrary)]
+    async fn update_style(
+        &self,
+        caller: Admin,
+        /// The style card.
+        style_id: Path<Uuid>,
+        #[oai(name = "If-Match")] version: IfMatch,
+        body: Body<StyleChanges>,
+    ) -> Result<Versioned<AdminStyle>, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        let style = resource::edit(&mut tx, style_id.0, version.0, Verb::Updated, |style: &mut Row| {
+            body.clone().apply(style);
+            Ok(())
+        });
+        let style = style.await?;
+        tx.commit().await?;
+        Ok(Versioned(style.into()))
+    }
+
+    /// Publish a style card
+    #[oai(
+        path = "/admin/styles/:style_id/publish",
+        method = "post",
+        operation_id = "publishStyle",
+        tag = Tag::AdminLibrary
+    )]
+    async fn publish_style(
+        &self,
+        caller: Admin,
+        /// The style card.
+        style_id: Path<Uuid>,
+        #[oai(name = "If-Match")] version: IfMatch,
+    ) -> Result<Versioned<AdminStyle>, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        let style = resource::publish::<Row>(&mut tx, style_id.0, version.0).await?;
+        tx.commit().await?;
+        Ok(Versioned(style.into()))
+    }
+
+    /// Archive a style card
+    ///
+    /// Learners no longer see it. It can be published again.
+    #[oai(
+        path = "/admin/styles/:style_id/archive",
+        method = "post",
+        operation_id = "archiveStyle",
+        tag = Tag::AdminLibrary
+    )]
+    async fn archive_style(
+        &self,
+        caller: Admin,
+        /// The style card.
+        style_id: Path<Uuid>,
+        #[oai(name = "If-Match")] version: IfMatch,
+    ) -> Result<Versioned<AdminStyle>, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        let style = resource::archive::<Row>(&mut tx, style_id.0, version.0).await?;
+        tx.commit().await?;
+        Ok(Versioned(style.into()))
+    }
+
+    /// Delete a style card
+    ///
+    /// It can be restored. Its slug can be used again meanwhile.
+    #[oai(path = "/admin/styles/:style_id", method = "delete", operation_id = "deleteStyle", tag = Tag::AdminLibrary)]
+    async fn delete_style(
+        &self,
+        caller: Admin,
+        /// The style card.
+        style_id: Path<Uuid>,
+        #[oai(name = "If-Match")] version: IfMatch,
+    ) -> Result<NoContent, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        resource::delete::<Row>(&mut tx, style_id.0, version.0).await?;
+        tx.commit().await?;
+        Ok(NoContent)
+    }
+
+    /// Restore a deleted style card
+    #[oai(
+        path = "/admin/styles/:style_id/restore",
+        method = "post",
+        operation_id = "restoreStyle",
+        tag = Tag::AdminLibrary
+    )]
+    async fn restore_style(
+        &self,
+        caller: Admin,
+        /// The style card.
+        style_id: Path<Uuid>,
+        #[oai(name = "If-Match")] version: IfMatch,
+    ) -> Result<Versioned<AdminStyle>, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        let style = resource::restore::<Row>(&mut tx, style_id.0, version.0).await?;
+        tx.commit().await?;
+        Ok(Versioned(style.into()))
+    }
+
+    /// Reorder all style cards
+    #[oai(path = "/admin/styles/order", method = "put", operation_id = "reorderStyles", tag = Tag::AdminLibrary)]
+    async fn reorder_styles(&self, caller: Admin, body: Body<Order>) -> Result<NoContent, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        styles::reorder(&mut tx, &body.ids).await?;
+        tx.commit().await?;
+        Ok(NoContent)
+    }
+}

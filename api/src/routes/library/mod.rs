@@ -1,0 +1,3 @@
+//! The libraries beside the lessons.
+
+pub mod styles;

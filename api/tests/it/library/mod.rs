@@ -1,0 +1,4 @@
+//! The libraries.
+
+mod search;
+mod styles;

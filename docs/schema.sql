@@ -1,0 +1,1567 @@
+-- The schema, for reading; the reasons are in the migrations. Written by `cargo xtask regen` from a freshly migrated database.
+-- Not shown: the partitions of activity_log, and what apalis has besides its jobs table.
+
+CREATE TYPE public.completion_rule AS ENUM (
+    'manual',
+    'tasks'
+);
+
+CREATE DOMAIN public.https_url AS text
+	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
+
+CREATE TYPE public.lesson_status AS ENUM (
+    'locked',
+    'available',
+    'in_progress',
+    'completed'
+);
+
+CREATE TYPE public.library_item_kind AS ENUM (
+    'style_card',
+    'prompt'
+);
+
+CREATE TYPE public.material_kind AS ENUM (
+    'link',
+    'video',
+    'file',
+    'document'
+);
+
+CREATE TYPE public.project_status AS ENUM (
+    'draft',
+    'submitted',
+    'published',
+    'rejected'
+);
+
+CREATE TYPE public.prompt_category AS ENUM (
+    'planning',
+    'research',
+    'design',
+    'frontend',
+    'backend',
+    'content',
+    'debugging',
+    'deployment'
+);
+
+CREATE TYPE public.publication AS ENUM (
+    'draft',
+    'published',
+    'archived'
+);
+
+CREATE TYPE public.reply_state AS ENUM (
+    'queued',
+    'streaming',
+    'completed',
+    'failed',
+    'cancelled'
+);
+
+CREATE DOMAIN public.slug AS text
+	CONSTRAINT slug_check CHECK (((VALUE ~ '^[a-z0-9]+(-[a-z0-9]+)*$'::text) AND ((length(VALUE) >= 2) AND (length(VALUE) <= 80))));
+
+CREATE TYPE public.style_category AS ENUM (
+    'minimal',
+    'editorial',
+    'brutalist',
+    'playful',
+    'corporate',
+    'retro',
+    'futuristic',
+    'organic'
+);
+
+CREATE TYPE public.user_role AS ENUM (
+    'student',
+    'mentor',
+    'admin'
+);
+
+CREATE TYPE public.user_status AS ENUM (
+    'active',
+    'suspended'
+);
+
+CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    UPDATE roadmaps SET content_version = content_version + 1
+    WHERE id IN (SELECT id FROM roadmaps WHERE id = ANY (roadmap_ids) ORDER BY id FOR NO KEY UPDATE);
+$$;
+
+CREATE FUNCTION public.content_changed_lessons() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM bump_content_version(roadmaps_of_lessons(array(
+        SELECT n.id FROM new_rows n JOIN old_rows o USING (id)
+        WHERE (n.module_id, n.publication, n.deleted_at IS NULL)
+           IS DISTINCT FROM (o.module_id, o.publication, o.deleted_at IS NULL))));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.content_changed_modules() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM bump_content_version(roadmaps_of_lessons(array(
+        SELECT l.id FROM lessons l WHERE l.module_id IN (
+            SELECT n.id FROM new_rows n JOIN old_rows o USING (id)
+            WHERE (n.publication, n.deleted_at IS NULL) IS DISTINCT FROM (o.publication, o.deleted_at IS NULL)))));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.content_changed_roadmaps() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    roadmap_ids uuid[] := array(
+        SELECT n.id FROM new_rows n JOIN old_rows o USING (id)
+        WHERE (n.publication, n.deleted_at IS NULL, n.is_sequential)
+           IS DISTINCT FROM (o.publication, o.deleted_at IS NULL, o.is_sequential));
+BEGIN
+    -- bump_content_version updates roadmaps and so fires this trigger again, even when it updates no row: stop here then.
+    IF cardinality(roadmap_ids) > 0 THEN
+        PERFORM bump_content_version(roadmap_ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.content_changed_stage_lessons() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        -- The order of lessons inside a stage changes no number; what is required does.
+        PERFORM bump_content_version(array(
+            SELECT s.roadmap_id FROM stages s WHERE s.id IN (
+                SELECT stage_id FROM (
+                    (SELECT stage_id, lesson_id, is_required FROM new_rows EXCEPT SELECT stage_id, lesson_id, is_required FROM old_rows)
+                    UNION
+                    (SELECT stage_id, lesson_id, is_required FROM old_rows EXCEPT SELECT stage_id, lesson_id, is_required FROM new_rows)
+                ) changed)));
+    ELSE
+        PERFORM bump_content_version(array(
+            SELECT s.roadmap_id FROM stages s WHERE s.id IN (SELECT stage_id FROM changed_rows)));
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.content_changed_stages() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM bump_content_version(array(
+            SELECT unnest(array[n.roadmap_id, o.roadmap_id]) FROM new_rows n JOIN old_rows o USING (id)
+            WHERE (n.roadmap_id, n.position, n.publication, n.deleted_at IS NULL)
+               IS DISTINCT FROM (o.roadmap_id, o.position, o.publication, o.deleted_at IS NULL)));
+    ELSE
+        PERFORM bump_content_version(array(SELECT roadmap_id FROM changed_rows));
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.count_roadmap(learner uuid, roadmap uuid) RETURNS TABLE(lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, status public.lesson_status, completed_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        coalesce(sum(s.lessons_total), 0)::integer,
+        coalesce(sum(s.lessons_completed), 0)::integer,
+        count(*) FILTER (WHERE s.lessons_total > 0)::integer,
+        count(*) FILTER (WHERE s.status = 'completed')::integer,
+        (CASE
+            WHEN sum(s.lessons_total) > 0 AND sum(s.lessons_completed) = sum(s.lessons_total) THEN 'completed'
+            WHEN bool_or(s.is_started) THEN 'in_progress'
+            ELSE 'available'
+        END)::lesson_status,
+        CASE WHEN sum(s.lessons_completed) = sum(s.lessons_total) THEN max(s.completed_at) END
+    FROM count_stages(learner, roadmap) s
+$$;
+
+CREATE FUNCTION public.count_stages(learner uuid, roadmap uuid) RETURNS TABLE(stage_id uuid, lessons_total integer, lessons_completed integer, is_started boolean, status public.lesson_status, completed_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT c.id, c.total, c.completed, c.is_started,
+        (CASE
+            WHEN c.total > 0 AND c.completed = c.total THEN 'completed'
+            WHEN c.is_sequential AND NOT coalesce(bool_and(c.completed = c.total) OVER earlier, true) THEN 'locked'
+            WHEN c.is_started THEN 'in_progress'
+            ELSE 'available'
+        END)::lesson_status,
+        CASE WHEN c.completed = c.total THEN c.last_completed_at END
+    FROM (
+        SELECT s.id, s.position, r.is_sequential,
+            count(l.id) FILTER (WHERE sl.is_required)::integer AS total,
+            count(f.lesson_id) FILTER (WHERE sl.is_required AND f.status = 'completed')::integer AS completed,
+            count(f.lesson_id) > 0 AS is_started,
+            max(f.completed_at) FILTER (WHERE sl.is_required) AS last_completed_at
+        FROM visible_stages s
+        JOIN roadmaps r ON r.id = s.roadmap_id
+        LEFT JOIN stage_lessons sl ON sl.stage_id = s.id
+        LEFT JOIN visible_lessons l ON l.id = sl.lesson_id
+        LEFT JOIN user_lesson_progress f ON f.user_id = learner AND f.lesson_id = l.id
+        WHERE s.roadmap_id = roadmap
+        GROUP BY s.id, s.position, r.is_sequential
+    ) c
+    WINDOW earlier AS (ORDER BY c.position, c.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+$$;
+
+CREATE FUNCTION public.create_activity_partitions(start timestamp with time zone, months integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lower_bound timestamptz;
+    upper_bound timestamptz;
+    name text;
+    created integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('activity_log partitions', 0));
+    FOR i IN 0..months LOOP
+        -- Months in UTC, whatever the session's time zone.
+        lower_bound := (date_trunc('month', start AT TIME ZONE 'UTC') + make_interval(months => i)) AT TIME ZONE 'UTC';
+        upper_bound := (date_trunc('month', start AT TIME ZONE 'UTC') + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
+        name := 'activity_log_' || to_char(lower_bound AT TIME ZONE 'UTC', 'YYYY_MM');
+        CONTINUE WHEN to_regclass(name) IS NOT NULL;
+        -- Waits for transactions that are writing events of that month, so that their rows are moved too.
+        LOCK TABLE activity_log_default IN ACCESS EXCLUSIVE MODE;
+        EXECUTE format('CREATE TABLE %I (LIKE activity_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+        EXECUTE format(
+            'WITH moved AS (DELETE FROM activity_log_default WHERE occurred_at >= %L AND occurred_at < %L RETURNING *)
+             INSERT INTO %I SELECT * FROM moved', lower_bound, upper_bound, name);
+        EXECUTE format('ALTER TABLE activity_log ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, lower_bound, upper_bound);
+        created := created + 1;
+    END LOOP;
+    RETURN created;
+END;
+$$;
+
+CREATE FUNCTION public.drop_activity_partitions(today timestamp with time zone, keep_months integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $_$
+DECLARE
+    oldest timestamp := date_trunc('month', today AT TIME ZONE 'UTC' - make_interval(months => keep_months));  -- in UTC
+    partition text;
+    dropped integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('activity_log partitions', 0));
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'activity_log'::regclass AND c.relname ~ '^activity_log_\d{4}_\d{2}$'
+          AND c.relname < 'activity_log_' || to_char(oldest, 'YYYY_MM')
+    LOOP
+        EXECUTE format('DROP TABLE %I', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    DELETE FROM activity_log_default WHERE occurred_at < oldest AT TIME ZONE 'UTC';
+    RETURN dropped;
+END;
+$_$;
+
+CREATE FUNCTION public.job_kind(job bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(substring(encode(substr(job, 1, 60), 'escape') FROM '^\{"kind":"([a-z0-9_-]+)"'), '')
+$$;
+
+CREATE FUNCTION public.job_state(job apalis.jobs) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE
+        WHEN job.status = 'Done' THEN 'done'
+        WHEN job.status IN ('Queued', 'Running') THEN 'running'
+        WHEN job.status = 'Killed' OR (job.status = 'Failed' AND job.attempts >= job.max_attempts) THEN
+            CASE WHEN (job.metadata -> 'discarded') IS NULL THEN 'dead' ELSE 'discarded' END
+        WHEN job.run_at <= now() THEN 'due'
+        WHEN job.status = 'Failed' THEN 'retrying'
+        ELSE 'scheduled'
+    END
+$$;
+
+CREATE FUNCTION public.likes_lock_key(project_id uuid) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT hashtextextended('likes:' || project_id::text, 0)
+$$;
+
+CREATE FUNCTION public.lock_content() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('content', 0));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.lock_lessons(lesson_ids uuid[], shared boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF shared THEN
+        PERFORM pg_advisory_xact_lock_shared(hashtext('lesson'), slot)
+        FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
+    ELSE
+        PERFORM pg_advisory_xact_lock(hashtext('lesson'), slot)
+        FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION public.mark_lessons_dirty(user_ids uuid[], lesson_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+    INSERT INTO progress_dirty AS d (user_id, roadmap_id, requested_seq, done_version)
+    SELECT DISTINCT c.user_id, s.roadmap_id, 1, r.content_version
+    FROM unnest(user_ids, lesson_ids) AS c (user_id, lesson_id)
+    JOIN stage_lessons sl ON sl.lesson_id = c.lesson_id
+    JOIN stages s ON s.id = sl.stage_id
+    JOIN roadmaps r ON r.id = s.roadmap_id
+    WHERE EXISTS (SELECT FROM users u WHERE u.id = c.user_id)  -- a deleted user's facts cascade away: nothing to mark
+    ORDER BY 1, 2                                               -- one lock order for all writers
+    ON CONFLICT (user_id, roadmap_id) DO UPDATE
+        SET requested_seq = d.requested_seq + 1,
+            requested_at = CASE WHEN d.done_seq = d.requested_seq THEN now() ELSE d.requested_at END;
+END;
+$$;
+
+CREATE FUNCTION public.mark_likes_dirty() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    project uuid;
+BEGIN
+    FOR project IN
+        SELECT DISTINCT c.project_id FROM changed_rows c
+        WHERE EXISTS (SELECT FROM showcase_projects p WHERE p.id = c.project_id)  -- deleted with its likes: no marker
+        ORDER BY 1                                                                -- one lock order for all writers
+    LOOP
+        PERFORM pg_advisory_xact_lock_shared(likes_lock_key(project));
+        INSERT INTO likes_dirty (project_id) VALUES (project) ON CONFLICT DO NOTHING;
+    END LOOP;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_moved_stages() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    moved uuid[] := array(SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.roadmap_id <> o.roadmap_id);
+BEGIN
+    IF cardinality(moved) > 0 THEN
+        PERFORM mark_placed_lessons(array_agg(stage_id), array_agg(lesson_id)) FROM stage_lessons WHERE stage_id = ANY (moved);
+        PERFORM FROM progress_dirty
+        WHERE roadmap_id IN (SELECT roadmap_id FROM old_rows WHERE id = ANY (moved)
+                             UNION SELECT roadmap_id FROM new_rows WHERE id = ANY (moved))
+        ORDER BY user_id, roadmap_id FOR UPDATE;
+        INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq)
+        SELECT DISTINCT p.user_id, s.roadmap_id, 1
+        FROM stages s JOIN user_stage_progress p ON p.stage_id = s.id
+        WHERE s.id = ANY (moved)
+        ORDER BY 1, 2
+        ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_placed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    stage_ids uuid[];
+    lesson_ids uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(stage_id), array_agg(lesson_id) INTO stage_ids, lesson_ids
+        FROM (SELECT stage_id, lesson_id FROM new_rows EXCEPT SELECT stage_id, lesson_id FROM old_rows) placed;
+    ELSE
+        SELECT array_agg(stage_id), array_agg(lesson_id) INTO stage_ids, lesson_ids FROM new_rows;
+    END IF;
+    PERFORM mark_placed_lessons(stage_ids, lesson_ids);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_placed_lessons(stage_ids uuid[], lesson_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(lesson_ids, false);
+    INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq)
+    SELECT DISTINCT f.user_id, s.roadmap_id, 1
+    FROM unnest(stage_ids, lesson_ids) AS p (stage_id, lesson_id)
+    JOIN stages s ON s.id = p.stage_id
+    JOIN user_lesson_progress f ON f.lesson_id = p.lesson_id
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING;
+END;
+$$;
+
+CREATE FUNCTION public.mark_progress_dirty() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    user_ids uuid[];
+    lesson_ids uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(user_id), array_agg(lesson_id) INTO user_ids, lesson_ids
+        FROM (SELECT user_id, lesson_id FROM new_rows UNION SELECT user_id, lesson_id FROM old_rows) c;
+    ELSE
+        SELECT array_agg(user_id), array_agg(lesson_id) INTO user_ids, lesson_ids FROM changed_rows;
+    END IF;
+    -- An upsert fires both the insert and the update trigger, one of them with no row.
+    IF user_ids IS NOT NULL THEN
+        PERFORM lock_lessons(lesson_ids, true);
+        PERFORM mark_lessons_dirty(user_ids, lesson_ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_remaining_roadmaps() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE progress_dirty d
+    SET requested_seq = d.requested_seq + 1,
+        requested_at = CASE WHEN d.done_seq = d.requested_seq THEN now() ELSE d.requested_at END
+    FROM (
+        SELECT user_id, roadmap_id FROM progress_dirty WHERE user_id IN (SELECT user_id FROM old_rows)
+        ORDER BY 1, 2 FOR UPDATE
+    ) r
+    WHERE d.user_id = r.user_id AND d.roadmap_id = r.roadmap_id;
+    UPDATE users u SET progress_percent = NULL
+    WHERE u.id IN (SELECT user_id FROM old_rows) AND u.progress_percent IS NOT NULL
+      AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.user_id = u.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id uuid, percent smallint)
+    LANGUAGE sql STABLE
+    AS $$
+    WITH place AS MATERIALIZED (
+        SELECT s.roadmap_id, sl.lesson_id, sl.is_required
+        FROM visible_stages s
+        JOIN stage_lessons sl ON sl.stage_id = s.id
+        JOIN visible_lessons l ON l.id = sl.lesson_id
+        WHERE s.roadmap_id IN (SELECT d.roadmap_id FROM progress_dirty d WHERE d.user_id = ANY (learners))
+    ),
+    learner AS MATERIALIZED (
+        SELECT u.id AS user_id,
+            count(DISTINCT f.lesson_id) FILTER (WHERE p.is_required AND f.status = 'completed')::integer AS completed,
+            array_agg(DISTINCT p.roadmap_id) AS started
+        FROM (SELECT DISTINCT id FROM unnest(learners) AS t (id)) u
+        CROSS JOIN LATERAL (
+            SELECT f.lesson_id, f.status FROM user_lesson_progress f WHERE f.user_id = u.id OFFSET 0
+        ) f
+        JOIN place p ON p.lesson_id = f.lesson_id
+        GROUP BY u.id
+    ),
+    total AS (
+        SELECT started, (
+            SELECT count(DISTINCT p.lesson_id)::integer FROM place p WHERE p.is_required AND p.roadmap_id = ANY (started)
+        ) AS total
+        FROM (SELECT DISTINCT started FROM learner) s
+    )
+    SELECT u.id, progress_percent(coalesce(l.completed, 0), coalesce(t.total, 0))
+    FROM (SELECT DISTINCT id FROM unnest(learners) AS t (id)) u
+    LEFT JOIN learner l ON l.user_id = u.id
+    LEFT JOIN total t ON t.started = l.started
+$$;
+
+CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURNS smallint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN total = 0 THEN NULL
+        WHEN completed = 0 THEN 0
+        ELSE greatest(1, completed * 100 / total)
+    END::smallint
+$$;
+
+CREATE FUNCTION public.readable_time(t timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT CASE WHEN t >= '0001-01-01 00:00+00' THEN least(t, '9999-12-31 00:00+00') END
+$$;
+
+CREATE FUNCTION public.remove_uses() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    DELETE FROM library_uses WHERE item_kind = TG_ARGV[0]::library_item_kind AND item_id = OLD.id;
+    DELETE FROM library_daily_uses WHERE item_kind = TG_ARGV[0]::library_item_kind AND item_id = OLD.id;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.roadmaps_of_lessons(lesson_ids uuid[]) RETURNS uuid[]
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(array_agg(DISTINCT s.roadmap_id), '{}')
+    FROM stage_lessons sl JOIN stages s ON s.id = sl.stage_id
+    WHERE sl.lesson_id = ANY (lesson_ids);
+$$;
+
+CREATE FUNCTION public.roll_up_uses(kind public.library_item_kind, item uuid) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    counted integer;
+    total bigint;
+BEGIN
+    IF kind = 'style_card' THEN
+        PERFORM FROM style_cards WHERE id = item FOR NO KEY UPDATE;
+    ELSE
+        PERFORM FROM prompts WHERE id = item FOR NO KEY UPDATE;
+    END IF;
+    IF NOT FOUND THEN
+        -- Used and deleted at the same time: there is nothing left to count for.
+        DELETE FROM library_uses WHERE item_kind = kind AND item_id = item;
+        RETURN 0;
+    END IF;
+    WITH taken AS (
+        DELETE FROM library_uses
+        WHERE item_kind = kind AND item_id = item AND id IN (
+            SELECT id FROM library_uses WHERE item_kind = kind AND item_id = item ORDER BY id LIMIT 10000
+        )
+        RETURNING (used_at AT TIME ZONE 'UTC')::date AS day
+    ), added AS (
+        INSERT INTO library_daily_uses AS d (item_kind, item_id, day, uses)
+        SELECT kind, item, day, count(*) FROM taken GROUP BY day
+        ON CONFLICT (item_kind, item_id, day) DO UPDATE SET uses = d.uses + excluded.uses
+    )
+    SELECT count(*) INTO counted FROM taken;
+    SELECT coalesce(sum(uses), 0) INTO total FROM library_daily_uses WHERE item_kind = kind AND item_id = item;
+    IF kind = 'style_card' THEN
+        UPDATE style_cards SET usage_count = total WHERE id = item AND usage_count <> total;
+    ELSE
+        UPDATE prompts SET copy_count = total WHERE id = item AND copy_count <> total;
+    END IF;
+    RETURN counted;
+END;
+$$;
+
+CREATE FUNCTION public.touch_row() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated_at = now();
+    IF TG_ARGV[0] = 'version' THEN
+        NEW.version = OLD.version + 1;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+CREATE TABLE apalis.jobs (
+    job bytea NOT NULL,
+    id text NOT NULL,
+    job_type text NOT NULL,
+    status text DEFAULT 'Pending'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    max_attempts integer DEFAULT 25 NOT NULL,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_result jsonb,
+    lock_at timestamp with time zone,
+    lock_by text,
+    done_at timestamp with time zone,
+    priority integer DEFAULT 0,
+    idempotency_key text,
+    metadata public.hstore
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_analyze_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
+ALTER TABLE ONLY apalis.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (id);
+CREATE INDEX idx_apalis_jobs_fetch_partial ON apalis.jobs USING btree (job_type, priority DESC, run_at) WHERE ((status = 'Pending'::text) OR ((status = 'Failed'::text) AND (attempts < max_attempts)));
+CREATE UNIQUE INDEX idx_jobs_idempotency_key ON apalis.jobs USING btree (job_type, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE INDEX jobs_dead_idx ON apalis.jobs USING btree (job_type, COALESCE(done_at, run_at)) WHERE ((status = 'Killed'::text) OR ((status = 'Failed'::text) AND (attempts >= max_attempts)));
+CREATE INDEX jobs_done_idx ON apalis.jobs USING btree (job_type, COALESCE(done_at, run_at), public.job_kind(job) COLLATE "C") WHERE (status = 'Done'::text);
+CREATE INDEX jobs_held_idx ON apalis.jobs USING btree (lock_by) WHERE ((status = ANY (ARRAY['Queued'::text, 'Running'::text])) OR (lock_by IS NOT NULL));
+ALTER TABLE ONLY apalis.jobs
+    ADD CONSTRAINT fk_worker_lock_by FOREIGN KEY (lock_by) REFERENCES apalis.workers(id);
+
+CREATE TABLE public.activity_log (
+    id uuid NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    actor_id uuid,
+    action text NOT NULL,
+    target_type text,
+    target_id uuid,
+    target_title text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    ip inet,
+    user_agent text,
+    logged_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT activity_log_action_check CHECK (((action ~ '^[a-z_]+\.[a-z_]+$'::text) AND (length(action) <= 60))),
+    CONSTRAINT activity_log_target_title_check CHECK ((length(target_title) <= 300)),
+    CONSTRAINT activity_log_target_type_check CHECK ((length(target_type) <= 40)),
+    CONSTRAINT activity_log_user_agent_check CHECK ((length(user_agent) <= 400))
+)
+PARTITION BY RANGE (occurred_at);
+ALTER TABLE ONLY public.activity_log
+    ADD CONSTRAINT activity_log_pkey PRIMARY KEY (id, occurred_at);
+CREATE INDEX activity_log_actor_idx ON ONLY public.activity_log USING btree (actor_id, occurred_at DESC, id DESC);
+CREATE INDEX activity_log_target_idx ON ONLY public.activity_log USING btree (target_id, occurred_at DESC) WHERE (target_id IS NOT NULL);
+CREATE INDEX activity_log_time_idx ON ONLY public.activity_log USING btree (occurred_at DESC, id DESC);
+
+CREATE TABLE public.ai_replies (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    chat_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    question_id uuid,
+    answer_id uuid,
+    instruction_id uuid NOT NULL,
+    question text NOT NULL,
+    context jsonb DEFAULT '{}'::jsonb NOT NULL,
+    state public.reply_state DEFAULT 'queued'::public.reply_state NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    reason text,
+    provider text,
+    model text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone DEFAULT now() NOT NULL,
+    retried_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    chunks_removed boolean DEFAULT false NOT NULL,
+    CONSTRAINT ai_replies_answer CHECK (((answer_id IS NULL) OR (state = ANY (ARRAY['completed'::public.reply_state, 'cancelled'::public.reply_state])))),
+    CONSTRAINT ai_replies_finished_at CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.reply_state, 'failed'::public.reply_state, 'cancelled'::public.reply_state])))),
+    CONSTRAINT ai_replies_reason CHECK (((reason IS NOT NULL) = (state = ANY (ARRAY['failed'::public.reply_state, 'cancelled'::public.reply_state])))),
+    CONSTRAINT ai_replies_reason_check CHECK ((length(reason) <= 100)),
+    CONSTRAINT ai_replies_retried_at CHECK ((cardinality(retried_at) <= 20))
+)
+WITH (fillfactor='85');
+ALTER TABLE ONLY public.ai_replies
+    ADD CONSTRAINT ai_replies_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX ai_replies_answer_key ON public.ai_replies USING btree (answer_id);
+CREATE INDEX ai_replies_chat_idx ON public.ai_replies USING btree (chat_id, created_at DESC);
+CREATE INDEX ai_replies_chunks_idx ON public.ai_replies USING btree (finished_at) WHERE ((state = ANY (ARRAY['completed'::public.reply_state, 'failed'::public.reply_state, 'cancelled'::public.reply_state])) AND (NOT chunks_removed));
+CREATE INDEX ai_replies_created_at_idx ON public.ai_replies USING btree (created_at);
+CREATE UNIQUE INDEX ai_replies_open_key ON public.ai_replies USING btree (chat_id) WHERE (state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]));
+CREATE INDEX ai_replies_question_idx ON public.ai_replies USING btree (question_id);
+CREATE INDEX ai_replies_stuck_idx ON public.ai_replies USING btree (updated_at) WHERE (state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]));
+CREATE INDEX ai_replies_user_idx ON public.ai_replies USING btree (user_id, queued_at DESC);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_replies FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.ai_replies
+    ADD CONSTRAINT ai_replies_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES public.tool_messages(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.ai_replies
+    ADD CONSTRAINT ai_replies_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.tool_chats(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.ai_replies
+    ADD CONSTRAINT ai_replies_instruction_id_fkey FOREIGN KEY (instruction_id) REFERENCES public.ai_system_instructions(id);
+ALTER TABLE ONLY public.ai_replies
+    ADD CONSTRAINT ai_replies_question_id_fkey FOREIGN KEY (question_id) REFERENCES public.tool_messages(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.ai_replies
+    ADD CONSTRAINT ai_replies_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_reply_attempts (
+    reply_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    provider text,
+    model text,
+    reason text,
+    error text,
+    first_token_ms integer,
+    is_cut boolean DEFAULT false NOT NULL,
+    prompt_tokens integer,
+    completion_tokens integer,
+    cost_micros bigint,
+    CONSTRAINT ai_reply_attempts_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT ai_reply_attempts_completion_tokens_check CHECK ((completion_tokens >= 0)),
+    CONSTRAINT ai_reply_attempts_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_reply_attempts_error_check CHECK ((length(error) <= 2000)),
+    CONSTRAINT ai_reply_attempts_first_token_ms_check CHECK ((first_token_ms >= 0)),
+    CONSTRAINT ai_reply_attempts_model_check CHECK ((length(model) <= 200)),
+    CONSTRAINT ai_reply_attempts_prompt_tokens_check CHECK ((prompt_tokens >= 0)),
+    CONSTRAINT ai_reply_attempts_provider_check CHECK ((length(provider) <= 300)),
+    CONSTRAINT ai_reply_attempts_reason_check CHECK ((length(reason) <= 100))
+);
+ALTER TABLE ONLY public.ai_reply_attempts
+    ADD CONSTRAINT ai_reply_attempts_pkey PRIMARY KEY (reply_id, attempt);
+ALTER TABLE ONLY public.ai_reply_attempts
+    ADD CONSTRAINT ai_reply_attempts_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_reply_chunks (
+    reply_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    seq integer NOT NULL,
+    content text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_reply_chunks_seq_check CHECK ((seq > 0))
+);
+ALTER TABLE ONLY public.ai_reply_chunks
+    ADD CONSTRAINT ai_reply_chunks_pkey PRIMARY KEY (reply_id, attempt, seq);
+ALTER TABLE ONLY public.ai_reply_chunks
+    ADD CONSTRAINT ai_reply_chunks_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_system_instructions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    version integer NOT NULL,
+    content text NOT NULL,
+    model text,
+    temperature double precision DEFAULT 0.7,
+    max_tokens integer DEFAULT 1500 NOT NULL,
+    include_learner boolean DEFAULT false NOT NULL,
+    is_active boolean DEFAULT false NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_system_instructions_content_check CHECK (((length(content) >= 1) AND (length(content) <= 50000))),
+    CONSTRAINT ai_system_instructions_max_tokens_check CHECK (((max_tokens >= 16) AND (max_tokens <= 32000))),
+    CONSTRAINT ai_system_instructions_model_check CHECK ((length(model) <= 200)),
+    CONSTRAINT ai_system_instructions_temperature_check CHECK (((temperature >= (0)::double precision) AND (temperature <= (2)::double precision))),
+    CONSTRAINT ai_system_instructions_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[]))),
+    CONSTRAINT ai_system_instructions_version_check CHECK ((version > 0))
+);
+ALTER TABLE ONLY public.ai_system_instructions
+    ADD CONSTRAINT ai_system_instructions_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.ai_system_instructions
+    ADD CONSTRAINT ai_system_instructions_version_key UNIQUE (tool_type, version);
+CREATE UNIQUE INDEX ai_system_instructions_active_key ON public.ai_system_instructions USING btree (tool_type) WHERE is_active;
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.ai_system_instructions
+    ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+CREATE TABLE public.course_modules (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    summary text DEFAULT ''::text NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT course_modules_summary_check CHECK ((length(summary) <= 1000)),
+    CONSTRAINT course_modules_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.course_modules
+    ADD CONSTRAINT course_modules_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX course_modules_slug_key ON public.course_modules USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER content_changed AFTER UPDATE ON public.course_modules REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_modules();
+CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.glossary_terms (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    slug public.slug NOT NULL,
+    term text NOT NULL,
+    definition text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    search tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('russian'::regconfig, term), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, definition), 'B'::"char"))) STORED,
+    CONSTRAINT glossary_terms_definition_check CHECK (((length(definition) >= 1) AND (length(definition) <= 5000))),
+    CONSTRAINT glossary_terms_tags_check CHECK ((cardinality(tags) <= 20)),
+    CONSTRAINT glossary_terms_term_check CHECK (((length(term) >= 1) AND (length(term) <= 200)))
+);
+ALTER TABLE ONLY public.glossary_terms
+    ADD CONSTRAINT glossary_terms_pkey PRIMARY KEY (id);
+CREATE INDEX glossary_terms_search_idx ON public.glossary_terms USING gin (search);
+CREATE UNIQUE INDEX glossary_terms_slug_key ON public.glossary_terms USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN (((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.idempotency_keys (
+    user_id uuid NOT NULL,
+    key text NOT NULL,
+    operation text NOT NULL,
+    request_hash bytea NOT NULL,
+    response jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 200))),
+    CONSTRAINT idempotency_keys_request_hash_check CHECK ((length(request_hash) = 32))
+);
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, operation, key);
+CREATE INDEX idempotency_keys_created_at_idx ON public.idempotency_keys USING btree (created_at);
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.invite_links (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    code text NOT NULL,
+    role public.user_role DEFAULT 'student'::public.user_role NOT NULL,
+    note text,
+    max_uses integer DEFAULT 1 NOT NULL,
+    uses integer DEFAULT 0 NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    created_by uuid,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT invite_links_code_check CHECK (((length(code) >= 16) AND (length(code) <= 64))),
+    CONSTRAINT invite_links_max_uses_check CHECK (((max_uses >= 1) AND (max_uses <= 100000))),
+    CONSTRAINT invite_links_note_check CHECK ((length(note) <= 200)),
+    CONSTRAINT invite_links_uses_range CHECK (((uses >= 0) AND (uses <= max_uses)))
+);
+ALTER TABLE ONLY public.invite_links
+    ADD CONSTRAINT invite_links_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX invite_links_code_key ON public.invite_links USING btree (code);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.invite_links FOR EACH ROW WHEN (((((((((((((old.id IS DISTINCT FROM new.id) OR (old.code IS DISTINCT FROM new.code)) OR (old.role IS DISTINCT FROM new.role)) OR (old.note IS DISTINCT FROM new.note)) OR (old.max_uses IS DISTINCT FROM new.max_uses)) OR (old.expires_at IS DISTINCT FROM new.expires_at)) OR (old.revoked_at IS DISTINCT FROM new.revoked_at)) OR (old.created_by IS DISTINCT FROM new.created_by)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.invite_links
+    ADD CONSTRAINT invite_links_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+CREATE UNLOGGED TABLE public.job_counts (
+    queue text NOT NULL,
+    slot timestamp with time zone DEFAULT date_bin('00:00:10'::interval, now(), '2000-01-01 00:00:00+00'::timestamp with time zone) NOT NULL,
+    worker text NOT NULL,
+    done bigint NOT NULL,
+    failed bigint NOT NULL
+)
+WITH (fillfactor='50');
+ALTER TABLE ONLY public.job_counts
+    ADD CONSTRAINT job_counts_pkey PRIMARY KEY (queue, slot, worker);
+
+CREATE TABLE public.lesson_materials (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    lesson_id uuid NOT NULL,
+    kind public.material_kind NOT NULL,
+    title text NOT NULL,
+    url public.https_url NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT lesson_materials_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.lesson_materials
+    ADD CONSTRAINT lesson_materials_pkey PRIMARY KEY (id);
+CREATE INDEX lesson_materials_lesson_id_idx ON public.lesson_materials USING btree (lesson_id, "position", id) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_materials FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.lesson_materials
+    ADD CONSTRAINT lesson_materials_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
+CREATE TABLE public.lesson_tasks (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    lesson_id uuid NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    is_required boolean DEFAULT true NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT lesson_tasks_description_check CHECK ((length(description) <= 5000)),
+    CONSTRAINT lesson_tasks_title_check CHECK (((length(title) >= 1) AND (length(title) <= 300)))
+);
+ALTER TABLE ONLY public.lesson_tasks
+    ADD CONSTRAINT lesson_tasks_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX lesson_tasks_slug_key ON public.lesson_tasks USING btree (lesson_id, slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_tasks FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.lesson_tasks
+    ADD CONSTRAINT lesson_tasks_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
+CREATE TABLE public.lessons (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    module_id uuid NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    summary text DEFAULT ''::text NOT NULL,
+    body text DEFAULT ''::text NOT NULL,
+    video_url public.https_url,
+    duration_minutes integer NOT NULL,
+    completion public.completion_rule DEFAULT 'manual'::public.completion_rule NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    search tsvector GENERATED ALWAYS AS (((setweight(to_tsvector('russian'::regconfig, title), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, summary), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, body), 'C'::"char"))) STORED,
+    CONSTRAINT lessons_body_check CHECK ((length(body) <= 100000)),
+    CONSTRAINT lessons_duration_minutes_check CHECK (((duration_minutes >= 1) AND (duration_minutes <= 600))),
+    CONSTRAINT lessons_summary_check CHECK ((length(summary) <= 1000)),
+    CONSTRAINT lessons_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.lessons
+    ADD CONSTRAINT lessons_pkey PRIMARY KEY (id);
+CREATE INDEX lessons_module_id_idx ON public.lessons USING btree (module_id, "position", id);
+CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
+CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
+CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.lessons
+    ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
+
+CREATE TABLE public.library_daily_uses (
+    item_kind public.library_item_kind NOT NULL,
+    item_id uuid NOT NULL,
+    day date NOT NULL,
+    uses bigint NOT NULL,
+    CONSTRAINT library_daily_uses_uses_check CHECK ((uses > 0))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.library_daily_uses
+    ADD CONSTRAINT library_daily_uses_pkey PRIMARY KEY (item_kind, item_id, day);
+
+CREATE TABLE public.library_uses (
+    item_kind public.library_item_kind NOT NULL,
+    item_id uuid NOT NULL,
+    id bigint NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
+ALTER TABLE public.library_uses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.library_uses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE ONLY public.library_uses
+    ADD CONSTRAINT library_uses_pkey PRIMARY KEY (item_kind, item_id, id);
+
+CREATE TABLE public.likes_dirty (
+    project_id uuid NOT NULL,
+    marked_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone
+);
+ALTER TABLE ONLY public.likes_dirty
+    ADD CONSTRAINT likes_dirty_pkey PRIMARY KEY (project_id);
+ALTER TABLE ONLY public.likes_dirty
+    ADD CONSTRAINT likes_dirty_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
+
+CREATE TABLE public.paused_queues (
+    queue text NOT NULL,
+    paused_at timestamp with time zone DEFAULT now() NOT NULL,
+    paused_by uuid,
+    CONSTRAINT paused_queues_queue_check CHECK (((length(queue) >= 1) AND (length(queue) <= 100)))
+);
+ALTER TABLE ONLY public.paused_queues
+    ADD CONSTRAINT paused_queues_pkey PRIMARY KEY (queue);
+ALTER TABLE ONLY public.paused_queues
+    ADD CONSTRAINT paused_queues_paused_by_fkey FOREIGN KEY (paused_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+CREATE TABLE public.platform_settings (
+    key text NOT NULL,
+    value jsonb NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    updated_by uuid,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT platform_settings_key_check CHECK ((key ~ '^[a-z_]+(\.[a-z_]+)+$'::text))
+);
+ALTER TABLE ONLY public.platform_settings
+    ADD CONSTRAINT platform_settings_pkey PRIMARY KEY (key);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.platform_settings FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.platform_settings
+    ADD CONSTRAINT platform_settings_updated_by_fkey FOREIGN KEY (updated_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+CREATE TABLE public.progress_dirty (
+    user_id uuid NOT NULL,
+    roadmap_id uuid NOT NULL,
+    requested_seq bigint DEFAULT 0 NOT NULL,
+    done_seq bigint DEFAULT 0 NOT NULL,
+    done_version bigint DEFAULT 0 NOT NULL,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone,
+    throttled_until timestamp with time zone,
+    CONSTRAINT progress_dirty_done_not_ahead CHECK ((done_seq <= requested_seq))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.progress_dirty
+    ADD CONSTRAINT progress_dirty_pkey PRIMARY KEY (user_id, roadmap_id);
+CREATE INDEX progress_dirty_roadmap_idx ON public.progress_dirty USING btree (roadmap_id, user_id);
+CREATE INDEX progress_dirty_stale_idx ON public.progress_dirty USING btree (requested_at) WHERE (done_seq < requested_seq);
+CREATE TRIGGER mark_remaining AFTER DELETE ON public.progress_dirty REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_remaining_roadmaps();
+ALTER TABLE ONLY public.progress_dirty
+    ADD CONSTRAINT progress_dirty_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.progress_dirty
+    ADD CONSTRAINT progress_dirty_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.project_likes (
+    project_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.project_likes
+    ADD CONSTRAINT project_likes_pkey PRIMARY KEY (project_id, user_id);
+CREATE INDEX project_likes_user_id_idx ON public.project_likes USING btree (user_id);
+CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
+CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
+CREATE TRIGGER mark_dirty_update_new AFTER UPDATE ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
+CREATE TRIGGER mark_dirty_update_old AFTER UPDATE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
+ALTER TABLE ONLY public.project_likes
+    ADD CONSTRAINT project_likes_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.project_likes
+    ADD CONSTRAINT project_likes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.prompt_categories (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    slug public.slug NOT NULL,
+    name text NOT NULL,
+    kind public.prompt_category NOT NULL,
+    color text DEFAULT '#64748b'::text NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT prompt_categories_color_check CHECK ((color ~ '^#[0-9a-f]{6}$'::text)),
+    CONSTRAINT prompt_categories_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+ALTER TABLE ONLY public.prompt_categories
+    ADD CONSTRAINT prompt_categories_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX prompt_categories_name_key ON public.prompt_categories USING btree (lower(name)) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX prompt_categories_slug_key ON public.prompt_categories USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_categories FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.prompt_steps (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    prompt_id uuid NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    "position" integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT prompt_steps_body_check CHECK (((length(body) >= 1) AND (length(body) <= 20000))),
+    CONSTRAINT prompt_steps_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.prompt_steps
+    ADD CONSTRAINT prompt_steps_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX prompt_steps_position_key ON public.prompt_steps USING btree (prompt_id, "position") WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_steps FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.prompt_steps
+    ADD CONSTRAINT prompt_steps_prompt_id_fkey FOREIGN KEY (prompt_id) REFERENCES public.prompts(id) ON DELETE CASCADE;
+
+CREATE TABLE public.prompts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    category_id uuid NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    body text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    copy_count integer DEFAULT 0 NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    search tsvector GENERATED ALWAYS AS (((setweight(to_tsvector('russian'::regconfig, title), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, description), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, body), 'C'::"char"))) STORED,
+    CONSTRAINT prompts_body_check CHECK (((length(body) >= 1) AND (length(body) <= 50000))),
+    CONSTRAINT prompts_copy_count_check CHECK ((copy_count >= 0)),
+    CONSTRAINT prompts_description_check CHECK ((length(description) <= 5000)),
+    CONSTRAINT prompts_tags_check CHECK ((cardinality(tags) <= 20)),
+    CONSTRAINT prompts_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.prompts
+    ADD CONSTRAINT prompts_pkey PRIMARY KEY (id);
+CREATE INDEX prompts_category_id_idx ON public.prompts USING btree (category_id, "position", id) WHERE (deleted_at IS NULL);
+CREATE INDEX prompts_search_idx ON public.prompts USING gin (search);
+CREATE UNIQUE INDEX prompts_slug_key ON public.prompts USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER remove_uses AFTER DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.remove_uses('prompt');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompts FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.category_id IS DISTINCT FROM new.category_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.description IS DISTINCT FROM new.description)) OR (old.body IS DISTINCT FROM new.body)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.prompts
+    ADD CONSTRAINT prompts_category_id_fkey FOREIGN KEY (category_id) REFERENCES public.prompt_categories(id);
+
+CREATE TABLE public.refresh_tokens (
+    token_hash bytea NOT NULL,
+    session_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT refresh_tokens_token_hash_check CHECK ((length(token_hash) = 32))
+);
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+CREATE INDEX refresh_tokens_session_id_idx ON public.refresh_tokens USING btree (session_id);
+CREATE INDEX refresh_tokens_used_at_idx ON public.refresh_tokens USING btree (used_at) WHERE (used_at IS NOT NULL);
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+CREATE TABLE public.roadmaps (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    summary text DEFAULT ''::text NOT NULL,
+    is_sequential boolean DEFAULT false NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    content_version bigint DEFAULT 1 NOT NULL,
+    recomputed_version bigint DEFAULT 0 NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT roadmaps_recomputed_not_ahead CHECK ((recomputed_version <= content_version)),
+    CONSTRAINT roadmaps_summary_check CHECK ((length(summary) <= 1000)),
+    CONSTRAINT roadmaps_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.roadmaps
+    ADD CONSTRAINT roadmaps_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX roadmaps_slug_key ON public.roadmaps USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER content_changed AFTER UPDATE ON public.roadmaps REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_roadmaps();
+CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at, is_sequential ON public.roadmaps FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.roadmaps FOR EACH ROW WHEN ((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.is_sequential IS DISTINCT FROM new.is_sequential)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.schedules (
+    name text NOT NULL,
+    last_enqueued_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+ALTER TABLE ONLY public.schedules
+    ADD CONSTRAINT schedules_pkey PRIMARY KEY (name);
+
+CREATE TABLE public.sessions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    user_agent text,
+    ip inet,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoke_reason text,
+    CONSTRAINT sessions_revoke_reason_check CHECK ((revoke_reason = ANY (ARRAY['logout'::text, 'token_reuse'::text, 'password_changed'::text, 'revoked'::text, 'suspended'::text]))),
+    CONSTRAINT sessions_revoked_with_reason CHECK (((revoked_at IS NULL) = (revoke_reason IS NULL))),
+    CONSTRAINT sessions_user_agent_check CHECK ((length(user_agent) <= 400))
+);
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at);
+CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, created_at DESC);
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.showcase_projects (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    title text NOT NULL,
+    summary text DEFAULT ''::text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    project_url public.https_url,
+    repository_url public.https_url,
+    cover_url public.https_url,
+    status public.project_status DEFAULT 'draft'::public.project_status NOT NULL,
+    moderation_reason text,
+    published_at timestamp with time zone,
+    likes_count integer DEFAULT 0 NOT NULL,
+    likes_counted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT showcase_projects_description_check CHECK ((length(description) <= 20000)),
+    CONSTRAINT showcase_projects_likes_count_check CHECK ((likes_count >= 0)),
+    CONSTRAINT showcase_projects_moderation_reason_check CHECK ((length(moderation_reason) <= 2000)),
+    CONSTRAINT showcase_projects_published_at CHECK (((status <> 'published'::public.project_status) OR (published_at IS NOT NULL))),
+    CONSTRAINT showcase_projects_summary_check CHECK ((length(summary) <= 1000)),
+    CONSTRAINT showcase_projects_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+)
+WITH (fillfactor='85');
+ALTER TABLE ONLY public.showcase_projects
+    ADD CONSTRAINT showcase_projects_pkey PRIMARY KEY (id);
+CREATE INDEX showcase_projects_newest_idx ON public.showcase_projects USING btree (published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_popular_idx ON public.showcase_projects USING btree (likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.showcase_projects
+    ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.stage_lessons (
+    stage_id uuid NOT NULL,
+    lesson_id uuid NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    is_required boolean DEFAULT true NOT NULL
+);
+ALTER TABLE ONLY public.stage_lessons
+    ADD CONSTRAINT stage_lessons_pkey PRIMARY KEY (stage_id, lesson_id);
+CREATE INDEX stage_lessons_lesson_id_idx ON public.stage_lessons USING btree (lesson_id, stage_id);
+CREATE TRIGGER content_changed_delete AFTER DELETE ON public.stage_lessons REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stage_lessons();
+CREATE TRIGGER content_changed_insert AFTER INSERT ON public.stage_lessons REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stage_lessons();
+CREATE TRIGGER content_changed_update AFTER UPDATE ON public.stage_lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stage_lessons();
+CREATE TRIGGER lock_content BEFORE INSERT OR DELETE OR UPDATE OF stage_id, lesson_id, is_required ON public.stage_lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER mark_placed_insert AFTER INSERT ON public.stage_lessons REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_placed();
+CREATE TRIGGER mark_placed_update AFTER UPDATE ON public.stage_lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_placed();
+ALTER TABLE ONLY public.stage_lessons
+    ADD CONSTRAINT stage_lessons_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.stage_lessons
+    ADD CONSTRAINT stage_lessons_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
+
+CREATE TABLE public.stages (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    roadmap_id uuid NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    summary text DEFAULT ''::text NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT stages_summary_check CHECK ((length(summary) <= 1000)),
+    CONSTRAINT stages_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+ALTER TABLE ONLY public.stages
+    ADD CONSTRAINT stages_pkey PRIMARY KEY (id);
+CREATE INDEX stages_roadmap_id_idx ON public.stages USING btree (roadmap_id, "position", id);
+CREATE UNIQUE INDEX stages_slug_key ON public.stages USING btree (roadmap_id, slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER content_changed_delete AFTER DELETE ON public.stages REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stages();
+CREATE TRIGGER content_changed_insert AFTER INSERT ON public.stages REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stages();
+CREATE TRIGGER content_changed_update AFTER UPDATE ON public.stages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stages();
+CREATE TRIGGER lock_content BEFORE INSERT OR DELETE OR UPDATE OF roadmap_id, "position", publication, deleted_at ON public.stages FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER mark_moved AFTER UPDATE ON public.stages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_moved_stages();
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.stages FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.stages
+    ADD CONSTRAINT stages_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
+
+CREATE TABLE public.style_cards (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    slug public.slug NOT NULL,
+    title text NOT NULL,
+    category public.style_category NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    prompt text DEFAULT ''::text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    preview_url public.https_url,
+    usage_count integer DEFAULT 0 NOT NULL,
+    "position" integer DEFAULT 0 NOT NULL,
+    publication public.publication DEFAULT 'draft'::public.publication NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT style_cards_description_check CHECK ((length(description) <= 5000)),
+    CONSTRAINT style_cards_prompt_check CHECK ((length(prompt) <= 20000)),
+    CONSTRAINT style_cards_tags_check CHECK ((cardinality(tags) <= 20)),
+    CONSTRAINT style_cards_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200))),
+    CONSTRAINT style_cards_usage_count_check CHECK ((usage_count >= 0))
+);
+ALTER TABLE ONLY public.style_cards
+    ADD CONSTRAINT style_cards_pkey PRIMARY KEY (id);
+CREATE INDEX style_cards_category_idx ON public.style_cards USING btree (category, "position", id) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX style_cards_slug_key ON public.style_cards USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER remove_uses AFTER DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.remove_uses('style_card');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.category IS DISTINCT FROM new.category)) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR ((old.preview_url)::text IS DISTINCT FROM (new.preview_url)::text)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.tool_chats (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    created_at timestamp with time zone DEFAULT now(),
+    updated_at timestamp with time zone DEFAULT now(),
+    CONSTRAINT tool_chats_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[])))
+);
+ALTER TABLE ONLY public.tool_chats
+    ADD CONSTRAINT tool_chats_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.tool_chats
+    ADD CONSTRAINT tool_chats_user_id_tool_type_key UNIQUE (user_id, tool_type);
+CREATE INDEX tool_chats_tool_type_idx ON public.tool_chats USING btree (tool_type, updated_at DESC, id DESC);
+CREATE INDEX tool_chats_updated_at_idx ON public.tool_chats USING btree (updated_at DESC, id DESC);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.tool_chats FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.tool_chats
+    ADD CONSTRAINT tool_chats_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.tool_messages (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    chat_id uuid NOT NULL,
+    role character varying(10) NOT NULL,
+    content text NOT NULL,
+    has_copyable_content boolean DEFAULT false,
+    created_at timestamp with time zone DEFAULT now(),
+    CONSTRAINT tool_messages_role_check CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying])::text[])))
+);
+ALTER TABLE ONLY public.tool_messages
+    ADD CONSTRAINT tool_messages_pkey PRIMARY KEY (id);
+CREATE INDEX idx_tool_messages_chat_id ON public.tool_messages USING btree (chat_id);
+CREATE INDEX tool_messages_page_idx ON public.tool_messages USING btree (chat_id, created_at DESC, id DESC);
+ALTER TABLE ONLY public.tool_messages
+    ADD CONSTRAINT tool_messages_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.tool_chats(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_lesson_progress (
+    user_id uuid NOT NULL,
+    lesson_id uuid NOT NULL,
+    status public.lesson_status DEFAULT 'in_progress'::public.lesson_status NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    completed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_lesson_progress_completed_at CHECK (((status = 'completed'::public.lesson_status) = (completed_at IS NOT NULL))),
+    CONSTRAINT user_lesson_progress_status CHECK ((status = ANY (ARRAY['in_progress'::public.lesson_status, 'completed'::public.lesson_status])))
+)
+WITH (fillfactor='85');
+ALTER TABLE ONLY public.user_lesson_progress
+    ADD CONSTRAINT user_lesson_progress_pkey PRIMARY KEY (user_id, lesson_id);
+CREATE INDEX user_lesson_progress_lesson_id_idx ON public.user_lesson_progress USING btree (lesson_id, user_id);
+CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.user_lesson_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
+CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.user_lesson_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
+CREATE TRIGGER mark_dirty_update AFTER UPDATE ON public.user_lesson_progress REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_lesson_progress FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.user_lesson_progress
+    ADD CONSTRAINT user_lesson_progress_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.user_lesson_progress
+    ADD CONSTRAINT user_lesson_progress_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_lesson_task_progress (
+    user_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    checked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.user_lesson_task_progress
+    ADD CONSTRAINT user_lesson_task_progress_pkey PRIMARY KEY (user_id, task_id);
+CREATE INDEX user_lesson_task_progress_task_id_idx ON public.user_lesson_task_progress USING btree (task_id);
+ALTER TABLE ONLY public.user_lesson_task_progress
+    ADD CONSTRAINT user_lesson_task_progress_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.lesson_tasks(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.user_lesson_task_progress
+    ADD CONSTRAINT user_lesson_task_progress_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_prompt_favorites (
+    user_id uuid NOT NULL,
+    prompt_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.user_prompt_favorites
+    ADD CONSTRAINT user_prompt_favorites_pkey PRIMARY KEY (user_id, prompt_id);
+CREATE INDEX user_prompt_favorites_prompt_id_idx ON public.user_prompt_favorites USING btree (prompt_id);
+ALTER TABLE ONLY public.user_prompt_favorites
+    ADD CONSTRAINT user_prompt_favorites_prompt_id_fkey FOREIGN KEY (prompt_id) REFERENCES public.prompts(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.user_prompt_favorites
+    ADD CONSTRAINT user_prompt_favorites_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_roadmap_progress (
+    user_id uuid NOT NULL,
+    roadmap_id uuid NOT NULL,
+    lessons_total integer NOT NULL,
+    lessons_completed integer NOT NULL,
+    stages_total integer NOT NULL,
+    stages_completed integer NOT NULL,
+    percent smallint GENERATED ALWAYS AS (public.progress_percent(lessons_completed, lessons_total)) STORED,
+    status public.lesson_status NOT NULL,
+    completed_at timestamp with time zone,
+    achieved_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_roadmap_progress_achieved_at CHECK (((completed_at IS NULL) OR (achieved_at IS NOT NULL))),
+    CONSTRAINT user_roadmap_progress_completed CHECK (((status = 'completed'::public.lesson_status) = ((lessons_total > 0) AND (lessons_completed = lessons_total)))),
+    CONSTRAINT user_roadmap_progress_completed_at CHECK (((completed_at IS NOT NULL) = (status = 'completed'::public.lesson_status))),
+    CONSTRAINT user_roadmap_progress_lessons CHECK (((0 <= lessons_completed) AND (lessons_completed <= lessons_total))),
+    CONSTRAINT user_roadmap_progress_stages CHECK (((0 <= stages_completed) AND (stages_completed <= stages_total))),
+    CONSTRAINT user_roadmap_progress_status CHECK ((status <> 'locked'::public.lesson_status))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.user_roadmap_progress
+    ADD CONSTRAINT user_roadmap_progress_pkey PRIMARY KEY (user_id, roadmap_id);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN ((((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.roadmap_id IS DISTINCT FROM new.roadmap_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.stages_total IS DISTINCT FROM new.stages_total)) OR (old.stages_completed IS DISTINCT FROM new.stages_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.user_roadmap_progress
+    ADD CONSTRAINT user_roadmap_progress_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.user_roadmap_progress
+    ADD CONSTRAINT user_roadmap_progress_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_stage_progress (
+    user_id uuid NOT NULL,
+    stage_id uuid NOT NULL,
+    lessons_total integer NOT NULL,
+    lessons_completed integer NOT NULL,
+    percent smallint GENERATED ALWAYS AS (public.progress_percent(lessons_completed, lessons_total)) STORED,
+    status public.lesson_status NOT NULL,
+    completed_at timestamp with time zone,
+    achieved_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_stage_progress_achieved_at CHECK (((completed_at IS NULL) OR (achieved_at IS NOT NULL))),
+    CONSTRAINT user_stage_progress_completed CHECK (((status = 'completed'::public.lesson_status) = ((lessons_total > 0) AND (lessons_completed = lessons_total)))),
+    CONSTRAINT user_stage_progress_completed_at CHECK (((completed_at IS NOT NULL) = (status = 'completed'::public.lesson_status))),
+    CONSTRAINT user_stage_progress_counts CHECK (((0 <= lessons_completed) AND (lessons_completed <= lessons_total)))
+)
+WITH (fillfactor='85');
+ALTER TABLE ONLY public.user_stage_progress
+    ADD CONSTRAINT user_stage_progress_pkey PRIMARY KEY (user_id, stage_id);
+CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_stage_progress FOR EACH ROW WHEN ((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.stage_id IS DISTINCT FROM new.stage_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.user_stage_progress
+    ADD CONSTRAINT user_stage_progress_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.user_stage_progress
+    ADD CONSTRAINT user_stage_progress_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.users (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    email text NOT NULL,
+    password_hash text,
+    first_name text NOT NULL,
+    last_name text,
+    avatar_url public.https_url,
+    role public.user_role DEFAULT 'student'::public.user_role NOT NULL,
+    status public.user_status DEFAULT 'active'::public.user_status NOT NULL,
+    invite_id uuid,
+    progress_percent smallint,
+    last_active_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
+    CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
+    CONSTRAINT users_last_name_length CHECK ((length(last_name) <= 100)),
+    CONSTRAINT users_progress_percent_range CHECK (((progress_percent >= 0) AND (progress_percent <= 100)))
+);
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
+CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
+
+CREATE VIEW public.visible_lessons AS
+ SELECT l.id,
+    l.module_id,
+    l.slug,
+    l.title,
+    l.summary,
+    l.body,
+    l.video_url,
+    l.duration_minutes,
+    l.completion,
+    l."position",
+    l.publication,
+    l.version,
+    l.created_at,
+    l.updated_at,
+    l.deleted_at,
+    l.search
+   FROM (public.lessons l
+     JOIN public.course_modules m ON ((m.id = l.module_id)))
+  WHERE ((l.deleted_at IS NULL) AND (l.publication = 'published'::public.publication) AND (m.deleted_at IS NULL) AND (m.publication = 'published'::public.publication));
+
+CREATE VIEW public.admin_dashboard_stats AS
+ SELECT u.students,
+    u.mentors,
+    u.admins,
+    u.students_active_today,
+    u.students_active_week,
+    u.students_new_week,
+    l.lessons_published,
+    f.lessons_completed,
+    f.lessons_completed_week,
+    r.roadmaps_completed,
+    p.projects_published,
+    p.projects_waiting,
+    k.likes,
+    a.questions_today,
+    a.replies_open,
+    a.replies_failed_week
+   FROM ( SELECT count(*) FILTER (WHERE (role = 'student'::public.user_role)) AS students,
+            count(*) FILTER (WHERE (role = 'mentor'::public.user_role)) AS mentors,
+            count(*) FILTER (WHERE (role = 'admin'::public.user_role)) AS admins,
+            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (last_active_at >= (now() - '1 day'::interval)))) AS students_active_today,
+            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (last_active_at >= (now() - '7 days'::interval)))) AS students_active_week,
+            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (created_at >= (now() - '7 days'::interval)))) AS students_new_week
+           FROM public.users
+          WHERE (deleted_at IS NULL)) u,
+    ( SELECT count(*) AS lessons_published
+           FROM public.visible_lessons) l,
+    ( SELECT count(*) FILTER (WHERE (user_lesson_progress.status = 'completed'::public.lesson_status)) AS lessons_completed,
+            count(*) FILTER (WHERE (user_lesson_progress.completed_at >= (now() - '7 days'::interval))) AS lessons_completed_week
+           FROM public.user_lesson_progress) f,
+    ( SELECT count(*) FILTER (WHERE (user_roadmap_progress.status = 'completed'::public.lesson_status)) AS roadmaps_completed
+           FROM public.user_roadmap_progress) r,
+    ( SELECT count(*) FILTER (WHERE (status = 'published'::public.project_status)) AS projects_published,
+            count(*) FILTER (WHERE (status = 'submitted'::public.project_status)) AS projects_waiting
+           FROM public.showcase_projects
+          WHERE (deleted_at IS NULL)) p,
+    ( SELECT count(*) AS likes
+           FROM public.project_likes) k,
+    ( SELECT count(*) FILTER (WHERE (ai_replies.created_at >= (now() - '1 day'::interval))) AS questions_today,
+            count(*) FILTER (WHERE (ai_replies.state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]))) AS replies_open,
+            count(*) FILTER (WHERE ((ai_replies.state = 'failed'::public.reply_state) AND (ai_replies.created_at >= (now() - '7 days'::interval)))) AS replies_failed_week
+           FROM public.ai_replies) a;
+
+CREATE VIEW public.job_queues AS
+ WITH RECURSIVE names(queue) AS (
+         SELECT ''::text AS "?column?"
+        UNION ALL
+         SELECT LEAST(( SELECT min(job_type) AS min
+                   FROM apalis.jobs
+                  WHERE ((job_type > names_1.queue) AND (status = 'Done'::text))), ( SELECT min(job_type) AS min
+                   FROM apalis.jobs
+                  WHERE ((job_type > names_1.queue) AND ((status = 'Pending'::text) OR ((status = 'Failed'::text) AND (attempts < max_attempts))))), ( SELECT min(job_type) AS min
+                   FROM apalis.jobs
+                  WHERE ((job_type > names_1.queue) AND ((status = 'Killed'::text) OR ((status = 'Failed'::text) AND (attempts >= max_attempts))))), ( SELECT min(job_type) AS min
+                   FROM apalis.jobs
+                  WHERE ((job_type > names_1.queue) AND (status = ANY (ARRAY['Queued'::text, 'Running'::text]))))) AS "least"
+           FROM names names_1
+          WHERE (names_1.queue IS NOT NULL)
+        )
+ SELECT queue
+   FROM names
+  WHERE (queue <> ''::text);
+
+CREATE VIEW public.recent_student_activity AS
+ SELECT a.id,
+    a.occurred_at,
+    a.actor_id AS user_id,
+    u.email,
+    u.first_name,
+    u.last_name,
+    a.action,
+    a.target_type,
+    a.target_id,
+    a.target_title,
+    a.metadata
+   FROM (public.activity_log a
+     JOIN public.users u ON ((u.id = a.actor_id)))
+  WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL))
+  ORDER BY a.occurred_at DESC, a.id DESC;
+
+CREATE VIEW public.visible_roadmaps AS
+ SELECT id,
+    slug,
+    title,
+    summary,
+    is_sequential,
+    "position",
+    publication,
+    content_version,
+    recomputed_version,
+    version,
+    created_at,
+    updated_at,
+    deleted_at
+   FROM public.roadmaps
+  WHERE ((deleted_at IS NULL) AND (publication = 'published'::public.publication));
+
+CREATE VIEW public.visible_stages AS
+ SELECT s.id,
+    s.roadmap_id,
+    s.slug,
+    s.title,
+    s.summary,
+    s."position",
+    s.publication,
+    s.version,
+    s.created_at,
+    s.updated_at,
+    s.deleted_at
+   FROM (public.stages s
+     JOIN public.visible_roadmaps r ON ((r.id = s.roadmap_id)))
+  WHERE ((s.deleted_at IS NULL) AND (s.publication = 'published'::public.publication));

@@ -1,0 +1,73 @@
+//! Rules about the shape of the workspace that neither the compiler nor clippy knows: no circles between files or
+//! rooms, no import that runs upward, crates in one direction, files where their area says.
+
+mod crates;
+mod features;
+mod graph;
+mod imports;
+mod layout;
+mod source;
+mod tokens;
+
+use std::path::Path;
+
+use crate::steps::{Failure, read};
+
+pub(crate) use self::layout::Workspace;
+
+/// Fails with everything that is wrong, each with the file and what to do.
+pub(crate) fn check() -> Result<(), Failure> {
+    let mut findings = features::differences()?;
+    let mut manifests = crates::Manifests::new();
+    let mut workspace = Workspace::new();
+    for folder in members()? {
+        manifests.insert(folder.clone(), read(&Path::new(&folder).join("Cargo.toml"))?);
+        let files = rust_files(&folder)?;
+        let src = format!("{folder}/src");
+        let in_src: graph::Files = files
+            .iter()
+            .filter_map(|(file, text)| Some((file.strip_prefix(&format!("{src}/"))?.to_owned(), text.clone())))
+            .collect();
+        findings.extend(imports::file_circles(&src, &in_src));
+        if folder == "core" {
+            findings.extend(imports::rooms_of_core(&src, &in_src));
+        }
+        workspace.extend(files);
+    }
+    findings.extend(crates::directions(&manifests));
+    findings.extend(layout::module_files(&workspace));
+    findings.extend(layout::resources(&workspace, imports::rooms()));
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} findings:\n\n  {}", findings.len(), findings.join("\n  "))))
+}
+
+/// Folders of the workspace's crates, from its manifest.
+pub(crate) fn members() -> Result<Vec<String>, Failure> {
+    let manifest = read(Path::new("Cargo.toml"))?;
+    let list = manifest.split_once("\nmembers = [").and_then(|(_, rest)| rest.split_once(']'));
+    let (list, _) = list.ok_or_else(|| Failure::new("Cargo.toml has no list of members"))?;
+    Ok(list.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
+/// The Rust files of a crate's `src/` and `tests/`, by their path from the workspace's root.
+pub(crate) fn rust_files(folder: &str) -> Result<Workspace, Failure> {
+    let mut files = Workspace::new();
+    for part in ["src", "tests"] {
+        collect(&Path::new(folder).join(part), &mut files)?;
+    }
+    Ok(files)
+}
+
+fn collect(folder: &Path, files: &mut Workspace) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.insert(path.display().to_string(), read(&path)?);
+        }
+    }
+    Ok(())
+}
