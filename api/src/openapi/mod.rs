@@ -19,7 +19,7 @@ use crate::contract::{Contract, Pattern};
 use crate::routes::{self, Resources};
 
 const DESCRIPTION: &str = "\
-Cairn is an online-course platform: learners follow roadmaps of stages of lessons, show projects and ask AI tools.
+Cairn is an online-course platform: learners follow roadmaps of stages of lessons, publish projects and ask AI tools.
 
 **Signing in.** `POST /v1/auth/login` gives an access token for 15 minutes (send it as `Authorization: Bearer …`) and a \
 refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
@@ -27,7 +27,7 @@ refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
 **Errors** are problem documents (RFC 9457, `application/problem+json`). Branch on `code`; each operation lists the \
 codes it can answer with. Every answer has an `X-Request-Id`.
 
-**Lists** have pages: send `next_cursor` back as `cursor` until it is null.
+**Lists** are paged: send `next_cursor` back as `cursor` until it is null.
 
 **Times** are UTC in RFC 3339.";
 
@@ -104,7 +104,7 @@ fn document() -> Value {
     for (_, schema) in object_mut(&mut document["components"]["schemas"]) {
         allow_null(schema);
     }
-    examples::spread(&mut document["components"]["schemas"]);
+    examples::add(&mut document["components"]["schemas"]);
     document
 }
 

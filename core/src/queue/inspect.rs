@@ -8,6 +8,8 @@ use ulid::Ulid;
 
 use super::{Kind, Queue};
 use crate::Result;
+use crate::activity::Noun;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// How far a job is, in the words of operators; the function `job_state` of the database decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -214,7 +216,7 @@ pub struct AttemptError {
 }
 
 /// Everything about one job.
-pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Whole>> {
+pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Whole, Rejected<NotFound>> {
     let row = sqlx::query!(
         r#"SELECT j.id, j.job_type AS queue, nullif(job_kind(j.job), '') AS kind,
                substr(j.job, 1, $2) AS "payload!", job_state(j) AS "state!: State", j.attempts, j.max_attempts,
@@ -227,8 +229,9 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Whol
         SHOWN
     )
     .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|row| Whole {
+    .await?
+    .or_not_found(Noun::Job)?;
+    Ok(Whole {
         enqueued_at: Ulid::from_string(&row.id).ok().map(|id| id.datetime().into()),
         payload: Payload::of(&row.payload),
         errors: row.result.as_ref().map(errors).unwrap_or_default(),
@@ -247,7 +250,7 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Whol
             error: row.result.as_ref().and_then(|result| result["Err"].as_str()).map(str::to_owned),
             at: row.at,
         },
-    }))
+    })
 }
 
 /// The history in a stored result, of which another program may have left anything.

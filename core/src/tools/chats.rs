@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::{Tool, stored_tool};
 use crate::Result;
+use crate::activity::Noun;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// A learner's chat with a tool.
 #[derive(Clone, Debug)]
@@ -141,7 +143,7 @@ pub async fn walk(connection: &mut PgConnection, filter: Filter, after: Option<U
 }
 
 /// One chat.
-pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Chat>> {
+pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Chat, Rejected<NotFound>> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT c.id, c.tool_type, u.id AS user_id, u.email, u.first_name, u.last_name,
@@ -150,5 +152,5 @@ pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Chat
            FROM tool_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1"#,
         id
     );
-    row.fetch_optional(connection).await?.map(Chat::try_from).transpose()
+    Ok(row.fetch_optional(connection).await?.or_not_found(Noun::Chat)?.try_into()?)
 }

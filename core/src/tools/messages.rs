@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::replies::ReplyState;
 use super::{Tool, stored_tool};
 use crate::Result;
+use crate::activity::Noun;
 use crate::actor::Caller;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,15 +138,19 @@ pub async fn walk(
 }
 
 /// The text of a message in one of the caller's chats, and with which tool that is.
-pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<(Tool, String)>> {
+pub async fn find(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    id: Uuid,
+) -> Result<(Tool, String), Rejected<NotFound>> {
     let row = sqlx::query!(
         "SELECT c.tool_type, m.content FROM tool_messages m JOIN tool_chats c ON c.id = m.chat_id
          WHERE m.id = $1 AND c.user_id = $2",
         id,
         caller.user_id
     );
-    let row = row.fetch_optional(connection).await?;
-    row.map(|row| Ok((stored_tool(&row.tool_type)?, row.content))).transpose()
+    let row = row.fetch_optional(connection).await?.or_not_found(Noun::Message)?;
+    Ok((stored_tool(&row.tool_type)?, row.content))
 }
 
 /// So many messages are told to a model at most.

@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use super::{Reason, Tool, stored_tool};
 use crate::Result;
+use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::db::Tx;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// How far a reply is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -54,7 +56,7 @@ pub struct Reply {
 }
 
 /// A reply of the caller.
-pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<Reply>> {
+pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Reply, Rejected<NotFound>> {
     let row = sqlx::query!(
         r#"SELECT r.id, c.tool_type, r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
                (SELECT count(*) FROM ai_reply_attempts a WHERE a.reply_id = r.id)::integer AS "attempts!", r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
@@ -67,8 +69,8 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         id,
         caller.user_id
     );
-    let Some(row) = row.fetch_optional(connection).await? else { return Ok(None) };
-    Ok(Some(Reply {
+    let row = row.fetch_optional(connection).await?.or_not_found(Noun::Reply)?;
+    Ok(Reply {
         id: row.id,
         tool: stored_tool(&row.tool_type)?,
         state: row.state,
@@ -80,7 +82,7 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         answer_id: row.answer_id,
         created_at: row.created_at,
         finished_at: row.finished_at,
-    }))
+    })
 }
 
 /// Gives a reply up that nobody is writing, whatever attempt it is in. False when it is finished or gone.

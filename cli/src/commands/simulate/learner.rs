@@ -172,7 +172,7 @@ impl Learner<'_> {
 
     /// Measures how long the numbers take to follow a completion, of some completions.
     async fn wait_for_numbers(&mut self, change: &Value) {
-        if change["changed"] != true || !self.rng.random_bool(0.5) {
+        if change["is_changed"] != true || !self.rng.random_bool(0.5) {
             return;
         }
         let begun = Instant::now();

@@ -41,25 +41,25 @@ view! {
     pub struct AdminStyle from Row {
         /// Identifies the style card.
         id: Uuid,
-        /// The name in addresses.
+        /// The name in URLs.
         slug: String,
         /// The title.
         title: String,
-        /// What the style looks like.
+        /// The category.
         category: StyleCategory,
         /// What is typical of the style, in Markdown.
         description: String,
         /// The prompt that asks an AI tool for this style.
         prompt: String,
-        /// Words to find it by.
+        /// The tags.
         tags: Vec<String>,
-        /// The address of a picture; null if there is none.
+        /// The URL of a picture; null if there is none.
         preview_url: Option<String>,
-        /// How often it was used, some seconds ago at most.
+        /// The number of uses, up to a few seconds ago.
         usage_count: i32,
-        /// The place in lists.
+        /// The position in lists.
         position: i32,
-        /// Whether learners see it.
+        /// Whether it is shown to learners.
         publication: Publication,
         /// The version, which is also its ETag.
         version: i64,
@@ -67,7 +67,7 @@ view! {
         created_at: DateTime<Utc>,
         /// When it was last changed.
         updated_at: DateTime<Utc>,
-        /// When it was deleted; null while it is not.
+        /// When it was deleted; null if it is not.
         deleted_at: Option<DateTime<Utc>>,
     }
 }
@@ -75,13 +75,13 @@ view! {
 /// A new style card. It is a draft until it is published.
 #[derive(Debug, Object)]
 pub struct NewStyle {
-    /// The name in addresses: lower-case letters and digits, with single hyphens between them.
+    /// The name in URLs: lower-case letters and digits, with single hyphens between them.
     #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub slug: String,
     /// The title.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub title: String,
-    /// What the style looks like.
+    /// The category.
     pub category: StyleCategory,
     /// What is typical of the style, in Markdown.
     #[oai(default, validator(max_length = 5000))]
@@ -89,13 +89,13 @@ pub struct NewStyle {
     /// The prompt that asks an AI tool for this style.
     #[oai(default, validator(max_length = 20_000))]
     pub prompt: String,
-    /// Words to find it by.
+    /// The tags.
     #[oai(default, validator(max_items = 20, min_length = 1, max_length = 50))]
     pub tags: Vec<String>,
-    /// The address of a picture.
+    /// The URL of a picture.
     #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
     pub preview_url: Option<String>,
-    /// The place in lists; cards with the same place are ordered by their age.
+    /// The position in lists; cards with the same position are ordered by age.
     #[oai(default)]
     pub position: i32,
 }
@@ -120,13 +120,13 @@ impl From<&NewStyle> for Row {
 /// Changes of a style card. What is left out stays as it is.
 #[derive(Clone, Debug, Object)]
 pub struct StyleChanges {
-    /// The name in addresses: lower-case letters and digits, with single hyphens between them.
+    /// The name in URLs: lower-case letters and digits, with single hyphens between them.
     #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
     pub slug: Change<String>,
     /// The title.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub title: Change<String>,
-    /// What the style looks like.
+    /// The category.
     pub category: Change<StyleCategory>,
     /// What is typical of the style, in Markdown.
     #[oai(validator(max_length = 5000))]
@@ -134,13 +134,13 @@ pub struct StyleChanges {
     /// The prompt that asks an AI tool for this style.
     #[oai(validator(max_length = 20_000))]
     pub prompt: Change<String>,
-    /// Words to find it by. Replaces all tags.
+    /// The tags, which replace all others.
     #[oai(validator(max_items = 20, min_length = 1, max_length = 50))]
     pub tags: Change<Vec<String>>,
-    /// The address of a picture; null removes it.
+    /// The URL of a picture; null removes it.
     #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
     pub preview_url: MaybeUndefined<String>,
-    /// The place in lists.
+    /// The position in lists.
     pub position: Change<i32>,
 }
 
@@ -166,7 +166,7 @@ impl AdminStylesApi {
     async fn list_admin_styles(
         &self,
         _caller: Admin,
-        /// Only those in this state.
+        /// Only style cards in this state.
         publication: Query<Option<Publication>>,
         /// The deleted style cards instead of the live ones.
         #[oai(default)]
