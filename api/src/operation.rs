@@ -7,25 +7,25 @@ use crate::Code;
 /// The areas of the API.
 #[derive(Tags)]
 pub enum Tag {
-    /// Getting in and staying in.
+    /// Registration and sessions.
     Auth,
     /// The signed-in user.
     Me,
-    /// Ways through the lessons, with progress.
+    /// Roadmaps of stages of lessons, with progress.
     Roadmaps,
-    /// What there is to learn.
+    /// Modules and lessons.
     Lessons,
     /// Style cards, glossary and prompts.
     Library,
-    /// What learners have made.
+    /// Learners' projects.
     Projects,
     /// AI tools and their replies.
     Tools,
     /// The libraries, for admins.
     AdminLibrary,
-    /// Running the platform: queues, workers, jobs.
+    /// Queues, workers and jobs, for admins.
     Operations,
-    /// Instructions, chats and figures of the AI tools, for admins.
+    /// Instructions, chats and statistics of the AI tools, for admins.
     ToolsAdmin,
 }
 

@@ -122,7 +122,9 @@ mod tests {
         let compiled = compile(&document);
         let check = |body: &str| {
             let faults = compiled[&schema.to_string()].check(&Json::parse(body.as_bytes()).unwrap()).into_iter();
-            faults.map(|fault| format!("{} {}: {}", fault.pointer, fault.code.name(), fault.message)).collect::<Vec<_>>()
+            faults
+                .map(|fault| format!("{} {}: {}", fault.pointer, fault.code.name(), fault.message))
+                .collect::<Vec<_>>()
         };
         assert_eq!(check(r#"{"title": "x", "slug": null, "share": 0.5, "count": 2147483647}"#), [""; 0]);
         assert_eq!(

@@ -21,7 +21,7 @@ use crate::contract::{Contract, Pattern};
 use crate::routes::{self, Resources};
 
 const DESCRIPTION: &str = "\
-Cairn is an online-course platform: learners follow roadmaps of stages of lessons, show projects and ask AI tools.
+Cairn is an online-course platform: learners follow roadmaps of stages of lessons, publish projects and ask AI tools.
 
 **Signing in.** `POST /v1/auth/login` gives an access token for 15 minutes (send it as `Authorization: Bearer …`) and a \
 refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
@@ -32,7 +32,7 @@ codes it can answer with. Every answer has an `X-Request-Id`.
 **Bodies** have the documented members and no others, each once. Texts hold no control characters but tab, newline and \
 carriage return.
 
-**Lists** have pages: send `next_cursor` back as `cursor` until it is null.
+**Lists** are paged: send `next_cursor` back as `cursor` until it is null.
 
 **Times** are UTC in RFC 3339.";
 
@@ -118,7 +118,7 @@ fn document() -> Value {
         allow_null(schema);
     }
     bodies::close(&mut document);
-    examples::spread(&mut document["components"]["schemas"]);
+    examples::add(&mut document["components"]["schemas"]);
     document
 }
 

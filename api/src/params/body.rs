@@ -64,7 +64,8 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
             Unreadable::Refused(fault) => Problem::invalid_body().with_errors(vec![fault.into()]),
         })?;
         let contract = request.data::<&'static Contract>();
-        let contract = contract.ok_or_else(|| Error::message("a request without the contract")).map_err(Problem::from)?;
+        let contract =
+            contract.ok_or_else(|| Error::message("a request without the contract")).map_err(Problem::from)?;
         let faults = schema_of::<T>(contract)?.check(&json);
         if !faults.is_empty() {
             return Err(Problem::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect()).into());

@@ -118,7 +118,9 @@ fn values(schema: &Value) -> BoxedStrategy<Value> {
             (bound("minimum", -1e9)..=bound("maximum", 1e9)).prop_map(Value::from).boxed()
         }
         "boolean" => any::<bool>().prop_map(Value::from).boxed(),
-        "array" => vec(values(&schema["items"]), lengths(schema, "minItems", "maxItems", 3)).prop_map(Value::from).boxed(),
+        "array" => {
+            vec(values(&schema["items"]), lengths(schema, "minItems", "maxItems", 3)).prop_map(Value::from).boxed()
+        }
         "object" => members(schema),
         other => panic!("no values of type {other}"),
     };

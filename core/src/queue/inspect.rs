@@ -8,6 +8,8 @@ use ulid::Ulid;
 
 use super::{JobKind, Queue};
 use crate::Result;
+use crate::activity::Noun;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// The state of a job for operators, as the database function `job_state` determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -213,8 +215,8 @@ pub struct AttemptError {
 }
 
 /// All details of a job.
-pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<JobDetails>> {
-    Ok(find_all(connection, &[id.to_owned()]).await?.pop())
+pub async fn find(connection: &mut PgConnection, id: &str) -> Result<JobDetails, Rejected<NotFound>> {
+    find_all(connection, &[id.to_owned()]).await?.pop().or_not_found(Noun::Job)
 }
 
 /// All details of jobs, in the order of their ids in `ids`. Jobs that do not exist are left out.

@@ -92,12 +92,7 @@ fn messages_say_what_is_allowed() {
         (json!({"uniqueItems": true}), json!([1, 1]), "duplicate", "Items that differ from each other are expected."),
         (json!({"format": "email"}), json!("x"), "malformed", "An email address is expected."),
         (json!({"not": {"type": "string"}}), json!("x"), "invalid", "A value as documented is expected."),
-        (
-            json!({"format": "int32"}),
-            json!(2_147_483_648_i64),
-            "too_large",
-            "At most 2147483647 is allowed.",
-        ),
+        (json!({"format": "int32"}), json!(2_147_483_648_i64), "too_large", "At most 2147483647 is allowed."),
     ] {
         assert_eq!(said_of(rule, value), (code, message.to_owned()));
     }
@@ -239,9 +234,7 @@ fn repeated_members_are_faults() {
 
 #[test]
 fn of_several_alternatives_the_one_that_was_meant_is_told() {
-    let tagged = |tag: &str, rule: Value| {
-        json!({"type": "object", "required": ["type"], "properties": {"type": {"enum": [tag]}, "value": rule}})
-    };
+    let tagged = |tag: &str, rule: Value| json!({"type": "object", "required": ["type"], "properties": {"type": {"enum": [tag]}, "value": rule}});
     let schema = schema(json!({"properties": {
         "slug": {"anyOf": [{"type": "string", "minLength": 2}, {"type": "null"}]},
         "tagged": {"oneOf": [tagged("text", json!({"type": "string"})), tagged("number", json!({"type": "number"}))]},

@@ -80,7 +80,11 @@ pub(super) fn bound(limit: &Value) -> String {
 }
 
 pub(super) fn at_least(count: u64, thing: &str) -> String {
-    if count == 1 { format!("At least 1 {thing} is expected.") } else { format!("At least {count} {thing}s are expected.") }
+    if count == 1 {
+        format!("At least 1 {thing} is expected.")
+    } else {
+        format!("At least {count} {thing}s are expected.")
+    }
 }
 
 pub(super) fn at_most(count: u64, thing: &str) -> String {

@@ -8,15 +8,15 @@ use cairn_core::resource;
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
-/// Whether learners see something.
+/// Whether content is shown to learners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", remote = "resource::Publication")]
 pub enum Publication {
-    /// Not yet.
+    /// Not shown yet.
     Draft,
-    /// They do.
+    /// Shown to learners.
     Published,
-    /// No longer.
+    /// No longer shown.
     Archived,
 }
 

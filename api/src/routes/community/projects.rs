@@ -6,7 +6,6 @@ use cairn_core::settings;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,7 +14,7 @@ use crate::answers::Created;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
-use crate::{App, Code, Problem};
+use crate::{App, Problem};
 
 /// Projects.
 pub struct ProjectsApi {
@@ -24,89 +23,73 @@ pub struct ProjectsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("listProjects", &[]),
-    ("createProject", &[Code::IdempotencyKeyReused]),
-    ("getProject", &[Code::ProjectNotFound]),
-];
+pub const PROBLEMS: Problems = &[];
 
-/// Where a project is on its way to being shown.
+/// The status of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "projects::ProjectStatus")]
 pub enum ProjectStatus {
     /// Only its author sees it.
     Draft,
-    /// Waits for a mentor.
+    /// Awaits moderation.
     Submitted,
-    /// Everybody sees it.
+    /// Everyone sees it.
     Published,
-    /// A mentor sent it back.
+    /// A mentor rejected it.
     Rejected,
-}
-
-impl From<projects::ProjectStatus> for ProjectStatus {
-    fn from(status: projects::ProjectStatus) -> Self {
-        match status {
-            projects::ProjectStatus::Draft => Self::Draft,
-            projects::ProjectStatus::Submitted => Self::Submitted,
-            projects::ProjectStatus::Published => Self::Published,
-            projects::ProjectStatus::Rejected => Self::Rejected,
-        }
-    }
 }
 
 /// The order of a list of projects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub enum ProjectSort {
-    /// Shown last first.
+    /// The most recently published first.
     #[default]
     Newest,
-    /// Most liked first. A project that gets likes while you page may be missed or seen twice.
+    /// The most liked first. A project that is liked while you page through the list may be missed or listed twice.
     Popular,
 }
 
-/// Who made a project.
+/// The author of a project.
 #[derive(Clone, Debug, Object)]
 pub struct ProjectAuthor {
-    /// The author's id.
+    /// Identifies the author.
     pub id: Uuid,
-    /// First name.
+    /// The first name.
     pub first_name: String,
-    /// Last name.
+    /// The last name; null if there is none.
     pub last_name: Option<String>,
 }
 
 /// A project, as you see it.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct Project {
-    /// The project's id.
+    /// Identifies the project.
     pub id: Uuid,
-    /// Who made it.
+    /// The author.
     pub author: ProjectAuthor,
-    /// What it is called.
+    /// The title.
     pub title: String,
-    /// What it is, in a sentence or two.
+    /// A summary in a sentence or two.
     pub summary: String,
-    /// More about it, in Markdown.
+    /// The description, in Markdown.
     pub description: String,
-    /// Where it runs.
+    /// The URL of the running project; null if there is none.
     pub project_url: Option<String>,
-    /// Where its source is.
+    /// The URL of the source code; null if there is none.
     pub repository_url: Option<String>,
-    /// A picture of it.
+    /// The URL of a picture; null if there is none.
     pub cover_url: Option<String>,
     /// Where it is on its way to being shown.
     pub status: ProjectStatus,
-    /// How many people like it. Your own like is always in it.
+    /// The number of likes, which always includes your own.
     #[oai(validator(minimum(value = "0")))]
     pub likes_count: i64,
-    /// Whether you like it.
+    /// Whether you like the project.
     pub is_liked: bool,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it was first shown; null while it was not.
+    /// When it was first published; null if it never was.
     pub published_at: Option<DateTime<Utc>>,
 }
 
@@ -134,63 +117,32 @@ impl From<projects::Project> for Project {
     }
 }
 
-impl Example for Project {
-    fn example() -> Self {
-        Self {
-            id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d01),
-            author: ProjectAuthor {
-                id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d02),
-                first_name: "Demo".to_owned(),
-                last_name: Some("Learner".to_owned()),
-            },
-            title: "Pottery classes".to_owned(),
-            summary: "Dates of beginner classes, and a form to reserve a place.".to_owned(),
-            description: "Built in a week. The list of dates is a text file.".to_owned(),
-            project_url: Some("https://pottery.example".to_owned()),
-            repository_url: Some("https://git.example/pottery".to_owned()),
-            cover_url: None,
-            status: ProjectStatus::Published,
-            likes_count: 12,
-            is_liked: true,
-            created_at: DateTime::UNIX_EPOCH,
-            published_at: Some(DateTime::UNIX_EPOCH),
-        }
-    }
-}
-
 /// A new project.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
+#[oai(remote = "projects::NewProject")]
 pub struct NewProject {
-    /// What it is called. Space around it is removed.
+    /// The title. Surrounding white space is removed.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub title: String,
-    /// What it is, in a sentence or two.
+    /// A summary in a sentence or two.
     #[oai(default, validator(max_length = 1000))]
     pub summary: String,
-    /// More about it, in Markdown.
+    /// The description, in Markdown.
     #[oai(default, validator(max_length = 20000))]
     pub description: String,
-    /// Where it runs.
+    /// The URL of the running project; null if there is none.
     #[oai(validator(max_length = 2000, pattern = r"^https?://\S+$"))]
     pub project_url: Option<String>,
-    /// Where its source is.
+    /// The URL of the source code; null if there is none.
     #[oai(validator(max_length = 2000, pattern = r"^https?://\S+$"))]
     pub repository_url: Option<String>,
-    /// A picture of it.
+    /// The URL of a picture; null if there is none.
     #[oai(validator(max_length = 2000, pattern = r"^https?://\S+$"))]
     pub cover_url: Option<String>,
 }
 
-impl Example for NewProject {
-    fn example() -> Self {
-        let Project { title, summary, description, project_url, repository_url, cover_url, .. } = Project::example();
-        Self { title, summary, description, project_url, repository_url, cover_url }
-    }
-}
-
 impl NewProject {
-    /// The project as it will be stored, or what is wrong with it beyond the schema.
+    /// The project to store, or what is wrong with it beyond the schema.
     fn checked(&self) -> Result<projects::NewProject, Problem> {
         let title = self.title.trim();
         if title.is_empty() {
@@ -206,14 +158,7 @@ impl NewProject {
                 return Err(Problem::invalid_field(format!("/{name}"), "invalid", "An http or https URL is expected."));
             }
         }
-        Ok(projects::NewProject {
-            title: title.to_owned(),
-            summary: self.summary.clone(),
-            description: self.description.clone(),
-            project_url: self.project_url.clone(),
-            repository_url: self.repository_url.clone(),
-            cover_url: self.cover_url.clone(),
-        })
+        Ok(projects::NewProject { title: title.to_owned(), ..self.clone().into() })
     }
 }
 
@@ -244,10 +189,10 @@ impl ProjectsApi {
         }
     }
 
-    /// Show a project
+    /// Create a project
     ///
-    /// It is published at once, unless the platform has learners' projects looked at first: then its status is
-    /// `submitted`, and only you see it until a mentor publishes it.
+    /// It is published at once, unless the platform moderates learners' projects: then its status is `submitted`, and
+    /// only you see it until a mentor publishes it.
     #[oai(path = "/projects", method = "post", operation_id = "createProject", tag = Tag::Projects)]
     async fn create_project(
         &self,
@@ -271,7 +216,7 @@ impl ProjectsApi {
 
     /// Get a project
     ///
-    /// Published ones, and your own whatever their status.
+    /// A published project, or one of your own in any status.
     #[oai(path = "/projects/:project_id", method = "get", operation_id = "getProject", tag = Tag::Projects)]
     async fn get_project(
         &self,

@@ -11,7 +11,7 @@ use poem_openapi::Enum;
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "Tool")]
 pub enum ToolType {
     /// Answers questions, as a mentor would.
     Assistant,
@@ -19,24 +19,4 @@ pub enum ToolType {
     TzHelper,
     /// Suggests projects.
     Ideas,
-}
-
-impl From<Tool> for ToolType {
-    fn from(tool: Tool) -> Self {
-        match tool {
-            Tool::Assistant => Self::Assistant,
-            Tool::TzHelper => Self::TzHelper,
-            Tool::Ideas => Self::Ideas,
-        }
-    }
-}
-
-impl From<ToolType> for Tool {
-    fn from(tool: ToolType) -> Self {
-        match tool {
-            ToolType::Assistant => Self::Assistant,
-            ToolType::TzHelper => Self::TzHelper,
-            ToolType::Ideas => Self::Ideas,
-        }
-    }
 }

@@ -4,6 +4,7 @@ use cairn_core::db::Db;
 use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
 use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::queue::{JobKind, Queue};
+use cairn_core::refusal::{NotFound, Rejected};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Postgres;
@@ -141,9 +142,13 @@ pub(super) async fn list(db: &Db, args: &List) -> Result<(), Failure> {
 }
 
 pub(super) async fn job(db: &Db, args: &Show) -> Result<(), Failure> {
-    let Some(found) = inspect::find(&mut *connection(db).await?, &args.id).await? else {
-        let fix = "run `cairn jobs list` to see the jobs";
-        return Err(Failure::failed(format!("job {} does not exist or has been removed: {fix}", args.id)));
+    let found = match inspect::find(&mut *connection(db).await?, &args.id).await {
+        Ok(found) => found,
+        Err(Rejected::Refused(NotFound(_))) => {
+            let fix = "run `cairn jobs list` to see the jobs";
+            return Err(Failure::failed(format!("job {} does not exist or has been removed: {fix}", args.id)));
+        }
+        Err(Rejected::Failed(error)) => return Err(error.into()),
     };
     if args.format.json { print_json(&found) } else { show(&found) }
 }

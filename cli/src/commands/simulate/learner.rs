@@ -173,7 +173,7 @@ impl Learner<'_> {
 
     /// For some completions, measures how long the progress figures take to include them.
     async fn wait_for_rollup(&mut self, change: &Value) {
-        if change["changed"] != true || !self.rng.random_bool(0.5) {
+        if change["is_changed"] != true || !self.rng.random_bool(0.5) {
             return;
         }
         let started = Instant::now();

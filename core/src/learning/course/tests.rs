@@ -60,7 +60,11 @@ fn the_small_document_is_right() {
 #[test]
 fn each_problem_is_told_with_its_place() {
     for (from, to, expected) in [
-        ("slug: basics", "slug: Basics", "c.yaml:3:11: slug: Lower-case letters a-z and digits, joined by single hyphens"),
+        (
+            "slug: basics",
+            "slug: Basics",
+            "c.yaml:3:11: slug: Lower-case letters a-z and digits, joined by single hyphens",
+        ),
         ("slug: basics", "slug: b", "c.yaml:3:11: slug: At least 2 characters are expected."),
         ("title: Basics", "title: ''", "c.yaml:4:12: title: At least 1 character is expected."),
         ("title: Basics", "title: 2026", "c.yaml:4:12: title: A string is expected; put it in quotes."),
@@ -83,7 +87,11 @@ fn each_problem_is_told_with_its_place() {
         ),
         ("kind: planning", "kind: plan", "c.yaml:27:11: kind: One of \"planning\", \"research\", \"design\""),
         ("kind: planning", "kind: planning\n    color: '#FFFFFF'", "c.yaml:28:12: color: A colour is expected: #"),
-        ("title: First", "title: F\n        video_url: ftp://x", "c.yaml:8:20: video_url: An address that starts with http:// or https://"),
+        (
+            "title: First",
+            "title: F\n        video_url: ftp://x",
+            "c.yaml:8:20: video_url: An address that starts with http:// or https://",
+        ),
         (
             "title: First",
             "title: F\n        completion: all",

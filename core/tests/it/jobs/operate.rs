@@ -90,7 +90,11 @@ async fn the_kind_of_a_job_is_told_from_any_payload() {
 }
 
 async fn find(test: &TestDb, id: &str) -> Option<JobDetails> {
-    inspect::find(&mut test.connect().await, id).await.unwrap()
+    match inspect::find(&mut test.connect().await, id).await {
+        Ok(found) => Some(found),
+        Err(Rejected::Refused(NotFound(Noun::Job))) => None,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn state(test: &TestDb, id: &str) -> State {

@@ -39,25 +39,25 @@ view! {
     pub struct AdminStyle from Row {
         /// Identifies the style card.
         id: Uuid,
-        /// The name in addresses.
+        /// The name in URLs.
         slug: String,
         /// The title.
         title: String,
-        /// What the style looks like.
+        /// The category.
         category: StyleCategory,
         /// What is typical of the style, in Markdown.
         description: String,
         /// The prompt that asks an AI tool for this style.
         prompt: String,
-        /// Words to find it by.
+        /// The tags.
         tags: Vec<String>,
-        /// The address of a picture; null if there is none.
+        /// The URL of a picture; null if there is none.
         preview_url: Option<String>,
-        /// How often it was used, some seconds ago at most.
+        /// The number of uses, up to a few seconds ago.
         usage_count: i32,
-        /// The place in lists.
+        /// The position in lists.
         position: i32,
-        /// Whether learners see it.
+        /// Whether it is shown to learners.
         publication: Publication,
         /// The version, which is also its ETag.
         version: i64,
@@ -65,7 +65,7 @@ view! {
         created_at: DateTime<Utc>,
         /// When it was last changed.
         updated_at: DateTime<Utc>,
-        /// When it was deleted; null while it is not.
+        /// When it was deleted; null if it is not.
         deleted_at: Option<DateTime<Utc>>,
     }
 }
@@ -73,13 +73,13 @@ view! {
 fields! {
     /// A style card to create. It is a draft until it is published.
     pub struct NewStyle of Row {
-        /// The name in addresses: lower-case letters and digits, with single hyphens between them.
+        /// The name in URLs: lower-case letters and digits, with single hyphens between them.
         #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
         slug: String,
         /// The title.
         #[oai(validator(min_length = 1, max_length = 200))]
         title: String,
-        /// What the style looks like.
+        /// The category.
         category: StyleCategory,
         /// What is typical of the style, in Markdown.
         #[oai(default, validator(max_length = 5000))]
@@ -87,13 +87,13 @@ fields! {
         /// The prompt that asks an AI tool for this style.
         #[oai(default, validator(max_length = 20_000))]
         prompt: String,
-        /// Words to find it by.
+        /// The tags.
         #[oai(default, validator(max_items = 20, min_length = 1, max_length = 50))]
         tags: Vec<String>,
-        /// The address of a picture.
+        /// The URL of a picture.
         #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
         preview_url: Option<String>,
-        /// The place in lists; those with the same place are ordered by their age.
+        /// The position in lists; cards with the same position are ordered by age.
         #[oai(default)]
         position: i32,
     }
@@ -116,7 +116,7 @@ impl AdminStylesApi {
     async fn list_admin_styles(
         &self,
         _caller: Admin,
-        /// Only those in this state.
+        /// Only style cards in this state.
         publication: Query<Option<Publication>>,
         /// The deleted style cards instead of the live ones.
         #[oai(default)]

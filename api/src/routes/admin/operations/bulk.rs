@@ -1,10 +1,9 @@
-//! Many jobs at once.
+//! Actions on many jobs at once.
 
 use cairn_core::admin::jobs::{self, JobAction, Selection};
 use cairn_core::queue::inspect::State;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::{JobKind, JobState, QueueName, elsewhere, one_of};
@@ -13,7 +12,7 @@ use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor};
 use crate::{App, Problem};
 
-/// Many jobs at once.
+/// Actions on many jobs at once.
 pub struct BulkApi {
     /// The app.
     pub app: App,
@@ -22,22 +21,15 @@ pub struct BulkApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[];
 
-/// Which jobs.
+/// A selection of jobs.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct JobSelection {
-    /// Those of this queue
+    /// The queue of the jobs.
     pub queue: QueueName,
-    /// that are in this state
+    /// The state of the jobs.
     pub state: JobState,
-    /// and of this kind; null = of any.
+    /// The kind of the jobs; null if any.
     pub kind: Option<JobKind>,
-}
-
-impl Example for JobSelection {
-    fn example() -> Self {
-        Self { queue: QueueName(cairn_core::queue::Queue::Likes), state: JobState(State::Dead), kind: None }
-    }
 }
 
 impl JobSelection {
@@ -52,29 +44,22 @@ impl JobSelection {
     }
 }
 
-/// What became of a hundred jobs at most.
+/// The result of an action on up to 100 jobs.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct JobsChanged {
-    /// Jobs that were changed. Those that a worker took meanwhile are not among them.
+    /// The number of jobs that were changed. Jobs that a worker took in the meantime are not included.
     #[oai(validator(minimum(value = "0")))]
-    pub changed: u32,
-    /// Send it as `cursor`, with the same body, for the next jobs; null = all have been seen.
+    pub changed_count: u32,
+    /// The cursor of the next jobs, to send with the same body; null if there are no more.
     pub next_cursor: Option<String>,
-}
-
-impl Example for JobsChanged {
-    fn example() -> Self {
-        Self { changed: 7, next_cursor: None }
-    }
 }
 
 #[OpenApi]
 impl BulkApi {
-    /// Have many jobs tried again
+    /// Retry jobs
     ///
-    /// At most a hundred in a call, the newest first; go on with `next_cursor`, which does not meet again a job that has
-    /// died again meanwhile. For the states `scheduled`, `retrying`, `dead` and `discarded`.
+    /// Up to 100 jobs per call, the newest first; continue with `next_cursor`, which does not return to jobs that failed
+    /// again in the meantime. For the states `scheduled`, `retrying`, `dead` and `discarded`.
     #[oai(path = "/admin/jobs/retry", method = "post", operation_id = "retryJobs", tag = Tag::Operations)]
     async fn retry_jobs(
         &self,
@@ -85,9 +70,9 @@ impl BulkApi {
         self.act(&caller, JobAction::Retry, cursor.0.as_ref(), &body).await
     }
 
-    /// Give many jobs up
+    /// Discard jobs
     ///
-    /// At most a hundred in a call, the newest first; go on with `next_cursor`. For the states `due`, `scheduled`,
+    /// Up to 100 jobs per call, the newest first; continue with `next_cursor`. For the states `due`, `scheduled`,
     /// `retrying` and `dead`.
     #[oai(path = "/admin/jobs/discard", method = "post", operation_id = "discardJobs", tag = Tag::Operations)]
     async fn discard_jobs(
@@ -114,6 +99,6 @@ impl BulkApi {
         let chunk = jobs::apply_batch(&mut tx, act, &selection, after.as_ref()).await?;
         tx.commit().await?;
         let next_cursor = chunk.next.map(|key| Cursor::after(&key)).transpose()?.map(String::from);
-        Ok(Json(JobsChanged { changed: u32::try_from(chunk.changed).unwrap_or(u32::MAX), next_cursor }))
+        Ok(Json(JobsChanged { changed_count: u32::try_from(chunk.changed).unwrap_or(u32::MAX), next_cursor }))
     }
 }

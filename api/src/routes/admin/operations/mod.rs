@@ -40,6 +40,12 @@ macro_rules! names {
             }
         }
 
+        impl From<$core> for $type {
+            fn from(name: $core) -> Self {
+                Self(name)
+            }
+        }
+
         impl ToJSON for $type {
             fn to_json(&self) -> Option<Value> {
                 Some(self.0.name().into())
@@ -53,11 +59,11 @@ names! {
     QueueName(Queue) "queue_name" "The queue.";
     /// A kind of job.
     JobKind(queue::JobKind) "job_kind" "The kind of job. Each kind goes to one queue.";
-    /// How far a job is.
+    /// The state of a job.
     JobState(State) "job_state"
-        "`due`: could run now. `scheduled`: has not been tried and waits for its time. `retrying`: has failed and waits \
-         for its next attempt. `running`: a worker has it. `done`: its effect is committed. `dead`: has given up. \
-         `discarded`: an operator gave it up.";
+        "`due`: can run now. `scheduled`: has not been tried and is scheduled for later. `retrying`: failed and awaits its \
+         next attempt. `running`: a worker runs it. `done`: its effect is committed. `dead`: failed its last attempt. \
+         `discarded`: an operator discarded it.";
 }
 
 /// Lists the names that are allowed.

@@ -5,7 +5,6 @@ use cairn_core::queue::queues::{self, QueueState};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 use super::QueueName;
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
+use crate::view::view;
 use crate::{App, Problem};
 
 /// The queues of jobs.
@@ -24,98 +24,57 @@ pub struct QueuesApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[];
 
-/// A queue of jobs at this moment.
-#[derive(Clone, Debug, Object)]
-pub struct JobQueue {
-    /// Its name. A queue that this release does not know is listed while there are jobs in it.
-    pub name: String,
-    /// Jobs that could run now.
-    #[oai(validator(minimum(value = "0")))]
-    pub due: i64,
-    /// For how long the oldest of them has been due, in seconds; null = nothing is due.
-    pub oldest_due_seconds: Option<f64>,
-    /// Jobs that have not been tried and wait for their time.
-    #[oai(validator(minimum(value = "0")))]
-    pub scheduled: i64,
-    /// Jobs that failed and wait for their next attempt.
-    #[oai(validator(minimum(value = "0")))]
-    pub retrying: i64,
-    /// Jobs that a worker has.
-    #[oai(validator(minimum(value = "0")))]
-    pub running: i64,
-    /// Jobs that have given up and that nobody has discarded.
-    #[oai(validator(minimum(value = "0")))]
-    pub dead: i64,
-    /// Jobs done in the last minute.
-    #[oai(validator(minimum(value = "0")))]
-    pub done_last_minute: i64,
-    /// Jobs done in the last hour.
-    #[oai(validator(minimum(value = "0")))]
-    pub done_last_hour: i64,
-    /// Attempts that failed in the last hour, those of lost workers included.
-    #[oai(validator(minimum(value = "0")))]
-    pub failed_last_hour: i64,
-    /// Workers that gave a sign of life in the last 15 seconds.
-    #[oai(validator(minimum(value = "0")))]
-    pub workers: i64,
-    /// Since when it is paused; null = it is not.
-    pub paused_at: Option<DateTime<Utc>>,
-    /// The admin who paused it; null = nobody, or the command line.
-    pub paused_by: Option<Uuid>,
-}
-
-impl From<QueueState> for JobQueue {
-    fn from(queue: QueueState) -> Self {
-        Self {
-            name: queue.name,
-            due: queue.due,
-            oldest_due_seconds: queue.oldest_due_seconds,
-            scheduled: queue.scheduled,
-            retrying: queue.retrying,
-            running: queue.running,
-            dead: queue.dead,
-            done_last_minute: queue.done_last_minute,
-            done_last_hour: queue.done_last_hour,
-            failed_last_hour: queue.failed_last_hour,
-            workers: queue.workers,
-            paused_at: queue.paused_at,
-            paused_by: queue.paused_by,
-        }
+view! {
+    /// The current state of a queue.
+    pub struct JobQueue from QueueState {
+        /// The name. A queue that this release does not know is listed while it has jobs.
+        name: String,
+        /// The number of jobs that could run now.
+        #[oai(validator(minimum(value = "0")))]
+        due: i64,
+        /// The time since the oldest of them became due, in seconds; null if none is due.
+        oldest_due_seconds: Option<f64>,
+        /// The number of jobs that have not been tried and are scheduled for later.
+        #[oai(validator(minimum(value = "0")))]
+        scheduled: i64,
+        /// The number of jobs that failed and await their next attempt.
+        #[oai(validator(minimum(value = "0")))]
+        retrying: i64,
+        /// The number of jobs that are running.
+        #[oai(validator(minimum(value = "0")))]
+        running: i64,
+        /// The number of jobs that failed their last attempt and have not been discarded.
+        #[oai(validator(minimum(value = "0")))]
+        dead: i64,
+        /// The number of jobs done in the last minute.
+        #[oai(validator(minimum(value = "0")))]
+        done_last_minute: i64,
+        /// The number of jobs done in the last hour.
+        #[oai(validator(minimum(value = "0")))]
+        done_last_hour: i64,
+        /// The number of attempts that failed in the last hour, including those of lost workers.
+        #[oai(validator(minimum(value = "0")))]
+        failed_last_hour: i64,
+        /// The number of workers with a heartbeat in the last 15 seconds.
+        #[oai(validator(minimum(value = "0")))]
+        workers: i64,
+        /// When the queue was paused; null if it is not paused.
+        paused_at: Option<DateTime<Utc>>,
+        /// Identifies the admin who paused it; null if it is not paused, or was paused on the command line.
+        paused_by: Option<Uuid>,
     }
 }
 
 /// All queues.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct JobQueueList {
     /// The queues, by name.
     pub items: Vec<JobQueue>,
 }
 
-impl Example for JobQueueList {
-    fn example() -> Self {
-        let queue = JobQueue {
-            name: "likes".to_owned(),
-            due: 3,
-            oldest_due_seconds: Some(0.4),
-            scheduled: 0,
-            retrying: 1,
-            running: 2,
-            dead: 0,
-            done_last_minute: 40,
-            done_last_hour: 2100,
-            failed_last_hour: 1,
-            workers: 1,
-            paused_at: None,
-            paused_by: None,
-        };
-        Self { items: vec![queue] }
-    }
-}
-
 #[OpenApi]
 impl QueuesApi {
-    /// List the queues with what waits, runs, fails and is done
+    /// List queues
     #[oai(path = "/admin/queues", method = "get", operation_id = "listQueues", tag = Tag::Operations)]
     async fn list_queues(&self, _caller: Admin) -> Result<Json<JobQueueList>, Problem> {
         let mut connection = self.app.connection().await?;
@@ -125,9 +84,9 @@ impl QueuesApi {
 
     /// Pause a queue
     ///
-    /// No worker takes jobs from it any more, within about a second and until it is resumed; running jobs go on, new ones
-    /// wait. Pausing `maintenance` stops housekeeping and the reconciler, which picks up what a lost job left behind.
-    /// Repeating the call changes nothing.
+    /// Within about a second, workers stop taking jobs from the queue until it is resumed. Running jobs continue, new ones
+    /// wait. Pausing `maintenance` stops housekeeping and the reconciler, which replaces lost jobs. Repeating the call has
+    /// no effect.
     #[oai(path = "/admin/queues/:queue_name/pause", method = "put", operation_id = "pauseQueue", tag = Tag::Operations)]
     async fn pause_queue(&self, caller: Admin, queue_name: Path<QueueName>) -> Result<Json<JobQueue>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
@@ -139,7 +98,7 @@ impl QueuesApi {
 
     /// Resume a queue
     ///
-    /// Repeating the call changes nothing.
+    /// Repeating the call has no effect.
     #[oai(
         path = "/admin/queues/:queue_name/pause",
         method = "delete",

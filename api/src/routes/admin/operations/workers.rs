@@ -2,13 +2,14 @@
 
 use cairn_core::queue::queues;
 use chrono::{DateTime, Utc};
+use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::{Object, OpenApi};
 
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::view::view;
 use crate::{App, Problem};
 
 /// The workers of the queues.
@@ -20,40 +21,30 @@ pub struct WorkersApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[];
 
-/// One start of a worker process, in the role of working one queue.
-#[derive(Clone, Debug, Object)]
-pub struct JobWorker {
-    /// Its name; never used by another start.
-    pub name: String,
-    /// The queue that it works.
-    pub queue: String,
-    /// When it started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// Its last sign of life.
-    pub last_seen: DateTime<Utc>,
-    /// Whether that was in the last 15 seconds. If not, its jobs are about to be given to others.
-    pub alive: bool,
-    /// Jobs that it has.
-    #[oai(validator(minimum(value = "0")))]
-    pub held: i64,
-}
-
-impl From<queues::Worker> for JobWorker {
-    fn from(worker: queues::Worker) -> Self {
-        Self {
-            name: worker.name,
-            queue: worker.queue,
-            started_at: worker.started_at,
-            last_seen: worker.last_seen,
-            alive: worker.is_alive,
-            held: worker.held,
-        }
+view! {
+    /// A worker of one queue, from the start to the end of its process.
+    pub struct JobWorker from queues::Worker {
+        /// The name, which is never reused.
+        name: String,
+        /// The queue that it takes jobs from.
+        queue: String,
+        /// When it started; null if it is not known.
+        started_at: Option<DateTime<Utc>>,
+        /// The last heartbeat.
+        last_seen: DateTime<Utc>,
+        /// Whether the last heartbeat was within 15 seconds. If not, its jobs are about to be given to other workers.
+        is_alive: bool,
+        /// The number of jobs that it is running.
+        #[oai(validator(minimum(value = "0")))]
+        held: i64,
     }
 }
 
 #[OpenApi]
 impl WorkersApi {
-    /// List the workers that are alive, and those that are not and still have jobs
+    /// List workers
+    ///
+    /// Those that are alive, and those that are not but still hold jobs.
     #[oai(path = "/admin/workers", method = "get", operation_id = "listWorkers", tag = Tag::Operations)]
     async fn list_workers(
         &self,

@@ -1,4 +1,4 @@
-//! The learners' chats as one text.
+//! An export of the learners' chats.
 
 use std::collections::VecDeque;
 
@@ -27,7 +27,7 @@ use crate::{App, Problem};
 const CHATS: i64 = 100;
 const MESSAGES: i64 = 20;
 
-/// The learners' chats as one text.
+/// An export of the learners' chats.
 pub struct ChatExportApi {
     /// The app.
     pub app: App,
@@ -36,14 +36,14 @@ pub struct ChatExportApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[];
 
-/// The text.
+/// The export.
 #[derive(ApiResponse)]
 pub enum ExportChatsResponse {
-    /// The chats, each with its messages in order. If the connection is cut before the end, the text is not complete.
+    /// The chats, each with its messages in order. If the connection is closed early, the export is incomplete.
     #[oai(status = 200)]
     Text(
         Markdown,
-        /// Suggests a name for the file.
+        /// A suggested file name.
         #[oai(header = "Content-Disposition")]
         String,
     ),
@@ -53,14 +53,14 @@ pub enum ExportChatsResponse {
 impl ChatExportApi {
     /// Export chats as Markdown
     ///
-    /// Sent while it is read, however much it is.
+    /// Streamed, so that it can be of any size.
     #[oai(path = "/admin/chats/export", method = "get", operation_id = "exportChats", tag = Tag::ToolsAdmin)]
     async fn export_chats(
         &self,
         caller: Admin,
-        /// Only those with this tool.
+        /// Only chats with this tool.
         tool_type: Query<Option<ToolType>>,
-        /// Only those of this learner.
+        /// Only chats of this learner.
         user_id: Query<Option<Uuid>>,
     ) -> Result<ExportChatsResponse, Problem> {
         let filter = Filter { tool: tool_type.0.map(Tool::from), user_id: user_id.0 };
@@ -72,7 +72,7 @@ impl ChatExportApi {
             chats: VecDeque::new(),
             current: None,
         };
-        // What cannot even begin is answered with a problem instead of a text that is cut.
+        // A failure before the first piece is answered with a problem.
         let first = export.next_piece().await?;
         let pieces = stream::iter(first.map(Ok)).chain(export.into_pieces()).boxed();
         let disposition = "attachment; filename=\"chats.md\"".to_owned();
@@ -83,22 +83,22 @@ impl ChatExportApi {
 /// Time and id of a message.
 type Place = (DateTime<Utc>, Uuid);
 
-/// How far an export is.
+/// The state of an export.
 struct Export {
     app: App,
     caller: Caller,
     filter: Filter,
     /// The last chat that was read.
     after: Option<Uuid>,
-    /// Read, and their messages not yet.
+    /// Chats that have been read, but not their messages.
     chats: VecDeque<Chat>,
-    /// The chat whose messages are read, and the last that was.
+    /// The chat whose messages are being read, and the last message that was.
     current: Option<(Uuid, Option<Place>)>,
 }
 
 impl Export {
-    /// The pieces in order. More is read only when what was read before has been taken, on a connection that is given back
-    /// meanwhile.
+    /// The pieces in order. The next is read only when the one before has been sent, and no connection to the database is
+    /// held in between.
     fn into_pieces(self) -> BoxStream<'static, std::io::Result<String>> {
         let pieces = stream::try_unfold(self, async |mut export| match export.next_piece().await {
             Ok(piece) => Ok(piece.map(|piece| (piece, export))),
@@ -112,7 +112,7 @@ impl Export {
 
     async fn next_piece(&mut self) -> Result<Option<String>> {
         let mut connection = self.app.pool().acquire().await?;
-        // It may take long: whoever is no admin any more gets no more.
+        // An export may take long: it ends when the caller is no longer an admin.
         let subject = TokenSubject { user_id: self.caller.user_id, session_id: self.caller.session_id };
         let role = sessions::authenticate(&mut connection, subject, self.app.now()).await?;
         if role < Some(Role::Admin) {

@@ -6,7 +6,6 @@ use cairn_core::tools::messages;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
 use crate::routes::tools::messages::ToolMessage;
-use crate::{App, Code, Problem};
+use crate::{App, Problem};
 
 /// The learners' chats with the AI tools.
 pub struct ChatsApi {
@@ -24,37 +23,36 @@ pub struct ChatsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("getChat", &[Code::ChatNotFound]), ("listChatMessages", &[Code::ChatNotFound])];
+pub const PROBLEMS: Problems = &[];
 
-/// A learner.
+/// The learner in a chat.
 #[derive(Clone, Debug, Object)]
 pub struct ChatUser {
-    /// Their id.
+    /// Identifies the learner.
     pub id: Uuid,
-    /// Their address.
+    /// The email address.
     pub email: String,
-    /// Their first name.
+    /// The first name.
     pub first_name: String,
-    /// Their last name, if they gave one.
+    /// The last name; null if there is none.
     pub last_name: Option<String>,
 }
 
 /// A learner's chat with a tool.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct Chat {
-    /// Its id.
+    /// Identifies the chat.
     pub id: Uuid,
     /// The tool.
     pub tool_type: ToolType,
     /// The learner.
     pub user: ChatUser,
-    /// Messages in it.
+    /// The number of messages.
     #[oai(validator(minimum(value = "0")))]
     pub messages: i64,
-    /// When it began.
+    /// When the chat was created.
     pub created_at: DateTime<Utc>,
-    /// When something was last asked, answered or cancelled in it.
+    /// When a question was last asked, answered or cancelled.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -76,34 +74,18 @@ impl From<chats::Chat> for Chat {
     }
 }
 
-impl Example for Chat {
-    fn example() -> Self {
-        Self {
-            id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d11),
-            tool_type: ToolType::Assistant,
-            user: ChatUser {
-                id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d01),
-                email: "learner@example.test".to_owned(),
-                first_name: "Anna".to_owned(),
-                last_name: None,
-            },
-            messages: 2,
-            created_at: DateTime::UNIX_EPOCH,
-            updated_at: DateTime::UNIX_EPOCH,
-        }
-    }
-}
-
 #[OpenApi]
 impl ChatsApi {
-    /// List chats with the tools, the last used first
+    /// List chats
+    ///
+    /// The most recently used first.
     #[oai(path = "/admin/chats", method = "get", operation_id = "listChats", tag = Tag::ToolsAdmin)]
     async fn list_chats(
         &self,
         _caller: Admin,
-        /// Only those with this tool.
+        /// Only chats with this tool.
         tool_type: Query<Option<ToolType>>,
-        /// Only those of this learner.
+        /// Only chats of this learner.
         user_id: Query<Option<Uuid>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
@@ -124,11 +106,12 @@ impl ChatsApi {
         chat_id: Path<Uuid>,
     ) -> Result<Json<Chat>, Problem> {
         let mut connection = self.app.connection().await?;
-        let chat = chats::find(&mut connection, chat_id.0).await?;
-        Ok(Json(chat.ok_or_else(Problem::chat_not_found)?.into()))
+        Ok(Json(chats::find(&mut connection, chat_id.0).await?.into()))
     }
 
-    /// List the messages of a chat, newest first
+    /// List the messages of a chat
+    ///
+    /// Newest first.
     #[oai(
         path = "/admin/chats/:chat_id/messages",
         method = "get",
@@ -145,7 +128,7 @@ impl ChatsApi {
     ) -> Result<Json<Page<ToolMessage>>, Problem> {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
-        chats::find(&mut connection, chat_id.0).await?.ok_or_else(Problem::chat_not_found)?;
+        chats::find(&mut connection, chat_id.0).await?;
         let rows = messages::page(&mut connection, chat_id.0, page.after()?, page.rows()).await?;
         page.answer(rows, |last| Some((last.created_at, last.id)))
     }

@@ -5,7 +5,6 @@ use cairn_core::tools::instructions::{self, Draft};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
@@ -23,37 +22,33 @@ pub struct InstructionsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("createInstruction", &[Code::IdempotencyKeyReused]),
-    ("getInstruction", &[Code::InstructionNotFound]),
-    ("activateInstruction", &[Code::InstructionNotFound]),
-];
+pub const PROBLEMS: Problems =
+    &[("getInstruction", &[Code::InstructionNotFound]), ("activateInstruction", &[Code::InstructionNotFound])];
 
-/// A version of a tool's instruction. Versions are never edited.
+/// A version of a tool's system instruction. Versions are never edited.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct Instruction {
-    /// Its id.
+    /// Identifies the instruction.
     pub id: Uuid,
-    /// Whose.
+    /// The tool.
     pub tool_type: ToolType,
-    /// Counts from 1 for each tool.
+    /// The number of the version, which starts at 1 for each tool.
     pub version: i32,
-    /// What the model is told.
+    /// The text of the instruction.
     pub content: String,
-    /// The model that is asked; null = the platform's default.
+    /// The model to ask; null if it is the platform's default.
     pub model: Option<String>,
-    /// How freely it answers, from 0 to 2; null = the model's own.
+    /// The sampling temperature, from 0 to 2; null if it is the model's default.
     pub temperature: Option<f64>,
-    /// Longest answer, in tokens.
+    /// The maximum length of an answer, in tokens.
     pub max_tokens: i32,
-    /// Whether the model is told the learner's first name and place in the roadmap.
+    /// Whether the learner's first name and place in the roadmap are sent to the model.
     pub include_learner: bool,
-    /// Whether questions are answered under it.
+    /// Whether the version is active.
     pub is_active: bool,
-    /// The admin who made it; null = it came with the platform, or they are gone.
+    /// Identifies the admin who created it; null if it came with the platform, or if the account was deleted.
     pub created_by: Option<Uuid>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
@@ -75,75 +70,37 @@ impl From<instructions::Instruction> for Instruction {
     }
 }
 
-impl Example for Instruction {
-    fn example() -> Self {
-        let new = NewInstruction::example();
-        Self {
-            id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d10),
-            tool_type: ToolType::Assistant,
-            version: 2,
-            content: new.content,
-            model: new.model,
-            temperature: new.temperature,
-            max_tokens: new.max_tokens,
-            include_learner: new.include_learner,
-            is_active: true,
-            created_by: None,
-            created_at: DateTime::UNIX_EPOCH,
-        }
-    }
-}
-
 /// The active instructions.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct InstructionList {
-    /// One for each tool.
+    /// The active instruction of each tool.
     pub items: Vec<Instruction>,
-}
-
-impl Example for InstructionList {
-    fn example() -> Self {
-        Self { items: vec![Instruction::example()] }
-    }
 }
 
 /// The next version of an instruction.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
+#[oai(remote = "Draft")]
 pub struct NewInstruction {
-    /// What the model is told.
+    /// The text of the instruction.
     #[oai(validator(min_length = 1, max_length = 50_000))]
     pub content: String,
-    /// The model to ask; null = the platform's default.
+    /// The model to ask; null if it is the platform's default.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub model: Option<String>,
-    /// How freely it answers; null = the model's own.
+    /// The sampling temperature; null if it is the model's default.
     #[oai(validator(minimum(value = "0"), maximum(value = "2")))]
     pub temperature: Option<f64>,
-    /// Longest answer, in tokens.
+    /// The maximum length of an answer, in tokens.
     #[oai(validator(minimum(value = "16"), maximum(value = "32000")))]
     pub max_tokens: i32,
-    /// Whether the model is told the learner's first name and place in the roadmap: personal data that leaves the
+    /// Whether the learner's first name and place in the roadmap are sent to the model: personal data that leaves the
     /// platform.
     pub include_learner: bool,
 }
 
-impl Example for NewInstruction {
-    fn example() -> Self {
-        Self {
-            content: "You are a mentor on a course platform. Answer briefly and concretely.".to_owned(),
-            model: Some("gpt-4o-mini".to_owned()),
-            temperature: Some(0.7),
-            max_tokens: 1500,
-            include_learner: false,
-        }
-    }
-}
-
 #[OpenApi]
 impl InstructionsApi {
-    /// List the tools' active instructions, with their models
+    /// List the active instructions of all tools
     #[oai(path = "/admin/tools", method = "get", operation_id = "listActiveInstructions", tag = Tag::ToolsAdmin)]
     async fn list_active_instructions(&self, _caller: Admin) -> Result<Json<InstructionList>, Problem> {
         let mut connection = self.app.connection().await?;
@@ -151,7 +108,7 @@ impl InstructionsApi {
         Ok(Json(InstructionList { items: items.into_iter().map(Instruction::from).collect() }))
     }
 
-    /// List the versions of a tool's instruction, newest first
+    /// List instruction versions
     #[oai(
         path = "/admin/tools/:tool_type/instructions",
         method = "get",
@@ -172,9 +129,9 @@ impl InstructionsApi {
         page.answer(rows, |last| Some(last.version))
     }
 
-    /// Make the next version of a tool's instruction
+    /// Create an instruction version
     ///
-    /// It is not active before it is activated.
+    /// It is inactive until it is activated.
     #[oai(
         path = "/admin/tools/:tool_type/instructions",
         method = "post",
@@ -191,7 +148,7 @@ impl InstructionsApi {
     ) -> Result<Created<Instruction>, Problem> {
         for (pointer, text) in [("/content", Some(&body.content)), ("/model", body.model.as_ref())] {
             if text.is_some_and(|text| text.trim().is_empty()) {
-                return Err(Problem::invalid_field(pointer, "blank", "More than space is expected."));
+                return Err(Problem::invalid_field(pointer, "blank", "More than white space is expected."));
             }
         }
         let request = IdempotentRequest::new(&caller, "createInstruction", key.0, &body);
@@ -199,13 +156,7 @@ impl InstructionsApi {
         if let Some(answer) = request.replay::<Instruction>(&mut tx).await? {
             return Ok(created(answer));
         }
-        let draft = Draft {
-            content: body.content.clone(),
-            model: body.model.clone(),
-            temperature: body.temperature,
-            max_tokens: body.max_tokens,
-            include_learner: body.include_learner,
-        };
+        let draft = body.value.clone().into();
         let made = instructions::create(&mut tx, tool_type.0.into(), &draft).await?;
         let answer = Instruction::from(made);
         request.store(&mut tx, &answer).await?;
@@ -213,7 +164,7 @@ impl InstructionsApi {
         Ok(created(answer))
     }
 
-    /// Get a version of a tool's instruction
+    /// Get an instruction version
     #[oai(
         path = "/admin/tools/:tool_type/instructions/:version",
         method = "get",
@@ -234,9 +185,9 @@ impl InstructionsApi {
         Ok(Json(found.into()))
     }
 
-    /// Have a tool answer under a version of its instruction
+    /// Activate an instruction version
     ///
-    /// Counts for what is asked from now on. Repeating it changes nothing.
+    /// Applies to questions that are asked from now on. Repeating the call has no effect.
     #[oai(
         path = "/admin/tools/:tool_type/instructions/:version/activate",
         method = "post",
