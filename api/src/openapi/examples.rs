@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::json::object;
+
 /// Adds the examples that follow from others, until none does.
 pub(super) fn spread(schemas: &mut Value) {
     loop {
@@ -20,8 +22,8 @@ pub(super) fn spread(schemas: &mut Value) {
 /// Examples of parts, taken from the examples of what they are part of.
 fn found_in_parents(schemas: &Value) -> Map<String, Value> {
     let mut found = Map::new();
-    for (_, parent) in super::object(schemas) {
-        for (name, property) in super::object(&parent["properties"]) {
+    for (_, parent) in object(schemas) {
+        for (name, property) in object(&parent["properties"]) {
             let (reference, example) = match reference(property) {
                 Some(reference) => (reference, &parent["example"][name]),
                 None => match reference(&property["items"]) {
@@ -39,7 +41,7 @@ fn found_in_parents(schemas: &Value) -> Map<String, Value> {
 
 /// Examples of objects all of whose required members have one, and of those that are one of several objects.
 fn composed_of_parts(schemas: &Value) -> Map<String, Value> {
-    let lacking = super::object(schemas).filter(|(_, schema)| lacks_example(schema));
+    let lacking = object(schemas).filter(|(_, schema)| lacks_example(schema));
     lacking.filter_map(|(name, schema)| Some((name.clone(), composed(schema, schemas)?))).collect()
 }
 
@@ -48,7 +50,7 @@ fn composed(schema: &Value, schemas: &Value) -> Option<Value> {
         return example_of(first, schemas);
     }
     let mut example = Map::new();
-    for (name, property) in super::object(&schema["properties"]) {
+    for (name, property) in object(&schema["properties"]) {
         let value = if property["nullable"] == true { Some(Value::Null) } else { example_of(property, schemas) };
         example.insert(name.clone(), value?);
     }

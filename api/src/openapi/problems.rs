@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cairn_core::schema::FaultCode;
 use serde_json::{Value, json};
 
+use crate::operation::has_body;
 use crate::problem::{CONTENT_TYPE, Code};
 
 /// Adds the problem responses of one operation, and says in words which role it needs.
@@ -39,7 +41,7 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     if operation["requestBody"].is_object() {
         codes.extend([Code::MalformedBody, Code::InvalidBody, Code::UnsupportedMediaType]);
     }
-    if crate::edge::reads_body(method) {
+    if has_body(method) {
         codes.push(Code::BodyTooLarge);
     }
     match scheme(operation) {
@@ -124,7 +126,10 @@ pub(super) fn declare(components: &mut Value) {
         "properties": {
             "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) to the member of the body."},
             "parameter": {"type": "string", "description": "Name of the path, query or header parameter."},
-            "code": {"type": "string", "description": "What is wrong, for programs: required, wrong_type, too_long, …"},
+            "code": {"type": "string", "description": format!(
+                "What is wrong, for programs. Where a body does not fit its schema: {}. Operations may add their own.",
+                FaultCode::all().map(FaultCode::name).collect::<Vec<_>>().join(", "),
+            )},
             "message": {"type": "string", "description": "What is wrong, for people."},
         },
         "example": {"pointer": "/email", "code": "required", "message": "This member is required."},

@@ -1,4 +1,4 @@
-//! The job that generates replies, and the reconciler for replies whose job was lost.
+//! The job that writes replies, and the reconciler for replies without a live job.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     .fetch_all(&mut **tx)
     .await?;
     for id in open {
-        replies::give_up(tx, id, Reason::AttemptsExhausted).await?;
+        replies::fail_open(tx, id, Reason::AttemptsExhausted).await?;
     }
     let live: Vec<Uuid> = live.into_iter().collect();
     let jobless = sqlx::query!(

@@ -118,7 +118,8 @@ pub async fn ask(
         content: text.to_owned(),
         has_copyable_content: false,
         created_at,
-        reply: Some((reply_id, ReplyState::Queued)),
+        reply_id: Some(reply_id),
+        reply_state: Some(ReplyState::Queued),
     };
     Ok(Accepted { reply_id, message })
 }

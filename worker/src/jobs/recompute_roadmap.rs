@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use cairn_core::learning::jobs::RecomputeRoadmap;
-use cairn_core::learning::recompute::{self, Next};
+use cairn_core::learning::recompute::{self, NextChunk};
 use tokio::time::sleep;
 
 use crate::{Context, JobError};
@@ -18,13 +18,13 @@ pub(super) async fn run(context: Context, mut job: RecomputeRoadmap) -> Result<(
     loop {
         let mut tx = context.db.begin().await?;
         let next = recompute::recompute_chunk(&mut tx, job).await?;
-        let Some(Next { job: next, rest }) = next else { return Ok(tx.commit().await?) };
-        if started.elapsed() + rest >= TIME_SLICE || context.shutdown.is_cancelled() {
-            tx.enqueue_in(&next, rest)?;
+        let Some(NextChunk { job: next, pause }) = next else { return Ok(tx.commit().await?) };
+        if started.elapsed() + pause >= TIME_SLICE || context.shutdown.is_cancelled() {
+            tx.enqueue_in(&next, pause)?;
             return Ok(tx.commit().await?);
         }
         tx.commit().await?;
         job = next;
-        sleep(rest).await;
+        sleep(pause).await;
     }
 }

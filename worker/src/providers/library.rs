@@ -214,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_helpful_when_nothing_is_found() {
-        for tool in Tool::ALL {
+    fn it_helps_when_nothing_is_found() {
+        for &tool in Tool::ALL {
             let text = answer(tool, "zzz", &[]).concat();
             assert!(text.contains("Nothing on the platform matches"), "{text}");
             assert_eq!(has_copyable_content(&text), tool != Tool::Assistant);

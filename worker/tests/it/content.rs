@@ -129,7 +129,7 @@ async fn an_interrupted_recomputation_continues_where_it_stopped() {
         let job: RecomputeRoadmap = serde_json::from_value(payload["data"].clone()).unwrap();
         let mut tx = harness.db.begin().await.unwrap();
         let next = recompute_chunk(&mut tx, job).await.unwrap().expect("more than one chunk");
-        tx.enqueue_in(&next.job, next.rest).unwrap();
+        tx.enqueue_in(&next.job, next.pause).unwrap();
         match loss {
             Loss::BeforeTheEffect => tx.rollback().await.unwrap(),
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),

@@ -104,9 +104,9 @@ pub(crate) async fn set_completed(harness: &Harness, user_id: Uuid, lesson: Uuid
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
     let mut tx = harness.db.begin_as(&caller).await.unwrap();
     let lesson = lessons::open(&mut tx, lesson).await.unwrap();
-    let written =
+    let change =
         if done { complete(&mut tx, &lesson).await.unwrap() } else { uncomplete(&mut tx, &lesson).await.unwrap() };
-    assert!(written.changed);
+    assert!(change.is_changed);
     tx.commit().await.unwrap();
 }
 

@@ -2,4 +2,3 @@
 
 pub mod likes;
 pub mod projects;
-pub mod schema;

@@ -1,6 +1,6 @@
 //! Starting, completing and reopening lessons.
 
-use cairn_core::learning::facts::{self, Mark, Written};
+use cairn_core::learning::facts::{self, FactChange, Mark};
 use cairn_core::learning::lessons::{self, lesson_status};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{LessonState, LessonStatus, example_id};
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Starting, completing and reopening lessons.
@@ -60,12 +60,12 @@ pub struct LessonChange {
 
 impl LessonChange {
     /// The answer to an action on an open lesson.
-    pub(super) fn new(lesson_id: Uuid, written: Written) -> Self {
+    pub(super) fn new(lesson_id: Uuid, change: FactChange) -> Self {
         Self {
             lesson_id,
-            changed: written.changed,
-            state: LessonState::new(lesson_status(written.fact, false), written.fact),
-            progress: written.marks.into_iter().map(ProgressMark::from).collect(),
+            changed: change.is_changed,
+            state: LessonState::new(lesson_status(change.fact, false), change.fact),
+            progress: change.marks.into_iter().map(ProgressMark::from).collect(),
         }
     }
 }
@@ -96,9 +96,9 @@ impl CompletionApi {
     ) -> Result<Json<LessonChange>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
-        let written = facts::start(&mut tx, &lesson).await?;
+        let change = facts::start(&mut tx, &lesson).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
     /// Complete a lesson
@@ -119,9 +119,9 @@ impl CompletionApi {
     ) -> Result<Json<LessonChange>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
-        let written = facts::complete(&mut tx, &lesson).await?;
+        let change = facts::complete(&mut tx, &lesson).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
     /// Take the completion of a lesson back
@@ -141,8 +141,8 @@ impl CompletionApi {
     ) -> Result<Json<LessonChange>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
-        let written = facts::uncomplete(&mut tx, &lesson).await?;
+        let change = facts::uncomplete(&mut tx, &lesson).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 }

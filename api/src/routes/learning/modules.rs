@@ -7,8 +7,8 @@ use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// Modules.

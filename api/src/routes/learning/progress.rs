@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::roadmaps::Roadmap;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
 /// Most roadmaps that an answer lists.

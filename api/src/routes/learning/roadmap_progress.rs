@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{LessonStatus, MissingStage, example_id};
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// The caller's progress in one roadmap.

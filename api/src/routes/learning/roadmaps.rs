@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::roadmap_progress::{RoadmapProgress, StageProgress};
 use super::{CompletionRule, LessonState, LessonStatus, example_id};
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Roadmaps.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::completion::LessonChange;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Checking the tasks of a lesson.
@@ -46,9 +46,9 @@ impl TasksApi {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
         let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?;
-        let written = facts::check(&mut tx, &lesson, &task).await?;
+        let change = facts::check(&mut tx, &lesson, &task).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
     /// Uncheck a task
@@ -71,8 +71,8 @@ impl TasksApi {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
         let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?;
-        let written = facts::uncheck(&mut tx, &lesson, &task).await?;
+        let change = facts::uncheck(&mut tx, &lesson, &task).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 }

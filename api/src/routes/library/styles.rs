@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::answers::NoContent;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::view::view;
 use crate::{App, Problem};
 

@@ -9,7 +9,7 @@ use poem_openapi::{Object, OpenApi};
 
 use super::ToolType;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Problem};
 
 /// Which tools there are.
@@ -58,7 +58,7 @@ pub struct ToolList {
 impl Example for ToolList {
     fn example() -> Self {
         Self {
-            items: Tool::ALL.into_iter().map(|tool| info(tool, None)).collect(),
+            items: Tool::ALL.iter().map(|&tool| info(tool, None)).collect(),
             quota: ToolQuota { limit: 50, used: 1, resets_at: Some(DateTime::UNIX_EPOCH) },
         }
     }
@@ -83,7 +83,7 @@ impl CatalogApi {
         let mut models = tools::models(&mut connection).await?;
         let quota = questions::quota(&mut connection, &caller, &settings).await?;
         Ok(Json(ToolList {
-            items: Tool::ALL.into_iter().map(|tool| info(tool, models.remove(&tool).flatten())).collect(),
+            items: Tool::ALL.iter().map(|&tool| info(tool, models.remove(&tool).flatten())).collect(),
             quota: ToolQuota { limit: quota.limit, used: quota.used, resets_at: quota.resets_at },
         }))
     }

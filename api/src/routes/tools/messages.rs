@@ -1,9 +1,9 @@
 //! A tool's messages.
 
-use cairn_core::settings;
+use cairn_core::settings::{self, Settings};
 use cairn_core::tools::cancel;
 use cairn_core::tools::messages::{self, Author};
-use cairn_core::tools::questions::{self, Question};
+use cairn_core::tools::questions::{self, Accepted as Asked, Question};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -11,12 +11,13 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
+use super::ToolType;
 use super::replies::ReplyState;
-use super::{ToolType, accepted, check_length};
 use crate::answers::{Accepted, NoContent};
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
+use crate::problem::FieldError;
 use crate::{App, Code, Problem};
 
 /// A tool's messages.
@@ -83,8 +84,8 @@ impl From<messages::Message> for ToolMessage {
             content: message.content,
             has_copyable_content: message.has_copyable_content,
             created_at: message.created_at,
-            reply_id: message.reply.map(|(id, _)| id),
-            reply_state: message.reply.map(|(_, state)| state.into()),
+            reply_id: message.reply_id,
+            reply_state: message.reply_state.map(Into::into),
         }
     }
 }
@@ -115,6 +116,12 @@ pub struct AcceptedQuestion {
     pub message: ToolMessage,
     /// The reply's state.
     pub state: ReplyState,
+}
+
+impl From<Asked> for AcceptedQuestion {
+    fn from(asked: Asked) -> Self {
+        Self { reply_id: asked.reply_id, message: asked.message.into(), state: ReplyState::Queued }
+    }
 }
 
 impl Example for AcceptedQuestion {
@@ -177,7 +184,7 @@ impl MessagesApi {
         check_length(&settings, text, "/message")?;
         let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
         let asked = questions::ask(&mut tx, &settings, &question).await?;
-        let answer = accepted(asked);
+        let answer = AcceptedQuestion::from(asked);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Accepted(answer))
@@ -199,4 +206,14 @@ impl MessagesApi {
         tx.commit().await?;
         Ok(NoContent)
     }
+}
+
+/// Refuses a question, or what is to become one, that has more characters than the platform allows.
+pub(super) fn check_length(settings: &Settings, text: &str, pointer: &str) -> Result<(), Problem> {
+    let max = settings.max_message_chars;
+    if text.chars().count() <= max {
+        return Ok(());
+    }
+    let message = format!("At most {max} characters are allowed.");
+    Err(Problem::message_too_long().with_errors(vec![FieldError::at(pointer, "too_long", message)]))
 }

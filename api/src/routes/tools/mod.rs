@@ -6,14 +6,8 @@ pub mod replies;
 pub mod stream;
 pub mod transfer;
 
-use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
-use cairn_core::tools::questions::Accepted;
 use poem_openapi::Enum;
-
-use self::messages::AcceptedQuestion;
-use crate::Problem;
-use crate::problem::FieldError;
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -45,19 +39,4 @@ impl From<ToolType> for Tool {
             ToolType::Ideas => Self::Ideas,
         }
     }
-}
-
-/// Refuses a question, or what is to become one, that has more characters than the platform allows.
-fn check_length(settings: &Settings, text: &str, pointer: &str) -> Result<(), Problem> {
-    let max = settings.max_message_chars;
-    if text.chars().count() <= max {
-        return Ok(());
-    }
-    let message = format!("At most {max} characters are allowed.");
-    Err(Problem::message_too_long().with_errors(vec![FieldError::at(pointer, "too_long", message)]))
-}
-
-fn accepted(accepted: Accepted) -> AcceptedQuestion {
-    let Accepted { reply_id, message } = accepted;
-    AcceptedQuestion { reply_id, message: message.into(), state: replies::ReplyState::Queued }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::ToolType;
 use crate::answers::Accepted;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Replies of the tools.

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::replies::Reply;
 use crate::answers::Events;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::parameter_type;
-use crate::routes::{Problems, Tag};
 use crate::streams::Following;
 use crate::{App, Code, Problem};
 

@@ -10,12 +10,12 @@ use poem_openapi::{Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::messages::AcceptedQuestion;
-use super::{ToolType, accepted, check_length};
+use super::ToolType;
+use super::messages::{AcceptedQuestion, check_length};
 use crate::answers::Accepted;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, IdempotencyKey, IdempotentRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Taking an idea from one tool to another.
@@ -89,7 +89,7 @@ impl TransferApi {
         check_length(&settings, &text, pointer)?;
         let question = Question { tool, text: &text, transferred_from: body.message_id };
         let asked = questions::ask(&mut tx, &settings, &question).await?;
-        let answer = accepted(asked);
+        let answer = AcceptedQuestion::from(asked);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Accepted(answer))

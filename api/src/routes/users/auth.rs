@@ -12,9 +12,9 @@ use poem_openapi::{Object, OpenApi};
 use super::me::User;
 use crate::answers::{Created, NoContent};
 use crate::caller::{Client, Member};
+use crate::operation::{Problems, Tag};
 use crate::params::Body;
 use crate::problem::FieldError;
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Getting in and staying in.
@@ -164,7 +164,7 @@ impl AuthApi {
         let password_hash = app.passwords.hash(&password).await?;
         let new = NewAccount { email, first_name, last_name, password_hash };
 
-        let mut tx = app.begin_for(&client).await?;
+        let mut tx = app.begin_for(&client.0).await?;
         let user = accounts::register(&mut tx, &new, invite).await?;
         let session = sessions::open(&mut tx, &user).await?;
         tx.commit().await?;
@@ -190,7 +190,7 @@ impl AuthApi {
             return Err(Problem::account_suspended());
         }
 
-        let mut tx = app.begin_for(&client).await?;
+        let mut tx = app.begin_for(&client.0).await?;
         let session = sessions::sign_in(&mut tx, &found.user).await?;
         tx.commit().await?;
         app.throttle.forget(attempts);
@@ -204,7 +204,7 @@ impl AuthApi {
     /// means that somebody else has it, and ends the whole session.
     #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshSession", tag = Tag::Auth)]
     async fn refresh(&self, client: Client, body: Body<RefreshRequest>) -> Result<Json<Tokens>, Problem> {
-        let mut tx = self.app.begin_for(&client).await?;
+        let mut tx = self.app.begin_for(&client.0).await?;
         let refresh = sessions::refresh(&mut tx, &body.refresh_token).await?;
         // Also after a reuse, which revokes the session.
         tx.commit().await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
 use cairn_core::tools::Reason;
-use cairn_core::tools::stream::{Position, ReadRequest};
+use cairn_core::tools::stream::{Position, ReadRequest, ReadResult};
 use cairn_core::users::tokens::TokenSubject;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -275,7 +275,7 @@ async fn one_connection_listens_for_all_streams() {
     }
     until(&app, LISTENING, 1).await;
     assert_eq!(app.app.streams.open_count(), 50);
-    assert!(app.app.streams.hears());
+    assert!(app.app.streams.is_listening());
     drop(readers);
     assert_eq!(app.app.streams.open_count(), 0);
     app.run_jobs().await;
@@ -301,7 +301,8 @@ async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     let mut tx = app.app.db.begin().await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
     let results = cairn_core::tools::stream::read(&mut tx, &requests, app.app.now()).await.unwrap();
-    assert!(results.iter().all(|result| result.as_ref().is_some_and(|result| result.updates.len() == 1)), "{results:?}");
+    let one = |result: &Option<ReadResult>| result.as_ref().is_some_and(|result| result.updates.len() == 1);
+    assert!(results.iter().all(one), "{results:?}");
     let read: Vec<(String, i64)> = sqlx::query_as(
         "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
          WHERE relname IN ('users', 'sessions', 'ai_replies', 'ai_reply_chunks') ORDER BY 1",

@@ -67,7 +67,7 @@ async fn defer(context: &Context, job: GenerateReply, waited: Duration, delay: D
         return Err(JobError::Snooze(delay));
     }
     let mut tx = context.db.begin().await?;
-    replies::give_up(&mut tx, job.reply_id, Reason::ProviderUnavailable).await?;
+    replies::fail_open(&mut tx, job.reply_id, Reason::ProviderUnavailable).await?;
     tx.commit().await?;
     Err(JobError::discard("the provider did not recover in time"))
 }
@@ -86,7 +86,7 @@ enum End {
 
 impl End {
     /// The name in logs and metrics.
-    const fn name(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Complete(_) => "completed",
             Self::Failed(failure) => failure.reason.code(),
