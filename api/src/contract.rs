@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use cairn_core::schema::Schema;
 use serde_json::Value;
 
 /// The document, and what is looked up in it.
@@ -13,6 +14,8 @@ pub(crate) struct Contract {
     pub(crate) paths: HashMap<String, String>,
     /// By path pattern, as poem's router writes it.
     pub(crate) patterns: HashMap<String, Pattern>,
+    /// What bodies are checked against, by the schema of the operation as JSON text.
+    pub(crate) bodies: HashMap<String, Schema>,
 }
 
 /// What the document says of a path.

@@ -1,4 +1,4 @@
-//! What was measured, beside its bar.
+//! The figures, beside their targets.
 
 use serde_json::{Value, json};
 
@@ -10,15 +10,15 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// `value` is what `measured` says, for programs.
+    /// `value` is the same as `measured` in machine-readable form.
     pub(crate) fn new(what: impl Into<String>, measured: impl Into<String>, bar: &'static str, value: Value) -> Self {
         Self { what: what.into(), figure: measured.into(), bar, value }
     }
 }
 
-/// Prints the table and writes `bench/out/results.json`.
+/// Prints the figures as a table and writes them to `bench/out/results.json`.
 pub(crate) fn print(results: &[Measured]) -> anyhow::Result<()> {
-    println!("\n{:<48} {:>26} {:>26}", "what", "measured", "bar");
+    println!("\n{:<48} {:>26} {:>26}", "what", "measured", "target");
     for result in results {
         println!("{:<48} {:>26} {:>26}", result.what, result.figure, result.bar);
     }

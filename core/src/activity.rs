@@ -1,4 +1,4 @@
-//! The activity log: one row for every accepted action of a user.
+//! The activity log, which has one row for every accepted action of a user.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::clock::new_id;
 use crate::db::Tx;
 use crate::queue::{Job, Queue};
 
-/// What an action is done to, and what can be looked for and not be found. Stored as text: a name once used keeps its
-/// meaning.
+/// What an action is done to, and what [`NotFound`](crate::refusal::NotFound) refers to. The names are stored, so their
+/// meaning must never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "each names itself")]
@@ -42,7 +42,7 @@ pub enum Noun {
     User,
 }
 
-/// What is done to a [`Noun`]. Stored as text: a name once used keeps its meaning.
+/// What is done to a [`Noun`]. The names are stored, so their meaning must never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "each names itself")]
@@ -92,47 +92,47 @@ impl Verb {
     }
 }
 
-/// What an action was done to.
+/// The object of an action.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// [`Noun::name`].
+    /// The name of its [`Noun`].
     pub kind: String,
-    /// Its id.
+    /// Identifies the object.
     pub id: Uuid,
-    /// Its title at that time, at most 300 characters.
+    /// The title at that time, at most 300 characters.
     pub title: String,
 }
 
 impl Target {
-    /// A target; a title over 300 characters is cut.
+    /// Builds a target. Titles are cut after 300 characters.
     pub fn new(noun: Noun, id: Uuid, title: &str) -> Self {
         Self { kind: noun.name().to_owned(), id, title: title.chars().take(300).collect() }
     }
 }
 
-/// One thing that happened, as it is stored. Its id and time are set when it is accepted, so that the row is the same
-/// however often the job runs.
+/// A row of the activity log. Id and time are set when the action is accepted, so that the job that writes the row can be
+/// repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// Id of the row.
+    /// Identifies the row.
     pub id: Uuid,
-    /// When it was accepted.
+    /// When the action was accepted.
     pub occurred_at: DateTime<Utc>,
-    /// Who did it; `None` is the platform or the command line.
+    /// The user who acted; `None` for the platform or the command line.
     pub actor_id: Option<Uuid>,
     /// The names of a [`Noun`] and a [`Verb`], joined by a dot.
     pub action: String,
-    /// What it was done to.
+    /// The object of the action; `None` if it has none.
     pub target: Option<Target>,
-    /// Anything else worth keeping; an object.
+    /// Further details; a JSON object.
     pub metadata: Value,
     /// Where the request came from.
     pub origin: Origin,
 }
 
-/// An action to record. Who did it, when, and from where is known to the transaction.
+/// An action to record. The transaction knows who acts, when, and from where.
 #[derive(Debug)]
-#[must_use = "an action counts once Tx::record has it"]
+#[must_use = "an action is recorded only when it is passed to Tx::record"]
 pub struct Action {
     noun: Noun,
     verb: Verb,
@@ -142,33 +142,33 @@ pub struct Action {
 }
 
 impl Action {
-    /// That the actor of the transaction did `verb` to a `noun`.
+    /// An action of the transaction's actor.
     pub fn new(noun: Noun, verb: Verb) -> Self {
         Self { noun, verb, actor_id: None, target: None, metadata: json!({}) }
     }
 
-    /// Names the thing itself.
+    /// Sets the object of the action, which is of the noun of the action.
     pub fn on(self, id: Uuid, title: &str) -> Self {
         let target = Target::new(self.noun, id, title);
         self.target(Some(target))
     }
 
-    /// Names the thing that it was done to, where that is not the noun of the action.
+    /// Sets an object of another noun.
     pub fn target(self, target: Option<Target>) -> Self {
         Self { target, ..self }
     }
 
-    /// Adds details (an object).
+    /// Adds details, which must be a JSON object.
     pub fn with(self, metadata: Value) -> Self {
         Self { metadata, ..self }
     }
 
-    /// Done by that user, where the transaction is not theirs.
+    /// Names the user who acted, if the transaction does not belong to them.
     pub fn by(self, user_id: Uuid) -> Self {
         Self { actor_id: Some(user_id), ..self }
     }
 
-    /// The action as it is stored, by that actor and at that time.
+    /// The row to store for this action.
     pub fn into_event(self, actor: &Actor, occurred_at: DateTime<Utc>) -> Event {
         Event {
             id: new_id(),
@@ -183,17 +183,17 @@ impl Action {
 }
 
 impl Tx {
-    /// Has an action recorded if and only if the transaction commits.
+    /// Records an action if and only if the transaction commits.
     pub fn record(&mut self, action: Action) -> Result<()> {
         let event = action.into_event(self.actor(), self.now());
         self.enqueue(&RecordActivity { event })
     }
 }
 
-/// Writes one row of the activity log. Repeating it writes nothing: the row's id comes with the event.
+/// Writes one row of the activity log. Running the job again has no effect, because the event contains the id of the row.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecordActivity {
-    /// What happened.
+    /// The row to write.
     pub event: Event,
 }
 
@@ -204,8 +204,8 @@ impl Job for RecordActivity {
     const DEADLINE: Duration = Duration::from_secs(10);
 }
 
-/// Writes events, in one statement, and moves `users.last_active_at` of their actors, at most once a minute each.
-/// Events that are already there change nothing.
+/// Writes events in one statement and updates `users.last_active_at` of their actors, at most once a minute for each user.
+/// Events that are stored already are skipped.
 pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<()> {
     let ids: Vec<Uuid> = events.iter().map(|e| e.id).collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|e| e.occurred_at).collect();
@@ -224,7 +224,7 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
          FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[],
                      $8::jsonb[], $9::text[], $10::text[])
              AS e (id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip, user_agent)
-         ORDER BY id  -- so that two groups with the same events do not wait for each other
+         ORDER BY id  -- the same order in every transaction, so that two that share events cannot deadlock
          ON CONFLICT (id, occurred_at) DO NOTHING",
         &ids,
         &times,
@@ -239,7 +239,7 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
     )
     .execute(&mut *connection)
     .await?;
-    // Only users who are due, locked in id order like everywhere else, so that two groups cannot deadlock.
+    // Locks only the users whose time is out of date, in the order of their ids, so that two transactions cannot deadlock.
     let due = sqlx::query_scalar!(
         "SELECT u.id FROM users u
          JOIN (SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])

@@ -1,51 +1,52 @@
-//! Who acts: the signed-in user behind a request, and where the request came from.
+//! The user on whose behalf something is done, and the origin of their request.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What a person may do.
+/// The role of a user, which decides what they may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "user_role", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Learns.
+    /// Learns and shows projects.
     Student,
-    /// Watches progress and moderates.
+    /// Follows learners' progress and moderates projects.
     Mentor,
-    /// Runs the platform.
+    /// Administers the platform.
     Admin,
 }
 
 /// Where a request came from.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Origin {
-    /// Address of the client.
+    /// The IP address of the client; `None` if it is not known.
     #[serde(default)]
     pub ip: Option<IpAddr>,
-    /// Its `User-Agent`, at most 400 characters.
+    /// The `User-Agent` header, at most 400 characters.
     #[serde(default)]
     pub user_agent: Option<String>,
 }
 
-/// A signed-in, active user. Finders take it, so that nothing is read for nobody in particular.
+/// A signed-in, active user. Functions that read users' data take it as a parameter, so that they cannot be called without
+/// one.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who.
+    /// Identifies the user.
     pub user_id: Uuid,
-    /// The sign-in.
+    /// Identifies the session, and so the sign-in.
     pub session_id: Uuid,
-    /// As stored now, not as it was when the token was issued.
+    /// The role as stored now, which may differ from the one at the time of the sign-in.
     pub role: Role,
     /// Where the request came from.
     pub origin: Origin,
 }
 
-/// On whose behalf a transaction writes. The default is the platform itself: a worker, or the command line.
+/// On whose behalf a transaction writes. The default is the platform itself, such as a worker or the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
-    /// The user who acts; `None` is the platform itself, or somebody who is about to sign in.
+    /// Identifies the user; `None` for the platform itself, or for someone who has not signed in yet.
     pub user_id: Option<Uuid>,
     /// Where the request came from.
     pub origin: Origin,

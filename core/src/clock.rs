@@ -1,4 +1,4 @@
-//! The one home of "what time is it" and of new ids, so that tests can set both.
+//! The current time and new ids. All code gets them here, so that tests can control the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-/// Tells the time: the system's, shifted by an offset that only tests move.
+/// The system clock, shifted by an offset that only tests change.
 ///
-/// Where two processes must agree (`run_at`, leases, quotas) the database's `now()` counts instead.
+/// Where processes must agree on the time (`run_at`, leases, quotas), statements use the database's `now()` instead.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// Now, in UTC.
-    #[expect(clippy::disallowed_methods, reason = "the one home of the system clock")]
+    /// The current time in UTC.
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
     pub fn now(&self) -> DateTime<Utc> {
         Utc::now() + TimeDelta::milliseconds(self.offset_ms.load(Ordering::Relaxed))
     }
 
-    /// Moves this clock, and its clones, forward (or back).
+    /// Moves this clock and all its clones forward, or back if `by` is negative.
     pub fn advance(&self, by: TimeDelta) {
         self.offset_ms.fetch_add(by.num_milliseconds(), Ordering::Relaxed);
     }
 }
 
 /// A new time-ordered id (UUIDv7, RFC 9562).
-#[expect(clippy::disallowed_methods, reason = "the one home of new ids")]
+#[expect(clippy::disallowed_methods, reason = "the only place that creates ids")]
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }

@@ -1,14 +1,14 @@
-//! The one error of the domain: something that the caller can do nothing about but report.
+//! The error of the domain: a failure that the caller can only report.
 
 use std::panic::Location;
 
-/// Shorthand for results of this crate.
+/// The result of a function that can fail but not refuse.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An internal failure, with its source and the place where it surfaced.
+/// An internal failure, with its source and the place where it occurred.
 ///
-/// Outcomes that a user can cause (not found, conflict, locked) are values, never this. The edge logs it once and shows
-/// the client a code and the request id.
+/// What a user can cause (not found, conflict, locked) is a refusal and never an `Error`. The outermost layer logs the error
+/// once and shows the client only a code and the id of the request.
 #[derive(Debug, thiserror::Error)]
 #[error("{source} (at {location})")]
 pub struct Error {
@@ -19,7 +19,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure with a message of its own.
+    /// A failure that has no other error as its source.
     #[track_caller]
     pub fn message(message: impl Into<String>) -> Self {
         Self::new(message.into())
@@ -30,7 +30,7 @@ impl Error {
         Self { source: source.into(), location: Location::caller(), unavailable: false, constraint: None }
     }
 
-    /// The same failure, for another who waited for what failed. Only the text of its source is kept.
+    /// A copy for another caller that waited for the same operation. Keeps only the text of the source.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self {
@@ -41,12 +41,12 @@ impl Error {
         }
     }
 
-    /// Whether the database could not be reached or had no connection to give: trying again later may help.
+    /// Whether the database could not be reached or no connection was free, so that trying again later may help.
     pub fn is_unavailable(&self) -> bool {
         self.unavailable
     }
 
-    /// The name of the constraint that a statement ran into, if that is what failed.
+    /// The name of the constraint that the statement violated; `None` if the failure has another cause.
     pub fn violated_constraint(&self) -> Option<&str> {
         self.constraint.as_deref()
     }
@@ -82,8 +82,8 @@ impl From<tokio::task::JoinError> for Error {
     }
 }
 
-/// Connection lost, refused or not to be had. SQLSTATE classes: 08 connection, 53 out of resources, 57P shutdown
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+/// Whether the connection was lost, refused or not available. SQLSTATE classes: 08 connection exception, 53 insufficient
+/// resources, 57P shutdown (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,

@@ -1,7 +1,8 @@
-//! Cairn's domain: rules and SQL, one folder per area, plus what every area stands on.
+//! Cairn's domain: rules and SQL, with a folder for each area, and the infrastructure that all areas use.
 //!
-//! This crate knows neither HTTP nor the worker's loop. Functions take a connection (`&mut PgConnection`) or, where they
-//! write, a [`db::Tx`]; they return an `Option` or an outcome enum, and [`Error`] only for what no caller can act on.
+//! This crate depends neither on HTTP nor on the worker's loop. Functions that only read take a connection
+//! (`&mut PgConnection`); functions that write take a [`db::Tx`]. A function that can refuse returns a
+//! [`refusal::Rejected`]; [`Error`] is for failures that the caller can only report.
 
 pub mod activity;
 pub mod actor;
@@ -18,6 +19,7 @@ pub mod library;
 pub mod queue;
 pub mod refusal;
 pub mod resource;
+pub mod schema;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

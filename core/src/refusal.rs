@@ -1,25 +1,25 @@
-//! The one way in which the domain says no.
+//! How functions of the domain refuse a request.
 //!
-//! A function that can refuse what it is asked for returns `Result<T, Rejected<R>>`. The refusal is an error, so that `?`
-//! leaves the caller and drops its transaction: nothing of what was refused can be committed. An outcome that must be
-//! committed although the caller gets nothing (a reused refresh token) is a value instead, and its name says so.
+//! A function that can refuse returns `Result<T, Rejected<R>>`. The refusal is an error, so `?` returns from the caller and
+//! drops its transaction, and no part of a refused request can be committed. An outcome that must be committed although the
+//! request is refused (a refresh token that was used twice) is a value instead, and its documentation says so.
 
 use std::fmt;
 
 use crate::Error;
 use crate::activity::Noun;
 
-/// Why nothing was done: what was asked for is not possible, or it failed.
+/// Why a request had no effect: it was refused, or it failed.
 #[derive(Debug)]
 pub enum Rejected<R> {
-    /// The caller asked for something that cannot be, and is told why.
+    /// The request is not possible. The caller is told why.
     Refused(R),
-    /// Something broke that the caller can do nothing about.
+    /// An internal failure.
     Failed(Error),
 }
 
 impl<R> Rejected<R> {
-    /// The same with a wider refusal, for a function that can refuse for more reasons than the one it calls.
+    /// Converts the refusal into that of a function that can refuse for more reasons than the one it calls.
     pub fn widen<S: From<R>>(self) -> Rejected<S> {
         match self {
             Self::Refused(refusal) => Rejected::Refused(refusal.into()),
@@ -59,16 +59,16 @@ impl<R> From<serde_json::Error> for Rejected<R> {
     }
 }
 
-/// There is no such thing, or none that the caller may see.
+/// The object does not exist, or the caller may not see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFound(pub Noun);
 
-/// Turns an absent value into a refusal.
+/// Turns a missing value into a refusal.
 pub trait OrRefuse<T>: Sized {
-    /// The value, or else `refusal`.
+    /// The value, or `refusal` if there is none.
     fn or_refuse<R>(self, refusal: R) -> Result<T, Rejected<R>>;
 
-    /// The value, or else the refusal that there is no such `noun`.
+    /// The value, or [`NotFound`] for this `noun` if there is none.
     fn or_not_found<R: From<NotFound>>(self, noun: Noun) -> Result<T, Rejected<R>> {
         self.or_refuse(R::from(NotFound(noun)))
     }
@@ -80,9 +80,10 @@ impl<T> OrRefuse<T> for Option<T> {
     }
 }
 
-/// Maps the named constraints that a statement may run into to refusals, so that nothing is tested first and written then.
+/// Turns the violation of a named constraint into a refusal. Checking a condition with a query before the write would leave
+/// a gap between the two.
 pub trait OnConstraint<T, R> {
-    /// The refusal, if what failed is the constraint of that name. Can be repeated for further constraints.
+    /// Returns `refusal` if the statement violated the constraint of that name. Can be chained for further constraints.
     fn on_constraint(self, constraint: &str, refusal: R) -> Result<T, Rejected<R>>;
 }
 

@@ -1,48 +1,48 @@
-//! Platform settings: typed values an admin can change while everything runs.
+//! Platform settings: typed values that an admin can change at run time.
 
 use serde::Deserialize;
 use sqlx::PgConnection;
 
 use crate::Result;
 
-/// Who can register.
+/// Who may register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RegistrationMode {
-    /// A valid invite is needed.
+    /// Only people with a valid invite.
     Invite,
-    /// Anyone.
+    /// Everyone.
     Open,
 }
 
-/// Whether projects wait for a mentor.
+/// Whether a mentor must approve projects before they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProjectModeration {
-    /// A new project is shown at once.
+    /// New projects are published immediately.
     Off,
-    /// A learner's project is submitted first; those of mentors and admins are shown at once.
+    /// Projects of learners are submitted for approval. Those of mentors and admins are published immediately.
     On,
 }
 
-/// All settings, with the defaults that count where a row is missing or holds a value of the wrong type.
+/// All settings. The default of a setting applies if its row is missing or its value has the wrong type.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `registration.mode`
+    /// `registration.mode`: who may register.
     pub registration_mode: RegistrationMode,
     /// `ai.daily_questions`: questions one learner may ask in 24 hours.
     pub daily_questions: i64,
-    /// `ai.max_message_chars`: longest question, in characters.
+    /// `ai.max_message_chars`: the longest question, in characters.
     pub max_message_chars: usize,
-    /// `ai.open_replies_per_user`
+    /// `ai.open_replies_per_user`: how many replies of one learner may be unfinished at the same time.
     pub open_replies_per_user: i64,
-    /// `projects.moderation`
+    /// `projects.moderation`: whether a mentor must approve projects.
     pub project_moderation: ProjectModeration,
-    /// `jobs.keep_done_hours`
+    /// `jobs.keep_done_hours`: how long finished jobs are kept.
     pub keep_done_hours: i32,
-    /// `jobs.keep_dead_days`
+    /// `jobs.keep_dead_days`: how long dead jobs are kept.
     pub keep_dead_days: i32,
-    /// `activity.keep_months`
+    /// `activity.keep_months`: how long the activity log is kept.
     pub activity_keep_months: i32,
 }
 
@@ -79,7 +79,7 @@ pub async fn load(connection: &mut PgConnection) -> Result<Settings> {
             _ => Ok(()),
         };
         if let Err(error) = known {
-            tracing::warn!(setting.key = key, error = %error, "a platform setting is not readable; its default counts");
+            tracing::warn!(setting.key = key, error = %error, "the value of a platform setting has the wrong type; using its default");
         }
     }
     Ok(settings)

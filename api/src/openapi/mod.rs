@@ -1,7 +1,9 @@
 //! The OpenAPI document: what poem knows of the operations, plus the problems they can answer with.
 
+mod bodies;
 mod examples;
 mod json;
+mod json_schema;
 mod problems;
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,6 +29,9 @@ refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
 **Errors** are problem documents (RFC 9457, `application/problem+json`). Branch on `code`; each operation lists the \
 codes it can answer with. Every answer has an `X-Request-Id`.
 
+**Bodies** have the documented members and no others, each once. Texts contain no control characters except tab, newline and \
+carriage return.
+
 **Lists** are paged: send `next_cursor` back as `cursor` until it is null.
 
 **Times** are UTC in RFC 3339.";
@@ -49,12 +54,20 @@ pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
         let pattern = Pattern { methods, parameters: parameters.map(str::to_owned).collect() };
         patterns.insert(router_pattern(path), pattern);
     }
-    Contract { json: format!("{document:#}\n"), document, paths, patterns }
+    let bodies = bodies::compile(&document);
+    Contract { json: format!("{document:#}\n"), document, paths, patterns, bodies }
 });
 
 /// The document as committed (`openapi.json`) and served (`/openapi.json`). Needs no database.
 pub fn openapi_json() -> String {
     CONTRACT.json.clone()
+}
+
+/// The document with all its schemas as JSON Schema says them, for whoever checks requests and answers.
+pub fn openapi_as_json_schema() -> Value {
+    let mut document = CONTRACT.document.clone();
+    json_schema::convert(&mut document);
+    document
 }
 
 /// The operations without an app to run them on.
@@ -104,6 +117,7 @@ fn document() -> Value {
     for (_, schema) in object_mut(&mut document["components"]["schemas"]) {
         allow_null(schema);
     }
+    bodies::close(&mut document);
     examples::add(&mut document["components"]["schemas"]);
     document
 }
@@ -136,7 +150,7 @@ fn allow_null(schema: &mut Value) {
     let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in properties.into_iter().flatten() {
-        // A member of a change (`params::Change`) may be left out, but not null.
+        // A member of changes (`params::Changes`) may be left out, but not null.
         if property.as_object_mut().and_then(|property| property.shift_remove("writeOnly")).is_some() {
             continue;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cairn_core::schema::FaultCode;
 use serde_json::{Value, json};
 
 use crate::operation::has_body;
@@ -124,7 +125,10 @@ pub(super) fn declare(components: &mut Value) {
         "properties": {
             "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) to the member of the body."},
             "parameter": {"type": "string", "description": "Name of the path, query or header parameter."},
-            "code": {"type": "string", "description": "The code of the error: required, wrong_type, too_long, …"},
+            "code": {"type": "string", "description": format!(
+                "The code of the error. If a body does not match its schema: {}. Operations may add others.",
+                FaultCode::all().map(FaultCode::name).collect::<Vec<_>>().join(", "),
+            )},
             "message": {"type": "string", "description": "What is wrong, in a sentence."},
         },
         "example": {"pointer": "/email", "code": "required", "message": "This member is required."},

@@ -7,6 +7,7 @@ mod refusals;
 use std::borrow::Cow;
 use std::fmt;
 
+use cairn_core::schema::Fault;
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, Response};
@@ -57,6 +58,12 @@ impl FieldError {
     /// Something wrong with the parameter `name`.
     pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: None, parameter: Some(name.into()), code: code.into(), message: message.into() }
+    }
+}
+
+impl From<Fault> for FieldError {
+    fn from(Fault { pointer, code, message }: Fault) -> Self {
+        Self::at(pointer, code.name(), message)
     }
 }
 

@@ -76,7 +76,7 @@ async fn fail(app: &TestApp, attempt: &Attempt) -> bool {
 
 async fn give_up(app: &TestApp, reply_id: Uuid) -> bool {
     let mut tx = app.app.db.begin().await.unwrap();
-    let given_up = replies::give_up(&mut tx, reply_id, Reason::AttemptsExhausted).await.unwrap();
+    let given_up = replies::fail_open(&mut tx, reply_id, Reason::AttemptsExhausted).await.unwrap();
     tx.commit().await.unwrap();
     given_up
 }

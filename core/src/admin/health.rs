@@ -1,27 +1,27 @@
-//! How the database is, and whether everything derived is up to date, in a few numbers.
+//! A few numbers that tell whether the database responds and every derived value is up to date.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::Result;
 
-/// The time of the database.
+/// The current time by the clock of the database.
 pub async fn database_time(connection: &mut PgConnection) -> Result<DateTime<Utc>> {
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 
-/// What has been marked as stale and not been worked off yet.
+/// What is marked as stale and has not been recomputed yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stale {
-    /// For how long the oldest marker of a learner's progress has waited, in seconds; none = none is stale.
+    /// The age of the oldest stale progress marker in seconds; `None` if no progress is stale.
     pub progress_seconds: Option<f64>,
-    /// The same of a project's likes.
+    /// The age of the oldest likes marker in seconds; `None` if no project is marked.
     pub likes_seconds: Option<f64>,
-    /// Roadmaps whose learners are being recomputed.
+    /// The number of roadmaps whose recomputation is pending.
     pub roadmaps: i64,
 }
 
-/// Looks at the markers.
+/// Reads the markers.
 pub async fn stale(connection: &mut PgConnection) -> Result<Stale> {
     let stale = sqlx::query_as!(
         Stale,
@@ -34,8 +34,8 @@ pub async fn stale(connection: &mut PgConnection) -> Result<Stale> {
     Ok(stale.fetch_one(connection).await?)
 }
 
-/// How much is under way: jobs that are not finished (but for housekeeping, which never ends), stale markers, roadmaps
-/// that wait to be recomputed. 0 = everything derived is up to date.
+/// The number of unfinished jobs (except those of the queue `maintenance`, which are scheduled continuously), stale markers
+/// and roadmaps to recompute. 0 means that every derived value is up to date.
 pub async fn unsettled(connection: &mut PgConnection) -> Result<i64> {
     let count = sqlx::query_scalar!(
         r#"SELECT
@@ -51,7 +51,7 @@ pub async fn unsettled(connection: &mut PgConnection) -> Result<i64> {
     Ok(count.fetch_one(connection).await?)
 }
 
-/// Accounts whose address is at `domain`.
+/// The number of accounts whose email address is in `domain`.
 pub async fn accounts_at(connection: &mut PgConnection, domain: &str) -> Result<i64> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM users WHERE right(email, length($1) + 1) = '@' || $1"#,

@@ -1,5 +1,5 @@
-//! What runs over all areas: the list of jobs and the schedule, health and metrics, housekeeping, the check of every
-//! derived value, and what operators do to queues and jobs.
+//! What concerns all areas: the list of jobs and their schedule, health and metrics, housekeeping, the verification of every
+//! derived value, and the actions of operators on queues and jobs.
 
 pub mod health;
 pub mod housekeeping;

@@ -1,4 +1,4 @@
-//! The jobs of the community.
+//! The jobs of this area.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::queue::{Job, Queue};
 /// Recounts the likes of one project.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CountLikes {
-    /// The project.
+    /// Identifies the project.
     pub project_id: Uuid,
 }
 

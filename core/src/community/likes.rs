@@ -1,4 +1,4 @@
-//! Likes: rows are the truth, `likes_count` follows.
+//! Likes. The rows of `project_likes` are authoritative; `likes_count` is recounted from them.
 //!
 //! ```text
 //!   like / unlike ──► row + marker, if there is none ──► CountLikes (by whoever set the marker)
@@ -7,7 +7,8 @@
 //!   readers: marker there? count rows : stored count    marker away, rows counted, count stored
 //! ```
 //!
-//! The marker and its lock are kept by triggers (`migrations/0106_community.sql`), so rows changed by hand count too.
+//! Triggers set the marker and take its lock (`migrations/0106_community.sql`), so rows that are changed by hand are counted
+//! as well.
 
 use std::time::Duration;
 
@@ -20,16 +21,16 @@ use crate::community::jobs::CountLikes;
 use crate::db::{Tx, UserTx};
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// Where the caller and a project stand after a like or unlike.
+/// The result of a like or unlike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LikeState {
-    /// Whether the caller likes it.
+    /// Whether the caller likes the project now.
     pub is_liked: bool,
-    /// Likes of the project, the caller's included.
+    /// The number of likes, including the caller's.
     pub likes_count: i64,
 }
 
-/// Has the caller like a published project. Repeating it changes nothing.
+/// Adds the caller's like to a published project. Repeating the call changes nothing.
 pub async fn add(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejected<NotFound>> {
     let project = sqlx::query!(
         r#"WITH project AS (
@@ -50,10 +51,10 @@ pub async fn add(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejecte
     if project.is_new {
         tx.record(Action::new(Noun::Project, Verb::Liked).on(project_id, &project.title))?;
     }
-    Ok(LikeState { is_liked: true, likes_count: count(tx, project_id).await? })
+    Ok(LikeState { is_liked: true, likes_count: count_and_enqueue(tx, project_id).await? })
 }
 
-/// Removes the caller's like of a published project. Repeating it changes nothing.
+/// Removes the caller's like from a published project. Repeating the call changes nothing.
 pub async fn remove(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejected<NotFound>> {
     let project = sqlx::query!(
         r#"WITH project AS (
@@ -73,16 +74,16 @@ pub async fn remove(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Reje
     if project.was_there {
         tx.record(Action::new(Noun::Project, Verb::Unliked).on(project_id, &project.title))?;
     }
-    Ok(LikeState { is_liked: false, likes_count: count(tx, project_id).await? })
+    Ok(LikeState { is_liked: false, likes_count: count_and_enqueue(tx, project_id).await? })
 }
 
-/// The number of likes including this transaction's own. Enqueues the recount if this transaction has set the marker.
+/// The number of likes, including changes by this transaction. Enqueues the recount if this transaction set the marker.
 ///
-/// A marker that was there before belongs to a transaction that has enqueued the recount already, and that recount waits
-/// for our shared lock, so it counts us. To know whose marker it is, its row is only read (its `xmin` is the transaction
-/// that inserted it): an UPDATE of it, the usual way to claim a row, would make all likes of a popular project wait for
-/// each other's commits. `queued_at` is left to [`requeue_waiting`].
-async fn count(tx: &mut Tx, project_id: Uuid) -> Result<i64> {
+/// An older marker belongs to a transaction that has already enqueued the recount. That recount waits for this transaction's
+/// shared lock and therefore includes its like. To find out who set the marker, its row is only read: `xmin` is the
+/// transaction that inserted it. An UPDATE, the usual way to claim a row, would make all likes of a popular project wait for
+/// each other's commits. Only [`requeue_waiting`] sets `queued_at`.
+async fn count_and_enqueue(tx: &mut Tx, project_id: Uuid) -> Result<i64> {
     let project = sqlx::query!(
         r#"SELECT coalesce(d.xmin = pg_current_xact_id_if_assigned()::xid, false) AS "has_our_marker!",
                CASE WHEN d.project_id IS NULL THEN p.likes_count
@@ -99,11 +100,11 @@ async fn count(tx: &mut Tx, project_id: Uuid) -> Result<i64> {
     Ok(project.likes_count)
 }
 
-/// How long to wait before a marked project is recounted; `None` if it is not marked, so there is nothing to do.
+/// How long to wait before a marked project may be recounted; `None` if it is not marked.
 ///
-/// A project is counted at most five times a second, however many likes it gets.
+/// A project is counted at most five times a second, however many likes it receives.
 pub async fn due_in(connection: &mut PgConnection, project_id: Uuid) -> Result<Option<Duration>> {
-    // Never longer than the gap, even when the clock was set back.
+    // Never longer than 0.2 s, even if the clock was set back.
     let seconds = sqlx::query_scalar!(
         r#"SELECT coalesce(
                least(0.2, greatest(0, extract(epoch FROM p.likes_counted_at - clock_timestamp()) + 0.2)), 0
@@ -117,18 +118,18 @@ pub async fn due_in(connection: &mut PgConnection, project_id: Uuid) -> Result<O
     Ok(seconds.map(Duration::from_secs_f64))
 }
 
-/// Recounts the likes of a project that is marked, and removes the marker. Returns whether it was marked.
+/// Recounts the likes of a marked project and removes the marker. Returns whether the project was marked.
 ///
-/// Three statements, not one: at READ COMMITTED each sees what was committed before it began. The lock waits for all
-/// likes that have seen the marker (they hold it shared until they commit); only a statement that begins after it is
-/// held sees them all. Likes that come meanwhile wait for our commit, find no marker and set a new one.
+/// This takes three statements because at READ COMMITTED each of them sees what was committed before it began. Transactions
+/// that saw the marker hold the lock in shared mode until they commit, so only a statement that begins after the exclusive
+/// lock was granted sees all their likes. Later likes wait for this commit, find no marker and set a new one.
 pub async fn recount(tx: &mut Tx, project_id: Uuid) -> Result<bool> {
     sqlx::query!("SELECT pg_advisory_xact_lock(likes_lock_key($1))", project_id).execute(&mut **tx).await?;
     let marker = sqlx::query!("DELETE FROM likes_dirty WHERE project_id = $1", project_id).execute(&mut **tx).await?;
     if marker.rows_affected() == 0 {
         return Ok(false);
     }
-    // now() is when the transaction began, before it waited for the lock.
+    // Not now(), which is the time when the transaction began, before it waited for the lock.
     sqlx::query!(
         "UPDATE showcase_projects p SET likes_count = l.likes, likes_counted_at = clock_timestamp()
          FROM (SELECT count(*)::integer AS likes FROM project_likes WHERE project_id = $1) l
@@ -140,16 +141,16 @@ pub async fn recount(tx: &mut Tx, project_id: Uuid) -> Result<bool> {
     Ok(true)
 }
 
-/// Enqueues the recount of at most `limit` projects whose marker has waited longer than `patience`, for instance because
-/// rows were changed by hand or a job died; each at most once per `patience`. Returns how many.
-pub async fn requeue_waiting(tx: &mut Tx, patience: Duration, limit: i64) -> Result<usize> {
+/// Enqueues the recount of at most `limit` projects whose marker is older than `age`, for instance because rows were changed
+/// by hand or a job died. Does so for each project at most once per `age`. Returns the number of projects.
+pub async fn requeue_waiting(tx: &mut Tx, age: Duration, limit: i64) -> Result<usize> {
     let project_ids = sqlx::query_scalar!(
         "UPDATE likes_dirty SET queued_at = now() WHERE project_id IN (
              SELECT project_id FROM likes_dirty
              WHERE greatest(marked_at, queued_at) < now() - make_interval(secs => $1)
              ORDER BY project_id LIMIT $2 FOR UPDATE SKIP LOCKED)
          RETURNING project_id",
-        patience.as_secs_f64(),
+        age.as_secs_f64(),
         limit
     )
     .fetch_all(&mut **tx)

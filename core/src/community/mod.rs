@@ -1,4 +1,4 @@
-//! Projects that learners show each other, and likes.
+//! Projects that learners show to each other, and their likes.
 
 pub mod jobs;
 pub mod likes;

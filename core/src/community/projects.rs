@@ -1,4 +1,4 @@
-//! Projects: showing one, and reading those that are shown.
+//! Projects: creating, finding and listing them.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -12,30 +12,30 @@ use crate::db::UserTx;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 use crate::settings::{ProjectModeration, Settings};
 
-/// Where a project is on its way to being shown.
+/// The status of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "project_status", rename_all = "snake_case")]
 pub enum ProjectStatus {
-    /// Only its owner sees it.
+    /// Visible to its author only.
     Draft,
-    /// Waits for a mentor.
+    /// Waiting for a mentor's approval.
     Submitted,
-    /// Everybody sees it and can like it.
+    /// Visible to everyone, who can like it.
     Published,
-    /// A mentor sent it back.
+    /// Rejected by a mentor.
     Rejected,
 }
 
-/// A project as one reader sees it.
+/// A project as a particular reader sees it.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// Its id.
+    /// Identifies the project.
     pub id: Uuid,
-    /// Whose it is.
+    /// Identifies the author.
     pub author_id: Uuid,
-    /// First name of the author.
+    /// The author's first name.
     pub author_first_name: String,
-    /// Last name of the author.
+    /// The author's last name; `None` if they gave none.
     pub author_last_name: Option<String>,
     /// 1–200 characters.
     pub title: String,
@@ -43,28 +43,28 @@ pub struct Project {
     pub summary: String,
     /// At most 20,000 characters.
     pub description: String,
-    /// Where it runs.
+    /// Where the project can be tried out.
     pub project_url: Option<String>,
-    /// Where its source is.
+    /// Where the source code is.
     pub repository_url: Option<String>,
-    /// A picture of it.
+    /// The address of a picture.
     pub cover_url: Option<String>,
-    /// Where it is on its way to being shown.
+    /// The current status.
     pub status: ProjectStatus,
-    /// Likes; every like that was answered before this was read is in it.
+    /// The number of likes, including every like that was acknowledged before the project was read.
     pub likes_count: i64,
-    /// Likes as last counted: the sort key of [`list_popular`], which may lag behind `likes_count` for a moment.
+    /// The stored number of likes, which is the sort key of [`list_popular`] and may briefly lag behind `likes_count`.
     pub likes_counted: i32,
     /// Whether the reader likes it.
     pub is_liked: bool,
-    /// When it was created.
+    /// When the project was created.
     pub created_at: DateTime<Utc>,
-    /// When it was first shown.
+    /// When it was first published; `None` if it never was.
     pub published_at: Option<DateTime<Utc>>,
 }
 
-/// Selects projects as the reader `$1` sees them; the rest of the statement and its arguments follow. While a project is
-/// marked, its stored count may be stale: then the rows are counted, in the same snapshot as the marker.
+/// Selects projects as the reader `$1` sees them; the rest of the statement and its arguments follow. The stored count of a
+/// marked project may be stale, so its likes are counted in the same snapshot.
 macro_rules! select_projects {
     ($rest:literal, $reader:expr $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -87,13 +87,13 @@ macro_rules! select_projects {
     };
 }
 
-/// A project that the caller may see: published, or their own.
+/// Finds a project that is published or belongs to the caller.
 pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Project, Rejected<NotFound>> {
     let project = select_projects!("AND p.id = $2 AND (p.status = 'published' OR p.user_id = $1)", caller.user_id, id);
     project.fetch_optional(connection).await?.or_not_found(Noun::Project)
 }
 
-/// Published projects, newest first: at most `limit`, after the one with that `published_at` and id.
+/// At most `limit` published projects, newest first, starting after the `published_at` and id of `after`.
 pub async fn list_newest(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -101,7 +101,7 @@ pub async fn list_newest(
     limit: i64,
 ) -> Result<Vec<Project>> {
     let (time, id) = after.unzip();
-    // The comparison is one with values, without an OR, so that any page begins at its place in the index.
+    // Compared without OR, so that the index serves every page, including the first.
     let projects = select_projects!(
         "AND p.status = 'published'
          AND (p.published_at, p.id) < (coalesce($2, 'infinity'::timestamptz),
@@ -115,8 +115,8 @@ pub async fn list_newest(
     Ok(projects.fetch_all(connection).await?)
 }
 
-/// Published projects, most liked first: at most `limit`, after the one with that [`Project::likes_counted`] and id. A
-/// project whose number changes between two pages may be missed or seen twice.
+/// At most `limit` published projects, most liked first, starting after the [`Project::likes_counted`] and id of `after`. A
+/// project whose number of likes changes between two pages may be missing or appear twice.
 pub async fn list_popular(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -137,8 +137,8 @@ pub async fn list_popular(
     Ok(projects.fetch_all(connection).await?)
 }
 
-/// What a new project consists of. Lengths as in [`Project`]; URLs begin with `http://` or `https://`, hold no space and
-/// have at most 2,000 characters.
+/// The content of a new project. Lengths are those of [`Project`]. URLs begin with `http://` or `https://`, contain no
+/// spaces and have at most 2,000 characters.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "as in Project")]
 pub struct NewProject {
@@ -150,7 +150,8 @@ pub struct NewProject {
     pub cover_url: Option<String>,
 }
 
-/// Creates a project of the caller: published at once, unless learners' projects are moderated. Returns its id.
+/// Creates a project of the caller and returns its id. It is published immediately unless the caller is a student and
+/// projects are moderated.
 pub async fn create(tx: &mut UserTx, settings: &Settings, project: &NewProject) -> Result<Uuid> {
     let caller = tx.caller();
     let is_moderated = settings.project_moderation == ProjectModeration::On && caller.role == Role::Student;

@@ -6,47 +6,47 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::{ConfigError, Secret, list, parse};
+use super::values::{ConfigError, Secret, list, parse};
 
 /// An endpoint that speaks OpenAI's chat-completions format, and how to use it.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
     /// `CAIRN_AI_BASE_URL`, without a slash at its end: what comes before `/chat/completions`.
     pub base_url: String,
-    /// `CAIRN_AI_API_KEY`; `None` = the endpoint wants none.
+    /// `CAIRN_AI_API_KEY`; `None` if the endpoint needs none.
     pub api_key: Option<Secret>,
-    /// `CAIRN_AI_MODEL`: asked where an instruction names no other.
+    /// `CAIRN_AI_MODEL`: used when an instruction names no model.
     pub model: String,
-    /// `CAIRN_AI_CONTEXT_TOKENS`: what a model takes, question and answer together.
+    /// `CAIRN_AI_CONTEXT_TOKENS`: the size of the models' context, question and answer together.
     pub context_tokens: usize,
-    /// `CAIRN_AI_PRICES`: what models cost.
+    /// `CAIRN_AI_PRICES`: prices by the name of the model.
     pub prices: HashMap<String, Price>,
-    /// How long what may take.
+    /// Time limits of one answer.
     pub limits: AiLimits,
 }
 
-/// What a million tokens cost, in the operator's currency.
+/// The price of a million tokens, in the operator's currency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
-    /// Of the question.
+    /// Tokens of the request.
     pub input: f64,
-    /// Of the answer.
+    /// Tokens of the answer.
     pub output: f64,
 }
 
-/// How long an answer may take.
+/// Time limits of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AiLimits {
-    /// `CAIRN_AI_CONNECT_SECONDS`
+    /// `CAIRN_AI_CONNECT_SECONDS`: until the connection is open.
     pub connect: Duration,
-    /// `CAIRN_AI_FIRST_TOKEN_SECONDS`: from the request to the first sign of an answer.
+    /// `CAIRN_AI_FIRST_TOKEN_SECONDS`: from the request to the first part of the answer.
     pub first_token: Duration,
-    /// `CAIRN_AI_SILENCE_SECONDS`: between two pieces.
+    /// `CAIRN_AI_SILENCE_SECONDS`: between two parts of the answer.
     pub silence: Duration,
-    /// `CAIRN_AI_TOTAL_SECONDS`
+    /// `CAIRN_AI_TOTAL_SECONDS`: for the whole answer.
     pub total: Duration,
-    /// How long an answer may go on after the worker was told to stop; then another worker begins it anew. Not
-    /// configurable: it must leave time within the worker's drain limit.
+    /// How long an answer may continue after the worker was told to stop, before it is left to another worker, which starts
+    /// it again. Not configurable, because it must be shorter than the worker's drain limit.
     pub at_stop: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Default for AiLimits {
     }
 }
 
-/// Keys that mean nothing without a base URL.
+/// Keys that have no effect without a base URL.
 const DEPENDENT_KEYS: [&str; 8] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -74,24 +74,25 @@ const DEPENDENT_KEYS: [&str; 8] = [
     "CAIRN_AI_TOTAL_SECONDS",
 ];
 
-/// Reads the `CAIRN_AI_` keys. `None` = no provider is configured: the built-in one answers.
+/// Reads the `CAIRN_AI_` keys. Returns `None` if no provider is configured, so that the built-in one answers.
 pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<AiConfig>, ConfigError> {
     let Some(url) = get("CAIRN_AI_BASE_URL") else {
         return match DEPENDENT_KEYS.into_iter().find(|key| get(key).is_some()) {
-            Some(key) => Err(ConfigError(format!("{key} is set, but CAIRN_AI_BASE_URL is not"))),
+            Some(key) => Err(ConfigError::new(format!("{key} is set, but CAIRN_AI_BASE_URL is not"))),
             None => Ok(None),
         };
     };
-    let model = get("CAIRN_AI_MODEL").ok_or_else(|| {
-        ConfigError("CAIRN_AI_MODEL is not set: the model that CAIRN_AI_BASE_URL is asked for".into())
-    })?;
+    let model = get("CAIRN_AI_MODEL")
+        .ok_or_else(|| ConfigError::new("CAIRN_AI_MODEL is not set: name a model that CAIRN_AI_BASE_URL offers"))?;
     if model.chars().count() > 200 {
-        return Err(ConfigError("CAIRN_AI_MODEL is longer than 200 characters".into()));
+        return Err(ConfigError::new("CAIRN_AI_MODEL is longer than 200 characters"));
     }
     let api_key = get("CAIRN_AI_API_KEY");
-    // Never quoted: it is a secret.
+    // The error must not quote the key, which is a secret.
     if api_key.is_some_and(|key| !key.bytes().all(|byte| (0x21..0x7f).contains(&byte))) {
-        return Err(ConfigError("CAIRN_AI_API_KEY holds a space or a character that no header can".into()));
+        return Err(ConfigError::new(
+            "CAIRN_AI_API_KEY contains a space or a character that is not allowed in an HTTP header",
+        ));
     }
     let defaults = AiLimits::default();
     let seconds = |key: &str, default: Duration| {
@@ -121,28 +122,28 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
     }))
 }
 
-/// The address of an endpoint. What learners ask and the key go there, so it is `https`; `http` only where nothing leaves
-/// the machine or its private network, as for a model served next door.
+/// Checks the address of the endpoint. Learners' questions and the key are sent there, so it must use `https`. Plain `http` is
+/// accepted only for hosts on this machine or in a private network.
 fn base_url(text: &str) -> Result<String, ConfigError> {
-    // Not quoted either: somebody may have put a password into it.
+    // The errors do not quote the address, because it may contain a password.
     let wrong =
-        |what: &str| ConfigError(format!("CAIRN_AI_BASE_URL {what}: use one such as https://api.openai.com/v1"));
-    let url = Url::parse(text).map_err(|error| wrong(&format!("is no address ({error})")))?;
+        |what: &str| ConfigError::new(format!("CAIRN_AI_BASE_URL {what}: use one such as https://api.openai.com/v1"));
+    let url = Url::parse(text).map_err(|error| wrong(&format!("is not a valid address ({error})")))?;
     let host = url.host().ok_or_else(|| wrong("names no host"))?;
     match url.scheme() {
         "https" => {}
         "http" if is_private(&host) => {}
-        "http" => return Err(wrong("is http to a host that is not private: the key would travel in clear")),
-        _ => return Err(wrong("is neither https nor http")),
+        "http" => return Err(wrong("uses http for a host that is not private, so the key would be sent unencrypted")),
+        _ => return Err(wrong("uses neither https nor http")),
     }
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("holds more than host and path (the key goes into CAIRN_AI_API_KEY)"));
+        return Err(wrong("contains more than a host and a path (the key belongs in CAIRN_AI_API_KEY)"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Loopback, private and link-local addresses, and names that no public resolver answers for: single words, as in a
-/// compose file, and the suffixes set aside for local use.
+/// Whether the host is a loopback, private or link-local address, or a name that no public resolver knows: a single word, as
+/// in a compose file, or a name with a suffix that is reserved for local use.
 fn is_private(host: &Host<&str>) -> bool {
     let address: IpAddr = match host {
         Host::Domain(name) => {
@@ -158,18 +159,18 @@ fn is_private(host: &Host<&str>) -> bool {
     }
 }
 
-/// `model=input/output` pairs: what a million tokens cost.
+/// Reads `model=input/output` pairs.
 fn prices(value: Option<&str>) -> Result<HashMap<String, Price>, ConfigError> {
     let price = |text: &str| text.parse().ok().filter(|price| (0.0..=1e6).contains(price));
     list(value)
         .into_iter()
         .map(|pair| {
-            // Names of models hold colons and slashes, but their price stands after the last `=`.
+            // Names of models may contain colons, slashes and `=`, so the price is what follows the last `=`.
             let (model, both) = pair.rsplit_once('=').unwrap_or((&pair, ""));
             let (input, output) = both.split_once('/').unwrap_or((both, ""));
             match (price(input), price(output)) {
                 (Some(input), Some(output)) => Ok((model.to_owned(), Price { input, output })),
-                _ => Err(ConfigError(format!(
+                _ => Err(ConfigError::new(format!(
                     "CAIRN_AI_PRICES has `{pair}`: it must be model=input/output, per million tokens, such as \
                      gpt-4o-mini=0.15/0.60"
                 ))),
@@ -180,9 +181,8 @@ fn prices(value: Option<&str>) -> Result<HashMap<String, Price>, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, ConfigError};
-
     use super::*;
+    use crate::config::Config;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Option<AiConfig>, ConfigError> {
         let values = pairs.iter().map(|(key, value)| (format!("CAIRN_AI_{key}"), (*value).to_owned())).collect();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_is_no_provider_and_half_of_it_is_a_mistake() {
+    fn without_keys_there_is_no_provider_and_incomplete_keys_are_refused() {
         assert!(read(&[]).unwrap().is_none());
         for (pairs, says) in [
             (&[("API_KEY", "k")][..], "CAIRN_AI_API_KEY is set, but CAIRN_AI_BASE_URL is not"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn clear_text_stays_in_the_private_network() {
+    fn http_is_accepted_only_for_private_hosts() {
         for url in [
             "https://api.openai.com/v1",
             "http://127.0.0.1:11434/v1",
@@ -235,7 +235,7 @@ mod tests {
         for url in
             ["http://api.openai.com/v1", "http://8.8.8.8/v1", "http://[2001:db8::1]/v1", "http://[::ffff:8.8.8.8]/"]
         {
-            assert!(with_url(url).unwrap_err().contains("in clear"), "{url}");
+            assert!(with_url(url).unwrap_err().contains("unencrypted"), "{url}");
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
             ("PRICES", "m=-1/2", "model=input/output"),
             ("API_KEY", "hunter2 hunter2", "CAIRN_AI_API_KEY"),
             ("BASE_URL", "ftp://h", "neither https"),
-            ("BASE_URL", "nonsense", "no address"),
+            ("BASE_URL", "nonsense", "not a valid address"),
             ("BASE_URL", "https://me:hunter2@h/v1", "CAIRN_AI_API_KEY"),
             ("BASE_URL", "https://h/v1?key=hunter2", "CAIRN_AI_API_KEY"),
         ] {

@@ -1,62 +1,38 @@
-//! Configuration: read once at start, from the environment, `.env.local`, `.env`, then the documented defaults.
+//! Configuration, read once when a process starts: from the environment, then `.env.local`, then `.env`. What is set nowhere
+//! has a documented default.
 
 mod ai;
+mod values;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
+pub use self::values::{ConfigError, Secret};
+use self::values::{list, parse};
 use crate::failpoint::{self, Failpoints};
 use crate::queue::Queue;
 
-/// A value that must not be shown: `Debug` and `Display` redact it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The secret itself. Every call is a place to look at.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// For people to read.
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
-/// Where the API's health and metrics are served, unless configured.
+/// The default address of the API's health checks and metrics.
 pub const OPS_API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-/// The same of the worker: one port further, so that both run on one machine.
+/// The default address of the worker's health checks and metrics. The port differs from the API's, so that both can run on
+/// one machine.
 pub const OPS_WORKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
 
 /// Everything that can be configured. `.env.example` lists the keys.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `DATABASE_URL`; a secret because it carries a password. `None` = the embedded database (`cairn dev` only).
+    /// `DATABASE_URL`; a secret because it carries a password. `None` for the embedded database (`cairn dev` only).
     pub database_url: Option<Secret>,
     /// `DATABASE_DIRECT_URL`: a session connection for LISTEN and workers.
     pub database_direct_url: Option<Secret>,
@@ -64,36 +40,25 @@ pub struct Config {
     pub database_connections: u32,
     /// `CAIRN_API_ADDR`
     pub api_addr: SocketAddr,
-    /// `CAIRN_OPS_ADDR`: health, metrics and, of the worker, the board. `None` = [`OPS_API`] or [`OPS_WORKER`].
+    /// `CAIRN_OPS_ADDR`: health, metrics and, of the worker, the board. `None` for [`OPS_API`] or [`OPS_WORKER`].
     pub ops_addr: Option<SocketAddr>,
-    /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` = generated (`cairn dev` only).
+    /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` for a generated one (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
-    /// `CAIRN_CORS_ORIGINS`: origins of browsers that may call, comma-separated; none by default.
+    /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API; empty by default.
     pub cors_origins: Vec<String>,
     /// `CAIRN_WORKER_QUEUES` and `CAIRN_WORKER_CONCURRENCY`: the queues of this process and how many jobs each runs at
     /// once.
     pub worker_queues: Vec<(Queue, usize)>,
-    /// `CAIRN_AI_*`: the provider of AI answers. `None` = the built-in one.
+    /// `CAIRN_AI_*`: the provider of AI answers. `None` for the built-in one.
     pub ai: Option<AiConfig>,
     /// `CAIRN_LOG`: a `tracing` filter.
     pub log: String,
     /// `CAIRN_LOG_FORMAT`
     pub log_format: LogFormat,
-    /// `CAIRN_TEST_FAILPOINTS`: where crash tests let the process die.
+    /// `CAIRN_TEST_FAILPOINTS`: places where crash tests kill the process.
     pub failpoints: Failpoints,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector that spans are sent to; none by default.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector that spans are sent to; `None` to send none.
     pub otlp_endpoint: Option<String>,
-}
-
-/// A key or value that cannot be used. One line: what is wrong and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("configuration: {0}")]
-pub struct ConfigError(String);
-
-impl ConfigError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
 }
 
 const KEYS: [&str; 18] = [
@@ -117,7 +82,7 @@ const KEYS: [&str; 18] = [
     "CAIRN_WORKER_QUEUES",
 ];
 
-/// Read elsewhere: by the embedded Postgres and by tests.
+/// Prefixes of keys that the embedded Postgres and tests read.
 const FOREIGN_PREFIXES: [&str; 2] = ["CAIRN_POSTGRES_", "CAIRN_TEST_"];
 
 impl Config {
@@ -133,15 +98,15 @@ impl Config {
         Self::from_values(&values)
     }
 
-    /// Builds the configuration from key-value pairs.
+    /// Builds the configuration from keys and values.
     pub fn from_values(values: &HashMap<String, String>) -> Result<Self, ConfigError> {
         reject_unknown(values)?;
         let get = |key: &str| values.get(key).map(String::as_str).map(str::trim).filter(|value| !value.is_empty());
         let secret = |key: &str| get(key).map(Secret::new);
         let jwt_secret = secret("CAIRN_JWT_SECRET");
         if jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
-            return Err(ConfigError(
-                "CAIRN_JWT_SECRET is shorter than 32 bytes: generate one with `openssl rand -base64 48`".into(),
+            return Err(ConfigError::new(
+                "CAIRN_JWT_SECRET is shorter than 32 bytes: generate one with `openssl rand -base64 48`",
             ));
         }
         let database_url = secret("DATABASE_URL");
@@ -150,7 +115,7 @@ impl Config {
                 && !url.expose().starts_with("postgres://")
                 && !url.expose().starts_with("postgresql://")
             {
-                return Err(ConfigError(format!("{key} must start with postgres://")));
+                return Err(ConfigError::new(format!("{key} must start with postgres://")));
             }
         }
         Ok(Self {
@@ -174,38 +139,40 @@ impl Config {
             log_format: match get("CAIRN_LOG_FORMAT") {
                 None | Some("text") => LogFormat::Text,
                 Some("json") => LogFormat::Json,
-                Some(other) => return Err(ConfigError(format!("CAIRN_LOG_FORMAT is `{other}`: use text or json"))),
+                Some(other) => {
+                    return Err(ConfigError::new(format!("CAIRN_LOG_FORMAT is `{other}`: use text or json")));
+                }
             },
             failpoints: failpoint::parse(get("CAIRN_TEST_FAILPOINTS").unwrap_or_default())
-                .map_err(|error| ConfigError(format!("CAIRN_TEST_FAILPOINTS names {error}")))?,
+                .map_err(|error| ConfigError::new(format!("CAIRN_TEST_FAILPOINTS names {error}")))?,
             otlp_endpoint: get("OTEL_EXPORTER_OTLP_ENDPOINT").map(otlp_endpoint).transpose()?,
         })
     }
 
-    /// The database URL, or what to set.
+    /// The database URL. The error says which key to set.
     pub fn require_database_url(&self) -> Result<&Secret, ConfigError> {
         self.database_url
             .as_ref()
-            .ok_or_else(|| ConfigError("DATABASE_URL is not set: postgres://user:password@host/database".into()))
+            .ok_or_else(|| ConfigError::new("DATABASE_URL is not set: postgres://user:password@host/database"))
     }
 
-    /// The session-connection URL, or what to set.
+    /// The URL for session connections. The error says which key to set.
     pub fn require_direct_url(&self) -> Result<&Secret, ConfigError> {
         self.database_direct_url
             .as_ref()
             .or(self.database_url.as_ref())
-            .ok_or_else(|| ConfigError("DATABASE_URL is not set: postgres://user:password@host/database".into()))
+            .ok_or_else(|| ConfigError::new("DATABASE_URL is not set: postgres://user:password@host/database"))
     }
 
-    /// The token key, or what to set.
+    /// The key of the access tokens. The error says which key to set.
     pub fn require_jwt_secret(&self) -> Result<&Secret, ConfigError> {
-        self.jwt_secret.as_ref().ok_or_else(|| {
-            ConfigError("CAIRN_JWT_SECRET is not set: generate one with `openssl rand -base64 48`".into())
-        })
+        self.jwt_secret
+            .as_ref()
+            .ok_or_else(|| ConfigError::new("CAIRN_JWT_SECRET is not set: generate one with `openssl rand -base64 48`"))
     }
 }
 
-/// How many jobs of a queue one process runs at once, unless configured.
+/// How many jobs of a queue one process runs at once by default.
 pub const fn default_concurrency(queue: Queue) -> usize {
     match queue {
         Queue::Activity | Queue::Progress => 256,
@@ -226,58 +193,43 @@ fn reject_unknown(values: &HashMap<String, String>) -> Result<(), ConfigError> {
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(ConfigError(format!("unknown {}; known are {}", unknown.join(", "), KEYS.join(", "))))
+    Err(ConfigError::new(format!("unknown keys: {}; the known keys are {}", unknown.join(", "), KEYS.join(", "))))
 }
 
 fn read_file(path: &Path, values: &mut HashMap<String, String>) -> Result<(), ConfigError> {
     let entries = match dotenvy::from_path_iter(path) {
         Ok(entries) => entries,
         Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(ConfigError(format!("{}: {error}", path.display()))),
+        Err(error) => return Err(ConfigError::new(format!("{}: {error}", path.display()))),
     };
     for entry in entries {
-        // The error of a malformed line quotes the line, which may hold a secret.
-        let (key, value) = entry.map_err(|_| ConfigError(format!("{}: a line is not KEY=value", path.display())))?;
+        // The original error quotes the malformed line, which may contain a secret.
+        let (key, value) =
+            entry.map_err(|_| ConfigError::new(format!("{}: a line is not KEY=value", path.display())))?;
         values.insert(key, value);
     }
     Ok(())
 }
 
-fn parse<T: std::str::FromStr>(
-    value: Option<&str>,
-    key: &str,
-    expected: &str,
-    accept: impl Fn(&T) -> bool,
-) -> Result<Option<T>, ConfigError> {
-    let Some(value) = value else { return Ok(None) };
-    match value.parse() {
-        Ok(parsed) if accept(&parsed) => Ok(Some(parsed)),
-        _ => Err(ConfigError(format!("{key} is `{value}`: it must be {expected}"))),
-    }
-}
-
-/// Not shown when it is wrong: it may hold credentials, which have a key of their own.
+/// Checks the address of the collector. The errors do not quote it, because it may contain credentials.
 fn otlp_endpoint(value: &str) -> Result<String, ConfigError> {
     let key = "OTEL_EXPORTER_OTLP_ENDPOINT";
     if value.contains('@') {
-        return Err(ConfigError(format!("{key} holds credentials: put them into OTEL_EXPORTER_OTLP_HEADERS")));
+        return Err(ConfigError::new(format!("{key} contains credentials: put them into OTEL_EXPORTER_OTLP_HEADERS")));
     }
     let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
     if host.is_none_or(|host| host.is_empty() || host.starts_with(['/', ':']) || host.contains(char::is_whitespace)) {
-        return Err(ConfigError(format!("{key} must be an address such as http://127.0.0.1:4318")));
+        return Err(ConfigError::new(format!("{key} must be an address such as http://127.0.0.1:4318")));
     }
     Ok(value.to_owned())
-}
-
-fn list(value: Option<&str>) -> Vec<String> {
-    value.unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 fn worker_queues(queues: Option<&str>, concurrency: Option<&str>) -> Result<Vec<(Queue, usize)>, ConfigError> {
     let names: Vec<&str> = Queue::ALL.into_iter().map(Queue::name).collect();
     let find = |key: &str, name: &str| {
-        Queue::from_name(name)
-            .ok_or_else(|| ConfigError(format!("{key} names `{name}`: queues are {}", names.join(", "))))
+        Queue::from_name(name).ok_or_else(|| {
+            ConfigError::new(format!("{key} names the unknown queue `{name}`; the queues are {}", names.join(", ")))
+        })
     };
     let mut chosen: Vec<(Queue, usize)> = match queues {
         None => Queue::ALL.into_iter().map(|queue| (queue, default_concurrency(queue))).collect(),
@@ -321,7 +273,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_bad_values_are_refused_by_name() {
         let error = config(&[("CAIRN_API_ADR", "x")]).unwrap_err().to_string();
-        assert!(error.contains("unknown CAIRN_API_ADR"), "{error}");
+        assert!(error.contains("unknown keys: CAIRN_API_ADR"), "{error}");
         for (key, value) in [
             ("CAIRN_API_ADDR", "nowhere"),
             ("CAIRN_LOG_FORMAT", "xml"),
@@ -341,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_and_concurrency_combine() {
+    fn queues_and_their_concurrency_are_combined() {
         let config =
             config(&[("CAIRN_WORKER_QUEUES", "replies, likes"), ("CAIRN_WORKER_CONCURRENCY", "replies=3")]).unwrap();
         assert_eq!(config.worker_queues, vec![(Queue::Replies, 3), (Queue::Likes, default_concurrency(Queue::Likes))]);

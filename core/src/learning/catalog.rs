@@ -1,7 +1,7 @@
-//! What there is to learn, with the caller's progress merged in: modules and roadmaps.
+//! Lists of modules and roadmaps, with the caller's progress in each.
 //!
-//! Percent and status come from the stored rollup, if it is of the current content; if not, or if none is stored yet, they
-//! are counted from the facts. So whatever is shown belongs to the content that it is shown with.
+//! Percent and status come from the stored rollup if it belongs to the current content. Otherwise, or if none is stored
+//! yet, they are counted from the facts, so that the numbers always match the content they are shown with.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -13,29 +13,29 @@ use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// Sort key of lists that are ordered by position.
+/// Sort key of lists that are ordered by position: the position and the id.
 pub type Position = (i32, Uuid);
 
-/// A home of lessons.
+/// A module: the group that lessons belong to.
 #[derive(Clone, Debug)]
 pub struct Module {
-    /// Id.
+    /// Identifies the module.
     pub id: Uuid,
-    /// Name in addresses.
+    /// The readable identifier; unique among modules.
     pub slug: String,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
-    /// What it is about.
+    /// A short description.
     pub summary: String,
-    /// Where it stands in the list.
+    /// Orders the list, together with the id.
     pub position: i32,
-    /// Its visible lessons.
+    /// The number of visible lessons.
     pub lessons_total: i32,
-    /// Those that the caller completed.
+    /// How many of them the caller completed.
     pub lessons_completed: i32,
 }
 
-/// Up to `limit` visible modules after `after`.
+/// At most `limit` visible modules, starting after `after`.
 pub async fn modules(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -70,45 +70,45 @@ pub async fn modules(
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a row: each answers a question of its own")]
 pub struct Roadmap {
-    /// Id.
+    /// Identifies the roadmap.
     pub id: Uuid,
-    /// Name in addresses.
+    /// The readable identifier; unique among roadmaps.
     pub slug: String,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
-    /// What it leads to.
+    /// A short description.
     pub summary: String,
-    /// Whether a stage opens only when every earlier one that counts is completed.
+    /// Whether a stage opens only after every earlier stage with required lessons is completed.
     pub is_sequential: bool,
-    /// Where it stands in the list.
+    /// Orders the list, together with the id.
     pub position: i32,
     /// Never [`LessonStatus::Locked`].
     pub status: LessonStatus,
-    /// Whole percent; none = there is nothing to do.
+    /// Whole percent of the required lessons; `None` if there are none.
     pub percent: Option<i16>,
-    /// Required lessons.
+    /// The number of required lessons.
     pub lessons_total: i32,
-    /// Those completed.
+    /// How many of them the caller completed.
     pub lessons_completed: i32,
-    /// Stages that have required lessons.
+    /// The number of stages that have required lessons.
     pub stages_total: i32,
-    /// Those completed.
+    /// How many of them the caller completed.
     pub stages_completed: i32,
-    /// When it was completed; set while it is.
+    /// When the roadmap was completed; `None` unless it is completed now.
     pub completed_at: Option<DateTime<Utc>>,
-    /// When it was completed for the first time; stays.
+    /// When the roadmap was completed for the first time; kept even if it is reopened.
     pub achieved_at: Option<DateTime<Utc>>,
-    /// The sequence number that these numbers have seen.
+    /// The sequence number of the latest change that these numbers include.
     pub seq: i64,
-    /// Whether they have seen every fact.
+    /// Whether these numbers include every change so far.
     pub is_current: bool,
-    /// Whether the stored numbers are of older content and about to be recomputed.
+    /// Whether the stored numbers belong to older content and are about to be recomputed.
     pub is_recalculating: bool,
-    /// Whether these numbers are the stored ones, and not counted just now.
+    /// Whether these numbers are the stored ones, as opposed to having been counted for this request.
     pub(super) is_stored: bool,
 }
 
-/// Up to `limit` visible roadmaps after `after`.
+/// At most `limit` visible roadmaps, starting after `after`.
 pub async fn roadmaps(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -118,7 +118,7 @@ pub async fn roadmaps(
     select_roadmaps(connection, caller, None, after, false, limit).await
 }
 
-/// A visible roadmap.
+/// Finds a visible roadmap.
 pub async fn find_roadmap(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -127,7 +127,7 @@ pub async fn find_roadmap(
     select_roadmaps(connection, caller, Some(roadmap_id), None, false, 1).await?.pop().or_not_found(Noun::Roadmap)
 }
 
-/// Up to `limit` visible roadmaps that the caller started.
+/// At most `limit` visible roadmaps that the caller started.
 pub async fn started_roadmaps(connection: &mut PgConnection, caller: &Caller, limit: i64) -> Result<Vec<Roadmap>> {
     select_roadmaps(connection, caller, None, None, true, limit).await
 }
@@ -182,7 +182,7 @@ async fn select_roadmaps(
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// Whether there is no roadmap yet, not even a deleted one.
+/// Whether the database has no roadmaps, not even deleted ones.
 pub async fn has_no_roadmaps(connection: &mut PgConnection) -> Result<bool> {
     Ok(sqlx::query_scalar!(r#"SELECT NOT EXISTS (SELECT FROM roadmaps) AS "empty!""#).fetch_one(connection).await?)
 }

@@ -1,9 +1,9 @@
 //! Facts: what a learner did with a lesson. Each function writes the fact, records the activity and enqueues the rollup
-//! on the caller's transaction.
+//! in the caller's transaction.
 //!
-//! No function reads a state and then writes: statements that change nothing when there is nothing to change decide,
-//! so any number of repeats and parallel calls leave one fact and exactly one activity per change. Where the ticks of
-//! tasks decide, the row lock of the fact is taken before they are read or written.
+//! No function reads a state first and writes afterwards. Each writing statement decides by itself whether there is
+//! anything to change, so any number of repeated or parallel calls leaves one fact and exactly one activity per change.
+//! Where the outcome depends on which tasks are checked, the row of the fact is locked before they are read or written.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -18,64 +18,66 @@ use crate::learning::jobs::RollUpProgress;
 use crate::refusal::Rejected;
 use crate::{Error, Result};
 
-/// What a call left behind.
+/// The outcome of a call: the fact afterwards, and whether the call changed it.
 #[derive(Clone, Debug)]
-pub struct Written {
-    /// Whether the call changed anything.
-    pub changed: bool,
-    /// The fact now; none = never touched.
+pub struct FactChange {
+    /// Whether the call changed anything; false when everything was already as requested.
+    pub is_changed: bool,
+    /// The fact after the call; `None` when the learner has never started the lesson.
     pub fact: Option<Fact>,
-    /// The markers of the visible roadmaps that the lesson stands in and the learner has ever changed.
+    /// One entry for each visible roadmap that contains the lesson and in which the learner has ever changed a fact.
     pub marks: Vec<Mark>,
 }
 
-/// How far a learner's facts in a roadmap are counted.
+/// Tells which rollup of a roadmap includes the learner's latest change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The roadmap.
+    /// Identifies the roadmap.
     pub roadmap_id: Uuid,
-    /// A rollup that has seen this sequence number has seen the change.
+    /// Grows with every change. A rollup that has reached this number includes the change.
     pub seq: i64,
 }
 
-/// Why a lesson cannot be completed: its required tasks that are not checked, by title, in order.
+/// Why a lesson cannot be completed: the titles of its unchecked required tasks, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TasksIncomplete(pub Vec<String>);
 
-/// Starts a lesson. The first `started_at` stays.
-pub async fn start(tx: &mut Tx, lesson: &OpenLesson) -> Result<Written> {
+/// Starts a lesson. Starting it again keeps the first `started_at`.
+pub async fn start(tx: &mut Tx, lesson: &OpenLesson) -> Result<FactChange> {
     let fact = insert_started(tx, lesson).await?;
     if fact.is_some() {
         record(tx, Verb::Started, lesson)?;
     }
-    written(tx, lesson, fact).await
+    fact_change(tx, lesson, fact).await
 }
 
-/// Completes a lesson. The first `completed_at` stays. A lesson whose rule is `tasks` needs its required tasks ticked.
-pub async fn complete(tx: &mut Tx, lesson: &OpenLesson) -> Result<Written, Rejected<TasksIncomplete>> {
+/// Completes a lesson. Completing it again keeps the first `completed_at`. If the lesson's rule is `tasks`, all its
+/// required tasks must be checked.
+pub async fn complete(tx: &mut Tx, lesson: &OpenLesson) -> Result<FactChange, Rejected<TasksIncomplete>> {
     if lesson.completion == CompletionRule::Tasks {
         let (fact, _) = lock_or_start(tx, lesson).await?;
         if fact.status != LessonStatus::Completed {
-            let open = open_tasks(tx, lesson).await?;
-            if !open.is_empty() {
-                return Err(Rejected::Refused(TasksIncomplete(open)));
+            let unchecked = unchecked_tasks(tx, lesson).await?;
+            if !unchecked.is_empty() {
+                return Err(Rejected::Refused(TasksIncomplete(unchecked)));
             }
         }
     }
     let fact = set_completed(tx, lesson).await?;
-    Ok(written(tx, lesson, fact).await?)
+    Ok(fact_change(tx, lesson, fact).await?)
 }
 
-/// Takes a completion back. `started_at` and the ticks stay.
-pub async fn uncomplete(tx: &mut Tx, lesson: &OpenLesson) -> Result<Written> {
+/// Reopens a completed lesson. Keeps `started_at` and the checked tasks.
+pub async fn uncomplete(tx: &mut Tx, lesson: &OpenLesson) -> Result<FactChange> {
     let fact = set_reopened(tx, lesson).await?;
-    written(tx, lesson, fact).await
+    fact_change(tx, lesson, fact).await
 }
 
-/// Ticks a task, which starts the lesson. The last required task completes a lesson whose rule is `tasks`.
-pub async fn check(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<Written> {
-    let (fact, started) = lock_or_start(tx, lesson).await?;
-    let ticked = sqlx::query!(
+/// Checks a task, which also starts the lesson. Checking the last required task completes a lesson whose rule is
+/// `tasks`.
+pub async fn check(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<FactChange> {
+    let (fact, is_started) = lock_or_start(tx, lesson).await?;
+    let is_checked = sqlx::query!(
         "INSERT INTO user_lesson_task_progress (user_id, task_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         lesson.caller.user_id,
         task.id
@@ -84,28 +86,28 @@ pub async fn check(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<
     .await?
     .rows_affected()
         > 0;
-    if ticked {
+    if is_checked {
         record_task(tx, Verb::Checked, lesson, task)?;
     }
     let mut completed = None;
-    if ticked
+    if is_checked
         && task.is_required
         && lesson.completion == CompletionRule::Tasks
-        && open_tasks(tx, lesson).await?.is_empty()
+        && unchecked_tasks(tx, lesson).await?.is_empty()
     {
         completed = set_completed(tx, lesson).await?;
     }
-    let marks = marks(tx, lesson, started || completed.is_some()).await?;
-    Ok(Written { changed: ticked, fact: completed.or(Some(fact)), marks })
+    let marks = marks_after(tx, lesson, is_started || completed.is_some()).await?;
+    Ok(FactChange { is_changed: is_checked, fact: completed.or(Some(fact)), marks })
 }
 
-/// Unticks a task. A required one reopens a completed lesson whose rule is `tasks`.
-pub async fn uncheck(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<Written> {
-    // A tick is never without a fact.
+/// Unchecks a task. Unchecking a required task reopens a completed lesson whose rule is `tasks`.
+pub async fn uncheck(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<FactChange> {
+    // Checking a task starts the lesson, so without a fact no task can be checked.
     let Some(fact) = lock(tx, lesson).await? else {
-        return written(tx, lesson, None).await;
+        return fact_change(tx, lesson, None).await;
     };
-    let unticked = sqlx::query!(
+    let is_unchecked = sqlx::query!(
         "DELETE FROM user_lesson_task_progress WHERE user_id = $1 AND task_id = $2",
         lesson.caller.user_id,
         task.id
@@ -115,17 +117,17 @@ pub async fn uncheck(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Resul
     .rows_affected()
         > 0;
     let mut reopened = None;
-    if unticked {
+    if is_unchecked {
         record_task(tx, Verb::Unchecked, lesson, task)?;
         if task.is_required && lesson.completion == CompletionRule::Tasks {
             reopened = set_reopened(tx, lesson).await?;
         }
     }
-    let marks = marks(tx, lesson, reopened.is_some()).await?;
-    Ok(Written { changed: unticked, fact: reopened.or(Some(fact)), marks })
+    let marks = marks_after(tx, lesson, reopened.is_some()).await?;
+    Ok(FactChange { is_changed: is_unchecked, fact: reopened.or(Some(fact)), marks })
 }
 
-/// Inserts the fact; none if there is one already.
+/// Inserts the fact. Returns `None` if it existed already.
 async fn insert_started(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Option<Fact>> {
     let fact = sqlx::query_as!(
         Fact,
@@ -138,9 +140,9 @@ async fn insert_started(connection: &mut PgConnection, lesson: &OpenLesson) -> R
     Ok(fact.fetch_optional(connection).await?)
 }
 
-/// Makes the fact a completion; none if it is one already.
+/// Marks the lesson as completed. Returns `None` if it already was.
 async fn set_completed(tx: &mut Tx, lesson: &OpenLesson) -> Result<Option<Fact>> {
-    // A start that committed while this transaction waited may be later than its now().
+    // Another transaction may have started the lesson after this one began, so `started_at` can be later than now().
     let fact = sqlx::query_as!(
         Fact,
         r#"INSERT INTO user_lesson_progress AS p (user_id, lesson_id, status, completed_at)
@@ -159,7 +161,7 @@ async fn set_completed(tx: &mut Tx, lesson: &OpenLesson) -> Result<Option<Fact>>
     Ok(fact)
 }
 
-/// Takes the completion off the fact; none if there is none.
+/// Puts a completed lesson back in progress. Returns `None` if it was not completed.
 async fn set_reopened(tx: &mut Tx, lesson: &OpenLesson) -> Result<Option<Fact>> {
     let fact = sqlx::query_as!(
         Fact,
@@ -176,7 +178,8 @@ async fn set_reopened(tx: &mut Tx, lesson: &OpenLesson) -> Result<Option<Fact>> 
     Ok(fact)
 }
 
-/// Locks the fact until the transaction ends: nobody else ticks, unticks or completes meanwhile.
+/// Locks the fact until the end of the transaction, so that no other transaction checks or unchecks a task or completes
+/// the lesson in the meantime.
 async fn lock(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Option<Fact>> {
     let fact = sqlx::query_as!(
         Fact,
@@ -189,17 +192,22 @@ async fn lock(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Opti
     Ok(fact.fetch_optional(connection).await?)
 }
 
-/// Like [`lock`], and starts the lesson if it is not: then the second value is true.
+/// Like [`lock`], but starts the lesson if necessary. The second value is true if this call started it.
 async fn lock_or_start(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<(Fact, bool)> {
     if let Some(fact) = insert_started(connection, lesson).await? {
         return Ok((fact, true));
     }
     let fact = lock(connection, lesson).await?;
-    Ok((fact.ok_or_else(|| Error::message("a fact vanished while it was being written"))?, false))
+    Ok((
+        fact.ok_or_else(|| {
+            Error::message("the progress row of a lesson disappeared between two statements of one transaction")
+        })?,
+        false,
+    ))
 }
 
-/// Titles of the required tasks that are not ticked, in order.
-async fn open_tasks(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Vec<String>> {
+/// The titles of the required tasks that are not checked yet, in order.
+async fn unchecked_tasks(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Vec<String>> {
     let titles = sqlx::query_scalar!(
         "SELECT t.title FROM lesson_tasks t
          WHERE t.lesson_id = $2 AND t.is_required AND t.deleted_at IS NULL
@@ -211,9 +219,9 @@ async fn open_tasks(connection: &mut PgConnection, lesson: &OpenLesson) -> Resul
     Ok(titles.fetch_all(connection).await?)
 }
 
-/// The outcome of a statement that returned the changed fact, if it changed one.
-async fn written(tx: &mut Tx, lesson: &OpenLesson, changed: Option<Fact>) -> Result<Written> {
-    let marks = marks(tx, lesson, changed.is_some()).await?;
+/// Builds the outcome of a call from what its statement returned: the changed fact, or `None` if nothing changed.
+async fn fact_change(tx: &mut Tx, lesson: &OpenLesson, changed: Option<Fact>) -> Result<FactChange> {
+    let marks = marks_after(tx, lesson, changed.is_some()).await?;
     let fact = match changed {
         Some(fact) => Some(fact),
         None => {
@@ -228,16 +236,39 @@ async fn written(tx: &mut Tx, lesson: &OpenLesson, changed: Option<Fact>) -> Res
             .await?
         }
     };
-    Ok(Written { changed: changed.is_some(), fact, marks })
+    Ok(FactChange { is_changed: changed.is_some(), fact, marks })
 }
 
-/// Reads the lesson's markers. After a change (whose trigger has moved and locked them) it also enqueues a rollup for
-/// those that no job waits for yet.
-async fn marks(tx: &mut Tx, lesson: &OpenLesson, fact_changed: bool) -> Result<Vec<Mark>> {
+/// The lesson's marks. If this call changed the fact, the same statement enqueues the rollups.
+async fn marks_after(tx: &mut Tx, lesson: &OpenLesson, is_changed: bool) -> Result<Vec<Mark>> {
+    if is_changed { enqueue_rollups(tx, lesson).await } else { read_marks(tx, lesson).await }
+}
+
+/// Reads the lesson's marks.
+async fn read_marks(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Vec<Mark>> {
+    let marks = sqlx::query_as!(
+        Mark,
+        "SELECT d.roadmap_id, d.requested_seq AS seq
+         FROM progress_dirty d
+         WHERE d.user_id = $1
+           AND d.roadmap_id IN (
+               SELECT s.roadmap_id FROM stage_lessons sl JOIN stages s ON s.id = sl.stage_id WHERE sl.lesson_id = $2)
+           AND EXISTS (SELECT FROM visible_roadmaps r WHERE r.id = d.roadmap_id)
+         ORDER BY d.roadmap_id",
+        lesson.caller.user_id,
+        lesson.id
+    );
+    Ok(marks.fetch_all(connection).await?)
+}
+
+/// Enqueues a rollup for each of the lesson's stale markers that no job is waiting for yet, and returns the marks.
+///
+/// Follows a change of the fact, whose trigger has already raised and locked the markers.
+async fn enqueue_rollups(tx: &mut Tx, lesson: &OpenLesson) -> Result<Vec<Mark>> {
     let rows = sqlx::query!(
         r#"WITH mark AS (
                SELECT d.roadmap_id, d.requested_seq,
-                      $3 AND d.queued_at IS NULL AND d.done_seq < d.requested_seq AS needs_job
+                      d.queued_at IS NULL AND d.done_seq < d.requested_seq AS needs_job
                FROM progress_dirty d
                WHERE d.user_id = $1 AND d.roadmap_id IN (
                    SELECT s.roadmap_id FROM stage_lessons sl JOIN stages s ON s.id = sl.stage_id
@@ -250,8 +281,7 @@ async fn marks(tx: &mut Tx, lesson: &OpenLesson, fact_changed: bool) -> Result<V
                   EXISTS (SELECT FROM visible_roadmaps r WHERE r.id = m.roadmap_id) AS "is_visible!"
            FROM mark m ORDER BY m.roadmap_id"#,
         lesson.caller.user_id,
-        lesson.id,
-        fact_changed
+        lesson.id
     )
     .fetch_all(&mut **tx)
     .await?;

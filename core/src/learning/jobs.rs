@@ -1,4 +1,4 @@
-//! The jobs of learning, and the reconciler that enqueues them again when one was lost.
+//! The jobs of this area, and the reconcilers that enqueue a job again if it was lost.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::queue::{Job, Queue, stored};
 /// Recomputes one learner's progress in one roadmap from the facts.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RollUpProgress {
-    /// The learner.
+    /// Identifies the learner.
     pub user_id: Uuid,
-    /// The roadmap.
+    /// Identifies the roadmap.
     pub roadmap_id: Uuid,
 }
 
@@ -25,15 +25,15 @@ impl Job for RollUpProgress {
     const DEADLINE: Duration = Duration::from_secs(10);
 }
 
-/// Recomputes everybody's progress in one roadmap after a content change: chunks of learners for about a second, and the
-/// job that goes on is enqueued in the transaction of the last.
+/// Recomputes everyone's progress in one roadmap after a content change. A job works through chunks of learners for about a
+/// second; the transaction of its last chunk enqueues the job that continues.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RecomputeRoadmap {
-    /// The roadmap.
+    /// Identifies the roadmap.
     pub roadmap_id: Uuid,
-    /// The content version to reach; a newer one supersedes the job.
+    /// The content version that the pass was started for. If the content has changed since, the pass starts again.
     pub content_version: i64,
-    /// The last learner done; `None` = from the start.
+    /// The last learner of the previous chunk; `None` for the start of the pass.
     pub after_user: Option<Uuid>,
 }
 
@@ -44,7 +44,8 @@ impl Job for RecomputeRoadmap {
     const DEADLINE: Duration = Duration::from_secs(20);
 }
 
-/// Markers of learners that have been stale for 10 s and have no job, or one that has not come for 30 s.
+/// Enqueues a rollup for each marker that has been stale for 10 s without a job, or whose job was enqueued 30 s ago and has
+/// not run.
 pub async fn stale_progress(tx: &mut Tx) -> Result<()> {
     let rows = sqlx::query!(
         "WITH stale AS MATERIALIZED (
@@ -68,15 +69,15 @@ pub async fn stale_progress(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Roadmaps whose content changed and that nobody recomputes.
+/// Enqueues the recomputation of roadmaps whose content changed and for which no job is stored.
 pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
-    let under_way: Vec<Uuid> = stored::<RecomputeRoadmap>(tx).await?.live.iter().map(|job| job.roadmap_id).collect();
+    let in_progress: Vec<Uuid> = stored::<RecomputeRoadmap>(tx).await?.live.iter().map(|job| job.roadmap_id).collect();
     let rows = sqlx::query!(
         "SELECT id, content_version FROM roadmaps
          WHERE recomputed_version < content_version AND id <> ALL ($1)
          ORDER BY id
          LIMIT 100",
-        &under_way
+        &in_progress
     )
     .fetch_all(&mut **tx)
     .await?;

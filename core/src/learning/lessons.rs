@@ -1,11 +1,11 @@
-//! Lessons as learners read them, and the key to writing about one: an [`OpenLesson`].
+//! Lessons as learners read them, and [`OpenLesson`], which is required for writing facts about one.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::course::{CompletionRule, MaterialKind};
-use super::locks::{self, Place, is_locked};
+use super::locks::{self, LessonPlacement, is_locked};
 use super::rules::{LessonStatus, StageCounts};
 use crate::Result;
 use crate::activity::Noun;
@@ -20,12 +20,12 @@ pub struct Fact {
     pub status: LessonStatus,
     /// When it was first started.
     pub started_at: DateTime<Utc>,
-    /// When it was completed; set while it is.
+    /// When it was completed; `None` unless it is completed now.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
 impl Fact {
-    /// A fact from columns that an outer join may leave empty.
+    /// Builds a fact from the columns of an outer join; `None` if the join found no row.
     pub(super) fn from_columns(
         status: Option<LessonStatus>,
         started_at: Option<DateTime<Utc>>,
@@ -35,38 +35,38 @@ impl Fact {
     }
 }
 
-/// A lesson with everything about it. What a locked one withholds is left empty.
+/// A lesson with all its content. If it is locked, the content is left empty.
 #[derive(Clone, Debug)]
 pub struct Lesson {
-    /// Id.
+    /// Identifies the lesson.
     pub id: Uuid,
-    /// Name in addresses.
+    /// The readable identifier; unique among lessons.
     pub slug: String,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
-    /// What it is about.
+    /// A short description, visible even while the lesson is locked.
     pub summary: String,
-    /// How long it takes, in minutes.
+    /// The expected duration in minutes.
     pub duration_minutes: i32,
-    /// How it is completed.
+    /// Who decides that the lesson is completed.
     pub completion: CompletionRule,
-    /// The module it belongs to.
+    /// The module that the lesson belongs to.
     pub module_id: Uuid,
-    /// Title of the module.
+    /// The title of that module.
     pub module_title: String,
-    /// What the caller did; none = never touched.
+    /// What the caller did with the lesson; `None` if they never started it.
     pub fact: Option<Fact>,
-    /// Where it stands.
-    pub places: Vec<Place>,
-    /// Whether it is locked for the caller: then there is no content.
+    /// The visible stages that contain the lesson, in order.
+    pub placements: Vec<LessonPlacement>,
+    /// Whether the lesson is locked for the caller, in which case its content is left out.
     pub is_locked: bool,
-    /// Markdown.
+    /// Markdown; `None` while the lesson is locked.
     pub body: Option<String>,
-    /// Address of the video.
+    /// `None` if the lesson has no video or is locked.
     pub video_url: Option<String>,
-    /// What goes with it, in order.
+    /// Additional material, in order; empty while the lesson is locked.
     pub materials: Vec<Material>,
-    /// What there is to do, in order, with the caller's ticks.
+    /// Tasks in order, with the caller's check marks; empty while the lesson is locked.
     pub tasks: Vec<Task>,
 }
 
@@ -77,7 +77,7 @@ impl Lesson {
     }
 }
 
-/// The status that a lesson is shown with: what was done counts more than a lock.
+/// The status that a lesson is shown with. A lesson that was started or completed is never shown as locked.
 pub fn lesson_status(fact: Option<Fact>, is_locked: bool) -> LessonStatus {
     match fact {
         Some(fact) => fact.status,
@@ -86,37 +86,37 @@ pub fn lesson_status(fact: Option<Fact>, is_locked: bool) -> LessonStatus {
     }
 }
 
-/// Something that goes with a lesson.
+/// Additional material of a lesson.
 #[derive(Clone, Debug)]
 pub struct Material {
-    /// Id.
+    /// Identifies the material.
     pub id: Uuid,
-    /// What it is.
+    /// What the URL leads to.
     pub kind: MaterialKind,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
-    /// Address.
+    /// An http or https URL.
     pub url: String,
 }
 
-/// Something to do in a lesson.
+/// A task of a lesson.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Id.
+    /// Identifies the task.
     pub id: Uuid,
-    /// Name inside the lesson.
+    /// The readable identifier; unique within the lesson.
     pub slug: String,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
     /// Markdown.
     pub description: String,
-    /// Whether the lesson's completion waits for it.
+    /// Whether the lesson can be completed only after this task, if its rule is `tasks`.
     pub is_required: bool,
-    /// When the caller ticked it; none = not ticked.
+    /// When the caller checked the task; `None` if it is not checked.
     pub checked_at: Option<DateTime<Utc>>,
 }
 
-/// A lesson as the caller may see it.
+/// Finds a visible lesson, with its content unless it is locked for the caller.
 pub async fn find(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -137,8 +137,8 @@ pub async fn find(
     .fetch_optional(&mut *connection)
     .await?
     .or_not_found(Noun::Lesson)?;
-    let places = places_of(connection, caller, lesson_id).await?;
-    let is_locked = is_locked(&places);
+    let placements = placements_of(connection, caller, lesson_id).await?;
+    let is_locked = is_locked(&placements);
     let (materials, tasks) = if is_locked {
         (Vec::new(), Vec::new())
     } else {
@@ -154,7 +154,7 @@ pub async fn find(
         module_id: row.module_id,
         module_title: row.module_title,
         fact: Fact::from_columns(row.status, row.started_at, row.completed_at),
-        places,
+        placements,
         is_locked,
         body: (!is_locked).then_some(row.body),
         video_url: row.video_url.filter(|_| !is_locked),
@@ -163,8 +163,12 @@ pub async fn find(
     })
 }
 
-async fn places_of(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) -> Result<Vec<Place>> {
-    Ok(locks::places(connection, caller, &[lesson_id]).await?.remove(&lesson_id).unwrap_or_default())
+async fn placements_of(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    lesson_id: Uuid,
+) -> Result<Vec<LessonPlacement>> {
+    Ok(locks::placements(connection, caller, &[lesson_id]).await?.remove(&lesson_id).unwrap_or_default())
 }
 
 async fn materials(connection: &mut PgConnection, lesson_id: Uuid) -> Result<Vec<Material>> {
@@ -192,16 +196,16 @@ async fn tasks(connection: &mut PgConnection, caller: &Caller, lesson_id: Uuid) 
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// Why the caller cannot write about a lesson now.
+/// Why the caller cannot write a fact about a lesson.
 #[derive(Clone, Debug)]
 pub enum LessonRefusal {
-    /// There is no such lesson for the caller.
+    /// The lesson does not exist or is not visible to the caller.
     NotFound(NotFound),
-    /// It is locked in every stage that it stands in. Names the first such stage and what it waits for.
+    /// Every stage that contains the lesson is locked. Describes the first of them.
     StageLocked {
-        /// The stage.
+        /// The title of that stage.
         stage_title: String,
-        /// What it waits for; not empty.
+        /// The stages that must be completed first; never empty.
         missing: Vec<StageCounts>,
     },
 }
@@ -212,7 +216,8 @@ impl From<NotFound> for LessonRefusal {
     }
 }
 
-/// A visible lesson and a caller for whom it is not locked: the proof that [`super::facts`] asks for. Only [`open`] makes it.
+/// Proof that a lesson is visible to a caller and not locked, which the functions of [`super::facts`] require. Only
+/// [`open`] creates it.
 #[derive(Debug)]
 pub struct OpenLesson {
     pub(super) caller: Caller,
@@ -221,11 +226,11 @@ pub struct OpenLesson {
     pub(super) completion: CompletionRule,
 }
 
-/// Looks up a lesson that the caller is about to write about.
+/// Finds a lesson that the caller is about to write a fact about, and checks that it is not locked.
 ///
-/// A rollup that has seen every fact (its marker is clean) and the current content says the same as a count of the
-/// facts, for a few index reads whatever the size of the roadmap. Where it does not say "open", such as for everybody after
-/// a content change, facts do that leave nothing open before the stage. Only where neither does is counted.
+/// One statement decides the common cases with a few index reads, however large the roadmap is. It trusts the rollup if
+/// that has seen every fact (its marker is clean) and the current content, and otherwise looks for an earlier required
+/// lesson that is not completed. Only if neither shows that the lesson is open are all stages counted.
 pub async fn open(tx: &mut UserTx, lesson_id: Uuid) -> Result<OpenLesson, Rejected<LessonRefusal>> {
     let caller = tx.caller().clone();
     let lesson = sqlx::query!(
@@ -254,18 +259,18 @@ pub async fn open(tx: &mut UserTx, lesson_id: Uuid) -> Result<OpenLesson, Reject
     .fetch_optional(&mut ***tx)
     .await?
     .or_not_found(Noun::Lesson)?;
-    let places = if lesson.is_surely_open { Vec::new() } else { places_of(tx, &caller, lesson_id).await? };
-    let is_locked = is_locked(&places);
-    match places.into_iter().next() {
-        Some(place) if is_locked => Err(Rejected::Refused(LessonRefusal::StageLocked {
-            stage_title: place.stage_title,
-            missing: place.missing,
+    let placements = if lesson.is_surely_open { Vec::new() } else { placements_of(tx, &caller, lesson_id).await? };
+    let is_locked = is_locked(&placements);
+    match placements.into_iter().next() {
+        Some(placement) if is_locked => Err(Rejected::Refused(LessonRefusal::StageLocked {
+            stage_title: placement.stage_title,
+            missing: placement.missing,
         })),
         _ => Ok(OpenLesson { caller, id: lesson_id, title: lesson.title, completion: lesson.completion }),
     }
 }
 
-/// A live task of an open lesson. Only [`find_task`] makes it.
+/// Proof that a task belongs to an open lesson and is not deleted. Only [`find_task`] creates it.
 #[derive(Debug)]
 pub struct OpenTask {
     pub(super) id: Uuid,
@@ -273,7 +278,7 @@ pub struct OpenTask {
     pub(super) is_required: bool,
 }
 
-/// Looks up a task of the lesson.
+/// Finds a task of the lesson.
 pub async fn find_task(
     connection: &mut PgConnection,
     lesson: &OpenLesson,

@@ -1,5 +1,6 @@
-//! Where lessons stand, and whether they are locked for a learner there: from the facts and the current content, never
-//! from the rollup, so that completing the last lesson of a stage opens the next one in the very next request.
+//! The stages that contain a lesson, and whether they are locked for a learner. Computed from the facts and the current
+//! content, never from the rollup, so that completing the last lesson of a stage opens the next one for the very next
+//! request.
 
 use std::collections::HashMap;
 
@@ -10,43 +11,44 @@ use super::rules::{StageCounts, missing_before};
 use crate::Result;
 use crate::actor::Caller;
 
-/// A visible stage that a lesson stands in.
+/// A visible stage that contains a lesson.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// Its roadmap.
+pub struct LessonPlacement {
+    /// The roadmap of the stage.
     pub roadmap_id: Uuid,
-    /// The roadmap's title.
+    /// The title of that roadmap.
     pub roadmap_title: String,
     /// The stage.
     pub stage_id: Uuid,
-    /// Its title.
+    /// The title of the stage.
     pub stage_title: String,
-    /// Whether the lesson counts there.
+    /// Whether the lesson counts towards completing the stage.
     pub is_required: bool,
-    /// What keeps the stage locked; empty = it is open.
+    /// The stages that must be completed first; empty if the stage is open.
     pub missing: Vec<StageCounts>,
 }
 
-impl Place {
+impl LessonPlacement {
     /// Whether the stage is locked.
     pub fn is_locked(&self) -> bool {
         !self.missing.is_empty()
     }
 }
 
-/// A lesson is locked if it stands somewhere and every such stage is locked.
-pub fn is_locked(places: &[Place]) -> bool {
-    !places.is_empty() && places.iter().all(Place::is_locked)
+/// A lesson is locked if it is in at least one stage and every one of its stages is locked.
+pub(super) fn is_locked(placements: &[LessonPlacement]) -> bool {
+    !placements.is_empty() && placements.iter().all(LessonPlacement::is_locked)
 }
 
-/// Where each of the lessons stands, roadmaps and stages in order. A lesson that stands nowhere has no entry.
-pub async fn places(
+/// The stages that contain each of the lessons, in the order of roadmaps and stages. A lesson that is in no visible stage
+/// has no entry.
+pub(super) async fn placements(
     connection: &mut PgConnection,
     caller: &Caller,
     lesson_ids: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<Place>>> {
+) -> Result<HashMap<Uuid, Vec<LessonPlacement>>> {
     let rows = sqlx::query_as!(
-        Row,
+        StageRow,
         r#"SELECT r.id AS "roadmap_id!", r.title AS "roadmap_title!", r.is_sequential AS "is_sequential!",
                   s.id AS "stage_id!", s.title AS "stage_title!",
                   c.total AS "total!", c.completed AS "completed!",
@@ -56,7 +58,7 @@ pub async fn places(
            -- Only the stages of a sequential roadmap can be locked.
            CROSS JOIN LATERAL (
                SELECT count(*)::integer AS total,
-                   -- Not correlated: what the learner completed is read once, not once a lesson.
+                   -- Not correlated, so that the completed lessons are read once and not once for each lesson.
                    count(*) FILTER (WHERE sl.lesson_id IN (
                        SELECT f.lesson_id FROM user_lesson_progress f WHERE f.user_id = $1 AND f.status = 'completed'
                    ))::integer AS completed
@@ -74,24 +76,24 @@ pub async fn places(
     )
     .fetch_all(connection)
     .await?;
-    let mut places: HashMap<Uuid, Vec<Place>> = HashMap::new();
+    let mut placements: HashMap<Uuid, Vec<LessonPlacement>> = HashMap::new();
     for roadmap in rows.chunk_by(|a, b| a.roadmap_id == b.roadmap_id) {
-        let stages: Vec<&[Row]> = roadmap.chunk_by(|a, b| a.stage_id == b.stage_id).collect();
+        let stages: Vec<&[StageRow]> = roadmap.chunk_by(|a, b| a.stage_id == b.stage_id).collect();
         let counts: Vec<StageCounts> = stages.iter().map(|rows| rows[0].counts()).collect();
         for (index, rows) in stages.into_iter().enumerate() {
             let missing = missing_before(rows[0].is_sequential, &counts, index);
             for row in rows {
                 if let (Some(lesson_id), Some(is_required)) = (row.lesson_id, row.is_required) {
-                    places.entry(lesson_id).or_default().push(row.place(is_required, missing.clone()));
+                    placements.entry(lesson_id).or_default().push(row.placement(is_required, missing.clone()));
                 }
             }
         }
     }
-    Ok(places)
+    Ok(placements)
 }
 
-/// One stage of a roadmap that holds one of the lessons; repeated for each lesson that it holds.
-struct Row {
+/// A stage of a roadmap that contains one of the lessons. A stage that contains several of them has a row for each.
+struct StageRow {
     roadmap_id: Uuid,
     roadmap_title: String,
     is_sequential: bool,
@@ -103,7 +105,7 @@ struct Row {
     is_required: Option<bool>,
 }
 
-impl Row {
+impl StageRow {
     fn counts(&self) -> StageCounts {
         StageCounts {
             stage_id: self.stage_id,
@@ -113,8 +115,8 @@ impl Row {
         }
     }
 
-    fn place(&self, is_required: bool, missing: Vec<StageCounts>) -> Place {
-        Place {
+    fn placement(&self, is_required: bool, missing: Vec<StageCounts>) -> LessonPlacement {
+        LessonPlacement {
             roadmap_id: self.roadmap_id,
             roadmap_title: self.roadmap_title.clone(),
             stage_id: self.stage_id,

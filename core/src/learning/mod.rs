@@ -1,4 +1,4 @@
-//! Learning: what there is to learn, what learners did with it, and how far they are.
+//! Learning: the course content, what learners did with it, and their progress.
 
 pub mod catalog;
 pub mod course;

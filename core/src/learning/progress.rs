@@ -1,4 +1,4 @@
-//! The caller's own progress: over all roadmaps, as fresh as a change, and the record of what was done.
+//! The caller's own progress over all roadmaps, waiting for a rollup, and the caller's recorded activities.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::Result;
 use crate::actor::Caller;
 use crate::db::Db;
 
-/// Longest wait for a rollup.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for a rollup.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Pause between two looks at the marker.
-const PAUSE: Duration = Duration::from_millis(15);
+/// How often the marker is read while waiting.
+const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
-/// Waits until the caller's rollup of a visible roadmap has seen the sequence number `seq`, but at most a second. Holds no
-/// connection while it waits, and does not wait for a number that no change has got yet.
+/// Waits until the caller's rollup of a visible roadmap has reached the sequence number `seq`, but at most one second.
+/// Returns immediately if no change has that number yet. Holds no connection while it waits.
 pub async fn wait_for(db: &Db, caller: &Caller, roadmap_id: Uuid, seq: i64) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MAX_WAIT;
     loop {
         let is_coming = sqlx::query_scalar!(
             r#"SELECT d.done_seq < $3 AND d.requested_seq >= $3 AS "is_coming!"
@@ -35,12 +35,12 @@ pub async fn wait_for(db: &Db, caller: &Caller, roadmap_id: Uuid, seq: i64) -> R
         if is_coming != Some(true) || Instant::now() >= deadline {
             return Ok(());
         }
-        sleep(PAUSE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// The caller's progress over the distinct required lessons of all roadmaps that they started, in whole percent; none =
-/// nothing started. Counted while the stored number is of older content.
+/// The caller's progress over the distinct required lessons of all roadmaps that they started, in whole percent; `None` if
+/// they started none. Counted from the facts as long as the stored number belongs to older content.
 pub async fn overall_percent(connection: &mut PgConnection, caller: &Caller) -> Result<Option<i16>> {
     let percent = sqlx::query_scalar!(
         r#"SELECT CASE
@@ -56,24 +56,24 @@ pub async fn overall_percent(connection: &mut PgConnection, caller: &Caller) -> 
     Ok(percent.fetch_optional(connection).await?.flatten())
 }
 
-/// Something that the caller did.
+/// A recorded action of the caller.
 #[derive(Clone, Debug)]
 pub struct Activity {
-    /// Id.
+    /// Identifies the row of the activity log.
     pub id: Uuid,
-    /// When.
+    /// When the action was accepted.
     pub occurred_at: DateTime<Utc>,
-    /// What, as in [`crate::activity::Action::name`].
+    /// As in [`crate::activity::Event::action`].
     pub action: String,
-    /// Kind of what it was done to.
+    /// The name of the target's [`crate::activity::Noun`]; `None` if the action has no target.
     pub target_type: Option<String>,
-    /// Its id.
+    /// Identifies the target.
     pub target_id: Option<Uuid>,
-    /// Its title at that time.
+    /// The target's title at that time.
     pub target_title: Option<String>,
 }
 
-/// Up to `limit` of the caller's own activities before `before`, newest first.
+/// At most `limit` of the caller's activities, newest first, starting after the one with the time and id of `before`.
 pub async fn activities(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -83,7 +83,7 @@ pub async fn activities(
     let (occurred_at, id) = before.unzip();
     let rows = sqlx::query_as!(
         Activity,
-        // One comparison for every page, so that the index leads to any depth.
+        // The first page uses the same comparison as all others, so that the index serves every page.
         "SELECT id, occurred_at, action, target_type, target_id, target_title
          FROM activity_log
          WHERE actor_id = $1

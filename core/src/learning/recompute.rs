@@ -1,18 +1,19 @@
-//! After a content change: everybody in the roadmap is recomputed, a chunk of learners at a time.
+//! After a content change, the progress of everyone in the roadmap is recomputed, a chunk of learners at a time.
 //!
 //! ```text
-//! content changed ──▶ RecomputeRoadmap ──▶ chunk ─ rest ─▶ chunk ─ rest ─▶ … nobody is behind ──▶ recomputed_version
-//!                            ▲                                                      │
-//!                            └──────────── somebody was passed over ◀───────────────┘
+//! content changed ──▶ RecomputeRoadmap ──▶ chunk ─ pause ─▶ chunk ─ pause ─▶ … nobody left ──▶ recomputed_version
+//!                            ▲                                                    │
+//!                            └────────── some learners were skipped ◀─────────────┘
 //! ```
 //!
-//! The walk goes by the markers: whose `done_version` is behind has numbers of older content. It passes over learners who
-//! act just then (their own rollup brings them up to date), so that it never waits for them with the rest of the chunk
-//! locked, and comes back. Where it was is only a hint: a walk that begins again finds nobody to do whom it has done.
+//! A pass goes through the markers whose `done_version` is behind, because their numbers belong to older content. It skips
+//! learners whose marker is locked (their own rollup brings them up to date), so that it never waits while it holds the
+//! locks of a whole chunk, and visits them again later. The job's position in the pass is only a hint: a pass that starts
+//! from the beginning again does not repeat any learner who is already up to date.
 //!
-//! After each chunk it rests for as long as the chunk took: it leaves half of one connection's time to those who learn, and
-//! more where the database is slow because they are many. Chunks are small: somebody who completes a lesson meanwhile may find
-//! every core busy, and then waits for as long as one statement of the walk computes.
+//! After each chunk the pass pauses for as long as the chunk took. This leaves at least half of one connection's time to
+//! learners' requests, and more when the database is slow because of their number. Chunks are small because a learner who
+//! completes a lesson meanwhile may find all cores busy and then has to wait for one statement of the pass.
 
 use std::time::{Duration, Instant};
 
@@ -23,15 +24,15 @@ use crate::Result;
 use crate::db::Tx;
 use crate::learning::jobs::RecomputeRoadmap;
 
-/// How many learners are done in one transaction. Their markers are locked meanwhile, so a learner who acts just then
-/// waits for it.
+/// How many learners are recomputed in one transaction. Their markers are locked until it commits, so a learner who
+/// changes a fact in the meantime has to wait for it.
 pub const CHUNK: usize = 20;
 
-/// How long until the walk comes back for learners whom it passed over, or to a roadmap that somebody is editing.
-const RETURN: Duration = Duration::from_secs(1);
+/// The pause before a pass visits skipped learners again, or checks again whether a roadmap is still being edited.
+const REVISIT_DELAY: Duration = Duration::from_secs(1);
 
-/// Enqueues the recomputation of every roadmap whose content this transaction, or one before it, changed. Where nobody has
-/// numbers of older content there is nothing to do, and the roadmap counts as recomputed.
+/// Enqueues the recomputation of every roadmap whose content was changed by this transaction or an earlier one. If no
+/// learner has numbers that belong to older content, the roadmap is marked as recomputed right away.
 pub async fn enqueue_stale(tx: &mut Tx) -> Result<()> {
     let stale = sqlx::query!(
         "SELECT id, content_version FROM roadmaps WHERE recomputed_version < content_version ORDER BY id FOR NO KEY UPDATE"
@@ -39,7 +40,7 @@ pub async fn enqueue_stale(tx: &mut Tx) -> Result<()> {
     .fetch_all(&mut **tx)
     .await?;
     for roadmap in stale {
-        if !reached(tx, roadmap.id, roadmap.content_version).await? {
+        if !mark_recomputed(tx, roadmap.id, roadmap.content_version).await? {
             tx.enqueue(&RecomputeRoadmap {
                 roadmap_id: roadmap.id,
                 content_version: roadmap.content_version,
@@ -50,17 +51,18 @@ pub async fn enqueue_stale(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Where a walk goes on.
+/// The next chunk of a pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Next {
-    /// From there.
+pub struct NextChunk {
+    /// The job that recomputes the chunk.
     pub job: RecomputeRoadmap,
-    /// After a rest of so long.
-    pub rest: Duration,
+    /// How long to wait before running it.
+    pub pause: Duration,
 }
 
-/// Does one chunk of a roadmap's learners. Returns where the walk goes on, which the caller sees to; none = nobody is behind.
-pub async fn recompute_chunk(tx: &mut Tx, job: RecomputeRoadmap) -> Result<Option<Next>> {
+/// Recomputes one chunk of a roadmap's learners. Returns the next chunk, which the caller has to run or enqueue; `None` if
+/// everyone is up to date.
+pub async fn recompute_chunk(tx: &mut Tx, job: RecomputeRoadmap) -> Result<Option<NextChunk>> {
     let roadmap_id = job.roadmap_id;
     let roadmap = sqlx::query!("SELECT content_version, recomputed_version FROM roadmaps WHERE id = $1", roadmap_id)
         .fetch_optional(&mut **tx)
@@ -68,25 +70,25 @@ pub async fn recompute_chunk(tx: &mut Tx, job: RecomputeRoadmap) -> Result<Optio
     let Some(roadmap) = roadmap else { return Ok(None) };
     let version = roadmap.content_version;
     if roadmap.recomputed_version == version {
-        return Ok(None); // another walk was faster, such as that of a later edit
+        return Ok(None); // another pass was faster, for instance that of a later edit
     }
-    // Whoever was done for older content is behind again.
+    // Learners who were brought up to an older version are behind again, so the pass starts from the beginning.
     let after_user = job.after_user.filter(|_| job.content_version == version);
-    let begun = Instant::now();
+    let started = Instant::now();
     use_indexes(tx).await?;
     let learners = lock_behind(tx, roadmap_id, version, after_user).await?;
     compute(tx, &learners, Duration::ZERO).await?;
-    let next = |after_user, rest| {
-        Ok(Some(Next { job: RecomputeRoadmap { roadmap_id, content_version: version, after_user }, rest }))
+    let next = |after_user, pause| {
+        Ok(Some(NextChunk { job: RecomputeRoadmap { roadmap_id, content_version: version, after_user }, pause }))
     };
     match learners.get(CHUNK - 1) {
-        Some(last) => next(Some(last.user_id), begun.elapsed()),
-        None if reached(tx, roadmap_id, version).await? => Ok(None),
-        None => next(None, RETURN),
+        Some(last) => next(Some(last.user_id), started.elapsed()),
+        None if mark_recomputed(tx, roadmap_id, version).await? => Ok(None),
+        None => next(None, REVISIT_DELAY),
     }
 }
 
-/// Locks the next learners whose numbers are of older content than `version`, but for those who are locked already.
+/// Locks the next learners whose numbers belong to content older than `version`. Skips those who are locked already.
 async fn lock_behind(tx: &mut Tx, roadmap_id: Uuid, version: i64, after_user: Option<Uuid>) -> Result<Vec<Pair>> {
     let pairs = sqlx::query_as!(
         Pair,
@@ -103,9 +105,10 @@ async fn lock_behind(tx: &mut Tx, roadmap_id: Uuid, version: i64, after_user: Op
     Ok(pairs.fetch_all(&mut **tx).await?)
 }
 
-/// Marks the roadmap as recomputed up to `version`, unless somebody's numbers are still of older content. Not while somebody
-/// else edits the roadmap, either: there is more to come, and those who were just done would wait for it, locked.
-async fn reached(tx: &mut Tx, roadmap_id: Uuid, version: i64) -> Result<bool> {
+/// Marks the roadmap as recomputed up to `version`. Returns false if some learner's numbers still belong to older content, or
+/// if another transaction is editing the roadmap: its change will need another pass, and waiting for it would keep the
+/// learners of this chunk locked.
+async fn mark_recomputed(tx: &mut Tx, roadmap_id: Uuid, version: i64) -> Result<bool> {
     let updated = sqlx::query!(
         "UPDATE roadmaps SET recomputed_version = greatest(recomputed_version, $2)
          WHERE id = (SELECT id FROM roadmaps WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)

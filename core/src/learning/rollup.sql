@@ -1,11 +1,12 @@
--- Computes stage and roadmap progress of the pairs ($1 users, $2 roadmaps), stores what changed and marks the pairs done, in
--- one statement, so that the markers say exactly what the numbers have seen. Returns what was achieved for the first time.
--- The markers of the pairs, each named once, are locked by the caller. $3: seconds that it costs a pair, $4: its credit.
+-- Computes the stage and roadmap progress of the pairs ($1 users, $2 roadmaps), stores what changed and marks the pairs as
+-- done, all in one statement, so that the markers state exactly which facts the numbers include. Returns the stages and
+-- roadmaps that were completed for the first time. The pairs are distinct and the caller has locked their markers.
+-- $3: the throttle's interval in seconds, $4: its burst in seconds.
 --
--- Serves one learner and thousands alike, whatever the planner expects: content is read once, counts come from grouping
--- rather than from joins, which a wrong guess could make quadratic, and what learners have is looked up learner by learner.
--- The limits see to that, and comparisons that no index knows (IS NOT DISTINCT FROM) leave only the learner's: joined freely,
--- a table that was empty when the plan was made would be read whole, or all learners of a stage, until it is analyzed.
+-- The statement serves one learner and thousands alike, whatever the planner expects. Content is read once, counts come from
+-- grouping instead of joins (which a wrong estimate could make quadratic), and stored progress is looked up learner by
+-- learner. OFFSET, LIMIT and comparisons that no index supports (IS NOT DISTINCT FROM) enforce this: with ordinary joins, a
+-- plan made while a table was empty would read the whole table, or all learners of a stage, until the table is analyzed.
 WITH pair AS MATERIALIZED (
     SELECT d.user_id, d.roadmap_id, d.requested_seq, r.content_version, r.is_sequential, v.id IS NOT NULL AS is_visible
     FROM unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id)
@@ -21,8 +22,8 @@ marked AS (
     FROM pair p
     WHERE d.user_id = p.user_id AND d.roadmap_id = p.roadmap_id
 ),
--- Every visible stage with its visible lessons; one row with no lesson for a stage that has none.
-place AS MATERIALIZED (
+-- Every visible stage with its visible lessons. A stage that has none gets one row without a lesson.
+placement AS MATERIALIZED (
     SELECT s.roadmap_id, s.id AS stage_id, s.position, l.id AS lesson_id, l.id IS NOT NULL AND sl.is_required AS is_required
     FROM visible_stages s
     LEFT JOIN (stage_lessons sl JOIN visible_lessons l ON l.id = sl.lesson_id) ON sl.stage_id = s.id
@@ -41,12 +42,12 @@ counted AS (
         FROM pair p
         JOIN (
             SELECT roadmap_id, stage_id, position, count(*) FILTER (WHERE is_required)::integer AS total
-            FROM place GROUP BY roadmap_id, stage_id, position
+            FROM placement GROUP BY roadmap_id, stage_id, position
         ) s USING (roadmap_id)
         UNION ALL
         SELECT f.user_id, f.roadmap_id, f.is_sequential, p.stage_id, p.position,
             0, (f.is_completed AND p.is_required)::integer, true
-        FROM fact f JOIN place p USING (lesson_id)
+        FROM fact f JOIN placement p USING (lesson_id)
         WHERE p.roadmap_id = f.roadmap_id
     ) c
     GROUP BY user_id, roadmap_id, is_sequential, stage_id, position
@@ -61,13 +62,13 @@ stage AS MATERIALIZED (
             ELSE 'available'
         END)::lesson_status AS status
     FROM counted c
-    -- A stage without required lessons has completed = total = 0, and so holds nobody up.
+    -- A stage without required lessons has completed = total = 0, so it does not lock later stages.
     WINDOW earlier AS (
         PARTITION BY user_id, roadmap_id ORDER BY position, stage_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 ),
--- What is as it was is not written: most stages, most of the time.
+-- Unchanged stages, which are usually most of them, are not written again.
 changed_stage AS MATERIALIZED (
     SELECT n.*, old.achieved_at IS NOT NULL AS was_achieved
     FROM stage n
@@ -104,7 +105,7 @@ roadmap AS (
     FROM (
         SELECT user_id, roadmap_id, total, completed, status, started FROM stage
         UNION ALL
-        -- A roadmap without stages has numbers too. One that is hidden keeps those that it had.
+        -- A visible roadmap without stages gets numbers as well. A hidden roadmap keeps its last ones.
         SELECT user_id, roadmap_id, 0, 0, NULL, false FROM pair WHERE is_visible
     ) s
     GROUP BY user_id, roadmap_id

@@ -1,33 +1,33 @@
-//! The states of lessons, stages and roadmaps, and why a stage is locked.
+//! The status of lessons, stages and roadmaps, and the rule that locks a stage.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The state of a lesson, stage or roadmap for one learner.
+/// The status of a lesson, stage or roadmap for one learner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "lesson_status", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum LessonStatus {
-    /// Something earlier has to be completed first.
+    /// An earlier stage must be completed first.
     Locked,
-    /// Can be started.
+    /// Open, and not started yet.
     Available,
-    /// Started, not completed.
+    /// Started, and not completed yet.
     InProgress,
     /// Completed.
     Completed,
 }
 
-/// A stage's required, visible lessons, and how many of them the learner completed.
+/// How many of a stage's required, visible lessons a learner completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageCounts {
-    /// The stage.
+    /// Identifies the stage.
     pub stage_id: Uuid,
-    /// Its title.
+    /// Shown to learners.
     pub title: String,
-    /// Required lessons; 0 = the stage blocks nobody and counts for nothing.
+    /// The number of required lessons. A stage without any never locks a later one.
     pub lessons_total: i32,
-    /// Those completed.
+    /// How many of them are completed.
     pub lessons_completed: i32,
 }
 
@@ -41,10 +41,11 @@ impl StageCounts {
     }
 }
 
-/// The stages that keep `stages[index]` locked: the earlier ones that count and are not completed. Empty = it is open.
+/// The stages that keep `stages[index]` locked: the earlier ones with required lessons that are not completed. Empty if the
+/// stage is open.
 ///
 /// `stages` are the visible stages of one roadmap, in order. In a roadmap that is not sequential nothing is locked, and a
-/// completed stage stays open whatever happens before it.
+/// completed stage stays open even if an earlier one is reopened.
 pub fn missing_before(is_sequential: bool, stages: &[StageCounts], index: usize) -> Vec<StageCounts> {
     if !is_sequential || stages[index].is_completed() {
         return Vec::new();
@@ -71,17 +72,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_waits_for_every_earlier_stage_that_counts() {
-        assert_eq!(missing(true, &[(0, 2), (0, 2)], 0), [0; 0], "the first is open");
+    fn a_stage_is_locked_by_every_earlier_stage_with_open_required_lessons() {
+        assert_eq!(missing(true, &[(0, 2), (0, 2)], 0), [0; 0], "the first stage is open");
         assert_eq!(missing(true, &[(1, 2), (0, 2)], 1), [0]);
-        assert_eq!(missing(true, &[(2, 2), (0, 2)], 1), [0; 0], "completed");
-        assert_eq!(missing(true, &[(1, 2), (2, 2), (0, 1), (0, 2)], 3), [0, 2], "only the missing are named");
-        assert_eq!(missing(true, &[(0, 0), (0, 2)], 1), [0; 0], "an empty stage blocks nobody");
-        assert_eq!(missing(true, &[(1, 2), (0, 0)], 1), [0], "but it is locked like any other");
+        assert_eq!(missing(true, &[(2, 2), (0, 2)], 1), [0; 0], "the earlier stage is completed");
+        assert_eq!(
+            missing(true, &[(1, 2), (2, 2), (0, 1), (0, 2)], 3),
+            [0, 2],
+            "only stages that are not completed are listed"
+        );
+        assert_eq!(missing(true, &[(0, 0), (0, 2)], 1), [0; 0], "an empty stage locks no other");
+        assert_eq!(missing(true, &[(1, 2), (0, 0)], 1), [0], "but an empty stage can be locked itself");
     }
 
     #[test]
-    fn nothing_locks_what_is_completed_or_not_sequential() {
+    fn completed_stages_and_stages_of_free_roadmaps_are_never_locked() {
         assert_eq!(missing(false, &[(0, 2), (0, 2)], 1), [0; 0]);
         assert_eq!(missing(true, &[(0, 2), (3, 3)], 1), [0; 0]);
         assert_eq!(missing(true, &[(0, 2), (3, 3), (0, 1)], 2), [0]);

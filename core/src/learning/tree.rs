@@ -1,7 +1,8 @@
-//! The tree of a roadmap: its stages and their lessons, with the caller's state merged in.
+//! The tree of a roadmap: its stages and their lessons, together with the caller's progress.
 //!
-//! Status and counts of stages come from where those of the roadmap do: the stored rollup, or a count. Read the roadmap, its
-//! stages and its lessons in one snapshot ([`crate::db::Db::snapshot`]), so that they belong together.
+//! The status and counts of stages come from the same source as those of the roadmap: either the stored rollup or a count
+//! of the facts. Read the roadmap, its stages and its lessons in one snapshot ([`crate::db::Db::snapshot`]), so that they
+//! are consistent with each other.
 
 use std::collections::HashSet;
 
@@ -20,27 +21,27 @@ use crate::actor::Caller;
 /// A stage and the caller's progress in it.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// Id.
+    /// Identifies the stage.
     pub id: Uuid,
-    /// Name inside the roadmap.
+    /// The readable identifier; unique within the roadmap.
     pub slug: String,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
-    /// What it is about.
+    /// A short description.
     pub summary: String,
-    /// Status.
+    /// The caller's status.
     pub status: LessonStatus,
-    /// Whole percent; none = there is nothing to do.
+    /// Whole percent of the required lessons; `None` if there are none.
     pub percent: Option<i16>,
-    /// Required lessons.
+    /// The number of required lessons.
     pub lessons_total: i32,
-    /// Those completed.
+    /// How many of them the caller completed.
     pub lessons_completed: i32,
-    /// When it was completed; set while it is.
+    /// When the stage was completed; `None` unless it is completed now.
     pub completed_at: Option<DateTime<Utc>>,
-    /// When it was completed for the first time; stays.
+    /// When the stage was completed for the first time; kept even if it is reopened.
     pub achieved_at: Option<DateTime<Utc>>,
-    /// What keeps it locked; empty unless it is.
+    /// The stages that must be completed first; empty unless this one is locked.
     pub missing: Vec<StageCounts>,
 }
 
@@ -99,28 +100,28 @@ pub async fn stages(connection: &mut PgConnection, caller: &Caller, roadmap: &Ro
     Ok(stages.collect())
 }
 
-/// A lesson where it stands in a stage.
+/// A lesson as part of a stage.
 #[derive(Clone, Debug)]
 pub struct StageLesson {
-    /// The stage.
+    /// The stage that contains it.
     pub stage_id: Uuid,
-    /// Whether it counts there.
+    /// Whether the lesson counts towards completing the stage.
     pub is_required: bool,
-    /// Id.
+    /// Identifies the lesson.
     pub id: Uuid,
-    /// Name in addresses.
+    /// The readable identifier; unique among lessons.
     pub slug: String,
-    /// Title.
+    /// Shown to learners.
     pub title: String,
-    /// What it is about.
+    /// A short description.
     pub summary: String,
-    /// How long it takes, in minutes.
+    /// The expected duration in minutes.
     pub duration_minutes: i32,
-    /// How it is completed.
+    /// Who decides that the lesson is completed.
     pub completion: CompletionRule,
-    /// What the caller did; none = never touched.
+    /// What the caller did with the lesson; `None` if they never started it.
     pub fact: Option<Fact>,
-    /// Whether it is locked for the caller, here and everywhere else.
+    /// Whether every stage that contains the lesson is locked for the caller.
     pub is_locked: bool,
 }
 
@@ -159,12 +160,12 @@ pub async fn lessons(
         stages.iter().filter(|stage| stage.status != LessonStatus::Locked).map(|stage| stage.id).collect();
     let mut open: HashSet<Uuid> =
         rows.iter().filter(|row| open_stages.contains(&row.stage_id)).map(|row| row.id).collect();
-    // A lesson that other stages hold too may be open in another roadmap.
+    // A lesson that is locked here may be open in a stage of another roadmap.
     let elsewhere: Vec<Uuid> =
         rows.iter().filter(|row| row.is_elsewhere && !open.contains(&row.id)).map(|row| row.id).collect();
     if !elsewhere.is_empty() {
-        let places = locks::places(connection, caller, &elsewhere).await?;
-        open.extend(places.iter().filter(|(_, places)| !is_locked(places)).map(|(id, _)| id));
+        let placements = locks::placements(connection, caller, &elsewhere).await?;
+        open.extend(placements.iter().filter(|(_, placements)| !is_locked(placements)).map(|(id, _)| id));
     }
     let lessons = rows.into_iter().map(|row| StageLesson {
         stage_id: row.stage_id,

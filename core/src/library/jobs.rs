@@ -1,19 +1,19 @@
-//! The jobs of the libraries.
+//! The jobs of this area.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::uses::ItemKind;
+use super::items::ItemKind;
 use crate::queue::{Job, Queue};
 
-/// Counts the uses of one item that wait to be counted.
+/// Counts the uses of one item that have not been counted yet.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RollUpUses {
-    /// What kind of item.
+    /// The kind of the item.
     pub kind: ItemKind,
-    /// The item.
+    /// Identifies the item among those of its kind.
     pub item_id: Uuid,
 }
 

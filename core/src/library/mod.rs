@@ -1,5 +1,6 @@
-//! The libraries beside the lessons, and the search over all of it.
+//! The libraries of style cards and prompts, and the search in lessons, prompts and the glossary.
 
+pub mod items;
 pub mod jobs;
 pub mod search;
 pub mod styles;

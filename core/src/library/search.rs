@@ -1,63 +1,59 @@
-//! Search over what learners may see: lessons, prompts, glossary.
+//! Search in published lessons, prompts and glossary terms.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Error, Result};
+use crate::Result;
 
-/// Longest part of a query that counts, in characters.
+/// How much of a query is used, in characters.
 const MAX_QUERY_CHARS: usize = 1000;
 
-/// Most hits one search returns.
+/// The greatest number of hits that a search returns.
 pub const MAX_HITS: i64 = 50;
 
-/// What a hit is. Serialized as its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What kind of object a hit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each names itself")]
 pub enum HitKind {
-    /// A published lesson.
     Lesson,
-    /// A published prompt.
     Prompt,
-    /// A published glossary term.
     GlossaryTerm,
 }
 
 impl HitKind {
-    /// Its name in answers and documents.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lesson => "lesson",
-            Self::Prompt => "prompt",
-            Self::GlossaryTerm => "glossary_term",
-        }
+    /// The name in answers and documents.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-/// Something that was found.
+/// A published object that matches a query.
 #[derive(Clone, Debug)]
 pub struct Hit {
-    /// What it is.
+    /// What kind of object it is.
     pub kind: HitKind,
-    /// Its id.
+    /// Identifies the object among those of its kind.
     pub id: Uuid,
-    /// Its slug.
+    /// The readable identifier; unique among objects of its kind.
     pub slug: String,
-    /// Its title.
+    /// The title, or the term itself.
     pub title: String,
-    /// What it is about: the beginning of its summary, description or definition, at most 300 characters.
+    /// The beginning of the summary, description or definition, at most 300 characters.
     pub snippet: String,
 }
 
-/// The best hits for a query, best first: at most `limit`, and never more than [`MAX_HITS`].
+/// Finds at most `limit` hits, and never more than [`MAX_HITS`], best first.
 ///
-/// Any text is a query; quotes, `or` and `-` mean what they mean in a search engine. When nothing holds all its words,
-/// things that hold some of them are found. Russian and English words match in all their forms.
+/// Any text is a valid query; quotes, `or` and `-` have the meaning they have in a search engine. If no object contains all
+/// the words, objects that contain some of them are returned. Russian and English words match in all their forms.
 pub async fn search(connection: &mut PgConnection, query: &str, limit: i64) -> Result<Vec<Hit>> {
-    // NUL cannot be sent to Postgres.
+    // Postgres does not accept NUL in text.
     let text: String = query.chars().map(|c| if c == '\0' { ' ' } else { c }).take(MAX_QUERY_CHARS).collect();
-    // The lexemes are quoted by hand: a lexeme may hold quotes and backslashes (paths, URLs).
+    // Lexemes are quoted here because they may contain quotes and backslashes, for instance in paths and URLs.
     let parsed = sqlx::query!(
         r#"SELECT websearch_to_tsquery('russian', $1)::text AS "all_words!",
                (SELECT string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | ')
@@ -76,10 +72,11 @@ pub async fn search(connection: &mut PgConnection, query: &str, limit: i64) -> R
 
 /// Runs a query in tsquery syntax.
 ///
-/// A lesson's snippet never comes from its body: the reader's stage may be locked.
+/// The snippet of a lesson never comes from its body, because the lesson may be locked for the reader.
 async fn ranked(connection: &mut PgConnection, tsquery: &str, limit: i64) -> Result<Vec<Hit>> {
-    let rows = sqlx::query!(
-        r#"SELECT kind AS "kind!", id AS "id!", slug AS "slug!", title AS "title!", left(about, 300) AS "snippet!"
+    let hits = sqlx::query_as!(
+        Hit,
+        r#"SELECT kind AS "kind!: HitKind", id AS "id!", slug AS "slug!", title AS "title!", left(about, 300) AS "snippet!"
            FROM (
                SELECT 'lesson' AS kind, id, slug::text, title, summary AS about,
                    ts_rank(search, $1::text::tsquery, 1) AS rank
@@ -97,19 +94,6 @@ async fn ranked(connection: &mut PgConnection, tsquery: &str, limit: i64) -> Res
            ORDER BY rank DESC, kind, id LIMIT $2"#,
         tsquery,
         limit
-    )
-    .fetch_all(connection)
-    .await?;
-    let hit = |kind: &str| match kind {
-        "lesson" => Ok(HitKind::Lesson),
-        "prompt" => Ok(HitKind::Prompt),
-        "glossary_term" => Ok(HitKind::GlossaryTerm),
-        other => Err(Error::message(format!("a search hit of unknown kind `{other}`"))),
-    };
-    rows.into_iter()
-        .map(|row| {
-            let kind = hit(&row.kind)?;
-            Ok(Hit { kind, id: row.id, slug: row.slug, title: row.title, snippet: row.snippet })
-        })
-        .collect()
+    );
+    Ok(hits.fetch_all(connection).await?)
 }

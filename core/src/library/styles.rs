@@ -1,18 +1,19 @@
-//! Style cards: looks to build in, each with a prompt that asks for it.
+//! Style cards: visual styles, each with a prompt that asks an assistant for it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::uses::{self, ItemKind};
+use super::items::ItemKind;
+use super::uses;
 use crate::Result;
 use crate::activity::{Action, Noun, Verb};
 use crate::db::{Tx, UserTx};
 use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
 use crate::resource::{self, Publication, Publish, Refusal, Resource};
 
-/// What a style looks like. Fixed, so that programs can rely on it.
+/// The category of a style. The list is fixed, so that programs can rely on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::Type)]
 #[sqlx(type_name = "style_category", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -129,19 +130,19 @@ impl Publish for Style {
     }
 }
 
-/// Where a page of a list begins: position and id of the last item before it.
+/// Sort key of lists: the position and the id.
 pub type Key = (i32, Uuid);
 
-/// Which style cards a learner looks for.
+/// Which style cards to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Those of this category.
+    /// Only cards of this category; `None` for any category.
     pub category: Option<StyleCategory>,
-    /// Those that have all of these tags.
+    /// Only cards that have all of these tags.
     pub tags: Vec<String>,
 }
 
-/// Published style cards in their order: at most `limit`, after `after`.
+/// At most `limit` published style cards in order, starting after `after`.
 pub async fn list(
     connection: &mut PgConnection,
     filter: &Filter,
@@ -165,8 +166,8 @@ pub async fn list(
     Ok(styles.fetch_all(connection).await?)
 }
 
-/// Style cards for admins, drafts and archived ones included: at most `limit`, after `after`. With `deleted`, those that
-/// are deleted instead of those that are live.
+/// At most `limit` style cards in order, starting after `after`, including drafts and archived cards. Lists either the
+/// deleted cards or those that are not.
 pub async fn list_all(
     connection: &mut PgConnection,
     publication: Option<Publication>,
@@ -190,14 +191,14 @@ pub async fn list_all(
     Ok(styles.fetch_all(connection).await?)
 }
 
-/// A published style card.
+/// Finds a published style card.
 pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Style, Rejected<NotFound>> {
     let style =
         select_styles!("", "style_cards WHERE id = $1 AND deleted_at IS NULL AND publication = 'published'", id);
     style.fetch_optional(connection).await?.or_not_found(Noun::Style)
 }
 
-/// Any style card, for admins.
+/// Finds a style card whatever its publication, deleted or not.
 pub async fn find_any(connection: &mut PgConnection, id: Uuid) -> Result<Style, Rejected<NotFound>> {
     let style = select_styles!("", "style_cards WHERE id = $1", id);
     style.fetch_optional(connection).await?.or_not_found(Noun::Style)
@@ -211,7 +212,7 @@ pub async fn record_use(tx: &mut UserTx, id: Uuid) -> Result<(), Rejected<NotFou
     Ok(())
 }
 
-/// Puts all live style cards into this order.
+/// Puts all style cards that are not deleted into this order.
 pub async fn reorder(tx: &mut Tx, order: &[Uuid]) -> Result<(), Rejected<Refusal>> {
     let current = sqlx::query_scalar!(
         "SELECT id FROM (SELECT id, position FROM style_cards WHERE deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE) s

@@ -1,77 +1,61 @@
-//! The chats of all learners, for admins.
+//! The chats of all learners, as admins see them.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Tool, stored_tool};
+use super::Tool;
 use crate::Result;
 use crate::activity::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// A learner's chat with a tool.
+/// A learner's chat with a tool. A learner has at most one with each.
 #[derive(Clone, Debug)]
 pub struct Chat {
-    /// Its id.
+    /// Identifies the chat.
     pub id: Uuid,
-    /// The tool.
+    /// The tool that answers in it.
     pub tool: Tool,
-    /// The learner.
+    /// The learner who asks in it.
     pub user_id: Uuid,
-    /// Their address.
+    /// The learner's email address.
     pub email: String,
-    /// Their first name.
+    /// The learner's first name.
     pub first_name: String,
-    /// Their last name, if they gave one.
+    /// The learner's last name; `None` if they gave none.
     pub last_name: Option<String>,
-    /// Messages in it.
+    /// The number of messages, questions and answers together.
     pub messages: i64,
-    /// When it began.
+    /// When the first question was asked.
     pub created_at: DateTime<Utc>,
-    /// When something was last asked, answered or cancelled in it.
+    /// When something was last asked, answered or cancelled.
     pub updated_at: DateTime<Utc>,
 }
 
-struct Row {
-    id: Uuid,
-    tool_type: String,
-    user_id: Uuid,
-    email: String,
-    first_name: String,
-    last_name: Option<String>,
-    messages: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+/// Selects chats from `$from`, which provides the rows `c` of `tool_chats`.
+macro_rules! select_chats {
+    ($from:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Chat,
+            r#"SELECT c.id AS "id!", c.tool_type AS "tool!: Tool", u.id AS user_id, u.email, u.first_name, u.last_name,
+                   (SELECT count(*) FROM tool_messages m WHERE m.chat_id = c.id) AS "messages!",
+                   coalesce(c.created_at, c.updated_at) AS "created_at!", c.updated_at AS "updated_at!"
+               FROM "# + $from,
+            $($argument),*
+        )
+    };
 }
 
-impl TryFrom<Row> for Chat {
-    type Error = crate::Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        Ok(Self {
-            id: row.id,
-            tool: stored_tool(&row.tool_type)?,
-            user_id: row.user_id,
-            email: row.email,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            messages: row.messages,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    }
-}
-
-/// Which chats.
+/// Which chats to list. Conditions are combined; an empty filter selects all chats.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
-    /// Those with this tool; none = with any.
+    /// Only chats with this tool; `None` for any tool.
     pub tool: Option<Tool>,
-    /// Those of this learner; none = of anybody.
+    /// Only chats of this learner; `None` for any learner.
     pub user_id: Option<Uuid>,
 }
 
-/// Chats, the last used first: at most `limit`, before the one with that `updated_at` and id.
+/// At most `limit` chats, most recently used first, starting after the chat with the `updated_at` and id of `before`.
 pub async fn list(
     connection: &mut PgConnection,
     filter: Filter,
@@ -79,13 +63,9 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Chat>> {
     let (time, id) = before.unzip();
-    // A branch for each index; the filter decides which one is run.
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT c.id AS "id!", c.tool_type AS "tool_type!", u.id AS user_id, u.email, u.first_name, u.last_name,
-               (SELECT count(*) FROM tool_messages m WHERE m.chat_id = c.id) AS "messages!",
-               coalesce(c.created_at, c.updated_at) AS "created_at!", c.updated_at AS "updated_at!"
-           FROM (
+    // One branch for each index. The filter decides which of them returns rows.
+    let chats = select_chats!(
+        "(
                (SELECT * FROM tool_chats
                 WHERE $1::uuid IS NOT NULL AND user_id = $1 AND tool_type = coalesce($2, tool_type)
                   AND (updated_at, id) < (coalesce($3, 'infinity'::timestamptz),
@@ -104,25 +84,26 @@ pub async fn list(
                 ORDER BY updated_at DESC, id DESC LIMIT $5)
            ) c
            JOIN users u ON u.id = c.user_id
-           ORDER BY c.updated_at DESC, c.id DESC LIMIT $5"#,
+           ORDER BY c.updated_at DESC, c.id DESC LIMIT $5",
         filter.user_id,
         filter.tool.map(Tool::name),
         time,
         id,
         limit
     );
-    rows.fetch_all(connection).await?.into_iter().map(Chat::try_from).collect()
+    Ok(chats.fetch_all(connection).await?)
 }
 
-/// Chats in the order of their ids, which nothing changes: at most `limit`, after the one with that id. For going through
-/// all of them.
-pub async fn walk(connection: &mut PgConnection, filter: Filter, after: Option<Uuid>, limit: i64) -> Result<Vec<Chat>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT c.id AS "id!", c.tool_type AS "tool_type!", u.id AS user_id, u.email, u.first_name, u.last_name,
-               (SELECT count(*) FROM tool_messages m WHERE m.chat_id = c.id) AS "messages!",
-               coalesce(c.created_at, c.updated_at) AS "created_at!", c.updated_at AS "updated_at!"
-           FROM (
+/// At most `limit` chats in the order of their ids, starting after the id `after`. That order never changes, so a caller
+/// that reads page after page sees every chat exactly once.
+pub async fn list_by_id(
+    connection: &mut PgConnection,
+    filter: Filter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Chat>> {
+    let chats = select_chats!(
+        "(
                (SELECT * FROM tool_chats WHERE $1::uuid IS NOT NULL AND user_id = $1)
                UNION ALL
                (SELECT * FROM tool_chats
@@ -133,24 +114,17 @@ pub async fn walk(connection: &mut PgConnection, filter: Filter, after: Option<U
            JOIN users u ON u.id = c.user_id
            WHERE c.tool_type = coalesce($2, c.tool_type)
              AND c.id > coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid)
-           ORDER BY c.id LIMIT $4"#,
+           ORDER BY c.id LIMIT $4",
         filter.user_id,
         filter.tool.map(Tool::name),
         after,
         limit
     );
-    rows.fetch_all(connection).await?.into_iter().map(Chat::try_from).collect()
+    Ok(chats.fetch_all(connection).await?)
 }
 
-/// One chat.
+/// The chat with that id.
 pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Chat, Rejected<NotFound>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT c.id, c.tool_type, u.id AS user_id, u.email, u.first_name, u.last_name,
-               (SELECT count(*) FROM tool_messages m WHERE m.chat_id = c.id) AS "messages!",
-               coalesce(c.created_at, c.updated_at) AS "created_at!", c.updated_at AS "updated_at!"
-           FROM tool_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1"#,
-        id
-    );
-    Ok(row.fetch_optional(connection).await?.or_not_found(Noun::Chat)?.try_into()?)
+    let chat = select_chats!("tool_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1", id);
+    chat.fetch_optional(connection).await?.or_not_found(Noun::Chat)
 }

@@ -1,15 +1,15 @@
-//! Blocks in an answer that a reader may want to copy as a whole.
+//! Blocks of an answer that are meant to be copied as a whole.
 
-/// Where such blocks begin and end.
+/// The pairs of markers around such blocks.
 const MARKERS: [(&str, &str); 3] =
     [("[ТЗ_START]", "[ТЗ_END]"), ("[SPEC_START]", "[SPEC_END]"), ("[IDEA_START]", "[IDEA_END]")];
 
-/// Whether the text holds a copyable block: a start marker and, somewhere after it, the end marker of the same kind.
+/// Whether the text contains a copyable block: a start marker followed by the end marker of the same kind.
 pub fn has_copyable_content(text: &str) -> bool {
     copyable_block(text).is_some()
 }
 
-/// What is inside the first copyable block.
+/// The content of the first copyable block.
 pub fn copyable_block(text: &str) -> Option<&str> {
     let blocks = MARKERS.iter().filter_map(|(start, end)| {
         let begin = text.find(start)? + start.len();

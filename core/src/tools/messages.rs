@@ -4,15 +4,16 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Tool;
 use super::replies::ReplyState;
-use super::{Tool, stored_tool};
 use crate::Result;
 use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who wrote a message. Stored in the column `role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "varchar", rename_all = "snake_case")]
 pub enum Author {
     /// The learner.
     User,
@@ -20,49 +21,42 @@ pub enum Author {
     Assistant,
 }
 
-/// One message of a chat.
+/// A message of a chat: a question or an answer.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Its id.
+    /// Identifies the message.
     pub id: Uuid,
     /// Who wrote it.
     pub author: Author,
-    /// Its text.
+    /// Plain text or Markdown, as it was written.
     pub content: String,
-    /// Whether the text holds a block to copy; see [`super::has_copyable_content`].
+    /// Whether the text contains a block that can be copied; see [`super::has_copyable_content`].
     pub has_copyable_content: bool,
-    /// When it was stored; strictly increasing inside a chat.
+    /// When the message was stored. Strictly increasing within a chat.
     pub created_at: DateTime<Utc>,
-    /// The reply that answers this question, or whose answer this is, and how far it is. None for messages older than
-    /// replies.
-    pub reply: Option<(Uuid, ReplyState)>,
+    /// The reply that answers this question, or that this answer belongs to; `None` for messages that are older than the
+    /// introduction of replies.
+    pub reply_id: Option<Uuid>,
+    /// The state of that reply.
+    pub reply_state: Option<ReplyState>,
 }
 
-struct Row {
-    id: Uuid,
-    role: String,
-    content: String,
-    has_copyable_content: bool,
-    created_at: DateTime<Utc>,
-    reply_id: Option<Uuid>,
-    reply_state: Option<ReplyState>,
+/// Selects messages from `$from`, which provides the rows `m` of `tool_messages` and `r` of `ai_replies`.
+macro_rules! select_messages {
+    ($from:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Message,
+            r#"SELECT m.id, m.role AS "author: Author", m.content,
+                   coalesce(m.has_copyable_content, false) AS "has_copyable_content!", m.created_at AS "created_at!",
+                   r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
+               FROM "# + $from,
+            $($argument),*
+        )
+    };
 }
 
-impl From<Row> for Message {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id,
-            author: author(&row.role),
-            content: row.content,
-            has_copyable_content: row.has_copyable_content,
-            created_at: row.created_at,
-            reply: row.reply_id.zip(row.reply_state),
-        }
-    }
-}
-
-/// Messages of the caller's chat with a tool, newest first: at most `limit`, before the one with that `created_at` and
-/// id. Empty when there is no chat yet.
+/// At most `limit` messages of the caller's chat with a tool, newest first, starting after the message with the
+/// `created_at` and id of `before`. Empty if the caller has not asked the tool anything yet.
 pub async fn list(
     connection: &mut PgConnection,
     caller: &Caller,
@@ -81,7 +75,7 @@ pub async fn list(
     }
 }
 
-/// Messages of a chat, newest first, as [`list`] gives them.
+/// The messages of the chat with that id, in pages like those of [`list`].
 pub async fn page(
     connection: &mut PgConnection,
     chat_id: Uuid,
@@ -89,11 +83,8 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<Message>> {
     let (time, id) = before.unzip();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT m.id, m.role, m.content, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
-               m.created_at AS "created_at!", r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
-           FROM tool_messages m
+    let messages = select_messages!(
+        "tool_messages m
            LEFT JOIN LATERAL (
                SELECT r.id, r.state FROM ai_replies r WHERE r.answer_id = m.id
                UNION ALL
@@ -103,64 +94,62 @@ pub async fn page(
            WHERE m.chat_id = $1
              AND (m.created_at, m.id) < (coalesce($2, 'infinity'::timestamptz),
                                          coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
-           ORDER BY m.created_at DESC, m.id DESC LIMIT $4"#,
+           ORDER BY m.created_at DESC, m.id DESC LIMIT $4",
         chat_id,
         time,
         id,
         limit
     );
-    Ok(rows.fetch_all(connection).await?.into_iter().map(Message::from).collect())
+    Ok(messages.fetch_all(connection).await?)
 }
 
-/// Messages of a chat, oldest first: at most `limit`, after the one with that `created_at` and id.
-pub async fn walk(
+/// At most `limit` messages of a chat, oldest first, starting after the message with the `created_at` and id of `after`.
+pub async fn list_oldest_first(
     connection: &mut PgConnection,
     chat_id: Uuid,
     after: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Message>> {
     let (time, id) = after.unzip();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT m.id, m.role, m.content, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
-               m.created_at AS "created_at!", r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
-           FROM tool_messages m LEFT JOIN ai_replies r ON r.answer_id = m.id
+    let messages = select_messages!(
+        "tool_messages m LEFT JOIN ai_replies r ON r.answer_id = m.id
            WHERE m.chat_id = $1
              AND (m.created_at, m.id) > (coalesce($2, '-infinity'::timestamptz),
                                          coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid))
-           ORDER BY m.created_at, m.id LIMIT $4"#,
+           ORDER BY m.created_at, m.id LIMIT $4",
         chat_id,
         time,
         id,
         limit
     );
-    Ok(rows.fetch_all(connection).await?.into_iter().map(Message::from).collect())
+    Ok(messages.fetch_all(connection).await?)
 }
 
-/// The text of a message in one of the caller's chats, and with which tool that is.
+/// The text of a message in one of the caller's chats, and the tool of that chat.
 pub async fn find(
     connection: &mut PgConnection,
     caller: &Caller,
     id: Uuid,
 ) -> Result<(Tool, String), Rejected<NotFound>> {
     let row = sqlx::query!(
-        "SELECT c.tool_type, m.content FROM tool_messages m JOIN tool_chats c ON c.id = m.chat_id
-         WHERE m.id = $1 AND c.user_id = $2",
+        r#"SELECT c.tool_type AS "tool: Tool", m.content
+           FROM tool_messages m JOIN tool_chats c ON c.id = m.chat_id
+           WHERE m.id = $1 AND c.user_id = $2"#,
         id,
         caller.user_id
     );
     let row = row.fetch_optional(connection).await?.or_not_found(Noun::Message)?;
-    Ok((stored_tool(&row.tool_type)?, row.content))
+    Ok((row.tool, row.content))
 }
 
-/// So many messages are told to a model at most.
+/// The greatest number of earlier messages that a model is given.
 const MAX_HISTORY: i64 = 40;
 
-/// What was said in a chat before a question, newest first: at most 40 messages and `max_chars` characters. Messages are
-/// never edited, so this is the same for every attempt; what was cleared is told to nobody.
+/// The messages of a chat before a question, newest first: at most 40 messages and `max_chars` characters in all.
+/// Messages are never edited, so every attempt gets the same history, except for messages that were cleared meanwhile.
 pub async fn before(connection: &mut PgConnection, question_id: Uuid, max_chars: i64) -> Result<Vec<(Author, String)>> {
     let rows = sqlx::query!(
-        r#"SELECT role AS "role!", content AS "content!"
+        r#"SELECT role AS "author!: Author", content AS "content!"
            FROM (
                SELECT m.role, m.content, m.created_at, m.id,
                    sum(length(m.content)) OVER (ORDER BY m.created_at DESC, m.id DESC) AS chars
@@ -179,9 +168,5 @@ pub async fn before(connection: &mut PgConnection, question_id: Uuid, max_chars:
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (author(&row.role), row.content)).collect())
-}
-
-fn author(role: &str) -> Author {
-    if role == "user" { Author::User } else { Author::Assistant }
+    Ok(rows.into_iter().map(|row| (row.author, row.content)).collect())
 }

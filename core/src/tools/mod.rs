@@ -1,4 +1,4 @@
-//! The AI tools: one chat per learner and tool, questions, and the replies that the worker writes.
+//! The AI tools: each learner has one chat with each tool, asks questions in it, and the worker writes the replies.
 
 pub mod attempts;
 pub mod cancel;
@@ -24,10 +24,14 @@ pub use self::copyable::{copyable_block, has_copyable_content};
 pub use self::reason::Reason;
 use crate::{Error, Result};
 
-/// A tool. Stored by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An AI tool. It is stored as its name, in columns of the type varchar.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr, strum::VariantArray, sqlx::Type,
+)]
+#[strum(serialize_all = "snake_case")]
+#[sqlx(type_name = "varchar", rename_all = "snake_case")]
 pub enum Tool {
-    /// Answers questions, as a mentor would.
+    /// Answers questions the way a mentor would.
     Assistant,
     /// Turns an idea into a technical specification.
     TzHelper,
@@ -37,23 +41,14 @@ pub enum Tool {
 
 impl Tool {
     /// All tools, in the order in which they are listed.
-    pub const ALL: [Self; 3] = [Self::Assistant, Self::TzHelper, Self::Ideas];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The stored name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Assistant => "assistant",
-            Self::TzHelper => "tz_helper",
-            Self::Ideas => "ideas",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
-    /// The tool of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tool| tool.name() == name)
-    }
-
-    /// What people call it.
+    /// The name that people see.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Assistant => "Assistant",
@@ -62,7 +57,7 @@ impl Tool {
         }
     }
 
-    /// What it does, in a sentence.
+    /// One sentence that says what the tool does.
     pub const fn description(self) -> &'static str {
         match self {
             Self::Assistant => "Answers questions about the course, and names the lessons, prompts and terms it used.",
@@ -72,15 +67,15 @@ impl Tool {
     }
 }
 
-/// The models that the active instructions ask for. A tool without an entry has no active instruction and cannot be
-/// asked; `None` is the configured default.
+/// The models that the active instructions ask for; `None` stands for the configured default. A tool without an entry has
+/// no active instruction and cannot be asked.
 pub async fn models(connection: &mut PgConnection) -> Result<HashMap<Tool, Option<String>>> {
-    let rows = sqlx::query!("SELECT tool_type, model FROM ai_system_instructions WHERE is_active")
+    let rows = sqlx::query!(r#"SELECT tool_type AS "tool: Tool", model FROM ai_system_instructions WHERE is_active"#)
         .fetch_all(connection)
         .await?;
-    Ok(rows.into_iter().filter_map(|row| Some((Tool::from_name(&row.tool_type)?, row.model))).collect())
+    Ok(rows.into_iter().map(|row| (row.tool, row.model)).collect())
 }
 
 fn stored_tool(name: &str) -> Result<Tool> {
-    Tool::from_name(name).ok_or_else(|| Error::message(format!("unknown tool `{name}` in the database")))
+    name.parse().map_err(|_| Error::message(format!("unknown tool `{name}` in the database")))
 }

@@ -1,80 +1,58 @@
-//! Why a reply, or one attempt at it, came to nothing.
+//! Why a reply, or one attempt at it, ended without an answer.
 
-/// A reason. Clients and operators see its code, which keeps its meaning for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a reply or an attempt ended without an answer. Clients and operators see the code, whose meaning never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
-    /// The provider could not be reached, or hung up before it answered.
+    /// The provider could not be reached, or closed the connection before it answered.
     Unreachable,
-    /// The provider has an error of its own, or is overloaded.
+    /// The provider reported an internal error or overload.
     ProviderError,
-    /// The provider asks to come later.
+    /// The provider limited the rate of requests.
     RateLimited,
-    /// The answer broke off in the middle.
+    /// The connection was lost in the middle of the answer.
     BrokenOff,
-    /// What came is not what the format allows.
+    /// The response does not follow the expected format.
     Malformed,
-    /// Nothing came for too long.
+    /// The provider sent nothing for too long.
     Silent,
-    /// The answer took too long in all.
+    /// The whole answer took too long.
     TooSlow,
-    /// The answer held no text.
+    /// The answer contained no text.
     EmptyAnswer,
     /// The provider's account has no credit left.
     ProviderQuota,
-    /// The provider does not accept the key.
+    /// The provider rejected the API key.
     Unauthorized,
-    /// The provider does not understand the request.
+    /// The provider rejected the request as invalid.
     BadRequest,
     /// The model or the endpoint does not exist.
     ModelNotFound,
-    /// Question and context are longer than the model takes.
+    /// The question and its context exceed the size of the model's context.
     ContextTooLong,
-    /// A filter of the provider stopped the question or the answer.
+    /// A content filter of the provider blocked the question or the answer.
     ContentFilter,
     /// The model declined to answer.
     Refused,
-    /// The answer is longer than may be stored.
+    /// The answer is longer than the limit for stored messages.
     AnswerTooLong,
-    /// The provider did not come back in time: the reply was given up.
+    /// The provider stayed unavailable until the reply had to fail.
     ProviderUnavailable,
-    /// The job died: the reply was given up.
+    /// The job used up its attempts.
     AttemptsExhausted,
-    /// The worker was stopped; another one begins anew.
+    /// The worker was stopped; another worker starts a new attempt.
     Interrupted,
-    /// A later attempt began before this one said how it ended.
+    /// A later attempt started before this one reported its end.
     Superseded,
-    /// The reply was cancelled by its learner.
+    /// The learner cancelled the reply.
     Cancelled,
-    /// The reply was cancelled because its chat was cleared.
+    /// The learner cleared the chat.
     Cleared,
 }
 
 impl Reason {
-    /// The stored code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::ProviderError => "provider_error",
-            Self::RateLimited => "rate_limited",
-            Self::BrokenOff => "broken_off",
-            Self::Malformed => "malformed",
-            Self::Silent => "silent",
-            Self::TooSlow => "too_slow",
-            Self::EmptyAnswer => "empty_answer",
-            Self::ProviderQuota => "provider_quota",
-            Self::Unauthorized => "unauthorized",
-            Self::BadRequest => "bad_request",
-            Self::ModelNotFound => "model_not_found",
-            Self::ContextTooLong => "context_too_long",
-            Self::ContentFilter => "content_filter",
-            Self::Refused => "refused",
-            Self::AnswerTooLong => "answer_too_long",
-            Self::ProviderUnavailable => "provider_unavailable",
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::Interrupted => "interrupted",
-            Self::Superseded => "superseded",
-            Self::Cancelled => "cancelled",
-            Self::Cleared => "cleared",
-        }
+    /// The code that is stored, and that clients and operators see.
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 }

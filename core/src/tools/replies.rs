@@ -5,61 +5,63 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Reason, Tool, stored_tool};
+use super::{Reason, Tool};
 use crate::Result;
 use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::db::Tx;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// How far a reply is.
+/// The state of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "reply_state", rename_all = "snake_case")]
 pub enum ReplyState {
-    /// Waits for a worker, or for its provider.
+    /// Waiting for a worker or for the provider.
     Queued,
-    /// Is being written.
+    /// Being written.
     Streaming,
-    /// Done; its answer is a message of the chat.
+    /// Finished; the answer is a message of the chat.
     Completed,
-    /// Given up; see the [`Reason`].
+    /// Failed for good; the [`Reason`] says why.
     Failed,
-    /// Stopped by the learner or the platform; see the reason.
+    /// Stopped by the learner or by the platform; the [`Reason`] says why.
     Cancelled,
 }
 
 /// A reply as its owner sees it.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Its id.
+    /// Identifies the reply.
     pub id: Uuid,
-    /// Who answers.
+    /// The tool that was asked.
     pub tool: Tool,
-    /// How far it is.
+    /// The current state.
     pub state: ReplyState,
-    /// Code of the failure or cancellation.
+    /// Code of the [`Reason`] of a failure or cancellation; `None` in all other states.
     pub reason: Option<String>,
-    /// The answer, or what there is of it in the current attempt.
+    /// The complete answer, or the part of it that the current attempt has written so far.
     pub text: String,
-    /// Attempts begun.
+    /// The number of attempts that were started.
     pub attempts: i32,
-    /// Whether the answer holds a block to copy.
+    /// Whether the answer contains a block that can be copied.
     pub has_copyable_content: bool,
-    /// The question; none when it was cleared.
+    /// The message with the question; `None` after it was cleared.
     pub question_id: Option<Uuid>,
-    /// The message with the answer; none while there is none, or when it was cleared.
+    /// The message with the answer; `None` until the reply is completed and after the answer was cleared.
     pub answer_id: Option<Uuid>,
-    /// When it was asked for.
+    /// When the question was asked.
     pub created_at: DateTime<Utc>,
-    /// When it reached its final state.
+    /// When the reply reached its final state; `None` before.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// A reply of the caller.
+/// Finds a reply of the caller.
 pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Reply, Rejected<NotFound>> {
-    let row = sqlx::query!(
-        r#"SELECT r.id, c.tool_type, r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
-               (SELECT count(*) FROM ai_reply_attempts a WHERE a.reply_id = r.id)::integer AS "attempts!", r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
+    let reply = sqlx::query_as!(
+        Reply,
+        r#"SELECT r.id, c.tool_type AS "tool: Tool", r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
+               (SELECT count(*) FROM ai_reply_attempts a WHERE a.reply_id = r.id)::integer AS "attempts!",
+               r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
                coalesce(m.content, (SELECT string_agg(k.content, '' ORDER BY k.seq) FROM ai_reply_chunks k
                                     WHERE k.reply_id = r.id AND k.attempt = r.attempt), '') AS "text!"
            FROM ai_replies r
@@ -69,24 +71,12 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         id,
         caller.user_id
     );
-    let row = row.fetch_optional(connection).await?.or_not_found(Noun::Reply)?;
-    Ok(Reply {
-        id: row.id,
-        tool: stored_tool(&row.tool_type)?,
-        state: row.state,
-        reason: row.reason,
-        text: row.text,
-        attempts: row.attempts,
-        has_copyable_content: row.has_copyable_content,
-        question_id: row.question_id,
-        answer_id: row.answer_id,
-        created_at: row.created_at,
-        finished_at: row.finished_at,
-    })
+    reply.fetch_optional(connection).await?.or_not_found(Noun::Reply)
 }
 
-/// Gives a reply up that nobody is writing, whatever attempt it is in. False when it is finished or gone.
-pub async fn give_up(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
+/// Fails an open reply that no worker is writing, whatever attempt it is in. Returns false if the reply is finished or no
+/// longer exists.
+pub async fn fail_open(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
     let failed = sqlx::query_scalar!(
         r#"WITH reply AS (
                UPDATE ai_replies SET state = 'failed', reason = $2, finished_at = now()
@@ -102,7 +92,7 @@ pub async fn give_up(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
     );
     let failed = failed.fetch_one(&mut **tx).await? == 1;
     if failed {
-        tx.announce(id);
+        tx.notify_reply(id);
     }
     Ok(failed)
 }

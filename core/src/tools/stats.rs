@@ -1,78 +1,79 @@
-//! How the tools did over the last days, for admins.
+//! Statistics about the tools over the last days, for admins.
 
 use sqlx::PgConnection;
 
-use super::{Tool, stored_tool};
+use super::Tool;
 use crate::Result;
 
-/// What was asked of one tool, and what came of it. Of replies that were asked for in the period; those asked for again
-/// count once.
+/// Statistics about one tool. They cover the replies to questions asked in the period; a reply that was retried counts
+/// once.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Figures {
-    /// The tool.
+pub struct Stats {
+    /// The tool that was asked.
     pub tool: Tool,
-    /// Questions.
+    /// The number of questions.
     pub questions: i64,
-    /// Learners who asked.
+    /// The number of distinct learners who asked.
     pub learners: i64,
     /// Replies that are queued or being written.
     pub open: i64,
     /// Replies that were completed.
     pub completed: i64,
-    /// Replies that were given up.
+    /// Replies that failed for good.
     pub failed: i64,
-    /// Replies that were stopped.
+    /// Replies that were cancelled.
     pub cancelled: i64,
-    /// Attempts at writing them.
+    /// Attempts at writing the replies.
     pub attempts: i64,
-    /// Tokens of all requests.
+    /// Tokens of all requests to the provider.
     pub prompt_tokens: i64,
     /// Tokens of all answers.
     pub completion_tokens: i64,
-    /// What the attempts cost, in millionths of the operator's currency, where prices are configured.
+    /// The cost of all attempts in millionths of the operator's currency; 0 where no price is configured.
     pub cost_micros: i64,
-    /// From the start of an attempt to its first piece of text, in milliseconds: half of them took at most so long.
+    /// Median time from the start of an attempt to its first text, in milliseconds; `None` if no text arrived.
     pub first_token_ms_p50: Option<f64>,
-    /// The same of 95 in 100.
+    /// 95th percentile of the same time.
     pub first_token_ms_p95: Option<f64>,
-    /// From the question to the complete answer, in seconds: half of them took at most so long.
+    /// Median time from the question to the complete answer, in seconds; `None` if no reply was completed.
     pub answer_seconds_p50: Option<f64>,
-    /// The same of 95 in 100.
+    /// 95th percentile of the same time.
     pub answer_seconds_p95: Option<f64>,
 }
 
-/// How often replies failed, or attempts at them, for one reason.
+/// How often replies or attempts failed for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// The tool.
+    /// The tool that was asked.
     pub tool: Tool,
     /// Code of the [`super::Reason`].
     pub reason: String,
-    /// Replies that failed for it.
+    /// Replies that failed for this reason.
     pub replies: i64,
-    /// Attempts that ended for it, others of the same reply may have succeeded.
+    /// Attempts that ended for this reason, whether or not another attempt at the same reply succeeded.
     pub attempts: i64,
 }
 
-/// How much was asked of one model.
+/// How much one model was used by one tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelUse {
-    /// The tool.
+    /// The tool that was asked.
     pub tool: Tool,
-    /// The provider; none = not known.
+    /// The name of the provider; `None` if it was not recorded.
     pub provider: Option<String>,
-    /// The model; none = the provider has no models, or did not say.
+    /// The name of the model; `None` if the provider has no models or did not report one.
     pub model: Option<String>,
-    /// Attempts.
+    /// The number of attempts.
     pub attempts: i64,
-    /// Tokens of requests and answers.
+    /// Tokens of requests and answers together.
     pub tokens: i64,
 }
 
-/// The figures of every tool that was asked in the last `days`.
-pub async fn of_tools(connection: &mut PgConnection, days: i32) -> Result<Vec<Figures>> {
-    let rows = sqlx::query!(
-        r#"SELECT c.tool_type,
+/// The statistics of every tool that was asked in the last `days` days.
+pub async fn of_tools(connection: &mut PgConnection, days: i32) -> Result<Vec<Stats>> {
+    let stats = sqlx::query_as!(
+        Stats,
+        r#"SELECT c.tool_type AS "tool: Tool",
                count(*) AS "questions!", count(DISTINCT r.user_id) AS "learners!",
                count(*) FILTER (WHERE r.state IN ('queued', 'streaming')) AS "open!",
                count(*) FILTER (WHERE r.state = 'completed') AS "completed!",
@@ -99,35 +100,15 @@ pub async fn of_tools(connection: &mut PgConnection, days: i32) -> Result<Vec<Fi
            WHERE r.created_at > now() - make_interval(days => $1)
            GROUP BY c.tool_type ORDER BY c.tool_type"#,
         days
-    )
-    .fetch_all(connection)
-    .await?;
-    let figures = rows.into_iter().map(|row| {
-        Ok(Figures {
-            tool: stored_tool(&row.tool_type)?,
-            questions: row.questions,
-            learners: row.learners,
-            open: row.open,
-            completed: row.completed,
-            failed: row.failed,
-            cancelled: row.cancelled,
-            attempts: row.attempts,
-            prompt_tokens: row.prompt_tokens,
-            completion_tokens: row.completion_tokens,
-            cost_micros: row.cost_micros,
-            first_token_ms_p50: row.first_token_ms_p50,
-            first_token_ms_p95: row.first_token_ms_p95,
-            answer_seconds_p50: row.answer_seconds_p50,
-            answer_seconds_p95: row.answer_seconds_p95,
-        })
-    });
-    figures.collect()
+    );
+    Ok(stats.fetch_all(connection).await?)
 }
 
-/// Why replies and attempts of the last `days` failed, the most frequent first. Cancelled ones did not fail.
+/// Why replies and attempts of the last `days` days failed, most frequent reason first. Cancelled replies are left out.
 pub async fn of_failures(connection: &mut PgConnection, days: i32) -> Result<Vec<Failures>> {
-    let rows = sqlx::query!(
-        r#"SELECT tool_type AS "tool_type!", reason AS "reason!",
+    let failures = sqlx::query_as!(
+        Failures,
+        r#"SELECT tool_type AS "tool!: Tool", reason AS "reason!",
                count(*) FILTER (WHERE is_reply) AS "replies!", count(*) FILTER (WHERE NOT is_reply) AS "attempts!"
            FROM (
                SELECT c.tool_type, f.reason, f.is_reply
@@ -143,20 +124,15 @@ pub async fn of_failures(connection: &mut PgConnection, days: i32) -> Result<Vec
            ) failures
            GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT 200"#,
         days
-    )
-    .fetch_all(connection)
-    .await?;
-    let failures = rows.into_iter().map(|row| {
-        let tool = stored_tool(&row.tool_type)?;
-        Ok(Failures { tool, reason: row.reason, replies: row.replies, attempts: row.attempts })
-    });
-    failures.collect()
+    );
+    Ok(failures.fetch_all(connection).await?)
 }
 
-/// Which models were asked in the last `days`, the most asked first.
+/// Which models were used in the last `days` days, most used first.
 pub async fn of_models(connection: &mut PgConnection, days: i32) -> Result<Vec<ModelUse>> {
-    let rows = sqlx::query!(
-        r#"SELECT c.tool_type, a.provider, a.model, count(*) AS "attempts!",
+    let models = sqlx::query_as!(
+        ModelUse,
+        r#"SELECT c.tool_type AS "tool: Tool", a.provider, a.model, count(*) AS "attempts!",
                coalesce(sum(a.prompt_tokens), 0)::bigint + coalesce(sum(a.completion_tokens), 0)::bigint AS "tokens!"
            FROM ai_replies r
            JOIN tool_chats c ON c.id = r.chat_id
@@ -164,12 +140,6 @@ pub async fn of_models(connection: &mut PgConnection, days: i32) -> Result<Vec<M
            WHERE r.created_at > now() - make_interval(days => $1)
            GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 200"#,
         days
-    )
-    .fetch_all(connection)
-    .await?;
-    let models = rows.into_iter().map(|row| {
-        let tool = stored_tool(&row.tool_type)?;
-        Ok(ModelUse { tool, provider: row.provider, model: row.model, attempts: row.attempts, tokens: row.tokens })
-    });
-    models.collect()
+    );
+    Ok(models.fetch_all(connection).await?)
 }

@@ -1,4 +1,4 @@
-//! Accounts: registering, finding, who is who.
+//! Accounts: registering, and finding accounts.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -14,62 +14,62 @@ use crate::db::Tx;
 use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
 use crate::settings::{self, RegistrationMode};
 
-/// A person, as they see themselves.
+/// An account as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Their id.
+    /// Identifies the user.
     pub id: Uuid,
-    /// Their address, as they typed it.
+    /// The email address as the user typed it.
     pub email: String,
-    /// First name.
+    /// 1–100 characters.
     pub first_name: String,
-    /// Last name, if they gave one.
+    /// 1–100 characters; `None` if the user gave no last name.
     pub last_name: Option<String>,
-    /// What they may do.
+    /// Decides what the user may do.
     pub role: Role,
-    /// Over the required lessons of all roadmaps they started; none = nothing to do yet.
+    /// Whole percent of the required lessons of all roadmaps that the user started; `None` if they started none.
     pub progress_percent: Option<i16>,
-    /// When they registered.
+    /// When the user registered.
     pub created_at: DateTime<Utc>,
 }
 
-/// Who registers.
+/// The data of a new account.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// Their address.
+    /// Unique among live accounts, regardless of case.
     pub email: Email,
-    /// First name.
+    /// Required.
     pub first_name: PersonName,
-    /// Last name, if they give one.
+    /// `None` if the user gives no last name.
     pub last_name: Option<PersonName>,
-    /// From [`super::passwords::Passwords::hash`].
+    /// The result of [`super::passwords::Passwords::hash`].
     pub password_hash: String,
 }
 
-/// Why somebody cannot register.
+/// Why a registration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationRefusal {
-    /// The platform takes invited people only, and there was no code.
+    /// The platform requires an invite, and there was none.
     InviteRequired,
-    /// The invite lets nobody in.
+    /// The invite is not valid.
     Invite(InviteRefusal),
-    /// A live account has this address.
+    /// A live account already has this email address.
     EmailTaken,
 }
 
 /// What is needed to check a password.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Whose.
+    /// The account.
     pub user: User,
-    /// The stored hash; none = nobody can sign in until a reset.
+    /// The stored hash; `None` if the account has no password, so that signing in is impossible until a reset.
     pub password_hash: Option<String>,
-    /// Suspended people are told so, but only after their password was right.
+    /// Whether the account is suspended. Callers may reveal this only after the password was verified.
     pub is_suspended: bool,
 }
 
-/// Refuses somebody with this invite, or without one, who would be refused whoever they are. Asked before the password is
-/// hashed, so that guessing codes is no way to keep the service busy; [`register`] decides.
+/// Refuses a registration that would be refused whatever the account's data is. Called before the password is hashed, so
+/// that guessing invite codes does not cost the service any hashing. [`register`] makes the final decision.
 pub async fn check_eligibility(
     connection: &mut PgConnection,
     invite_code: Option<&str>,
@@ -84,7 +84,7 @@ pub async fn check_eligibility(
     }
 }
 
-/// Registers somebody, with the role that the invite gives.
+/// Creates an account with the role of the invite.
 pub async fn register(
     tx: &mut Tx,
     new: &NewAccount,
@@ -105,7 +105,7 @@ pub async fn register(
     Ok(user)
 }
 
-/// Creates an account with that role, without an invite. For the command line.
+/// Creates an account with any role and without an invite, for the command line.
 pub async fn create(tx: &mut Tx, new: &NewAccount, role: Role) -> Result<User, Rejected<RegistrationRefusal>> {
     let user = insert(tx, new, role, None).await?;
     let action = match role {
@@ -116,7 +116,7 @@ pub async fn create(tx: &mut Tx, new: &NewAccount, role: Role) -> Result<User, R
     Ok(user)
 }
 
-/// Whether nobody has an account yet, not even a deleted one.
+/// Whether the database has no accounts, not even deleted ones.
 pub async fn has_no_users(connection: &mut PgConnection) -> Result<bool> {
     Ok(sqlx::query_scalar!(r#"SELECT NOT EXISTS (SELECT FROM users) AS "empty!""#).fetch_one(connection).await?)
 }
@@ -146,7 +146,7 @@ async fn insert(
     .on_constraint("users_email_key", RegistrationRefusal::EmailTaken)
 }
 
-/// The live account with that address, for checking a password.
+/// Finds the live account with an email address, for checking a password.
 pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> Result<Option<Credentials>> {
     let row = sqlx::query!(
         r#"SELECT id, email, first_name, last_name, role AS "role: Role", progress_percent, created_at, password_hash,
@@ -171,7 +171,7 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
     }))
 }
 
-/// The caller's own account. Refused if it was deleted a moment ago.
+/// Finds the caller's own account. Refused if it was deleted in the meantime.
 pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<User, Rejected<NotFound>> {
     sqlx::query_as!(
         User,
@@ -185,7 +185,7 @@ pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<U
 }
 
 impl User {
-    /// First and last name.
+    /// First and last name, separated by a space.
     pub fn name(&self) -> String {
         let names = [Some(self.first_name.as_str()), self.last_name.as_deref()];
         names.into_iter().flatten().collect::<Vec<_>>().join(" ")

@@ -1,4 +1,5 @@
-//! Creates that can be repeated: the same key and body get the same answer, another body is refused.
+//! Idempotency keys, which make requests that create something repeatable. The same key and body get the same answer; the
+//! same key with another body is refused.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -7,12 +8,12 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// What a request asks for, as a hash: two requests with the same fingerprint are the same request.
+/// A hash of a request. Two requests with the same fingerprint are considered the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a request to `path` with this body. The order of the body's members does not count.
+    /// The fingerprint of a request to `path` with this body. The order of the body's members is ignored.
     pub fn of(path: &str, body: &Value) -> Self {
         let mut body = body.clone();
         body.sort_all_objects();
@@ -24,18 +25,18 @@ impl Fingerprint {
     }
 }
 
-/// What a key stands for.
+/// The result of claiming a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim {
-    /// Nothing so far; it is claimed now, for this transaction. [`store`] the answer before the commit.
+    /// The key was unused, and this transaction has claimed it. It must [`store`] the answer before it commits.
     New,
-    /// The same request was answered before, with this.
+    /// The same request was answered before; this is the answer.
     Answered(Value),
     /// The key was used for another request.
     Reused,
 }
 
-/// Claims `key` for a create of `user_id`. While another transaction holds the same key, this waits for its end.
+/// Claims `key` for a request of a user. If another transaction has claimed the same key, waits until it ends.
 pub async fn claim(
     connection: &mut PgConnection,
     user_id: Uuid,
@@ -73,7 +74,7 @@ pub async fn claim(
         .ok_or_else(|| Error::message("an idempotency key was stored without an answer"))
 }
 
-/// Keeps the answer to a request whose key was claimed in this transaction.
+/// Stores the answer to a request whose key was claimed in this transaction.
 pub async fn store(
     connection: &mut PgConnection,
     user_id: Uuid,
@@ -91,7 +92,11 @@ pub async fn store(
     )
     .execute(connection)
     .await?;
-    if stored.rows_affected() == 1 { Ok(()) } else { Err(Error::message("stored an answer for an unclaimed key")) }
+    if stored.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Error::message("an answer was to be stored for an idempotency key that is not claimed"))
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fingerprint_is_of_the_meaning() {
+    fn the_order_of_members_does_not_change_the_fingerprint() {
         let body = json!({"a": 1, "b": {"c": 2, "d": 3}});
         let same: Value = serde_json::from_str(r#"{"b": {"d": 3, "c": 2}, "a": 1}"#).unwrap();
         assert_eq!(Fingerprint::of("/x", &body), Fingerprint::of("/x", &same));

@@ -1,4 +1,4 @@
-//! Invites: codes that let people register, with the role they get.
+//! Invites: codes with which people can register and get a certain role.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,51 +13,51 @@ use crate::clock::new_id;
 use crate::db::Tx;
 use crate::refusal::Rejected;
 
-/// What a new invite allows.
+/// The data of a new invite.
 #[derive(Clone, Debug)]
 pub struct NewInvite {
-    /// The role of those who register with it.
+    /// The role of accounts that are registered with it.
     pub role: Role,
-    /// How many may, 1–100000.
+    /// How many accounts may be registered with it, 1–100,000.
     pub max_uses: i32,
-    /// Until when; none = for ever.
+    /// When it stops being valid; `None` for never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// What it is for, at most 200 characters.
+    /// A note for admins, at most 200 characters.
     pub note: Option<String>,
 }
 
-/// An invite as it was made.
+/// An invite that was just created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
-    /// Its id.
+    /// Identifies the invite.
     pub id: Uuid,
-    /// The secret to register with.
+    /// The secret that people register with.
     pub code: String,
 }
 
-/// What a redeemed invite gives.
+/// An invite that was used for a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redeemed {
-    /// The invite.
+    /// Identifies the invite.
     pub id: Uuid,
-    /// The role it gives.
+    /// The role of the new account.
     pub role: Role,
 }
 
-/// Why an invite lets nobody in.
+/// Why an invite cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InviteRefusal {
-    /// There is none with that code.
+    /// No invite has this code.
     Unknown,
-    /// An admin took it back.
+    /// An admin revoked it.
     Revoked,
-    /// Its time is over.
+    /// Its expiry time has passed.
     Expired,
-    /// As many have registered with it as may.
+    /// It was used as often as allowed.
     UsedUp,
 }
 
-/// Makes an invite with a code of 128 random bits.
+/// Creates an invite with a code of 128 random bits.
 pub async fn create(tx: &mut Tx, new: &NewInvite) -> Result<Invite> {
     let invite = Invite { id: new_id(), code: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()) };
     sqlx::query!(
@@ -79,7 +79,7 @@ pub async fn create(tx: &mut Tx, new: &NewInvite) -> Result<Invite> {
     Ok(invite)
 }
 
-/// Makes the invite of that code for a thousand learners, or gives it a thousand uses again: the invite of the demo.
+/// Creates the demo's invite with this code and a thousand uses, or adds a thousand uses to it if it exists.
 pub async fn renew(connection: &mut PgConnection, code: &str) -> Result<()> {
     sqlx::query!(
         "INSERT INTO invite_links (id, code, note, max_uses) VALUES ($1, $2, 'Demo', 1000)
@@ -92,8 +92,8 @@ pub async fn renew(connection: &mut PgConnection, code: &str) -> Result<()> {
     Ok(())
 }
 
-/// Uses an invite once. The row lock lasts until the end of the transaction: of those who come at once for the last
-/// use, the first to commit gets it and the others are refused.
+/// Uses an invite once. Its row stays locked until the end of the transaction, so of several simultaneous registrations only
+/// one gets the last use, and the others are refused.
 pub(super) async fn redeem(
     connection: &mut PgConnection,
     code: &str,
@@ -114,12 +114,12 @@ pub(super) async fn redeem(
         Some(redeemed) => Ok(redeemed),
         None => {
             check(connection, code, now).await?;
-            Err(Rejected::Refused(InviteRefusal::UsedUp)) // between the two statements
+            Err(Rejected::Refused(InviteRefusal::UsedUp)) // became free again between the two statements
         }
     }
 }
 
-/// Refuses if the invite with that code lets nobody in at the moment.
+/// Refuses if the invite with that code cannot be used at the moment.
 pub(super) async fn check(
     connection: &mut PgConnection,
     code: &str,

@@ -1,4 +1,4 @@
-//! People: who calls, how they get in, how they stay in.
+//! Users: accounts, invites, passwords, sessions and tokens.
 
 pub mod accounts;
 pub mod idempotency;

@@ -1,8 +1,8 @@
-//! Password hashes: Argon2id with the parameters that OWASP asks for (19 MiB, two passes, one lane).
+//! Password hashes: Argon2id with the parameters that OWASP recommends (19 MiB, two passes, one lane).
 //!
-//! Hashing takes tens of milliseconds and 19 MiB, so it runs beside the async threads, few at a time, and never while a
-//! transaction is open. It has threads of its own that keep their 19 MiB: given back and taken anew for each hash, the
-//! allocator held hundreds of megabytes for ever after a few sign-ins.
+//! Hashing takes tens of milliseconds and 19 MiB, so it runs outside the async threads, a few hashes at a time, and never
+//! while a transaction is open. Its threads keep their 19 MiB, because when the memory was freed and allocated for each
+//! hash, the allocator permanently held hundreds of megabytes after a few sign-ins.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
 
@@ -15,16 +15,16 @@ use tokio::sync::oneshot;
 use super::rules::Password;
 use crate::{Error, Result};
 
-/// Memory of one hash, in KiB (one block each), and its passes.
+/// The memory of one hash in KiB (a block is one KiB), and the number of passes.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 
-/// Hashes that this process computes at once.
+/// How many hashes a process computes at the same time.
 const THREADS: usize = 2;
 
 type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
 
-/// The threads that hash, for the whole process.
+/// Sends work to the hashing threads of this process.
 static HASHING: LazyLock<mpsc::Sender<Work>> = LazyLock::new(|| {
     let (sender, receiver) = mpsc::channel::<Work>();
     let receiver = Arc::new(Mutex::new(receiver));
@@ -43,10 +43,11 @@ static HASHING: LazyLock<mpsc::Sender<Work>> = LazyLock::new(|| {
     sender
 });
 
-/// How hashes begin that are made here.
+/// The prefix of all hashes that are created here.
 const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 
-/// A hash of no password, with the same parameters: signing in with an unknown address takes as long as with a known.
+/// A hash with the same parameters that matches no password. It makes signing in with an unknown address take as long as
+/// with a known one.
 const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gcGFzc3dvcmQgaGVyZQ$w2mHDsFUV8VwmvKRyPkRQ/4Z7ThR8Dn2W7s2wkTUAFM";
 
 /// Hashes and checks passwords.
@@ -54,7 +55,7 @@ const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gcGFzc3dvcmQgaGVyZQ$w2mHD
 pub struct Passwords {}
 
 impl Passwords {
-    /// The hash to store for a password (PHC string).
+    /// Hashes a password. Returns a PHC string to store.
     pub async fn hash(self, password: &Password) -> Result<String> {
         let password = password.clone();
         self.run(move |memory| {
@@ -66,15 +67,15 @@ impl Passwords {
         .await
     }
 
-    /// Whether `password` is the one of `hash`. Takes as long without a hash, and is false then.
+    /// Whether `password` matches `hash`. Without a hash it takes equally long and returns false.
     pub async fn verify(self, password: &str, hash: Option<&str>) -> Result<bool> {
         let (password, known) = (password.to_owned(), hash.is_some());
         let hash = hash.unwrap_or(DUMMY).to_owned();
         self.run(move |memory| {
-            let unreadable = || Error::message("a stored password hash is not readable");
+            let unreadable = || Error::message("a stored password hash is malformed");
             let stored = PasswordHash::new(&hash).map_err(|_| unreadable())?;
             if !hash.starts_with(PREFIX) {
-                // Other parameters, from another time or place.
+                // The hash was created with other parameters, by an earlier version or another program.
                 let params = Params::try_from(&stored).map_err(|_| unreadable())?;
                 let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 return Ok(argon2.verify_password(password.as_bytes(), &stored).is_ok() && known);
@@ -90,7 +91,7 @@ impl Passwords {
     async fn run<T: Send + 'static>(self, work: impl FnOnce(&mut [Block]) -> Result<T> + Send + 'static) -> Result<T> {
         let (reply, result) = oneshot::channel();
         let work = Box::new(move |memory: &mut [Block]| {
-            // A panic must not take the thread along; nobody waits any more when the request is gone.
+            // A panic must not end the thread. Sending fails if the request was cancelled meanwhile, which is fine.
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(memory)));
             let _ = reply.send(done.unwrap_or_else(|_| Err(Error::message("hashing panicked"))));
         });
@@ -116,21 +117,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_hash_is_of_its_password_only() {
+    async fn a_hash_matches_its_own_password_only() {
         let passwords = Passwords::default();
         let password = Password::parse("correct horse").unwrap();
         let (one, two) = (passwords.hash(&password).await.unwrap(), passwords.hash(&password).await.unwrap());
-        assert_ne!(one, two, "salted");
+        assert_ne!(one, two, "hashes are salted");
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
         assert!(passwords.verify("correct horse", Some(&one)).await.unwrap());
         assert!(!passwords.verify("Correct horse", Some(&one)).await.unwrap());
         assert!(!passwords.verify("correct horse", None).await.unwrap());
         assert!(passwords.verify("x", Some("no hash")).await.is_err());
-        // Made by the library itself, with its own parameters.
+        // Created by the library itself with its default parameters.
         let other = Argon2::default().hash_password(b"correct horse").unwrap().to_string();
         assert!(passwords.verify("correct horse", Some(&other)).await.unwrap());
         assert!(!passwords.verify("wrong horse", Some(&other)).await.unwrap());
-        // And the library agrees with ours.
+        // The library accepts a hash that was created here.
         assert!(Argon2::default().verify_password(b"correct horse", &PasswordHash::new(&one).unwrap()).is_ok());
     }
 

@@ -1,14 +1,14 @@
-//! What counts as an email address, a name, a password.
+//! Which email addresses, names and passwords are accepted.
 
 use std::fmt;
 
-/// An email address that mail could be sent to, as typed (without the blanks around it). Looked up without regard to
-/// case.
+/// A plausible email address, as the user typed it but without surrounding white space. Lookups ignore case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Email {
-    /// The address in `text`, if it is one: at most 254 bytes, a local part, a domain of two labels or more.
+    /// Parses an address of at most 254 bytes, with a local part and a domain of at least two labels. Returns `None` for any
+    /// other text.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@')?;
@@ -25,46 +25,46 @@ impl Email {
         (fits && dots && local.chars().all(plain) && domain_fits).then(|| Self(text.to_owned()))
     }
 
-    /// The address.
+    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A first or last name: 1 to 100 characters without the blanks around it, no control characters.
+/// A first or last name: 1 to 100 characters without surrounding white space and control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonName(String);
 
 impl PersonName {
-    /// The name in `text`, if it is one.
+    /// Parses a name; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let fits = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A new password: 10 to 128 characters. Never shown.
+/// A new password: 10 to 128 characters. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// Shortest, in characters.
+    /// The shortest length in characters.
     pub const MIN_LENGTH: usize = 10;
-    /// Longest, in characters: bounds the work of hashing.
+    /// The longest length in characters, which limits the cost of hashing.
     pub const MAX_LENGTH: usize = 128;
 
-    /// The password, if it is long enough and not too long.
+    /// Parses a password; `None` if it is too short or too long.
     pub fn parse(text: &str) -> Option<Self> {
         (Self::MIN_LENGTH..=Self::MAX_LENGTH).contains(&text.chars().count()).then(|| Self(text.to_owned()))
     }
 
-    /// The password itself. Every call is a place to look at.
+    /// The password itself. Reviewers should look at every call.
     pub fn expose(&self) -> &str {
         &self.0
     }

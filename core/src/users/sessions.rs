@@ -1,15 +1,15 @@
-//! Sessions: one row per sign-in, and the refresh tokens that keep it going.
+//! Sessions: one row for each sign-in, and the refresh tokens that extend it.
 //!
-//! A refresh token is 256 random bits, of which only the SHA-256 is stored, and is exchanged once for the next:
+//! A refresh token consists of 256 random bits. Only its SHA-256 is stored, and it can be exchanged once for the next token:
 //!
 //! ```text
 //! open ──► token 1 ──refresh──► token 2 ──refresh──► token 3 …
-//!             └── used again after GRACE: somebody else has it ──► the whole session is revoked
+//!             └── used again after REUSE_GRACE: it was stolen ──► the whole session is revoked
 //! ```
 //!
-//! Within [`GRACE`] of its use a token may be exchanged again, because the answer to the first exchange may have been
-//! lost on the way, and because two tabs of a browser may refresh at the same moment. Each gets a pair of its own; both
-//! belong to the same session, so both end with it.
+//! A token may be exchanged again within [`REUSE_GRACE`] of its first use, because the first answer may have been lost, or two
+//! browser tabs may have refreshed at the same time. Each exchange returns its own pair of tokens. They belong to the same
+//! session, so they become invalid with it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,52 +26,45 @@ use crate::actor::Role;
 use crate::clock::new_id;
 use crate::db::{Tx, UserTx};
 
-/// A session that is not refreshed for this long ends.
+/// How long a session lasts unless it is refreshed.
 pub const SESSION_LIFETIME: TimeDelta = TimeDelta::days(30);
-/// How long after its use a refresh token may be exchanged again.
-pub const GRACE: TimeDelta = TimeDelta::seconds(10);
+/// How long after its first use a refresh token may be exchanged again.
+pub const REUSE_GRACE: TimeDelta = TimeDelta::seconds(10);
 
-/// A session, with the token that continues it.
+/// A session with a new refresh token.
 #[derive(Clone, Debug)]
 pub struct OpenSession {
-    /// Whose, and which.
+    /// The user and the session.
     pub subject: TokenSubject,
-    /// The refresh token. Shown once; not stored.
+    /// The refresh token. Not stored, so it cannot be shown again.
     pub refresh_token: String,
-    /// When the session ends unless it is refreshed before.
+    /// When the session ends unless it is refreshed.
     pub expires_at: DateTime<Utc>,
 }
 
-/// How a refresh ends.
+/// The result of a refresh.
 #[derive(Clone, Debug)]
 pub enum Refresh {
-    /// The session goes on with a new token.
+    /// The session continues with a new token.
     Renewed(OpenSession),
     /// The token is unknown, or its session or account has ended.
     Invalid,
-    /// The token was used before: the session is revoked, so commit.
+    /// The token had been used before, so the session was revoked. The caller must commit the transaction.
     Reused,
 }
 
 /// Why a session was ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum Revocation {
     Logout,
     TokenReuse,
 }
 
-impl Revocation {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::TokenReuse => "token_reuse",
-        }
-    }
-}
-
-/// The role of a token's user, read now; none unless the session is live and the user active.
+/// The current role of a token's user; `None` if the session has ended or the user is not active.
 ///
-/// One query on two primary keys, on every request: so that suspension, a new role and sign-out count at once.
+/// Every request runs this query on two primary keys, so that suspension, a changed role and signing out take effect
+/// immediately.
 pub async fn authenticate(
     connection: &mut PgConnection,
     subject: TokenSubject,
@@ -91,7 +84,7 @@ pub async fn authenticate(
     Ok(role)
 }
 
-/// Opens a session for somebody who has just registered.
+/// Opens a session for a user who has just registered.
 pub async fn open(tx: &mut Tx, user: &User) -> Result<OpenSession> {
     let origin = tx.actor().origin.clone();
     let (now, subject) = (tx.now(), TokenSubject { user_id: user.id, session_id: new_id() });
@@ -112,7 +105,7 @@ pub async fn open(tx: &mut Tx, user: &User) -> Result<OpenSession> {
     Ok(OpenSession { subject, refresh_token, expires_at })
 }
 
-/// Opens a session for somebody whose password was right.
+/// Opens a session for a user whose password was verified.
 pub async fn sign_in(tx: &mut Tx, user: &User) -> Result<OpenSession> {
     let session = open(tx, user).await?;
     let details = serde_json::json!({"session_id": session.subject.session_id});
@@ -120,11 +113,11 @@ pub async fn sign_in(tx: &mut Tx, user: &User) -> Result<OpenSession> {
     Ok(session)
 }
 
-/// Exchanges a refresh token for the next.
+/// Exchanges a refresh token for the next one.
 pub async fn refresh(tx: &mut Tx, token: &str) -> Result<Refresh> {
     let now = tx.now();
     let hash = hash(token);
-    // Both rows are locked, so that of two exchanges at once the second sees what the first did.
+    // Both rows are locked, so that the second of two simultaneous exchanges sees the result of the first.
     let found = sqlx::query!(
         r#"SELECT t.used_at, s.id AS session_id, s.user_id,
                   s.revoked_at IS NULL AND s.expires_at > $2 AND u.status = 'active' AND u.deleted_at IS NULL
@@ -138,10 +131,10 @@ pub async fn refresh(tx: &mut Tx, token: &str) -> Result<Refresh> {
     .fetch_optional(&mut **tx)
     .await?;
     let Some(found) = found.filter(|found| found.is_live) else { return Ok(Refresh::Invalid) };
-    if found.used_at.is_some_and(|used_at| now - used_at > GRACE) {
+    if found.used_at.is_some_and(|used_at| now - used_at > REUSE_GRACE) {
         revoke(tx, found.session_id, Revocation::TokenReuse, now).await?;
         tracing::warn!(session.id = %found.session_id, user.id = %found.user_id,
-            "a refresh token was used twice; its session is revoked");
+            "a refresh token was used twice; its session has been revoked");
         return Ok(Refresh::Reused);
     }
     let expires_at = now + SESSION_LIFETIME;
@@ -171,7 +164,7 @@ pub async fn sign_out(tx: &mut UserTx) -> Result<()> {
     Ok(())
 }
 
-/// Ends a session; false if it had ended before.
+/// Ends a session. Returns false if it had already ended.
 async fn revoke(
     connection: &mut PgConnection,
     session_id: Uuid,
@@ -182,7 +175,7 @@ async fn revoke(
         "UPDATE sessions SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 AND revoked_at IS NULL",
         session_id,
         now,
-        reason.name()
+        <&str>::from(reason)
     )
     .execute(connection)
     .await?;

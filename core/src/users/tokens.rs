@@ -1,6 +1,6 @@
-//! Access tokens: short-lived JWTs that name a user and a session.
+//! Access tokens: short-lived JWTs that identify a user and a session.
 //!
-//! A token says who signed in, never what they may do: role, suspension and revocation are read from the database on
+//! A token contains who signed in, but not what they may do. Role, suspension and revocation are read from the database on
 //! every request ([`super::sessions::authenticate`]).
 
 use std::sync::Arc;
@@ -19,18 +19,18 @@ pub const ACCESS_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 const ISSUER: &str = "cairn";
 const AUDIENCE: &str = "cairn-api";
 
-/// Issues and checks access tokens (HS256 and nothing else). Cheap to clone.
+/// Issues and verifies access tokens. Only HS256 is accepted. Cheap to clone.
 #[derive(Clone)]
 pub struct Tokens {
     keys: Arc<(EncodingKey, DecodingKey)>,
 }
 
-/// What a valid token says.
+/// The content of a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSubject {
-    /// Who signed in.
+    /// Identifies the user.
     pub user_id: Uuid,
-    /// The sign-in.
+    /// Identifies the session.
     pub session_id: Uuid,
 }
 
@@ -45,13 +45,13 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Uses `secret` as the key of the signatures.
+    /// Signs and verifies with `secret` as the key.
     pub fn new(secret: &Secret) -> Self {
         let key = secret.expose().as_bytes();
         Self { keys: Arc::new((EncodingKey::from_secret(key), DecodingKey::from_secret(key))) }
     }
 
-    /// A token for `subject` that expires [`ACCESS_TOKEN_LIFETIME`] after `now`.
+    /// Issues a token for `subject` that expires [`ACCESS_TOKEN_LIFETIME`] after `now`.
     pub fn issue(&self, subject: TokenSubject, now: DateTime<Utc>) -> Result<String> {
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -65,13 +65,13 @@ impl Tokens {
             .map_err(|error| Error::message(format!("could not sign an access token: {error}")))
     }
 
-    /// What `token` says, unless it is malformed, forged, meant for somebody else, or expired at `now`.
+    /// The content of `token`; `None` if it is malformed, forged, meant for another audience, or expired at `now`.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<TokenSubject> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // The library compares with the system's clock; expiry is checked below, against ours.
+        // The library would use the system clock, so the expiry is checked below against `now`.
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &self.keys.1, &validation).ok()?.claims;
         (claims.exp > now.timestamp()).then_some(TokenSubject { user_id: claims.sub, session_id: claims.sid })

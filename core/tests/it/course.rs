@@ -157,7 +157,7 @@ async fn nothing_is_stored_without_a_commit() {
 }
 
 #[tokio::test]
-async fn an_import_is_one_activity_of_nobody() {
+async fn an_import_is_one_activity_without_an_actor() {
     let test = TestDb::new().await;
     import_text(&test.db, COURSE).await;
     let payload: String =
@@ -169,7 +169,7 @@ async fn an_import_is_one_activity_of_nobody() {
 }
 
 #[tokio::test]
-async fn an_edited_course_keeps_ids_ticks_and_progress() {
+async fn an_edited_course_keeps_ids_checked_tasks_and_progress() {
     let test = TestDb::new().await;
     let pool = test.pool();
     import_text(&test.db, COURSE).await;
@@ -221,7 +221,7 @@ async fn an_edited_course_keeps_ids_ticks_and_progress() {
 }
 
 #[tokio::test]
-async fn what_comes_back_has_its_old_id_and_its_ticks() {
+async fn restored_objects_keep_their_ids_and_checked_tasks() {
     let test = TestDb::new().await;
     let pool = test.pool();
     import_text(&test.db, COURSE).await;
@@ -253,7 +253,7 @@ async fn what_comes_back_has_its_old_id_and_its_ticks() {
 }
 
 #[tokio::test]
-async fn what_a_document_does_not_mention_stays() {
+async fn objects_that_are_not_in_the_document_are_kept() {
     let test = TestDb::new().await;
     import_text(&test.db, COURSE).await;
     let other = "version: 1\nmodules: [{slug: other, title: Other, lessons: [{slug: alone, title: Alone, duration_minutes: 1}]}]\n";
@@ -323,7 +323,7 @@ async fn two_categories_can_swap_names_but_not_take_one_that_stays() {
 }
 
 #[tokio::test]
-async fn imports_at_once_queue_and_the_result_is_one_course() {
+async fn concurrent_imports_wait_for_each_other_and_create_one_course() {
     let test = TestDb::new().await;
     let course = Arc::new(parse(COURSE).unwrap());
     let barrier = Arc::new(Barrier::new(6));
@@ -342,13 +342,13 @@ async fn imports_at_once_queue_and_the_result_is_one_course() {
 }
 
 #[tokio::test]
-async fn roadmaps_are_recomputed_only_where_somebody_learns() {
+async fn only_roadmaps_with_learners_are_recomputed() {
     let test = TestDb::new().await;
     let pool = test.pool();
     let bulk = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress-bulk'";
     let stale = "SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version";
     import_text(&test.db, COURSE).await;
-    assert_eq!((scalar::<i64>(pool, bulk).await, scalar::<i64>(pool, stale).await), (0, 0), "nobody learns yet");
+    assert_eq!((scalar::<i64>(pool, bulk).await, scalar::<i64>(pool, stale).await), (0, 0), "no learners yet");
     let version: i64 = scalar(pool, "SELECT content_version FROM roadmaps").await;
     let learner = add_user(pool).await;
     sqlx::query(
@@ -360,7 +360,11 @@ async fn roadmaps_are_recomputed_only_where_somebody_learns() {
     .unwrap();
 
     import_text(&test.db, &COURSE.replace("title: First", "title: Other words")).await;
-    assert_eq!(scalar::<i64>(pool, "SELECT content_version FROM roadmaps").await, version, "words change no number");
+    assert_eq!(
+        scalar::<i64>(pool, "SELECT content_version FROM roadmaps").await,
+        version,
+        "texts do not affect progress"
+    );
     assert_eq!(scalar::<i64>(pool, bulk).await, 0);
 
     import_text(&test.db, &COURSE.replace("{lesson: second, required: false}", "{lesson: second}")).await;
@@ -373,7 +377,7 @@ async fn roadmaps_are_recomputed_only_where_somebody_learns() {
 }
 
 #[tokio::test]
-async fn the_demo_course_is_right_and_imports_whole() {
+async fn the_demo_course_is_valid_and_can_be_imported() {
     let test = TestDb::new().await;
     let course = parse(DEMO).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let stages: Vec<_> = course.roadmaps.iter().flat_map(|roadmap| &roadmap.stages).collect();

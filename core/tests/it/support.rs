@@ -1,4 +1,4 @@
-//! A database of its own for each test, and rows to fill it with.
+//! A separate database for each test, and functions that insert rows.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl TestDb {
     }
 }
 
-/// Runs statements; tests put ids into them as they are.
+/// Runs statements, into which tests format ids.
 pub(crate) async fn run(pool: &PgPool, statements: impl Into<String>) {
     let statements = statements.into();
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statements.clone())).execute(pool).await {
@@ -57,7 +57,7 @@ pub(crate) async fn run(pool: &PgPool, statements: impl Into<String>) {
     }
 }
 
-/// The one value of a query.
+/// The single value that a query returns.
 pub(crate) async fn scalar<T>(pool: &PgPool, query: impl Into<String>) -> T
 where
     T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -73,7 +73,7 @@ where
     sqlx::query_as(AssertSqlSafe(query.into())).fetch_all(pool).await.unwrap()
 }
 
-/// A learner.
+/// Adds a learner.
 pub(crate) async fn add_user(pool: &PgPool) -> Uuid {
     let id = new_id();
     sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, $2, 'Learner')")
@@ -85,7 +85,7 @@ pub(crate) async fn add_user(pool: &PgPool) -> Uuid {
     id
 }
 
-/// A published module.
+/// Adds a published module.
 pub(crate) async fn add_module(pool: &PgPool) -> Uuid {
     let id = new_id();
     run(
@@ -98,7 +98,7 @@ pub(crate) async fn add_module(pool: &PgPool) -> Uuid {
     id
 }
 
-/// A published lesson.
+/// Adds a published lesson.
 pub(crate) async fn add_lesson(pool: &PgPool, module: Uuid) -> Uuid {
     let id = new_id();
     let columns = "id, module_id, slug, title, duration_minutes, publication";
@@ -107,7 +107,7 @@ pub(crate) async fn add_lesson(pool: &PgPool, module: Uuid) -> Uuid {
     id
 }
 
-/// A published roadmap that locks nothing.
+/// Adds a published roadmap that is not sequential.
 pub(crate) async fn add_roadmap(pool: &PgPool) -> Uuid {
     let id = new_id();
     run(
@@ -118,7 +118,7 @@ pub(crate) async fn add_roadmap(pool: &PgPool) -> Uuid {
     id
 }
 
-/// A published stage with required lessons, after those that the roadmap has.
+/// Adds a published stage with required lessons at the end of the roadmap.
 pub(crate) async fn add_stage(pool: &PgPool, roadmap: Uuid, lessons: &[Uuid]) -> Uuid {
     let id = new_id();
     run(
@@ -135,12 +135,12 @@ pub(crate) async fn add_stage(pool: &PgPool, roadmap: Uuid, lessons: &[Uuid]) ->
     id
 }
 
-/// Puts a lesson into a stage, as required.
+/// Adds a required lesson to a stage.
 pub(crate) async fn link(pool: &PgPool, stage: Uuid, lesson: Uuid) {
     run(pool, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')")).await;
 }
 
-/// Makes the fact that a learner completed a lesson, as the API does but without a job.
+/// Completes a lesson as the API does, but without enqueueing a job.
 pub(crate) async fn complete(pool: &PgPool, user: Uuid, lesson: Uuid) {
     run(pool, complete_statement(user, lesson)).await;
 }
@@ -169,7 +169,7 @@ pub(crate) async fn jobs<J: Job>(pool: &PgPool) -> Vec<J> {
     payloads.iter().filter_map(of_kind).collect()
 }
 
-/// Waits until `query` gives true.
+/// Waits until `query` returns true.
 pub(crate) async fn until(pool: &PgPool, what: &str, query: impl Into<String>) {
     let query = query.into();
     for _ in 0..3000 {
@@ -178,5 +178,5 @@ pub(crate) async fn until(pool: &PgPool, what: &str, query: impl Into<String>) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("waited in vain until {what}");
+    panic!("this never happened: {what}");
 }

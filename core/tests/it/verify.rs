@@ -1,4 +1,4 @@
-//! The check of every derived value finds what is planted, and nothing else.
+//! `verify` finds every planted difference, and nothing else.
 
 use cairn_core::admin::verify::{Kind, Mode, Report, verify};
 use cairn_core::learning::course::{import, parse};
@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::support::TestDb;
 
-/// `start` counts one lesson (`second` is optional there), `finish` two.
+/// `start` has one required lesson (`second` is optional there), `finish` has two.
 const COURSE: &str = "\
 version: 1
 modules:
@@ -31,7 +31,7 @@ roadmaps:
       - {slug: only, title: Only, lessons: [{lesson: elsewhere}]}
 ";
 
-/// Two learners, a project with a like, an answered question, activity: all numbers worked out by hand.
+/// Two learners, a project with a like, an answered question, and activity. All numbers were computed by hand.
 const SETTLED: &str = "
 INSERT INTO users (id, email, first_name, progress_percent, last_active_at) VALUES
     ('00000000-0000-0000-0000-0000000000aa', 'a@example.test', 'A', 33, now()),
@@ -99,7 +99,7 @@ fn kinds(report: &Report) -> Vec<Kind> {
     report.findings.iter().map(|finding| finding.kind).collect()
 }
 
-/// Plants something and tells what is found in strict mode, and while work may be under way.
+/// Plants a difference and returns what is found in strict mode and while jobs may be running.
 async fn found(statements: &'static str) -> (Report, Vec<Kind>) {
     let test = settled().await;
     run(test.pool(), statements).await;
@@ -107,7 +107,7 @@ async fn found(statements: &'static str) -> (Report, Vec<Kind>) {
     (strict, kinds(&verify(test.pool(), Mode::WhileRunning).await.unwrap()))
 }
 
-/// Plants something of one kind that both modes must find; returns the stored and the expected value.
+/// Plants a difference of one kind that both modes must find, and returns the stored and the expected value.
 async fn only(kind: Kind, statements: &'static str) -> (serde_json::Value, serde_json::Value) {
     let (report, running) = found(statements).await;
     assert_eq!((kinds(&report), running), (vec![kind], vec![kind]), "{report:#?}");
@@ -125,7 +125,7 @@ async fn finds_nothing_in_an_empty_database() {
 }
 
 #[tokio::test]
-async fn finds_nothing_where_everything_is_settled() {
+async fn finds_nothing_when_everything_is_up_to_date() {
     let test = settled().await;
     for mode in [Mode::Strict, Mode::WhileRunning] {
         let report = verify(test.pool(), mode).await.unwrap();
@@ -225,8 +225,8 @@ async fn finds_a_wrong_percent_of_a_user() {
 }
 
 #[tokio::test]
-async fn finds_a_fact_that_nothing_marked() {
-    // Another roadmap started, past the trigger that would have marked it.
+async fn finds_a_fact_without_a_marker() {
+    // Starts another roadmap without the trigger that would have set the marker.
     let (report, _) = found(
         "ALTER TABLE user_lesson_progress DISABLE TRIGGER USER;
          INSERT INTO user_lesson_progress (user_id, lesson_id)
@@ -239,7 +239,7 @@ async fn finds_a_fact_that_nothing_marked() {
 
 #[tokio::test]
 async fn follows_the_current_content() {
-    // Rollups of what can no longer be seen are ignored, whatever they say.
+    // The stored progress of hidden content is ignored.
     let (report, _) = found(
         "ALTER TABLE roadmaps DISABLE TRIGGER content_changed;
          UPDATE user_roadmap_progress SET lessons_total = 50;
@@ -264,7 +264,7 @@ async fn finds_a_wrong_number_of_likes() {
 }
 
 #[tokio::test]
-async fn finds_markers_only_when_nothing_should_be_under_way() {
+async fn finds_markers_only_in_strict_mode() {
     for (kind, statement) in [
         (
             Kind::ProgressMarker,
@@ -279,9 +279,9 @@ async fn finds_markers_only_when_nothing_should_be_under_way() {
 }
 
 #[tokio::test]
-async fn passes_over_numbers_that_wait_for_a_job_while_running() {
+async fn ignores_numbers_with_a_pending_job_while_running() {
     for statement in [
-        // A learner goes on.
+        // A learner changes a fact.
         "UPDATE user_lesson_progress SET status = 'completed', completed_at = now() WHERE status = 'in_progress'",
         // Content changes.
         "UPDATE stage_lessons SET is_required = true",
@@ -295,7 +295,7 @@ async fn passes_over_numbers_that_wait_for_a_job_while_running() {
 }
 
 #[tokio::test]
-async fn finds_jobs_that_wait_or_have_given_up() {
+async fn finds_unfinished_and_dead_jobs() {
     let job = "INSERT INTO apalis.jobs (id, job_type, job) VALUES ('1', 'activity', '')";
     let (report, running) = found(job).await;
     assert_eq!((kinds(&report), running), (vec![Kind::JobUnfinished], vec![]));
@@ -314,7 +314,7 @@ async fn finds_jobs_that_wait_or_have_given_up() {
 }
 
 #[tokio::test]
-async fn finds_completed_replies_without_their_message() {
+async fn finds_completed_replies_without_their_answer() {
     let (stored, _) = only(Kind::ReplyAnswer, "DELETE FROM tool_messages WHERE content = 'A'").await;
     assert!(stored["answer_id"].is_null());
     only(Kind::ReplyAnswer, "UPDATE tool_messages SET role = 'user' WHERE content = 'A'").await;
@@ -329,7 +329,7 @@ async fn finds_completed_replies_without_their_message() {
 }
 
 #[tokio::test]
-async fn finds_open_replies_that_no_job_will_finish() {
+async fn finds_open_replies_without_a_job() {
     only(
         Kind::ReplyWithoutJob,
         "UPDATE ai_replies SET state = 'streaming', finished_at = NULL, answer_id = NULL;

@@ -18,6 +18,7 @@ const STOREYS: [(&str, &[&str]); 3] = [
             "failpoint",
             "queue",
             "refusal",
+            "resource",
             "settings",
             "shutdown",
             "telemetry",

@@ -1,6 +1,6 @@
 //! Starting, completing and reopening lessons.
 
-use cairn_core::learning::facts::{self, Mark, Written};
+use cairn_core::learning::facts::{self, FactChange, Mark};
 use cairn_core::learning::lessons::{self, lesson_status};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
@@ -53,12 +53,12 @@ pub struct LessonChange {
 
 impl LessonChange {
     /// The answer to an action on an open lesson.
-    pub(super) fn new(lesson_id: Uuid, written: Written) -> Self {
+    pub(super) fn new(lesson_id: Uuid, change: FactChange) -> Self {
         Self {
             lesson_id,
-            is_changed: written.changed,
-            state: LessonState::new(lesson_status(written.fact, false), written.fact),
-            progress: written.marks.into_iter().map(ProgressMark::from).collect(),
+            is_changed: change.is_changed,
+            state: LessonState::new(lesson_status(change.fact, false), change.fact),
+            progress: change.marks.into_iter().map(ProgressMark::from).collect(),
         }
     }
 }
@@ -77,9 +77,9 @@ impl CompletionApi {
     ) -> Result<Json<LessonChange>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
-        let written = facts::start(&mut tx, &lesson).await?;
+        let change = facts::start(&mut tx, &lesson).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
     /// Complete a lesson
@@ -100,9 +100,9 @@ impl CompletionApi {
     ) -> Result<Json<LessonChange>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
-        let written = facts::complete(&mut tx, &lesson).await?;
+        let change = facts::complete(&mut tx, &lesson).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
     /// Reopen a lesson
@@ -122,8 +122,8 @@ impl CompletionApi {
     ) -> Result<Json<LessonChange>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
-        let written = facts::uncomplete(&mut tx, &lesson).await?;
+        let change = facts::uncomplete(&mut tx, &lesson).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 }

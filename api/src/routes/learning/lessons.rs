@@ -99,16 +99,16 @@ pub struct LessonStage {
     pub locked_by: Vec<MissingStage>,
 }
 
-impl From<locks::Place> for LessonStage {
-    fn from(place: locks::Place) -> Self {
+impl From<locks::LessonPlacement> for LessonStage {
+    fn from(placement: locks::LessonPlacement) -> Self {
         Self {
-            is_locked: place.is_locked(),
-            roadmap_id: place.roadmap_id,
-            roadmap_title: place.roadmap_title,
-            stage_id: place.stage_id,
-            stage_title: place.stage_title,
-            is_required: place.is_required,
-            locked_by: place.missing.into_iter().map(MissingStage::from).collect(),
+            is_locked: placement.is_locked(),
+            roadmap_id: placement.roadmap_id,
+            roadmap_title: placement.roadmap_title,
+            stage_id: placement.stage_id,
+            stage_title: placement.stage_title,
+            is_required: placement.is_required,
+            locked_by: placement.missing.into_iter().map(MissingStage::from).collect(),
         }
     }
 }
@@ -164,7 +164,7 @@ impl From<lessons::Lesson> for Lesson {
             module_id: lesson.module_id,
             module_title: lesson.module_title,
             is_locked: lesson.is_locked,
-            stages: lesson.places.into_iter().map(LessonStage::from).collect(),
+            stages: lesson.placements.into_iter().map(LessonStage::from).collect(),
             body: lesson.body,
             video_url: lesson.video_url,
             materials: lesson.materials.into_iter().map(Material::from).collect(),

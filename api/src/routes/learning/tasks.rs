@@ -43,9 +43,9 @@ impl TasksApi {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
         let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?;
-        let written = facts::check(&mut tx, &lesson, &task).await?;
+        let change = facts::check(&mut tx, &lesson, &task).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
     /// Uncheck a task
@@ -69,8 +69,8 @@ impl TasksApi {
         let mut tx = self.app.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id.0).await?;
         let task = lessons::find_task(&mut tx, &lesson, task_id.0).await?;
-        let written = facts::uncheck(&mut tx, &lesson, &task).await?;
+        let change = facts::uncheck(&mut tx, &lesson, &task).await?;
         tx.commit().await?;
-        Ok(Json(LessonChange::new(lesson_id.0, written)))
+        Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 }

@@ -75,7 +75,7 @@ impl CatalogApi {
         let mut models = tools::models(&mut connection).await?;
         let quota = questions::quota(&mut connection, &caller, &settings).await?;
         Ok(Json(ToolList {
-            items: Tool::ALL.into_iter().map(|tool| info(tool, models.remove(&tool).flatten())).collect(),
+            items: Tool::ALL.iter().map(|&tool| info(tool, models.remove(&tool).flatten())).collect(),
             quota: quota.into(),
         }))
     }

@@ -68,8 +68,8 @@ impl From<messages::Message> for ToolMessage {
             content: message.content,
             has_copyable_content: message.has_copyable_content,
             created_at: message.created_at,
-            reply_id: message.reply.map(|(id, _)| id),
-            reply_state: message.reply.map(|(_, state)| state.into()),
+            reply_id: message.reply_id,
+            reply_state: message.reply_state.map(Into::into),
         }
     }
 }

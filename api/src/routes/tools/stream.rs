@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use cairn_core::tools::stream::{News, Position};
+use cairn_core::tools::stream::{Position, ReplyUpdate};
 use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::registry::MetaSchema;
@@ -106,16 +106,16 @@ pub enum ReplyEvent {
     Cancelled(ReplyCancelled),
 }
 
-impl From<News> for ReplyEvent {
-    fn from(news: News) -> Self {
+impl From<ReplyUpdate> for ReplyEvent {
+    fn from(news: ReplyUpdate) -> Self {
         match news {
-            News::Text(text) => Self::Chunk(ReplyChunk { text }),
-            News::Restarted => Self::Restart(ReplyRestart {}),
-            News::Completed { message_id, has_copyable_content } => {
+            ReplyUpdate::Text(text) => Self::Chunk(ReplyChunk { text }),
+            ReplyUpdate::Restarted => Self::Restart(ReplyRestart {}),
+            ReplyUpdate::Completed { message_id, has_copyable_content } => {
                 Self::Completed(ReplyCompleted { message_id, has_copyable_content })
             }
-            News::Failed { reason } => Self::Failed(ReplyFailed { reason }),
-            News::Cancelled { reason, message_id } => Self::Cancelled(ReplyCancelled { reason, message_id }),
+            ReplyUpdate::Failed { reason } => Self::Failed(ReplyFailed { reason }),
+            ReplyUpdate::Cancelled { reason, message_id } => Self::Cancelled(ReplyCancelled { reason, message_id }),
         }
     }
 }

@@ -1,34 +1,38 @@
-//! The queries. Each gives rows of one shape: the kind, ids, what is stored, what is expected, and how many there are.
+//! The queries. They all return the same columns: the kind, the ids, the stored value, the expected value, and the total
+//! number of differences of that kind.
 
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::Mode;
+use super::report::Kind;
 use crate::Result;
 
-/// A difference as the queries give it.
-pub(super) struct Row {
-    pub(super) kind: String,
+/// A row of a query.
+pub(super) struct DifferenceRow {
+    pub(super) kind: Kind,
     pub(super) ids: Value,
     pub(super) stored: Option<Value>,
     pub(super) expected: Option<Value>,
     pub(super) total: i64,
 }
 
-/// Every query here reads whole tables, which hash joins do well whatever their size. The planner expects few rows behind
-/// a subquery and would then compare each with each, which takes minutes instead of seconds.
-pub(super) async fn plan_for_everything(connection: &mut PgConnection) -> Result<()> {
+/// Configures the planner for queries that read whole tables, for which hash joins are fast whatever the size. The planner
+/// underestimates the rows of subqueries and would use nested loops, which take minutes instead of seconds.
+pub(super) async fn plan_for_whole_tables(connection: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Runs every check.
-pub(super) async fn all(connection: &mut PgConnection, mode: Mode) -> Result<Vec<Row>> {
-    let running = mode == Mode::WhileRunning;
+/// Runs every check. `running` is true if pending work is to be ignored.
+pub(super) async fn all(connection: &mut PgConnection, running: bool) -> Result<Vec<DifferenceRow>> {
     let mut rows = facts(connection).await?;
-    rows.extend(sqlx::query_file_as!(Row, "src/admin/verify/progress.sql", running).fetch_all(&mut *connection).await?);
+    rows.extend(
+        sqlx::query_file_as!(DifferenceRow, "src/admin/verify/progress.sql", running)
+            .fetch_all(&mut *connection)
+            .await?,
+    );
     rows.extend(likes(connection, running).await?);
     rows.extend(uses(connection).await?);
     if !running {
@@ -40,10 +44,10 @@ pub(super) async fn all(connection: &mut PgConnection, mode: Mode) -> Result<Vec
     Ok(rows)
 }
 
-async fn facts(connection: &mut PgConnection) -> Result<Vec<Row>> {
+async fn facts(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT 'fact_shape' AS "kind!", jsonb_build_object('user_id', user_id, 'lesson_id', lesson_id) AS "ids!",
+        DifferenceRow,
+        r#"SELECT 'fact_shape' AS "kind!: Kind", jsonb_build_object('user_id', user_id, 'lesson_id', lesson_id) AS "ids!",
                jsonb_build_object('status', status, 'completed_at', completed_at) AS stored,
                jsonb_build_object('status', CASE WHEN completed_at IS NULL THEN 'in_progress' ELSE 'completed' END)
                    AS expected,
@@ -55,10 +59,10 @@ async fn facts(connection: &mut PgConnection) -> Result<Vec<Row>> {
     Ok(rows.fetch_all(connection).await?)
 }
 
-async fn uses(connection: &mut PgConnection) -> Result<Vec<Row>> {
+async fn uses(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT 'use_count' AS "kind!", jsonb_build_object('item_kind', item_kind, 'item_id', item_id) AS "ids!",
+        DifferenceRow,
+        r#"SELECT 'use_count' AS "kind!: Kind", jsonb_build_object('item_kind', item_kind, 'item_id', item_id) AS "ids!",
                to_jsonb(stored) AS stored, to_jsonb(expected) AS expected, count(*) OVER () AS "total!"
            FROM (
                SELECT i.item_kind, i.item_id, i.stored, coalesce(d.uses, 0)::bigint AS expected
@@ -77,10 +81,10 @@ async fn uses(connection: &mut PgConnection) -> Result<Vec<Row>> {
     Ok(rows.fetch_all(connection).await?)
 }
 
-async fn likes(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>> {
+async fn likes(connection: &mut PgConnection, running: bool) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT 'likes_count' AS "kind!", jsonb_build_object('project_id', p.id) AS "ids!",
+        DifferenceRow,
+        r#"SELECT 'likes_count' AS "kind!: Kind", jsonb_build_object('project_id', p.id) AS "ids!",
                jsonb_build_object('likes_count', p.likes_count) AS stored,
                jsonb_build_object('likes_count', coalesce(k.likes, 0)) AS expected,
                count(*) OVER () AS "total!"
@@ -94,10 +98,10 @@ async fn likes(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>>
     Ok(rows.fetch_all(connection).await?)
 }
 
-async fn markers(connection: &mut PgConnection) -> Result<Vec<Row>> {
+async fn markers(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"(SELECT 'progress_marker' AS "kind!",
+        DifferenceRow,
+        r#"(SELECT 'progress_marker' AS "kind!: Kind",
                 jsonb_build_object('user_id', user_id, 'roadmap_id', roadmap_id) AS "ids!",
                 jsonb_build_object('done_seq', done_seq, 'requested_at', requested_at) AS stored,
                 jsonb_build_object('done_seq', requested_seq) AS expected,
@@ -120,10 +124,10 @@ async fn markers(connection: &mut PgConnection) -> Result<Vec<Row>> {
     Ok(rows.fetch_all(connection).await?)
 }
 
-async fn jobs(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>> {
+async fn jobs(connection: &mut PgConnection, running: bool) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT kind AS "kind!", ids AS "ids!", stored, NULL::jsonb AS expected, total AS "total!"
+        DifferenceRow,
+        r#"SELECT kind AS "kind!: Kind", ids AS "ids!", stored, NULL::jsonb AS expected, total AS "total!"
            FROM (
                SELECT j.kind, jsonb_build_object('job_id', j.id, 'queue', j.job_type) AS ids,
                    jsonb_build_object('status', j.status, 'attempts', j.attempts, 'run_at', j.run_at,
@@ -147,12 +151,12 @@ async fn jobs(connection: &mut PgConnection, running: bool) -> Result<Vec<Row>> 
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// Clearing a chat removes the question and the answer and leaves the reply: so an answer may be missing, but only
+/// Clearing a chat deletes the question and the answer but keeps the reply. An answer may therefore be missing, but only
 /// together with its question.
-async fn replies(connection: &mut PgConnection) -> Result<Vec<Row>> {
+async fn replies(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"(SELECT 'reply_answer' AS "kind!", ids AS "ids!", stored, expected, count(*) OVER () AS "total!"
+        DifferenceRow,
+        r#"(SELECT 'reply_answer' AS "kind!: Kind", ids AS "ids!", stored, expected, count(*) OVER () AS "total!"
             FROM (
                 SELECT jsonb_build_object('reply_id', r.id, 'chat_id', r.chat_id) AS ids,
                     jsonb_build_object('state', r.state, 'answer_id', r.answer_id, 'answer_role', m.role,
@@ -164,7 +168,7 @@ async fn replies(connection: &mut PgConnection) -> Result<Vec<Row>> {
                    OR (r.answer_id IS NOT NULL
                        AND (m.role, m.chat_id) IS DISTINCT FROM ('assistant'::varchar, r.chat_id))
                 UNION ALL
-                -- Messages older than the chat's first reply come from before there were replies.
+                -- Messages older than the chat's first reply were stored before replies were introduced.
                 SELECT jsonb_build_object('message_id', m.id, 'chat_id', m.chat_id),
                     jsonb_build_object('role', m.role, 'created_at', m.created_at), NULL
                 FROM tool_messages m
@@ -183,17 +187,17 @@ async fn replies(connection: &mut PgConnection) -> Result<Vec<Row>> {
                   WHERE j.job_type = 'replies'
                     AND (j.status IN ('Pending', 'Queued', 'Running')
                          OR (j.status = 'Failed' AND j.attempts < j.max_attempts))
-                    -- As text: a payload that cannot be read must not end the check.
+                    -- Compared as text, because a payload that is not valid JSON must not abort the check.
                     AND strpos(encode(j.job, 'escape'), r.id::text) > 0)
             LIMIT 1000)"#
     );
     Ok(rows.fetch_all(connection).await?)
 }
 
-async fn activity(connection: &mut PgConnection) -> Result<Vec<Row>> {
+async fn activity(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
-        Row,
-        r#"(SELECT 'last_active_at' AS "kind!", jsonb_build_object('user_id', u.id) AS "ids!",
+        DifferenceRow,
+        r#"(SELECT 'last_active_at' AS "kind!: Kind", jsonb_build_object('user_id', u.id) AS "ids!",
                 jsonb_build_object('last_active_at', u.last_active_at) AS stored,
                 jsonb_build_object('last_active_at', a.latest) AS expected,
                 count(*) OVER () AS "total!"

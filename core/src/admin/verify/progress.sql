@@ -1,15 +1,15 @@
--- Every learner's numbers from scratch, out of facts and current content, beside the stored ones. Shares nothing with
--- the rollup on purpose. $1: pass over what is in flight.
+-- Compares every learner's stored numbers with numbers computed from the facts and the current content. Deliberately
+-- shares nothing with the rollup. $1: ignore numbers that a pending job will bring up to date.
 WITH
--- Whose numbers may be behind right now.
+-- Pairs whose numbers may be behind at the moment.
 in_flight AS (
     SELECT user_id, roadmap_id FROM progress_dirty WHERE $1 AND done_seq < requested_seq
 ),
 being_recomputed AS (
     SELECT id AS roadmap_id FROM roadmaps WHERE $1 AND recomputed_version < content_version
 ),
--- Where lessons that can be seen stand in stages that can be seen.
-places AS (
+-- Visible lessons in visible stages.
+placements AS (
     SELECT s.roadmap_id, s.id AS stage_id, sl.lesson_id, sl.is_required
     FROM visible_stages s
     JOIN stage_lessons sl ON sl.stage_id = s.id
@@ -18,7 +18,7 @@ places AS (
 started AS (
     SELECT DISTINCT f.user_id, p.roadmap_id
     FROM user_lesson_progress f
-    JOIN places p ON p.lesson_id = f.lesson_id
+    JOIN placements p ON p.lesson_id = f.lesson_id
 ),
 -- Everyone of whom a roadmap that can be seen must have numbers, or has.
 learners AS (
@@ -40,7 +40,7 @@ stage_counts AS (
         count(f.lesson_id) AS touched
     FROM learners a
     JOIN visible_stages s ON s.roadmap_id = a.roadmap_id
-    LEFT JOIN places p ON p.stage_id = s.id
+    LEFT JOIN placements p ON p.stage_id = s.id
     LEFT JOIN user_lesson_progress f ON f.user_id = a.user_id AND f.lesson_id = p.lesson_id
     GROUP BY a.user_id, a.roadmap_id, a.is_started, s.id, s.position
 ),
@@ -76,7 +76,7 @@ user_numbers AS (
     FROM (
         SELECT DISTINCT s.user_id, p.lesson_id
         FROM started s
-        JOIN places p ON p.roadmap_id = s.roadmap_id
+        JOIN placements p ON p.roadmap_id = s.roadmap_id
         WHERE p.is_required
     ) l
     LEFT JOIN user_lesson_progress f ON f.user_id = l.user_id AND f.lesson_id = l.lesson_id
@@ -155,7 +155,7 @@ user_differences AS (
       AND NOT EXISTS (
           SELECT FROM learners a JOIN being_recomputed b ON b.roadmap_id = a.roadmap_id WHERE a.user_id = u.id)
 )
-(SELECT 'stage_progress' AS "kind!", ids AS "ids!", stored, expected AS "expected", count(*) OVER () AS "total!"
+(SELECT 'stage_progress' AS "kind!: Kind", ids AS "ids!", stored, expected AS "expected", count(*) OVER () AS "total!"
  FROM stage_differences LIMIT 1000)
 UNION ALL
 (SELECT 'roadmap_progress', ids, stored, expected, count(*) OVER () FROM roadmap_differences LIMIT 1000)

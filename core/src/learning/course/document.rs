@@ -1,19 +1,11 @@
 //! The shape of a course document. Its JSON schema is derived from these types, published as `docs/course.schema.json`,
 //! and is what documents are checked against: each limit stands here once. The limits are those of the tables' CHECKs.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::library::{Prompt, PromptCategory, Style, Term};
-
-/// What a slug looks like.
-pub(super) const SLUG_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
-/// What an address looks like.
-pub(super) const URL_PATTERN: &str = r"^https?://\S+$";
-/// What a colour looks like.
-pub(super) const COLOR_PATTERN: &str = "^#[0-9a-f]{6}$";
+use super::values::{Publication, Slug, Url};
 
 /// A course: lessons in modules, roadmaps through them, and the libraries beside them.
 ///
@@ -208,18 +200,6 @@ pub struct StageLesson {
     pub required: bool,
 }
 
-/// Whether learners see it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "publication", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each says itself")]
-pub enum Publication {
-    Draft,
-    #[default]
-    Published,
-    Archived,
-}
-
 /// How a lesson is completed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
@@ -258,40 +238,4 @@ pub fn schema() -> serde_json::Value {
     }
     ordered.append(schema);
     ordered.into()
-}
-
-/// Schemas of texts that several fields share.
-macro_rules! text_schema {
-    ($(#[doc = $doc:literal] $name:ident: $schema:expr;)+) => {$(
-        #[doc = $doc]
-        pub(super) struct $name;
-
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                $schema
-            }
-        }
-    )+};
-}
-
-text_schema! {
-    /// Names an object for ever.
-    Slug: json_schema!({
-        "description": "Names it for ever: lower-case letters, digits and single hyphens.",
-        "type": "string", "pattern": SLUG_PATTERN, "minLength": 2, "maxLength": 80
-    });
-    /// A web address.
-    Url: json_schema!({
-        "description": "An address that starts with http:// or https://.",
-        "type": "string", "pattern": URL_PATTERN, "maxLength": 2000
-    });
-    /// A colour.
-    Color: json_schema!({
-        "description": "A colour as #rrggbb in lower case.",
-        "type": "string", "pattern": COLOR_PATTERN
-    });
 }

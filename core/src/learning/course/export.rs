@@ -1,4 +1,4 @@
-//! Writing a document of what the database holds.
+//! Writes the content of the database as a document.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,12 +7,13 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::document::{
-    CompletionRule, Course, Lesson, Material, MaterialKind, Module, Publication, Roadmap, Stage, StageLesson, Task,
+    CompletionRule, Course, Lesson, Material, MaterialKind, Module, Roadmap, Stage, StageLesson, Task,
 };
 use super::library::{Prompt, PromptCategory, PromptStep, Style, Term};
+use super::values::Publication;
 use crate::Result;
 
-/// The document of one moment: [`export()`] in a snapshot of its own.
+/// Exports in a snapshot of its own, so that the document is consistent.
 pub async fn export_snapshot(pool: &PgPool) -> Result<Course> {
     let mut connection = pool.acquire().await?;
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
@@ -21,8 +22,8 @@ pub async fn export_snapshot(pool: &PgPool) -> Result<Course> {
     Ok(course)
 }
 
-/// Everything that is not deleted, drafts and archived objects included, as one document. Importing it again into the
-/// same database changes nothing.
+/// Exports everything that is not deleted, including drafts and archived objects. Importing the document into the same
+/// database changes nothing.
 pub async fn export(connection: &mut PgConnection) -> Result<Course> {
     Ok(Course {
         version: 1,
@@ -35,16 +36,16 @@ pub async fn export(connection: &mut PgConnection) -> Result<Course> {
     })
 }
 
-/// The document as YAML.
+/// Formats a document as YAML.
 pub fn to_yaml(course: &Course) -> Result<String> {
     let options = serde_saphyr::ser_options! {
-        // Folding long lines would have to be undone exactly; texts of several lines are written as they are.
+        // Long lines are not folded, because reading them back might not restore the exact text.
         folded_wrap_chars: usize::MAX,
     };
     serde_saphyr::to_string_with_options(course, options).map_err(|error| crate::Error::message(error.to_string()))
 }
 
-/// Groups rows by their parent, keeping their order.
+/// Groups values by their key and keeps their order.
 fn grouped<K: Eq + Hash, V>(rows: impl IntoIterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
     let mut groups: HashMap<K, Vec<V>> = HashMap::new();
     for (key, value) in rows {
@@ -73,7 +74,7 @@ async fn modules(connection: &mut PgConnection) -> Result<Vec<Module>> {
         .collect())
 }
 
-/// By module.
+/// The lessons of each module.
 async fn lessons(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Lesson>>> {
     let mut materials = materials(connection).await?;
     let mut tasks = tasks(connection).await?;
@@ -101,7 +102,7 @@ async fn lessons(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Less
     })))
 }
 
-/// By lesson.
+/// The materials of each lesson.
 async fn materials(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Material>>> {
     let rows = sqlx::query!(
         r#"SELECT lesson_id, kind AS "kind: MaterialKind", title, url::text AS "url!"
@@ -114,7 +115,7 @@ async fn materials(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Ma
     ))
 }
 
-/// By lesson.
+/// The tasks of each lesson.
 async fn tasks(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Task>>> {
     let rows = sqlx::query!(
         r#"SELECT lesson_id, slug::text AS "slug!", title, description, is_required
@@ -149,9 +150,9 @@ async fn roadmaps(connection: &mut PgConnection) -> Result<Vec<Roadmap>> {
         .collect())
 }
 
-/// By roadmap.
+/// The stages of each roadmap.
 async fn stages(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Stage>>> {
-    let places = sqlx::query!(
+    let placements = sqlx::query!(
         r#"SELECT sl.stage_id, l.slug::text AS "lesson!", sl.is_required
            FROM stage_lessons sl
            JOIN lessons l ON l.id = sl.lesson_id
@@ -162,7 +163,7 @@ async fn stages(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Stage
     .fetch_all(&mut *connection)
     .await?;
     let mut lessons = grouped(
-        places.into_iter().map(|row| (row.stage_id, StageLesson { lesson: row.lesson, required: row.is_required })),
+        placements.into_iter().map(|row| (row.stage_id, StageLesson { lesson: row.lesson, required: row.is_required })),
     );
     let rows = sqlx::query!(
         r#"SELECT id, roadmap_id, slug::text AS "slug!", title, summary, publication AS "publication: Publication"
@@ -210,7 +211,7 @@ async fn prompt_categories(connection: &mut PgConnection) -> Result<Vec<PromptCa
     Ok(rows.fetch_all(connection).await?)
 }
 
-/// A prompt whose category is deleted is in no document, as a lesson whose module is.
+/// Leaves out prompts whose category is deleted, just as lessons of a deleted module are left out.
 async fn prompts(connection: &mut PgConnection) -> Result<Vec<Prompt>> {
     let rows =
         sqlx::query!("SELECT prompt_id, title, body FROM prompt_steps WHERE deleted_at IS NULL ORDER BY position, id")

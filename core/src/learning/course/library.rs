@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Color, Publication, Slug, Url};
+use super::values::{Color, Publication, Slug, Url};
 
 const DEFAULT_COLOR: &str = "#64748b";
 

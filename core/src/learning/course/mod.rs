@@ -1,18 +1,18 @@
 //! Course documents: a whole course as one file, YAML or JSON.
 //!
-//! [`parse`] reads and checks a document and tells every problem with its line. [`import()`] brings the database to what
-//! the document says; [`export()`] writes the document of what the database holds.
+//! [`parse`] reads and checks a document and reports every problem with its line. [`import()`] changes the database to match
+//! a document; [`export()`] writes the content of the database as a document.
 //!
 //! # What an import changes
 //!
-//! Objects are matched by slug (tasks within their lesson, stages within their roadmap; materials and steps, which have
-//! none, by their order) and keep their ids, and with them what learners did. A deleted object whose slug is in the
-//! document again is restored under its old id. What is not in the document:
+//! Objects are matched by their slug: tasks within their lesson, stages within their roadmap. Materials and steps have no
+//! slug and are matched by their order. A matched object keeps its id, and with it what learners did. A deleted object
+//! whose slug is in the document is restored under its old id. For objects that are not in the document:
 //!
-//! - modules, lessons, roadmaps, styles, terms, categories and prompts stay as they are, since several documents may
-//!   share a database: archive or delete them by hand;
-//! - a task, material or stage that is gone from a lesson or roadmap in the document, and a step that is gone from a
-//!   prompt, is deleted (reversibly: see above); a lesson that is gone from a stage no longer stands in it.
+//! - Modules, lessons, roadmaps, styles, terms, categories and prompts are left as they are, because several documents may
+//!   share a database. Archive or delete them by hand.
+//! - A task, material or stage is deleted if its lesson or roadmap is in the document, and so is a step whose prompt is.
+//!   The next import that contains it restores it. A lesson is removed from a stage that no longer lists it.
 //!
 //! Importing the same document again writes nothing.
 
@@ -25,22 +25,25 @@ mod node;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use self::document::*;
 pub use self::export::{export, export_snapshot, to_yaml};
 pub use self::import::{ImportError, Summary, import};
 pub use self::library::*;
 pub use self::node::Problem;
+pub use self::values::Publication;
 
 /// Reads a document, YAML or JSON (which is YAML), of at most 10 MB. Nothing of it may be used unless all of it is
-/// right; otherwise returns every problem, in the order of the file. A syntax error ends the reading and comes alone.
+/// right; otherwise returns the problems in the order of the file: the first [`MAX_FAULTS`](crate::schema::MAX_FAULTS)
+/// departures from the schema, and all that a schema cannot say. A syntax error ends the reading and comes alone.
 pub fn parse(text: &str) -> Result<Course, Vec<Problem>> {
     let document = node::read(text).map_err(|problem| vec![problem])?;
-    let mut problems = check::check(&document);
+    let json = document.to_json();
+    let mut problems = check::check(&document, &json);
     problems.extend(rules::check(&document));
     if problems.is_empty() {
-        let at = document.at;
-        serde_json::from_value(document.into_json()).map_err(|error| vec![at.problem(error.to_string())])
+        serde_json::from_value(json.value).map_err(|error| vec![document.at.problem(error.to_string())])
     } else {
         problems.sort();
         Err(problems)

@@ -1,4 +1,4 @@
-//! Many at once, on connections of their own.
+//! Concurrent writers, rollups and edits, each on its own connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ struct Course {
 /// Two roadmaps, the second sequential, of three stages each, with eight lessons, most of them in both.
 async fn add_course(test: &TestDb, learners: usize) -> Course {
     let pool = test.pool();
-    // No learner ever rests: here it would only hide what the locks do.
+    // The throttle is off, because it would hide races that the locks must prevent.
     run(
         pool,
         "CREATE FUNCTION never_rest() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -63,7 +63,7 @@ async fn add_course(test: &TestDb, learners: usize) -> Course {
     Course { users, module, roadmaps, stages, lessons }
 }
 
-/// One of the things that happen to a fact.
+/// A change of a fact.
 fn write(course: &Course, rng: &mut StdRng) -> String {
     let user = course.users.choose(rng).unwrap();
     let lesson = course.lessons.choose(rng).unwrap();
@@ -80,7 +80,7 @@ fn write(course: &Course, rng: &mut StdRng) -> String {
     }
 }
 
-/// What everybody in a round shares.
+/// What all tasks of a round share.
 #[derive(Clone)]
 struct Round {
     db: Db,
@@ -130,8 +130,8 @@ impl Round {
         }
     }
 
-    /// Walks whole roadmaps, as of now or as of an earlier version.
-    async fn walker(self, task: u64) {
+    /// Recomputes whole roadmaps, for the current or for an earlier version.
+    async fn recomputer(self, task: u64) {
         let mut rng = self.rng(300 + task);
         self.barrier.wait().await;
         for _ in 0..4 {
@@ -146,7 +146,7 @@ impl Round {
     }
 }
 
-/// One of the things that happen to content; none of them twice in the same statement.
+/// An edit of the content.
 fn edit(course: &Course, rng: &mut StdRng) -> String {
     let lesson = course.lessons.choose(rng).unwrap();
     let stage = course.stages.choose(rng).unwrap();
@@ -193,12 +193,12 @@ async fn writers_and_rollups_of_one_learner_leave_nothing_stale_unmarked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_rollups_editors_and_walks_leave_nothing_stale_unmarked() {
+async fn writers_rollups_editors_and_recomputations_leave_nothing_stale_unmarked() {
     let test = TestDb::with_connections(30).await;
     let course = Arc::new(add_course(&test, 4).await);
     for number in 0..ROUNDS {
-        let (writers, rollups, editors, walkers) = (12, 5, 4, 3);
-        let round = Round::new(&test.db, &course, writers + rollups + editors + walkers, 100 + number);
+        let (writers, rollups, editors, recomputers) = (12, 5, 4, 3);
+        let round = Round::new(&test.db, &course, writers + rollups + editors + recomputers, 100 + number);
         let mut tasks = JoinSet::new();
         for task in 0..writers {
             tasks.spawn(round.clone().writer(task));
@@ -209,8 +209,8 @@ async fn writers_rollups_editors_and_walks_leave_nothing_stale_unmarked() {
         for task in 0..editors {
             tasks.spawn(round.clone().editor(task));
         }
-        for task in 0..walkers {
-            tasks.spawn(round.clone().walker(task));
+        for task in 0..recomputers {
+            tasks.spawn(round.clone().recomputer(task));
         }
         finish(tasks).await;
         drain_markers(&test.db).await;
@@ -256,9 +256,9 @@ fn linking(stage: Uuid, lesson: Uuid) -> String {
     format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')")
 }
 
-/// A lesson that learners know is put into a roadmap while one of them acts on it, in both orders of the two.
+/// A lesson with facts is put into a roadmap while one of its learners changes a fact, in both orders.
 #[tokio::test]
-async fn a_lesson_is_placed_while_a_learner_acts_on_it() {
+async fn a_lesson_is_added_to_a_roadmap_while_a_learner_changes_a_fact() {
     let test = TestDb::new().await;
     let pool = test.pool();
     let (user, module) = (add_user(pool).await, add_module(pool).await);
@@ -281,7 +281,7 @@ async fn a_lesson_is_placed_while_a_learner_acts_on_it() {
 
 /// The same with a whole stage that comes from another roadmap.
 #[tokio::test]
-async fn a_stage_is_moved_while_a_learner_acts_in_it() {
+async fn a_stage_is_moved_while_a_learner_changes_a_fact_in_it() {
     let test = TestDb::new().await;
     let pool = test.pool();
     let (user, module) = (add_user(pool).await, add_module(pool).await);
@@ -299,10 +299,10 @@ async fn a_stage_is_moved_while_a_learner_acts_in_it() {
     }
 }
 
-/// A rollup has seen a stage in its old roadmap, and is about to write its row when the stage is moved and its new roadmap
+/// A rollup has read a stage in its old roadmap and is about to write its row when the stage is moved and its new roadmap is
 /// recomputed.
 #[tokio::test]
-async fn a_stage_is_moved_while_a_rollup_has_seen_it_where_it_was() {
+async fn a_stage_is_moved_after_a_rollup_has_read_its_old_position() {
     let test = TestDb::new().await;
     let pool = test.pool();
     let (user, module) = (add_user(pool).await, add_module(pool).await);
@@ -345,7 +345,7 @@ async fn a_stage_is_moved_while_a_rollup_has_seen_it_where_it_was() {
     assert_eq!(differences(pool).await, [""; 0]);
 }
 
-/// Two edits, neither of which sees that the other makes it matter: in both orders.
+/// Two edits of which each matters only because of the other, which it does not see. Tested in both orders.
 #[tokio::test]
 async fn two_edits_that_matter_together_are_recomputed() {
     let test = TestDb::new().await;
@@ -395,7 +395,7 @@ async fn two_edits_that_matter_together_are_recomputed() {
 }
 
 #[tokio::test]
-async fn edits_at_once_are_all_counted() {
+async fn all_of_several_concurrent_edits_are_counted() {
     let test = TestDb::with_connections(20).await;
     let pool = test.pool();
     let roadmap = add_roadmap(pool).await;

@@ -1,4 +1,4 @@
-//! The rules of progress once more, written from the design in plain Rust over the raw tables, and what they say should be stored.
+//! An independent implementation of the rules of progress in plain Rust over the raw tables, for comparison.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -57,7 +57,7 @@ struct World {
     markers: HashMap<(Uuid, Uuid), i64>,
 }
 
-/// Says how what is stored differs from what the rules give; nothing if it does not.
+/// Describes how the stored progress differs from the rules; empty if it does not.
 pub(crate) async fn differences(pool: &PgPool) -> Vec<String> {
     let mut connection = pool.acquire().await.unwrap();
     // One snapshot, so that it can also be called while others write.

@@ -1,4 +1,4 @@
-//! What a rollup reads, whatever the planner expects.
+//! The rows that a rollup reads, whatever the planner expects.
 
 use cairn_core::learning::rollup::{Pair, roll_up};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -8,10 +8,10 @@ use crate::support::{
     TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement, run,
 };
 
-/// Statistics say that there is no progress yet, as on the first day of a platform: the plan that is the cheapest then reads
-/// whole tables, and stays in use while they fill.
+/// Statistics say that there is no progress yet, as on the first day of a platform. The cheapest plan then reads whole tables,
+/// and it stays in use while they grow.
 #[tokio::test]
-async fn a_rollup_reads_its_learner_alone_even_while_progress_is_taken_for_empty() {
+async fn a_rollup_reads_only_its_learner_even_if_statistics_say_progress_is_empty() {
     const LEARNERS: usize = 60;
     let test = TestDb::with_connections(1).await;
     let pool = test.pool();
@@ -37,9 +37,9 @@ async fn a_rollup_reads_its_learner_alone_even_while_progress_is_taken_for_empty
     assert!(read > 0 && read < 20, "{read} rows were read for one learner of {LEARNERS}");
 }
 
-/// The plan that marks what a fact makes stale is kept by the connection, so it is made when there may be nobody yet.
+/// Connections keep the plan that marks progress as stale, so it may have been made when there were no users yet.
 #[tokio::test]
-async fn a_fact_reads_its_learner_alone_even_while_users_are_taken_for_none() {
+async fn a_fact_reads_only_its_learner_even_if_statistics_say_there_are_no_users() {
     let test = TestDb::with_connections(1).await;
     let pool = test.pool();
     let module = add_module(pool).await;
@@ -64,7 +64,7 @@ async fn scalar_in(connection: &mut PgConnection, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(connection).await.unwrap()
 }
 
-/// Rows that this connection has read so far of learners and of what is kept for each.
+/// How many rows of users and their progress this connection has read so far.
 async fn rows_read(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables

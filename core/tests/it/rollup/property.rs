@@ -1,4 +1,5 @@
-//! Random catalogues, random histories: whatever happens in whatever order, what is stored in the end is what the rules say.
+//! Random catalogs and random histories: whatever happens in whatever order, the stored progress must finally follow the
+//! rules.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,8 +19,8 @@ use super::expected::differences;
 use super::{dirty, drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
 use crate::support::{TestDb, jobs, rows, run, scalar};
 
-/// More of both finds more, in proportion to the time. The seed is fixed, so that a run tests the code and not its luck;
-/// change it to look at other histories.
+/// Larger numbers find more, at the cost of time. The seed is fixed, so that every run tests the same histories; change it to
+/// test others.
 const CASES: u32 = 100;
 const EDITS: usize = 60;
 const SEED: u64 = 77;
@@ -36,17 +37,17 @@ type Shown = (&'static str, bool);
 #[derive(Clone, Debug)]
 struct Catalogue {
     modules: Vec<Shown>,
-    /// With the module.
+    /// With the number of the module.
     lessons: Vec<(usize, Shown)>,
-    /// With whether it is sequential.
+    /// With whether the roadmap is sequential.
     roadmaps: Vec<(bool, Shown)>,
-    /// With the roadmap; the position is the number.
+    /// With the number of the roadmap. The position is the number of the stage.
     stages: Vec<(usize, Shown)>,
-    /// Stage, lesson, whether it is required. Repetitions do not count.
+    /// Stage, lesson, and whether the lesson is required. Duplicates are ignored.
     links: Vec<(usize, usize, bool)>,
 }
 
-/// Numbers are taken modulo what there is.
+/// Numbers are taken modulo the number of rows.
 #[derive(Clone, Debug)]
 enum Edit {
     Start(usize, usize),
@@ -58,7 +59,7 @@ enum Edit {
     GiveFactsTo(usize, usize),
     Publish(Table, usize, &'static str),
     Delete(Table, usize, bool),
-    /// The row itself goes, as only SQL by hand can make it.
+    /// Deletes the row itself, which only SQL by hand can do.
     Destroy(Table, usize),
     Link(usize, usize, bool),
     Unlink(usize, usize),
@@ -70,13 +71,13 @@ enum Edit {
     MoveStage(usize, i32),
     ReorderStages(usize),
     MoveStageTo(usize, usize),
-    /// Rolls up some of the stale pairs, named by bits; rested or not, in reverse, twice.
+    /// Rolls up some of the stale pairs, selected by bits: throttled or not, in reverse order, or twice.
     RollUp(u16, bool, bool, bool),
-    /// A job for a whole roadmap, made this many versions ago.
+    /// A job that recomputes a roadmap and was enqueued this many versions ago.
     Recompute(usize, i64),
-    /// Runs one of the stored jobs; with `true` it stays, as one that is run twice.
+    /// Runs one of the stored jobs. With `true` the job stays, as if it were delivered twice.
     Chunk(usize, bool),
-    /// Everything there is to do is done, and checked: so that what an edit forgets is not made up for by the next.
+    /// Runs everything that is pending and checks the result, so that a later edit cannot hide what an earlier one missed.
     Settle,
 }
 
@@ -190,7 +191,7 @@ fn pick(ids: &[Uuid], index: usize) -> Uuid {
     if ids.is_empty() { Uuid::nil() } else { ids[index % ids.len()] }
 }
 
-/// The statements that empty the database and make the catalogue.
+/// The statements that empty the database and create the catalog.
 fn creation(catalogue: &Catalogue, ids: &Ids) -> String {
     let mut sql = "DELETE FROM users; DELETE FROM roadmaps; DELETE FROM lessons; DELETE FROM course_modules; DELETE FROM apalis.jobs;\n".to_owned();
     let deleted = |shown: Shown| if shown.1 { "now()" } else { "NULL" };
@@ -219,7 +220,7 @@ fn creation(catalogue: &Catalogue, ids: &Ids) -> String {
     }
     for (n, (id, (roadmap, shown))) in ids.stages.iter().zip(&catalogue.stages).enumerate() {
         let roadmap = pick(&ids.roadmaps, *roadmap);
-        // Some at the same position: the id decides.
+        // Some stages share a position, so the id decides.
         let values = format!("'{id}', '{id}', '{roadmap}', 'S', {}, '{}', {}", n / 2, shown.0, deleted(*shown));
         let columns = "id, slug, roadmap_id, title, position, publication, deleted_at";
         writeln!(sql, "INSERT INTO stages ({columns}) VALUES ({values});").unwrap();
@@ -238,7 +239,7 @@ fn link(stage: Uuid, lesson: Uuid, required: bool) -> String {
     )
 }
 
-/// The statement of an edit that is one.
+/// The statement of an edit that consists of one.
 fn statement(edit: &Edit, ids: &Ids) -> Option<String> {
     let user = |i: &usize| pick(&ids.users, *i);
     let lesson = |i: &usize| pick(&ids.lessons, *i);
@@ -362,7 +363,7 @@ async fn run_job(db: &Db, edit: &Edit, ids: &Ids) {
             let query = format!("SELECT max(content_version) FROM roadmaps WHERE id = '{roadmap_id}'");
             let version: Option<i64> = scalar(db.pool(), query).await;
             let content_version = version.unwrap_or(1) - back;
-            // A cursor of an older version is worth nothing, and a current one cannot be made up.
+            // A cursor of an older version is ignored, and a current one cannot be invented.
             let after_user = (*back > 0).then(|| ids.users[1]);
             run_chunk(db, RecomputeRoadmap { roadmap_id, content_version, after_user }).await;
         }
@@ -387,7 +388,7 @@ async fn run_job(db: &Db, edit: &Edit, ids: &Ids) {
 /// First achievements seen so far, by kind, learner, and stage or roadmap.
 type Achieved = BTreeMap<(&'static str, Uuid, Uuid), DateTime<Utc>>;
 
-/// Takes note of what is achieved by now; what was achieved must still be, since the same time, unless its row is gone.
+/// Records the current achievements. Earlier ones must still exist with the same time, unless their row was deleted.
 async fn note_achieved(db: &Db, achieved: &mut Achieved) -> Result<(), String> {
     for (kind, query) in [
         ("stage", "SELECT user_id, stage_id, achieved_at FROM user_stage_progress"),
@@ -421,7 +422,7 @@ async fn check_events(db: &Db, achieved: &Achieved) -> Result<(), String> {
     if events == expected { Ok(()) } else { Err(format!("achieved: {expected:?}\nevents: {events:?}")) }
 }
 
-/// Does everything there is to do, and checks what is stored then.
+/// Runs everything that is pending and checks the stored progress.
 async fn settle(db: &Db, achieved: &mut Achieved) -> Result<(), String> {
     drain_markers(db).await;
     drain_roadmaps(db).await;
@@ -431,7 +432,7 @@ async fn settle(db: &Db, achieved: &mut Achieved) -> Result<(), String> {
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }
 
-/// Plays a history and checks its end. The error holds the statements.
+/// Replays a history and checks its result. The error contains the statements.
 async fn play(db: &Db, catalogue: &Catalogue, edits: &[Edit]) -> Result<(), String> {
     let ids = Ids::new(catalogue);
     let mut script = creation(catalogue, &ids);
@@ -456,7 +457,7 @@ async fn play(db: &Db, catalogue: &Catalogue, edits: &[Edit]) -> Result<(), Stri
 }
 
 #[test]
-fn any_history_ends_with_what_the_rules_say() {
+fn stored_progress_follows_the_rules_after_any_history() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let test = runtime.block_on(TestDb::new());
     let mut runner = TestRunner::new(Config {
@@ -470,7 +471,7 @@ fn any_history_ends_with_what_the_rules_say() {
     let result = runner.run(&histories, |(catalogue, edits)| {
         runtime.block_on(play(&test.db, &catalogue, &edits)).map_err(TestCaseError::fail)
     });
-    // Inside the runtime: the pool belongs to it.
+    // Inside the runtime, because the pool belongs to it.
     runtime.block_on(async { take_chunks(&test.db).await });
     if let Err(error) = result {
         panic!("{error}");

@@ -1,4 +1,4 @@
-//! What the reconciler picks up: each thing once, and not what a job will do anyway.
+//! The reconcilers enqueue lost work exactly once, and nothing that an existing job will do.
 
 use cairn_core::clock::new_id;
 use cairn_core::learning::jobs::{RecomputeRoadmap, RollUpProgress};
@@ -48,25 +48,25 @@ async fn a_fact_written_by_hand_is_picked_up_once() {
     let (user, lesson, roadmap) = add_learner(&test).await;
     complete(test.pool(), user, lesson).await;
     reconcile(&test).await;
-    assert_eq!(rollups(&test).await, [], "whoever wrote it may be about to enqueue the job");
+    assert_eq!(rollups(&test).await, [], "its writer may be about to enqueue the job");
     later(&test, 11).await;
     reconcile(&test).await;
     assert_eq!(rollups(&test).await, [(user, roadmap)]);
     reconcile(&test).await;
     later(&test, 29).await;
     reconcile(&test).await;
-    assert_eq!(rollups(&test).await, [(user, roadmap)], "its job waits");
+    assert_eq!(rollups(&test).await, [(user, roadmap)], "its job is pending");
 }
 
 #[tokio::test]
-async fn a_marker_whose_job_is_gone_gets_another() {
+async fn a_marker_whose_job_was_lost_gets_another() {
     let test = TestDb::new().await;
     let (user, lesson, roadmap) = add_learner(&test).await;
     complete(test.pool(), user, lesson).await;
     run(test.pool(), "UPDATE progress_dirty SET queued_at = now()").await;
     later(&test, 29).await;
     reconcile(&test).await;
-    assert_eq!(rollups(&test).await, [], "the job may still come");
+    assert_eq!(rollups(&test).await, [], "the job may still run");
     later(&test, 2).await;
     reconcile(&test).await;
     reconcile(&test).await;
@@ -74,7 +74,7 @@ async fn a_marker_whose_job_is_gone_gets_another() {
 }
 
 #[tokio::test]
-async fn what_is_not_stale_is_left_alone() {
+async fn markers_that_are_not_stale_are_ignored() {
     let test = TestDb::new().await;
     let (user, lesson, _) = add_learner(&test).await;
     complete(test.pool(), user, lesson).await;
@@ -85,9 +85,9 @@ async fn what_is_not_stale_is_left_alone() {
     assert_eq!(jobs::<RecomputeRoadmap>(test.pool()).await.len(), 0);
 }
 
-/// An act on a marker that was clean for long starts its time anew.
+/// The age of a marker counts from the change that made it stale.
 #[tokio::test]
-async fn a_marker_ages_from_the_first_act_that_is_not_counted() {
+async fn a_marker_ages_from_the_first_change_that_is_not_rolled_up() {
     let test = TestDb::new().await;
     let (user, lesson, roadmap) = add_learner(&test).await;
     complete(test.pool(), user, lesson).await;
@@ -97,14 +97,14 @@ async fn a_marker_ages_from_the_first_act_that_is_not_counted() {
     reconcile(&test).await;
     assert_eq!(rollups(&test).await, []);
     later(&test, 11).await;
-    // Further acts do not put it off.
+    // Further changes do not reset its age.
     run(test.pool(), "UPDATE user_lesson_progress SET status = 'completed', completed_at = now()").await;
     reconcile(&test).await;
     assert_eq!(rollups(&test).await, [(user, roadmap)]);
 }
 
 #[tokio::test]
-async fn content_edited_by_hand_is_recomputed_by_one_walk() {
+async fn content_edited_by_hand_is_recomputed_by_one_job() {
     let test = TestDb::new().await;
     let (user, lesson, roadmap_id) = add_learner(&test).await;
     complete(test.pool(), user, lesson).await;
@@ -117,13 +117,13 @@ async fn content_edited_by_hand_is_recomputed_by_one_walk() {
     let found: Vec<_> = walks.iter().map(|job| (job.roadmap_id, job.after_user)).collect();
     assert_eq!(found, [(roadmap_id, None)]);
 
-    // While the walk is on its way, whatever state its job is in.
+    // As long as a live job exists, in whatever state it is.
     for state in ["status = 'Running'", "status = 'Queued'", "status = 'Failed', attempts = 1"] {
         run(test.pool(), format!("UPDATE apalis.jobs SET {state}")).await;
         reconcile(&test).await;
         assert_eq!(jobs::<RecomputeRoadmap>(test.pool()).await.len(), 1, "{state}");
     }
-    // Dead: nobody else would go on.
+    // A dead job does not continue the pass.
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Killed', done_at = now()").await;
     reconcile(&test).await;
     reconcile(&test).await;
@@ -133,12 +133,12 @@ async fn content_edited_by_hand_is_recomputed_by_one_walk() {
     assert_eq!(take_chunks(&test.db).await.len(), 0);
 }
 
-/// Whoever can write into the jobs table can write anything into it.
+/// Other programs may write anything into the jobs table.
 const GARBAGE: [&str; 5] =
     [r"'\xff00fe'", r"''", "'null'", r#"'{"data": 7}'"#, r#"'{"kind": "x", "data": {"reply_id": 1}}'"#];
 
 #[tokio::test]
-async fn jobs_that_cannot_be_read_stop_nothing() {
+async fn malformed_jobs_do_not_stop_the_reconcilers() {
     let test = TestDb::new().await;
     let (user, lesson, roadmap) = add_learner(&test).await;
     for queue in Queue::ALL {
@@ -195,7 +195,7 @@ async fn state(test: &TestDb, reply: Uuid) -> String {
 }
 
 #[tokio::test]
-async fn a_reply_fails_with_its_last_job() {
+async fn a_reply_fails_when_its_last_job_is_dead() {
     let test = TestDb::new().await;
     let (lost, asked_again, waiting) = (add_reply(&test).await, add_reply(&test).await, add_reply(&test).await);
     enqueue(&test, lost).await;
@@ -213,7 +213,7 @@ async fn a_reply_fails_with_its_last_job() {
 }
 
 #[tokio::test]
-async fn a_reply_whose_job_is_gone_gets_another() {
+async fn a_reply_whose_job_was_lost_gets_another() {
     let test = TestDb::new().await;
     let (gone, young) = (add_reply(&test).await, add_reply(&test).await);
     reconcile(&test).await;

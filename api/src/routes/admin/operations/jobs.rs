@@ -1,7 +1,7 @@
 //! Single jobs.
 
 use cairn_core::admin::jobs::{self, JobAction};
-use cairn_core::queue::inspect::{self, Filter, Payload, Whole};
+use cairn_core::queue::inspect::{self, Filter, JobDetails, Payload};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -55,7 +55,7 @@ impl ParseFromParameter for JobId {
 
 view! {
     /// A job.
-    pub struct Job from inspect::Job {
+    pub struct Job from inspect::JobSummary {
         /// Identifies the job.
         id: String,
         /// The queue.
@@ -113,8 +113,8 @@ pub struct JobDetail {
     pub discarded_by: Option<Uuid>,
 }
 
-impl From<Whole> for JobDetail {
-    fn from(whole: Whole) -> Self {
+impl From<JobDetails> for JobDetail {
+    fn from(whole: JobDetails) -> Self {
         let (payload, payload_text) = match whole.payload {
             Payload::Json(json) => (Some(Any(json)), None),
             Payload::Unreadable(text) => (None, Some(text)),
@@ -154,7 +154,7 @@ impl JobsApi {
         };
         let mut connection = self.app.connection().await?;
         let rows = inspect::list(&mut connection, &filter, page.after()?.as_ref(), page.rows()).await?;
-        page.answer(rows, inspect::Job::key)
+        page.answer(rows, inspect::JobSummary::key)
     }
 
     /// Get a job

@@ -6,7 +6,7 @@ pub mod queues;
 pub mod workers;
 
 use cairn_core::queue::inspect::State;
-use cairn_core::queue::{Kind, Queue};
+use cairn_core::queue::{self, Queue};
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON};
 use serde_json::Value;
@@ -58,7 +58,7 @@ names! {
     /// A queue.
     QueueName(Queue) "queue_name" "The queue.";
     /// A kind of job.
-    JobKind(Kind) "job_kind" "The kind of job. Each kind goes to one queue.";
+    JobKind(queue::JobKind) "job_kind" "The kind of job. Each kind goes to one queue.";
     /// The state of a job.
     JobState(State) "job_state"
         "`due`: can run now. `scheduled`: has not been tried and is scheduled for later. `retrying`: failed and awaits its \

@@ -33,8 +33,7 @@ view! {
         /// The last heartbeat.
         last_seen: DateTime<Utc>,
         /// Whether the last heartbeat was within 15 seconds. If not, its jobs are about to be given to other workers.
-        #[oai(rename = "is_alive")]
-        alive: bool,
+        is_alive: bool,
         /// The number of jobs that it is running.
         #[oai(validator(minimum(value = "0")))]
         held: i64,

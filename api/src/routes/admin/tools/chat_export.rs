@@ -119,14 +119,14 @@ impl Export {
             return Err(Error::message("the caller's session has ended"));
         }
         if let Some((chat_id, after)) = self.current {
-            let page = messages::walk(&mut connection, chat_id, after, MESSAGES).await?;
+            let page = messages::list_oldest_first(&mut connection, chat_id, after, MESSAGES).await?;
             self.current = page.last().map(|last| (chat_id, Some((last.created_at, last.id))));
             if !page.is_empty() {
                 return Ok(Some(page.iter().map(paragraph).collect()));
             }
         }
         if self.chats.is_empty() {
-            self.chats = chats::walk(&mut connection, self.filter, self.after, CHATS).await?.into();
+            self.chats = chats::list_by_id(&mut connection, self.filter, self.after, CHATS).await?.into();
         }
         let Some(chat) = self.chats.pop_front() else { return Ok(None) };
         self.after = Some(chat.id);
@@ -142,9 +142,9 @@ fn heading(chat: &Chat) -> String {
 }
 
 fn paragraph(message: &Message) -> String {
-    let author = match (message.author, message.reply) {
+    let author = match (message.author, message.reply_state) {
         (Author::User, _) => "Learner",
-        (Author::Assistant, Some((_, ReplyState::Cancelled))) => "Tool, cancelled",
+        (Author::Assistant, Some(ReplyState::Cancelled)) => "Tool, cancelled",
         (Author::Assistant, _) => "Tool",
     };
     let time = message.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);

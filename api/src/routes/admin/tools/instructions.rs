@@ -54,16 +54,15 @@ pub struct Instruction {
 
 impl From<instructions::Instruction> for Instruction {
     fn from(instruction: instructions::Instruction) -> Self {
-        let draft = instruction.draft;
         Self {
             id: instruction.id,
             tool_type: instruction.tool.into(),
             version: instruction.version,
-            content: draft.content,
-            model: draft.model,
-            temperature: draft.temperature,
-            max_tokens: draft.max_tokens,
-            include_learner: draft.include_learner,
+            content: instruction.content,
+            model: instruction.model,
+            temperature: instruction.temperature,
+            max_tokens: instruction.max_tokens,
+            include_learner: instruction.include_learner,
             is_active: instruction.is_active,
             created_by: instruction.created_by,
             created_at: instruction.created_at,

@@ -22,7 +22,7 @@ pub const PROBLEMS: Problems = &[];
 
 view! {
     /// The statistics of one tool.
-    pub struct ToolFigures from stats::Figures {
+    pub struct ToolFigures from stats::Stats {
         /// The tool.
         #[oai(rename = "tool_type")]
         tool: ToolType,

@@ -5,33 +5,34 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Found, ImportError, Importer, Item, Place, ids, ids_by_key, keys, settle};
-use crate::learning::course::{Course, Lesson};
+use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, ids, ids_by_key, keys};
+use crate::learning::course::document::{Course, Lesson};
 
-/// Imports modules and what is in them; returns the lessons' ids by slug.
+/// Imports modules with their lessons, materials and tasks. Returns the ids of the lessons by slug.
 pub(super) async fn import<'c>(
     importer: &mut Importer<'_>,
     course: &'c Course,
 ) -> Result<HashMap<&'c str, Uuid>, ImportError> {
     let module_ids = modules(importer, course).await?;
-    let homes: Vec<Uuid> = course
+    let parents: Vec<Uuid> = course
         .modules
         .iter()
         .zip(module_ids)
         .flat_map(|(module, id)| std::iter::repeat_n(id, module.lessons.len()))
         .collect();
     let all: Vec<&Lesson> = course.modules.iter().flat_map(|module| &module.lessons).collect();
-    let items: Vec<Item<'_>> = homes.into_iter().zip(&all).map(|(home, lesson)| (home, lesson.slug.as_str())).collect();
-    let places = lessons(importer, &all, &items).await?;
-    materials(importer, &all, &places).await?;
-    tasks(importer, &all, &places).await?;
-    Ok(ids_by_key(&items, &places))
+    let items: Vec<Item<'_>> =
+        parents.into_iter().zip(&all).map(|(parent, lesson)| (parent, lesson.slug.as_str())).collect();
+    let targets = lessons(importer, &all, &items).await?;
+    materials(importer, &all, &targets).await?;
+    tasks(importer, &all, &targets).await?;
+    Ok(ids_by_key(&items, &targets))
 }
 
 async fn modules(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Uuid>, ImportError> {
     let items: Vec<Item<'_>> = course.modules.iter().map(|module| (Uuid::nil(), module.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
                position
            FROM course_modules WHERE slug = ANY ($1::text[])
@@ -40,11 +41,11 @@ async fn modules(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Uui
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, false);
-    let rows = course.modules.iter().zip(&places).map(|(module, place)| {
+    let targets = assign_rows(&items, &existing, false);
+    let rows = course.modules.iter().zip(&targets).map(|(module, target)| {
         json!({
-            "id": place.id, "slug": module.slug, "title": module.title, "summary": module.summary,
-            "position": place.position, "publication": module.publication,
+            "id": target.id, "slug": module.slug, "title": module.title, "summary": module.summary,
+            "position": target.position, "publication": module.publication,
         })
     });
     let written = sqlx::query_scalar!(
@@ -62,17 +63,17 @@ async fn modules(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Uui
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
-    Ok(ids(&places))
+    importer.finish_section(&targets, written.len(), 0);
+    Ok(ids(&targets))
 }
 
 async fn lessons(
     importer: &mut Importer<'_>,
     lessons: &[&Lesson],
     items: &[Item<'_>],
-) -> Result<Vec<Place>, ImportError> {
-    let found = sqlx::query_as!(
-        Found,
+) -> Result<Vec<TargetRow>, ImportError> {
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) module_id AS parent, slug::text AS "key!", id, position
            FROM lessons WHERE slug = ANY ($1::text[])
            ORDER BY slug, deleted_at DESC NULLS FIRST, id DESC"#,
@@ -80,13 +81,13 @@ async fn lessons(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(items, &found, false);
-    let rows = lessons.iter().zip(items).zip(&places).map(|((lesson, (module_id, _)), place)| {
+    let targets = assign_rows(items, &existing, false);
+    let rows = lessons.iter().zip(items).zip(&targets).map(|((lesson, (module_id, _)), target)| {
         json!({
-            "id": place.id, "module_id": module_id, "slug": lesson.slug, "title": lesson.title,
+            "id": target.id, "module_id": module_id, "slug": lesson.slug, "title": lesson.title,
             "summary": lesson.summary, "body": lesson.body, "video_url": lesson.video_url,
             "duration_minutes": lesson.duration_minutes, "completion": lesson.completion,
-            "position": place.position, "publication": lesson.publication,
+            "position": target.position, "publication": lesson.publication,
         })
     });
     let written = sqlx::query_scalar!(
@@ -110,40 +111,42 @@ async fn lessons(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
-    Ok(places)
+    importer.finish_section(&targets, written.len(), 0);
+    Ok(targets)
 }
 
-async fn materials(importer: &mut Importer<'_>, lessons: &[&Lesson], homes: &[Place]) -> Result<(), ImportError> {
+async fn materials(importer: &mut Importer<'_>, lessons: &[&Lesson], parents: &[TargetRow]) -> Result<(), ImportError> {
     let all: Vec<_> = lessons
         .iter()
-        .zip(homes)
-        .flat_map(|(lesson, home)| lesson.materials.iter().zip(1..).map(|(m, n): (_, i32)| (home.id, n.to_string(), m)))
+        .zip(parents)
+        .flat_map(|(lesson, parent)| {
+            lesson.materials.iter().zip(1..).map(|(m, n): (_, i32)| (parent.id, n.to_string(), m))
+        })
         .collect();
     let items: Vec<Item<'_>> = all.iter().map(|(lesson_id, number, _)| (*lesson_id, number.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT lesson_id AS parent, row_number() OVER (PARTITION BY lesson_id ORDER BY position, id)::text AS "key!",
                id, position
            FROM lesson_materials WHERE lesson_id = ANY ($1) AND deleted_at IS NULL"#,
-        &ids(homes)
+        &ids(parents)
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, true);
+    let targets = assign_rows(&items, &existing, true);
     let removed = sqlx::query!(
         "UPDATE lesson_materials t SET deleted_at = now()
          WHERE lesson_id = ANY ($1) AND deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
-        &ids(homes),
-        &ids(&places)
+        &ids(parents),
+        &ids(&targets)
     )
     .execute(&mut *importer.connection)
     .await?;
-    let rows = all.iter().zip(&places).map(|((lesson_id, _, material), place)| {
+    let rows = all.iter().zip(&targets).map(|((lesson_id, _, material), target)| {
         json!({
-            "id": place.id, "lesson_id": lesson_id, "kind": material.kind, "title": material.title,
-            "url": material.url, "position": place.position,
+            "id": target.id, "lesson_id": lesson_id, "kind": material.kind, "title": material.title,
+            "url": material.url, "position": target.position,
         })
     });
     let written = sqlx::query_scalar!(
@@ -160,37 +163,40 @@ async fn materials(importer: &mut Importer<'_>, lessons: &[&Lesson], homes: &[Pl
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), removed.rows_affected());
+    importer.finish_section(&targets, written.len(), removed.rows_affected());
     Ok(())
 }
 
-async fn tasks(importer: &mut Importer<'_>, lessons: &[&Lesson], homes: &[Place]) -> Result<(), ImportError> {
-    let all: Vec<_> =
-        lessons.iter().zip(homes).flat_map(|(lesson, home)| lesson.tasks.iter().map(|task| (home.id, task))).collect();
+async fn tasks(importer: &mut Importer<'_>, lessons: &[&Lesson], parents: &[TargetRow]) -> Result<(), ImportError> {
+    let all: Vec<_> = lessons
+        .iter()
+        .zip(parents)
+        .flat_map(|(lesson, parent)| lesson.tasks.iter().map(|task| (parent.id, task)))
+        .collect();
     let items: Vec<Item<'_>> = all.iter().map(|(lesson_id, task)| (*lesson_id, task.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (lesson_id, slug) lesson_id AS parent, slug::text AS "key!", id, position
            FROM lesson_tasks WHERE lesson_id = ANY ($1)
            ORDER BY lesson_id, slug, deleted_at DESC NULLS FIRST, id DESC"#,
-        &ids(homes)
+        &ids(parents)
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, true);
+    let targets = assign_rows(&items, &existing, true);
     let removed = sqlx::query!(
         "UPDATE lesson_tasks t SET deleted_at = now()
          WHERE lesson_id = ANY ($1) AND deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
-        &ids(homes),
-        &ids(&places)
+        &ids(parents),
+        &ids(&targets)
     )
     .execute(&mut *importer.connection)
     .await?;
-    let rows = all.iter().zip(&places).map(|((lesson_id, task), place)| {
+    let rows = all.iter().zip(&targets).map(|((lesson_id, task), target)| {
         json!({
-            "id": place.id, "lesson_id": lesson_id, "slug": task.slug, "title": task.title,
-            "description": task.description, "is_required": task.required, "position": place.position,
+            "id": target.id, "lesson_id": lesson_id, "slug": task.slug, "title": task.title,
+            "description": task.description, "is_required": task.required, "position": target.position,
         })
     });
     let written = sqlx::query_scalar!(
@@ -208,6 +214,6 @@ async fn tasks(importer: &mut Importer<'_>, lessons: &[&Lesson], homes: &[Place]
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), removed.rows_affected());
+    importer.finish_section(&targets, written.len(), removed.rows_affected());
     Ok(())
 }

@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Found, ImportError, Importer, Item, Place, ids, ids_by_key, keys, settle};
-use crate::learning::course::Course;
+use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, ids, ids_by_key, keys};
+use crate::learning::course::document::Course;
 
 /// Imports the libraries.
 pub(super) async fn import(importer: &mut Importer<'_>, course: &Course) -> Result<(), ImportError> {
     styles(importer, course).await?;
     glossary(importer, course).await?;
     let category_ids = categories(importer, course).await?;
-    let prompt_places = prompts(importer, course, &category_ids).await?;
-    steps(importer, course, &prompt_places).await
+    let prompt_rows = prompts(importer, course, &category_ids).await?;
+    steps(importer, course, &prompt_rows).await
 }
 
 async fn styles(importer: &mut Importer<'_>, course: &Course) -> Result<(), ImportError> {
     let items: Vec<Item<'_>> = course.styles.iter().map(|style| (Uuid::nil(), style.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
                position
            FROM style_cards WHERE slug = ANY ($1::text[])
@@ -29,12 +29,12 @@ async fn styles(importer: &mut Importer<'_>, course: &Course) -> Result<(), Impo
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, false);
-    let rows = course.styles.iter().zip(&places).map(|(style, place)| {
+    let targets = assign_rows(&items, &existing, false);
+    let rows = course.styles.iter().zip(&targets).map(|(style, target)| {
         json!({
-            "id": place.id, "slug": style.slug, "title": style.title, "category": style.category,
+            "id": target.id, "slug": style.slug, "title": style.title, "category": style.category,
             "description": style.description, "prompt": style.prompt, "tags": style.tags,
-            "preview_url": style.preview_url, "position": place.position, "publication": style.publication,
+            "preview_url": style.preview_url, "position": target.position, "publication": style.publication,
         })
     });
     let written = sqlx::query_scalar!(
@@ -56,14 +56,14 @@ async fn styles(importer: &mut Importer<'_>, course: &Course) -> Result<(), Impo
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
+    importer.finish_section(&targets, written.len(), 0);
     Ok(())
 }
 
 async fn glossary(importer: &mut Importer<'_>, course: &Course) -> Result<(), ImportError> {
     let items: Vec<Item<'_>> = course.glossary.iter().map(|term| (Uuid::nil(), term.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
                0 AS "position!"
            FROM glossary_terms WHERE slug = ANY ($1::text[])
@@ -72,10 +72,10 @@ async fn glossary(importer: &mut Importer<'_>, course: &Course) -> Result<(), Im
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, false);
-    let rows = course.glossary.iter().zip(&places).map(|(term, place)| {
+    let targets = assign_rows(&items, &existing, false);
+    let rows = course.glossary.iter().zip(&targets).map(|(term, target)| {
         json!({
-            "id": place.id, "slug": term.slug, "term": term.term, "definition": term.definition, "tags": term.tags,
+            "id": target.id, "slug": term.slug, "term": term.term, "definition": term.definition, "tags": term.tags,
             "publication": term.publication,
         })
     });
@@ -94,7 +94,7 @@ async fn glossary(importer: &mut Importer<'_>, course: &Course) -> Result<(), Im
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
+    importer.finish_section(&targets, written.len(), 0);
     Ok(())
 }
 
@@ -104,8 +104,8 @@ async fn categories<'c>(
 ) -> Result<HashMap<&'c str, Uuid>, ImportError> {
     let categories = &course.prompt_categories;
     let items: Vec<Item<'_>> = categories.iter().map(|category| (Uuid::nil(), category.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
                position
            FROM prompt_categories WHERE slug = ANY ($1::text[])
@@ -114,18 +114,19 @@ async fn categories<'c>(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, false);
+    let targets = assign_rows(&items, &existing, false);
     let rows: Value = categories
         .iter()
-        .zip(&places)
-        .map(|(category, place)| {
+        .zip(&targets)
+        .map(|(category, target)| {
             json!({
-                "id": place.id, "slug": category.slug, "name": category.name, "kind": category.kind,
-                "color": category.color, "position": place.position,
+                "id": target.id, "slug": category.slug, "name": category.name, "kind": category.kind,
+                "color": category.color, "position": target.position,
             })
         })
         .collect();
-    // Two categories may swap names, which a unique index refuses half way: free the names that will be needed.
+    // If two categories swap names, a unique index would refuse the first of the two updates, so all names that other
+    // categories are about to take are freed first.
     sqlx::query!(
         "UPDATE prompt_categories t SET name = t.id::text
          FROM jsonb_to_recordset($1) AS d (id uuid, name text)
@@ -150,18 +151,18 @@ async fn categories<'c>(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
-    Ok(ids_by_key(&items, &places))
+    importer.finish_section(&targets, written.len(), 0);
+    Ok(ids_by_key(&items, &targets))
 }
 
 async fn prompts(
     importer: &mut Importer<'_>,
     course: &Course,
     category_ids: &HashMap<&str, Uuid>,
-) -> Result<Vec<Place>, ImportError> {
+) -> Result<Vec<TargetRow>, ImportError> {
     let items: Vec<Item<'_>> = course.prompts.iter().map(|prompt| (Uuid::nil(), prompt.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
                position
            FROM prompts WHERE slug = ANY ($1::text[])
@@ -170,12 +171,12 @@ async fn prompts(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, false);
-    let rows = course.prompts.iter().zip(&places).map(|(prompt, place)| {
+    let targets = assign_rows(&items, &existing, false);
+    let rows = course.prompts.iter().zip(&targets).map(|(prompt, target)| {
         json!({
-            "id": place.id, "category_id": category_ids.get(prompt.category.as_str()), "slug": prompt.slug,
+            "id": target.id, "category_id": category_ids.get(prompt.category.as_str()), "slug": prompt.slug,
             "title": prompt.title, "description": prompt.description, "body": prompt.body, "tags": prompt.tags,
-            "position": place.position, "publication": prompt.publication,
+            "position": target.position, "publication": prompt.publication,
         })
     });
     let written = sqlx::query_scalar!(
@@ -195,40 +196,40 @@ async fn prompts(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
-    Ok(places)
+    importer.finish_section(&targets, written.len(), 0);
+    Ok(targets)
 }
 
-async fn steps(importer: &mut Importer<'_>, course: &Course, homes: &[Place]) -> Result<(), ImportError> {
+async fn steps(importer: &mut Importer<'_>, course: &Course, parents: &[TargetRow]) -> Result<(), ImportError> {
     let all: Vec<_> = course
         .prompts
         .iter()
-        .zip(homes)
-        .flat_map(|(prompt, home)| prompt.steps.iter().zip(1..).map(|(s, n): (_, i32)| (home.id, n.to_string(), s)))
+        .zip(parents)
+        .flat_map(|(prompt, parent)| prompt.steps.iter().zip(1..).map(|(s, n): (_, i32)| (parent.id, n.to_string(), s)))
         .collect();
     let items: Vec<Item<'_>> = all.iter().map(|(prompt_id, number, _)| (*prompt_id, number.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT prompt_id AS parent, row_number() OVER (PARTITION BY prompt_id ORDER BY position, id)::text AS "key!",
                id, position
            FROM prompt_steps WHERE prompt_id = ANY ($1) AND deleted_at IS NULL"#,
-        &ids(homes)
+        &ids(parents)
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, true);
+    let targets = assign_rows(&items, &existing, true);
     let removed = sqlx::query!(
         "UPDATE prompt_steps t SET deleted_at = now()
          WHERE prompt_id = ANY ($1) AND deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
-        &ids(homes),
-        &ids(&places)
+        &ids(parents),
+        &ids(&targets)
     )
     .execute(&mut *importer.connection)
     .await?;
-    let rows = all.iter().zip(&places).map(|((prompt_id, _, step), place)| {
+    let rows = all.iter().zip(&targets).map(|((prompt_id, _, step), target)| {
         json!({
-            "id": place.id, "prompt_id": prompt_id, "title": step.title, "body": step.body, "position": place.position,
+            "id": target.id, "prompt_id": prompt_id, "title": step.title, "body": step.body, "position": target.position,
         })
     });
     let written = sqlx::query_scalar!(
@@ -243,6 +244,6 @@ async fn steps(importer: &mut Importer<'_>, course: &Course, homes: &[Place]) ->
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), removed.rows_affected());
+    importer.finish_section(&targets, written.len(), removed.rows_affected());
     Ok(())
 }

@@ -5,30 +5,30 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Found, ImportError, Importer, Item, Place, ids, keys, settle};
-use crate::learning::course::{Course, Stage};
+use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, ids, keys};
+use crate::learning::course::document::{Course, Stage};
 
-/// Imports roadmaps and what is in them. `lesson_ids`: every lesson of the document, by slug.
+/// Imports roadmaps with their stages. `lesson_ids` has the id of every lesson of the document by its slug.
 pub(super) async fn import(
     importer: &mut Importer<'_>,
     course: &Course,
     lesson_ids: &HashMap<&str, Uuid>,
 ) -> Result<(), ImportError> {
-    let places = roadmaps(importer, course).await?;
+    let targets = roadmaps(importer, course).await?;
     let all: Vec<(Uuid, &Stage)> = course
         .roadmaps
         .iter()
-        .zip(&places)
-        .flat_map(|(roadmap, place)| roadmap.stages.iter().map(|stage| (place.id, stage)))
+        .zip(&targets)
+        .flat_map(|(roadmap, target)| roadmap.stages.iter().map(|stage| (target.id, stage)))
         .collect();
-    let stage_places = stages(importer, &all, &ids(&places)).await?;
-    stage_lessons(importer, &all, &stage_places, lesson_ids).await
+    let stage_rows = stages(importer, &all, &ids(&targets)).await?;
+    stage_lessons(importer, &all, &stage_rows, lesson_ids).await
 }
 
-async fn roadmaps(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Place>, ImportError> {
+async fn roadmaps(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<TargetRow>, ImportError> {
     let items: Vec<Item<'_>> = course.roadmaps.iter().map(|roadmap| (Uuid::nil(), roadmap.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (slug) '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", slug::text AS "key!", id,
                position
            FROM roadmaps WHERE slug = ANY ($1::text[])
@@ -37,11 +37,11 @@ async fn roadmaps(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Pl
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, false);
-    let rows = course.roadmaps.iter().zip(&places).map(|(roadmap, place)| {
+    let targets = assign_rows(&items, &existing, false);
+    let rows = course.roadmaps.iter().zip(&targets).map(|(roadmap, target)| {
         json!({
-            "id": place.id, "slug": roadmap.slug, "title": roadmap.title, "summary": roadmap.summary,
-            "is_sequential": roadmap.sequential, "position": place.position, "publication": roadmap.publication,
+            "id": target.id, "slug": roadmap.slug, "title": roadmap.title, "summary": roadmap.summary,
+            "is_sequential": roadmap.sequential, "position": target.position, "publication": roadmap.publication,
         })
     });
     let written = sqlx::query_scalar!(
@@ -60,18 +60,18 @@ async fn roadmaps(importer: &mut Importer<'_>, course: &Course) -> Result<Vec<Pl
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), 0);
-    Ok(places)
+    importer.finish_section(&targets, written.len(), 0);
+    Ok(targets)
 }
 
 async fn stages(
     importer: &mut Importer<'_>,
     all: &[(Uuid, &Stage)],
     roadmap_ids: &[Uuid],
-) -> Result<Vec<Place>, ImportError> {
+) -> Result<Vec<TargetRow>, ImportError> {
     let items: Vec<Item<'_>> = all.iter().map(|(roadmap_id, stage)| (*roadmap_id, stage.slug.as_str())).collect();
-    let found = sqlx::query_as!(
-        Found,
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT DISTINCT ON (roadmap_id, slug) roadmap_id AS parent, slug::text AS "key!", id, position
            FROM stages WHERE roadmap_id = ANY ($1)
            ORDER BY roadmap_id, slug, deleted_at DESC NULLS FIRST, id DESC"#,
@@ -79,20 +79,20 @@ async fn stages(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, true);
+    let targets = assign_rows(&items, &existing, true);
     let removed = sqlx::query!(
         "UPDATE stages t SET deleted_at = now()
          WHERE roadmap_id = ANY ($1) AND deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
         roadmap_ids,
-        &ids(&places)
+        &ids(&targets)
     )
     .execute(&mut *importer.connection)
     .await?;
-    let rows = all.iter().zip(&places).map(|((roadmap_id, stage), place)| {
+    let rows = all.iter().zip(&targets).map(|((roadmap_id, stage), target)| {
         json!({
-            "id": place.id, "roadmap_id": roadmap_id, "slug": stage.slug, "title": stage.title,
-            "summary": stage.summary, "position": place.position, "publication": stage.publication,
+            "id": target.id, "roadmap_id": roadmap_id, "slug": stage.slug, "title": stage.title,
+            "summary": stage.summary, "position": target.position, "publication": stage.publication,
         })
     });
     let written = sqlx::query_scalar!(
@@ -110,36 +110,36 @@ async fn stages(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), removed.rows_affected());
-    Ok(places)
+    importer.finish_section(&targets, written.len(), removed.rows_affected());
+    Ok(targets)
 }
 
 async fn stage_lessons(
     importer: &mut Importer<'_>,
     stages: &[(Uuid, &Stage)],
-    homes: &[Place],
+    parents: &[TargetRow],
     lesson_ids: &HashMap<&str, Uuid>,
 ) -> Result<(), ImportError> {
     let all: Vec<_> = stages
         .iter()
-        .zip(homes)
-        .flat_map(|((_, stage), home)| stage.lessons.iter().map(|lesson| (home.id, lesson)))
+        .zip(parents)
+        .flat_map(|((_, stage), parent)| stage.lessons.iter().map(|lesson| (parent.id, lesson)))
         .collect();
     let items: Vec<Item<'_>> = all.iter().map(|(stage_id, lesson)| (*stage_id, lesson.lesson.as_str())).collect();
     let linked: Vec<Uuid> = all.iter().filter_map(|(_, l)| lesson_ids.get(l.lesson.as_str()).copied()).collect();
-    // A lesson that is deleted, or whose module is, is in no document. It keeps its place, for the day it is restored.
-    let found = sqlx::query_as!(
-        Found,
+    // No document contains a deleted lesson or a lesson of a deleted module. Its placement is kept in case it is restored.
+    let existing = sqlx::query_as!(
+        ExistingRow,
         r#"SELECT sl.stage_id AS parent, l.slug::text AS "key!", l.id, sl.position
            FROM stage_lessons sl
            JOIN lessons l ON l.id = sl.lesson_id
            JOIN course_modules m ON m.id = l.module_id
            WHERE sl.stage_id = ANY ($1) AND l.deleted_at IS NULL AND m.deleted_at IS NULL"#,
-        &ids(homes)
+        &ids(parents)
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    let places = settle(&items, &found, true);
+    let targets = assign_rows(&items, &existing, true);
     let stage_ids: Vec<Uuid> = all.iter().map(|(stage_id, _)| *stage_id).collect();
     let removed = sqlx::query!(
         "DELETE FROM stage_lessons sl USING lessons l, course_modules m
@@ -147,15 +147,15 @@ async fn stage_lessons(
            AND l.deleted_at IS NULL AND m.deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::uuid[]) AS kept (stage_id, lesson_id)
                            WHERE kept.stage_id = sl.stage_id AND kept.lesson_id = sl.lesson_id)",
-        &ids(homes),
+        &ids(parents),
         &stage_ids,
         &linked
     )
     .execute(&mut *importer.connection)
     .await?;
-    let rows = all.iter().zip(&linked).zip(&places).map(|(((stage_id, lesson), lesson_id), place)| {
+    let rows = all.iter().zip(&linked).zip(&targets).map(|(((stage_id, lesson), lesson_id), target)| {
         json!({
-            "stage_id": stage_id, "lesson_id": lesson_id, "position": place.position, "is_required": lesson.required,
+            "stage_id": stage_id, "lesson_id": lesson_id, "position": target.position, "is_required": lesson.required,
         })
     });
     let written = sqlx::query_scalar!(
@@ -170,6 +170,6 @@ async fn stage_lessons(
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.section(&places, written.len(), removed.rows_affected());
+    importer.finish_section(&targets, written.len(), removed.rows_affected());
     Ok(())
 }

@@ -1,0 +1,105 @@
+//! What a check can find, and its report.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// How many differences of each kind are listed. All are counted.
+pub const LISTED: usize = 1000;
+
+/// What a difference is about.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr, strum::VariantArray, sqlx::Type,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Kind {
+    /// A fact whose status contradicts its time of completion.
+    FactShape,
+    /// A learner's progress in a stage. The stored value is null if the row is missing.
+    StageProgress,
+    /// A learner's progress in a roadmap. The stored value is null if the row is missing.
+    RoadmapProgress,
+    /// A learner's overall percentage.
+    UserProgress,
+    /// The number of likes of a project.
+    LikesCount,
+    /// The number of uses of a library item.
+    UseCount,
+    /// A learner and a roadmap whose rollup is pending.
+    ProgressMarker,
+    /// A project whose recount is pending.
+    LikesMarker,
+    /// A library item with uses that are not counted yet.
+    UsesWaiting,
+    /// A roadmap whose recomputation after a content change is pending.
+    RoadmapRecompute,
+    /// A job that is not finished. Jobs of the queue `maintenance` are ignored, because they are scheduled continuously.
+    JobUnfinished,
+    /// A job that used up its attempts.
+    JobDead,
+    /// A completed reply without its answer, or an answer that belongs to no reply.
+    ReplyAnswer,
+    /// An open reply without a job that will finish it.
+    ReplyWithoutJob,
+    /// A user whose time of last activity is more than a minute behind the activity log.
+    LastActiveAt,
+    /// A row of the activity log in the default partition instead of a monthly one.
+    ActivityPartition,
+}
+
+impl Kind {
+    /// All kinds, in the order of reports.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A stored value that differs from the expected one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// An object with the ids that identify the value.
+    pub ids: Value,
+    /// The stored value; null if there is none.
+    pub stored: Value,
+    /// The expected value; null if there should be none.
+    pub expected: Value,
+}
+
+/// All differences of one kind. There is at least one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What the differences are about.
+    pub kind: Kind,
+    /// The number of differences.
+    pub total: i64,
+    /// The first [`LISTED`] differences.
+    pub differences: Vec<Difference>,
+}
+
+/// The result of checking the whole database.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// One entry for each kind with differences, in the order of [`Kind::ALL`].
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether there are no differences.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The number of differences of all kinds together.
+    pub fn total(&self) -> i64 {
+        self.findings.iter().map(|finding| finding.total).sum()
+    }
+
+    /// The differences of one kind; `None` if there are none.
+    pub fn of(&self, kind: Kind) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.kind == kind)
+    }
+}

@@ -1,0 +1,8 @@
+//! Jobs: storing, claiming, finishing, operating and cleaning up.
+
+mod housekeeping;
+mod lease;
+mod operate;
+mod plans;
+mod record;
+mod store;

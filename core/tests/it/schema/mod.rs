@@ -1,0 +1,9 @@
+//! The schema: what people who use psql see and can rely on.
+
+mod checks;
+mod content_versions;
+mod partitions;
+mod tables;
+mod triggers;
+mod uses;
+mod versions;
