@@ -19,6 +19,7 @@ use apalis_core::backend::{QueueInfo, RunningWorker, Statistic};
 use cairn_core::queue::board::{self, Status};
 use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::queue::{Queue, inspect};
+use cairn_core::refusal::{NotFound, Rejected};
 use futures_util::{StreamExt, stream};
 use poem::http::{StatusCode, Uri, header};
 use poem::web::sse::SSE;
@@ -132,10 +133,14 @@ async fn list_tasks_of(
 #[handler]
 async fn get_task(health: HealthData<'_>, Path((queue, id)): Path<(String, String)>) -> poem::Result<Json<Value>> {
     let queue = parse_queue(&queue)?;
-    let job = inspect::find(&mut *connect(&health).await?, &id).await.map_err(unavailable)?;
-    let job = job.filter(|job| job.job.queue == queue.name());
-    let job =
-        job.ok_or_else(|| poem::Error::from_string("this queue has no job with that id", StatusCode::NOT_FOUND))?;
+    let missing = || poem::Error::from_string("this queue has no job with that id", StatusCode::NOT_FOUND);
+    let job = inspect::find(&mut *connect(&health).await?, &id).await.map_err(|rejected| match rejected {
+        Rejected::Refused(NotFound(_)) => missing(),
+        Rejected::Failed(error) => unavailable(error),
+    })?;
+    if job.job.queue != queue.name() {
+        return Err(missing());
+    }
     Ok(Json(task(&job)))
 }
 
