@@ -268,14 +268,14 @@ fn report(
     changing: &[Latencies],
 ) -> Vec<Measured> {
     let slowest = seconds.iter().copied().fold(0.0, f64::max);
-    let compare = |what: &str, bar, rounds: &[Latencies], times: fn(&Latencies) -> &[f64]| {
+    let compare = |what: &str, target, rounds: &[Latencies], times: fn(&Latencies) -> &[f64]| {
         let before: Vec<f64> = calm.iter().map(|round| p99(times(round))).collect();
         let during: Vec<f64> = rounds.iter().map(|round| p99(times(round))).collect();
         let up = (median(&during) / median(&before) - 1.0) * 100.0;
         Measured::new(
             format!("{what} at {RATE}/s, p99"),
             format!("{:.1} -> {:.1} ms ({up:+.0} %)", median(&before), median(&during)),
-            bar,
+            target,
             json!({ "before": before, "during": during }),
         )
     };

@@ -77,20 +77,20 @@ impl Database {
 
     /// Brings the schema up to date.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
-        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.not_migrated(error))
+        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
     }
 
     /// Which migrations are applied and pending.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.not_migrated(error))
+        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
     }
 
-    /// The embedded database of an early version holds a demonstration, which can be deleted.
-    fn not_migrated(&self, error: MigrateError) -> Failure {
+    /// For an embedded database from before the first release, the advice is to delete it: it holds only a demonstration.
+    fn migration_failure(&self, error: MigrateError) -> Failure {
         match (&self.server, error) {
             (Some(server), MigrateError::Squashed(_)) => Failure::setup(format!(
-                "the embedded database was made before the first release of Cairn and cannot be brought up to date, so \
-                 it was left as it is: delete {} to start anew",
+                "the embedded database was created before the first release of Cairn and cannot be migrated, so it was \
+                 left unchanged: delete {} to start with a new one",
                 server.root().display()
             )),
             (_, error) => error.into(),

@@ -102,7 +102,7 @@ impl Server {
         self.port
     }
 
-    /// The directory of the server's programs, such as `postgres` and `pg_dump`; `None` if another process runs it.
+    /// The directory of the server's programs, such as `postgres` and `pg_dump`; `None` if another process runs the server.
     pub fn programs(&self) -> Option<&Path> {
         self.process.as_ref().map(|process| process.binaries.dir())
     }

@@ -59,7 +59,7 @@ async fn an_edited_migration_is_refused() {
     sandbox.run(&["migrate"]).fails(2, &["migration 101 was changed"]);
 }
 
-/// As sqlx keeps its record, with the migrations from before they were squashed.
+/// A database with the migrations from before the squash, as sqlx records them.
 const BEFORE_THE_SQUASH: &str = "
 CREATE TABLE _sqlx_migrations (
     version bigint PRIMARY KEY,
@@ -75,7 +75,7 @@ CREATE TABLE users (id uuid PRIMARY KEY);
 INSERT INTO users VALUES (gen_random_uuid());
 ";
 
-/// Every relation, function and type of the database, and what it records of its migrations.
+/// A hash of all relations, functions and types of the database, its users, and its record of migrations.
 const EVERYTHING: &str = "
 SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (
     SELECT relname::text AS t FROM pg_class UNION ALL
@@ -85,7 +85,7 @@ SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (
 ) a";
 
 #[tokio::test]
-async fn a_database_from_before_the_squash_is_refused_and_left_as_it_is() {
+async fn a_database_from_before_the_squash_is_refused_and_left_unchanged() {
     let sandbox = Sandbox::with_empty_database().await;
     let pool = sandbox.pool().await;
     sqlx::raw_sql(BEFORE_THE_SQUASH).execute(&pool).await.unwrap();
@@ -102,9 +102,9 @@ async fn a_database_from_before_the_squash_is_refused_and_left_as_it_is() {
     assert_eq!(everything().await, before);
 }
 
-/// The demonstration of `cairn dev` may be deleted, so that is what the message says.
+/// The embedded database holds only a demonstration, so the message advises to delete it.
 #[tokio::test]
-async fn an_embedded_database_from_before_the_squash_is_refused_and_left_as_it_is() {
+async fn an_embedded_database_from_before_the_squash_is_refused_and_left_unchanged() {
     let sandbox = Sandbox::new();
     sandbox.run(&["migrate"]).ok();
     let server = async || {

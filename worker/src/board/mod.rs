@@ -19,7 +19,7 @@ use apalis_core::backend::{QueueInfo, RunningWorker, Statistic};
 use cairn_core::queue::board::{self, Status};
 use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::queue::{Queue, inspect};
-use cairn_core::refusal::{NotFound, Rejected};
+use cairn_core::refusal::Rejected;
 use futures_util::{StreamExt, stream};
 use poem::http::{StatusCode, Uri, header};
 use poem::web::sse::SSE;
@@ -133,15 +133,13 @@ async fn list_tasks_of(
 #[handler]
 async fn get_task(health: HealthData<'_>, Path((queue, id)): Path<(String, String)>) -> poem::Result<Json<Value>> {
     let queue = parse_queue(&queue)?;
-    let missing = || poem::Error::from_string("this queue has no job with that id", StatusCode::NOT_FOUND);
-    let job = inspect::find(&mut *connect(&health).await?, &id).await.map_err(|rejected| match rejected {
-        Rejected::Refused(NotFound(_)) => missing(),
-        Rejected::Failed(error) => unavailable(error),
-    })?;
-    if job.job.queue != queue.name() {
-        return Err(missing());
+    match inspect::find(&mut *connect(&health).await?, &id).await {
+        Ok(job) if job.job.queue == queue.name() => Ok(Json(task(&job))),
+        Ok(_) | Err(Rejected::Refused(_)) => {
+            Err(poem::Error::from_string("this queue has no job with that id", StatusCode::NOT_FOUND))
+        }
+        Err(Rejected::Failed(error)) => Err(unavailable(error)),
     }
-    Ok(Json(task(&job)))
 }
 
 /// A stream of events that stays open for as long as the worker is ready. The pages show the worker's health from it.

@@ -10,7 +10,7 @@ use crate::{Context, JobError};
 /// A project whose likes have been waiting this long to be counted has lost its job, or never had one (a change in SQL).
 const LIKES_STALE_AFTER: Duration = Duration::from_secs(5);
 
-/// Uses that have been waiting this long to be counted have no job that will see them.
+/// Uses that have been waiting this long to be counted have no job that will count them.
 const USES_STALE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> {

@@ -22,7 +22,7 @@ pub const PROBLEMS: Problems = &[];
 
 view! {
     /// The statistics of one tool.
-    pub struct ToolFigures from stats::Stats {
+    pub struct ToolStatistics from stats::Stats {
         /// The tool.
         #[oai(rename = "tool_type")]
         tool: ToolType,
@@ -74,7 +74,7 @@ view! {
 
 view! {
     /// The use of one model.
-    pub struct ModelFigures from stats::ModelUse {
+    pub struct ModelStatistics from stats::ModelUse {
         /// The tool.
         #[oai(rename = "tool_type")]
         tool: ToolType,
@@ -95,11 +95,11 @@ pub struct ToolStats {
     /// The number of days that the questions are from.
     pub days: i32,
     /// The tools that were asked.
-    pub tools: Vec<ToolFigures>,
+    pub tools: Vec<ToolStatistics>,
     /// The failures, the most frequent first.
     pub failures: Vec<ToolFailures>,
     /// The models, the most used first.
-    pub models: Vec<ModelFigures>,
+    pub models: Vec<ModelStatistics>,
 }
 
 #[OpenApi]
