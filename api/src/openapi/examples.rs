@@ -19,7 +19,7 @@ fn named(name: &str) -> Option<Value> {
         "JobSelection.queue" | "queue" => json!("likes"),
         "JobSelection.state" => json!("dead"),
         "JobSelection.kind" => Value::Null,
-        "JobState" => json!("retrying"),
+        "Job.state" | "JobDetail.state" => json!("retrying"),
         "JobWorker.name" => json!("worker-1-likes"),
         "JobQueue.name" => json!("likes"),
         "LessonStatus" => json!("in_progress"),
@@ -41,11 +41,16 @@ fn named(name: &str) -> Option<Value> {
         }
         "ToolInfo.title" => json!("Assistant"),
         "ToolMessage.role" => json!("user"),
+        "ToolMessage.reply_id" => id("Reply", "id"),
         "Transfer.message_id" => json!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d05"),
         "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
         "action" => json!("lesson.completed"),
         "body" => json!("# Hello\n\nOpen an editor."),
         "content" | "message" => json!("How do I centre a card on the page?"),
+        "AdminStyle.description" | "NewStyle.description" | "Style.description" | "StyleChanges.description" => {
+            json!("A visible grid, one sans-serif typeface and plenty of white space.")
+        }
+        "ToolInfo.description" => json!("Answers questions about the course."),
         "description" => json!("Built in a week. The list of dates is a text file."),
         "duration_minutes" => json!(15),
         "error" => json!("not finished within 10 s"),

@@ -29,8 +29,8 @@ refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
 **Errors** are problem documents (RFC 9457, `application/problem+json`). Branch on `code`; each operation lists the \
 codes it can answer with. Every answer has an `X-Request-Id`.
 
-**Bodies** have the documented members and no others, each once. Texts hold no control characters but tab, newline and \
-carriage return.
+**Bodies** have the documented members and no others, each once. Texts contain no control characters except tab, newline \
+and carriage return.
 
 **Lists** are paged: send `next_cursor` back as `cursor` until it is null.
 

@@ -126,7 +126,7 @@ pub(super) fn declare(components: &mut Value) {
             "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) to the member of the body."},
             "parameter": {"type": "string", "description": "Name of the path, query or header parameter."},
             "code": {"type": "string", "description": format!(
-                "The code of the error. Where a body does not fit its schema: {}. Operations may add their own.",
+                "The code of the error. If a body does not match its schema: {}. Operations may add others.",
                 FaultCode::all().map(FaultCode::name).collect::<Vec<_>>().join(", "),
             )},
             "message": {"type": "string", "description": "What is wrong, in a sentence."},

@@ -80,7 +80,7 @@ pub struct Project {
     pub repository_url: Option<String>,
     /// The URL of a picture; null if there is none.
     pub cover_url: Option<String>,
-    /// Where it is on its way to being shown.
+    /// The status.
     pub status: ProjectStatus,
     /// The number of likes, which always includes your own.
     #[oai(validator(minimum(value = "0")))]

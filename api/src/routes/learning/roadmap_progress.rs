@@ -52,8 +52,8 @@ view! {
         seq: i64,
         /// Whether all of your changes are included.
         is_current: bool,
-        /// Whether the content has changed and your stored numbers have not followed yet. These are counted from the content as
-        /// it is now; what follows from them, such as achievements, is recorded within moments.
+        /// Whether the content has changed and your stored progress is still being updated. The answer already follows the new
+        /// content; what depends on the stored progress, such as achievements, is recorded within moments.
         is_recalculating: bool,
     }
 }

@@ -4,8 +4,8 @@ use poem::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ASSISTANT, ASSISTANT_MESSAGES, IDEAS, append, ask, asked, begin, complete, fail, reply, set};
 use crate::support::{Actor, Call, TestApp};
+use crate::tools::{ASSISTANT, ASSISTANT_MESSAGES, IDEAS, append, ask, asked, begin, complete, fail, reply, set};
 
 fn cancel(actor: &Actor, reply_id: Uuid) -> Call {
     actor.call(Method::POST, &format!("/v1/replies/{reply_id}/cancel"))

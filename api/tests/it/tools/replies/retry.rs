@@ -5,8 +5,8 @@ use poem::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ASSISTANT, ASSISTANT_MESSAGES, IDEAS, TZ_HELPER, append, asked, begin, complete, fail, reply, set};
 use crate::support::{Actor, Call, TestApp};
+use crate::tools::{ASSISTANT, ASSISTANT_MESSAGES, IDEAS, TZ_HELPER, append, asked, begin, complete, fail, reply, set};
 
 fn retry(actor: &Actor, reply_id: Uuid) -> Call {
     actor.call(Method::POST, &format!("/v1/replies/{reply_id}/retry"))

@@ -1,0 +1,4 @@
+//! Registration, sessions and accounts.
+
+mod auth;
+mod me;
