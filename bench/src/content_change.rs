@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::BenchDatabase;
+use crate::database::BenchDatabase;
 use crate::measured::Measured;
 use crate::worker::Worker;
 

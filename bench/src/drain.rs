@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use cairn_core::activity::{Action, Noun, Verb};
+use cairn_core::activity::{Action, Verb};
+use cairn_core::noun::Noun;
 use serde_json::json;
 
-use crate::BenchDatabase;
+use crate::database::BenchDatabase;
 use crate::measured::Measured;
 use crate::worker::Worker;
 

@@ -3,6 +3,7 @@
 //! `bench/out/results.json`. The comparison is left to people: nothing fails because a machine is slow.
 
 mod content_change;
+mod database;
 mod drain;
 mod latency;
 mod measured;
@@ -11,14 +12,11 @@ mod scaling;
 mod streams;
 mod worker;
 
-use std::collections::HashMap;
-
 use anyhow::Context as _;
-use cairn_core::config::Config;
-use cairn_core::db::{Db, connect_options, migrate};
+use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
-use cairn_postgres::{Durability, Server};
 
+use crate::database::BenchDatabase;
 use crate::measured::{Measured, print};
 
 /// The benchmarks, in the order in which they run.
@@ -50,20 +48,4 @@ async fn main() -> anyhow::Result<()> {
     }
     print(&results)?;
     server.stop().await.context("stopping Postgres")
-}
-
-/// The migrated database of one benchmark.
-struct BenchDatabase {
-    config: Config,
-    db: Db,
-}
-
-impl BenchDatabase {
-    async fn new(server: &Server, name: &str) -> anyhow::Result<Self> {
-        server.create_database_if_missing(name).await?;
-        let url = server.url(name);
-        migrate(&connect_options(&url)?).await?;
-        let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.clone())]))?;
-        Ok(Self { config, db: Db::connect(&url, &url, 24)? })
-    }
 }

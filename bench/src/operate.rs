@@ -14,7 +14,7 @@ use cairn_core::{learning, tools};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::BenchDatabase;
+use crate::database::BenchDatabase;
 use crate::measured::Measured;
 
 /// How often each operation is measured.

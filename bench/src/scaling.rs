@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use cairn_chaos::processes::{Process, Program, free_port};
 use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
 use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
 use cairn_core::tools::questions::{self, Question};
 use cairn_stub_provider::Stub;
+use cairn_testing::processes::{Process, Program, free_port};
 use serde_json::json;
 
-use crate::BenchDatabase;
+use crate::database::BenchDatabase;
 use crate::measured::Measured;
 
 /// The number of questions in each run.

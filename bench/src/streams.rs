@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use cairn_chaos::processes::{Process, Program, free_port};
 use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
@@ -15,11 +14,12 @@ use cairn_core::tools::Tool;
 use cairn_core::tools::questions::{self, Question};
 use cairn_core::users::tokens::{TokenSubject, Tokens};
 use cairn_stub_provider::Stub;
+use cairn_testing::processes::{Process, Program, free_port};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::BenchDatabase;
+use crate::database::BenchDatabase;
 use crate::measured::Measured;
 
 /// The number of concurrent streams.

@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::BenchDatabase;
+use crate::database::BenchDatabase;
 
 pub(crate) struct Worker {
     stop: CancellationToken,

@@ -8,14 +8,13 @@
 //!
 //! Learners retry each call until it is answered, and record what was accepted. When all faults have been injected and the
 //! queues are empty, every accepted action must have had exactly one effect, and every derived value must be correct.
-//! `cargo xtask chaos` injects faults for minutes; the tests of the worker inject each of them once.
+//! `cargo xtask chaos` injects faults for minutes; its own tests inject each of them once.
 
 mod count;
 mod course;
 mod fault;
 mod learner;
 mod platform;
-pub mod processes;
 mod recovery;
 mod run;
 

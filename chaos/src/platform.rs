@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use crate::course::course;
 use crate::fault::Fault;
-use crate::processes::{Process, Program, free_port};
+use cairn_testing::processes::{Process, Program, free_port};
 
 /// Number of worker processes.
 const WORKERS: usize = 3;

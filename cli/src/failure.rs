@@ -1,6 +1,6 @@
 //! How commands fail: one line on standard error that says what to do, and an exit code.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use cairn_api::ServeError;
@@ -39,7 +39,8 @@ impl Failure {
         };
         // Kept on one line, whatever the message of a driver contains.
         let line = message.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        crate::output::report(&format!("cairn: {}", line.join(" ")));
+        // If standard error is closed, there is nowhere left to report it.
+        let _ = writeln!(io::stderr().lock(), "cairn: {}", line.join(" "));
         ExitCode::from(code)
     }
 }

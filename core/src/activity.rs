@@ -12,35 +12,8 @@ use crate::Result;
 use crate::actor::{Actor, Origin};
 use crate::clock::new_id;
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::queue::{Job, Queue};
-
-/// What an action is done to, and what [`NotFound`](crate::refusal::NotFound) refers to. The names are stored, so their
-/// meaning must never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-#[expect(missing_docs, reason = "each names itself")]
-pub enum Noun {
-    Admin,
-    Chat,
-    Course,
-    Instruction,
-    Invite,
-    Job,
-    Jobs,
-    Lesson,
-    Message,
-    Module,
-    Project,
-    Question,
-    Queue,
-    Reply,
-    Roadmap,
-    Stage,
-    Style,
-    Task,
-    ToolChat,
-    User,
-}
 
 /// What is done to a [`Noun`]. The names are stored, so their meaning must never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
@@ -76,13 +49,6 @@ pub enum Verb {
     Unliked,
     Updated,
     Used,
-}
-
-impl Noun {
-    /// The stored name.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
 }
 
 impl Verb {

@@ -16,6 +16,7 @@ mod error;
 pub mod failpoint;
 pub mod learning;
 pub mod library;
+pub mod noun;
 pub mod queue;
 pub mod refusal;
 pub mod resource;

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::Error;
-use crate::activity::Noun;
+use crate::noun::Noun;
 
 /// Why a request had no effect: it was refused, or it failed.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Whether content can be seen. Drafts and archived content exist for admins only.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::Asked;
+use crate::asked::Asked;
 use crate::dialect::Dialect;
-use crate::script::{Fault, Script, word};
+use crate::fault::Fault;
+use crate::script::{Script, word};
 use crate::wire::Connection;
 
 /// How often comments are sent that keep the connection open.

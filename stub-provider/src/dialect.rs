@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::script::Fault;
+use crate::fault::Fault;
 
 /// The server whose variant of the format an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

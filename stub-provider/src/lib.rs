@@ -14,7 +14,9 @@
 //! ```
 
 mod answer;
+mod asked;
 mod dialect;
+mod fault;
 mod script;
 mod wire;
 
@@ -29,8 +31,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::answer::{After, play};
+pub use crate::asked::Asked;
 pub use crate::dialect::Dialect;
-pub use crate::script::{Fault, Script};
+pub use crate::fault::Fault;
+pub use crate::script::Script;
 use crate::wire::{Connection, Request};
 
 /// How many of the newest requests are kept.
@@ -51,15 +55,6 @@ struct Seen {
     open: AtomicUsize,
     hung_up: AtomicUsize,
     out: AtomicBool,
-}
-
-/// A request that the provider received.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The value of its `Authorization` header.
-    pub authorization: Option<String>,
-    /// Its body.
-    pub body: Value,
 }
 
 impl Stub {

@@ -8,46 +8,16 @@ use std::time::Duration;
 
 use cairn_core::failpoint;
 use cairn_core::queue::lease::{Lease, Outcome};
-use cairn_core::queue::{Envelope, Job, Queue, TRACEPARENT};
+use cairn_core::queue::{Envelope, Queue, TRACEPARENT};
 use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::Context;
 use crate::jobs::{dispatch, metric_name};
-use crate::{Context, DRAIN_LIMIT};
-
-/// How a run failed, which decides what happens to the job.
-#[derive(Debug)]
-pub enum JobError {
-    /// May succeed later: tried again after a stored backoff, until the attempts are used up.
-    Retry(String),
-    /// May succeed after this time (a provider's `Retry-After`).
-    RetryIn(Duration, String),
-    /// Too early: the job waits in the table for this long, and the run does not count as an attempt.
-    Snooze(Duration),
-    /// Will never succeed: the job is dead at once.
-    Discard(String),
-}
-
-impl JobError {
-    /// A transient failure.
-    pub fn retry(error: impl std::fmt::Display) -> Self {
-        Self::Retry(error.to_string())
-    }
-
-    /// A permanent failure.
-    pub fn discard(error: impl std::fmt::Display) -> Self {
-        Self::Discard(error.to_string())
-    }
-}
-
-impl From<cairn_core::Error> for JobError {
-    fn from(error: cairn_core::Error) -> Self {
-        Self::retry(error)
-    }
-}
+use crate::run::JobError;
 
 /// Runs a job. Returns the kind as metrics name it, and the outcome. Never panics, and never returns before the effect is
 /// committed.
@@ -85,29 +55,6 @@ async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<()
         JobError::RetryIn(delay, error) => retry(lease, kind, delay, error),
         JobError::Snooze(delay) => Outcome::Snooze { delay },
     }
-}
-
-/// Decodes a job and runs it within its deadline.
-pub(crate) async fn perform<J: Job, F>(
-    context: Context,
-    envelope: Envelope<Value>,
-    run: impl FnOnce(Context, J) -> F,
-) -> Result<(), JobError>
-where
-    F: Future<Output = Result<(), JobError>>,
-{
-    const {
-        let ends_in_time = J::HEEDS_SHUTDOWN || J::DEADLINE.as_secs() < DRAIN_LIMIT.as_secs();
-        assert!(ends_in_time, "a job's deadline must be below the drain limit, or the job must react to a shutdown");
-    }
-    if envelope.v != 1 {
-        return Err(JobError::Discard(format!("version {} of {} is not supported", envelope.v, J::KIND)));
-    }
-    let job: J = serde_json::from_value(envelope.data)
-        .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;
-    tokio::time::timeout(J::DEADLINE, run(context, job))
-        .await
-        .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))))
 }
 
 fn retry(lease: &Lease, kind: &str, delay: Duration, error: String) -> Outcome {

@@ -18,10 +18,11 @@ mod metrics;
 mod ops;
 pub mod providers;
 mod queue;
+mod run;
 mod runner;
 mod schedule;
 pub mod testing;
 
-pub use self::adapter::JobError;
 pub use self::context::Context;
-pub use self::runner::{DRAIN_LIMIT, run, serve};
+pub use self::run::{DRAIN_LIMIT, JobError};
+pub use self::runner::{run, serve};

@@ -20,11 +20,8 @@ use crate::health::WorkerHealth;
 use crate::listener::JobListener;
 use crate::providers::Provider;
 use crate::queue::{Completer, QueueBackend};
+use crate::run::DRAIN_LIMIT;
 use crate::{Context, adapter, ops, queue, schedule};
-
-/// How long running jobs may continue after the worker was told to stop. Longer than any job's deadline
-/// (`adapter::perform` checks it), so an orderly stop repeats nothing.
-pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
 /// How often a heartbeat is stored; well within [`HEARTBEAT_TIMEOUT`]. Heartbeats continue while jobs drain, so that
 /// timeout need not exceed [`DRAIN_LIMIT`].

@@ -1,9 +1,9 @@
 //! What the domain refuses, as problems.
 
-use cairn_core::activity::Noun;
 use cairn_core::admin::jobs::JobRefusal;
 use cairn_core::learning::facts::TasksIncomplete;
 use cairn_core::learning::lessons::LessonRefusal;
+use cairn_core::noun::Noun;
 use cairn_core::refusal::{NotFound, Rejected};
 use cairn_core::resource;
 use cairn_core::tools::cancel::CancelRefusal;

@@ -9,6 +9,7 @@
 //! to any process. Notifications only say when to read, so a lost one costs little time: every reader polls as well, which is
 //! also how it notices that its session has ended.
 
+pub mod event;
 mod listener;
 mod reader;
 mod registry;

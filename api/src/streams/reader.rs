@@ -11,8 +11,8 @@ use futures_util::stream::{self, BoxStream};
 use poem::web::sse::Event;
 use tokio_util::sync::CancellationToken;
 
+use super::event::ReplyEvent;
 use super::registry::StreamGuard;
-use crate::routes::tools::stream::ReplyEvent;
 
 /// How often a reader polls while the listener is connected.
 const POLL_WHEN_CONNECTED: Duration = Duration::from_secs(2);

@@ -15,8 +15,9 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Noun, Target, Verb};
+use crate::activity::{Action, Target, Verb};
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::queue::inspect::{self, Filter, Key, State};
 use crate::queue::{JobKind, Queue};
 use crate::refusal::{NotFound, OrRefuse, Rejected};

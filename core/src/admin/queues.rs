@@ -1,8 +1,9 @@
 //! Pausing and resuming queues.
 
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::queue::Queue;
 
 /// Pauses a queue until it is resumed: workers claim none of its jobs, while running jobs continue. Returns `false` if it was

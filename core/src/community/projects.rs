@@ -5,10 +5,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::actor::{Caller, Role};
 use crate::clock::new_id;
 use crate::db::UserTx;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 use crate::settings::{ProjectModeration, Settings};
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::rules::LessonStatus;
 use crate::Result;
-use crate::activity::Noun;
 use crate::actor::Caller;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Sort key of lists that are ordered by position: the position and the id.

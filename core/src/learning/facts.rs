@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::course::CompletionRule;
 use super::lessons::{Fact, OpenLesson, OpenTask};
 use super::rules::LessonStatus;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::db::Tx;
 use crate::learning::jobs::RollUpProgress;
+use crate::noun::Noun;
 use crate::refusal::Rejected;
 use crate::{Error, Result};
 

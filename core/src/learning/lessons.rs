@@ -8,9 +8,9 @@ use super::course::{CompletionRule, MaterialKind};
 use super::locks::{self, LessonPlacement, is_locked};
 use super::rules::{LessonStatus, StageCounts};
 use crate::Result;
-use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::db::UserTx;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// What a learner did with a lesson.

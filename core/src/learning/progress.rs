@@ -65,7 +65,7 @@ pub struct Activity {
     pub occurred_at: DateTime<Utc>,
     /// As in [`crate::activity::Event::action`].
     pub action: String,
-    /// The name of the target's [`crate::activity::Noun`]; `None` if the action has no target.
+    /// The name of the target's [`crate::noun::Noun`]; `None` if the action has no target.
     pub target_type: Option<String>,
     /// Identifies the target.
     pub target_id: Option<Uuid>,

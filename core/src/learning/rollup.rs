@@ -19,8 +19,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::db::Tx;
+use crate::noun::Noun;
 
 /// A learner and a roadmap: the unit that is rolled up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

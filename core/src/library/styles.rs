@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::items::ItemKind;
 use super::uses;
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::db::{Tx, UserTx};
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
 use crate::resource::{self, Publication, Publish, Refusal, Resource};
 

@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{JobKind, Queue};
 use crate::Result;
-use crate::activity::Noun;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// The state of a job for operators, as the database function `job_state` determines it.

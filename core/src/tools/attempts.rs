@@ -17,9 +17,10 @@ use uuid::Uuid;
 
 use super::{Context, Reason, Tool, has_copyable_content, stored_tool};
 use crate::Result;
-use crate::activity::{Action, Noun, Target, Verb};
+use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::tools::jobs::GenerateReply;
 
 /// One attempt at generating a reply, with everything that was recorded when the question was asked.

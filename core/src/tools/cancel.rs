@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::replies::ReplyState;
 use super::{Reason, Tool, has_copyable_content, stored_tool};
 use crate::Result;
-use crate::activity::{Action, Noun, Target, Verb};
+use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
 use crate::db::{Tx, UserTx};
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Why a reply is not cancelled.

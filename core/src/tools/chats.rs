@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Tool;
 use crate::Result;
-use crate::activity::Noun;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// A learner's chat with a tool. A learner has at most one with each.

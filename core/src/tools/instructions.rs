@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::Tool;
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::clock::new_id;
 use crate::db::UserTx;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// The content of a new version.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::Tool;
 use super::replies::ReplyState;
 use crate::Result;
-use crate::activity::Noun;
 use crate::actor::Caller;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Who wrote a message. Stored in the column `role`.

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{Reason, Tool};
 use crate::Result;
-use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// The state of a reply.

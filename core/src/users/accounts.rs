@@ -7,10 +7,11 @@ use uuid::Uuid;
 use super::invites::{self, InviteRefusal};
 use super::rules::{Email, PersonName};
 use crate::Result;
-use crate::activity::{Action, Noun, Target, Verb};
+use crate::activity::{Action, Target, Verb};
 use crate::actor::{Caller, Role};
 use crate::clock::new_id;
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
 use crate::settings::{self, RegistrationMode};
 

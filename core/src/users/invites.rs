@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::actor::Role;
 use crate::clock::new_id;
 use crate::db::Tx;
+use crate::noun::Noun;
 use crate::refusal::Rejected;
 
 /// The data of a new invite.

@@ -21,10 +21,11 @@ use uuid::Uuid;
 use super::accounts::User;
 use super::tokens::TokenSubject;
 use crate::Result;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::actor::Role;
 use crate::clock::new_id;
 use crate::db::{Tx, UserTx};
+use crate::noun::Noun;
 
 /// How long a session lasts unless it is refreshed.
 pub const SESSION_LIFETIME: TimeDelta = TimeDelta::days(30);

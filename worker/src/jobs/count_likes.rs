@@ -4,7 +4,8 @@ use cairn_core::Error;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::community::likes;
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: CountLikes) -> Result<(), JobError> {
     let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;

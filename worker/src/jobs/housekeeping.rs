@@ -6,7 +6,8 @@ use cairn_core::admin::housekeeping;
 use cairn_core::admin::maintenance::Housekeeping;
 use cairn_core::queue::Job;
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 /// Half of the job's deadline. The next job does what is left after it.
 const BUDGET: Duration = Duration::from_secs(Housekeeping::DEADLINE.as_secs() / 2);

@@ -14,8 +14,9 @@ mod roll_up_uses;
 use cairn_core::queue::{Envelope, Job};
 use serde_json::Value;
 
-use crate::adapter::perform;
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
+use crate::run::perform;
 
 macro_rules! define_dispatch {
     ($($module:ident: $job:ty,)*) => {

@@ -7,7 +7,8 @@ use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::{self, NextChunk};
 use tokio::time::sleep;
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 /// How long one job runs: far longer than a chunk, so that most chunks do not cost a job, but not so long that pausing the
 /// queue or stopping the worker takes a noticeable time.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use cairn_core::admin::maintenance::Reconcile;
 use cairn_core::{community, learning, library, tools};
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 /// A project whose likes have been waiting this long to be counted has lost its job, or never had one (a change in SQL).
 const LIKES_STALE_AFTER: Duration = Duration::from_secs(5);

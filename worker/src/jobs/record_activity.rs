@@ -2,7 +2,8 @@
 
 use cairn_core::activity::RecordActivity;
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: RecordActivity) -> Result<(), JobError> {
     Ok(context.events.run(job.event).await?)

@@ -5,7 +5,8 @@ use std::time::Duration;
 use cairn_core::learning::jobs::RollUpProgress;
 use cairn_core::learning::rollup::Pair;
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 /// How long a pair that was rolled up too often is postponed. Changes in the meantime are covered by one rollup.
 const THROTTLE_DELAY: Duration = Duration::from_millis(100);

@@ -3,7 +3,8 @@
 use cairn_core::library::jobs::RollUpUses;
 use cairn_core::library::uses;
 
-use crate::{Context, JobError};
+use crate::Context;
+use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: RollUpUses) -> Result<(), JobError> {
     loop {

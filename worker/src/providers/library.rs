@@ -7,7 +7,7 @@ use cairn_core::library::search::HitKind;
 use cairn_core::tools::attempts::Attempt;
 use cairn_core::tools::{Source, Tool};
 
-use super::{Ended, Out, Piece};
+use super::answer::{Ended, Out, Piece};
 
 /// Its name, as stored with a reply.
 pub const NAME: &str = "library";

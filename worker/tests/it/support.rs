@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use cairn_core::activity::{Action, Event, Noun, RecordActivity, Verb};
+use cairn_core::activity::{Action, Event, RecordActivity, Verb};
 use cairn_core::actor::Actor;
 use cairn_core::clock::new_id;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::config::Config;
 use cairn_core::db::{Db, connect_options, migrate};
+use cairn_core::noun::Noun;
 use cairn_postgres::testing::{TestDatabase, test_database};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};

@@ -6,20 +6,29 @@ use std::collections::BTreeMap;
 pub(crate) type Manifests = BTreeMap<String, String>;
 
 /// A crate by its folder, and the crates (by name) that it may depend on. Its tests may use any but those of [`NEVER`].
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("migrations", &[]),
     ("postgres", &[]),
     ("stub-provider", &[]),
+    ("testing", &[]),
     ("workspace-hack", &[]),
     ("xtask", &[]),
     ("core", &["cairn-migrations"]),
     ("api", &["cairn-core"]),
     ("worker", &["cairn-core"]),
     ("cli", &["cairn-api", "cairn-core", "cairn-migrations", "cairn-postgres", "cairn-worker"]),
-    ("chaos", &["cairn-core", "cairn-postgres"]),
+    ("chaos", &["cairn-core", "cairn-postgres", "cairn-testing"]),
     (
         "bench",
-        &["cairn-api", "cairn-core", "cairn-migrations", "cairn-postgres", "cairn-stub-provider", "cairn-worker"],
+        &[
+            "cairn-api",
+            "cairn-core",
+            "cairn-migrations",
+            "cairn-postgres",
+            "cairn-stub-provider",
+            "cairn-testing",
+            "cairn-worker",
+        ],
     ),
     ("xtask/with-postgres", &["cairn-migrations", "cairn-postgres"]),
 ];

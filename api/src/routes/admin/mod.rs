@@ -1,7 +1,7 @@
 //! Operations for admins.
 
 pub mod library;
-pub mod operations;
+pub mod queue;
 pub mod tools;
 
 use cairn_core::resource;

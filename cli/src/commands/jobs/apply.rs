@@ -7,6 +7,7 @@ use cairn_core::queue::{JobKind, Queue};
 use cairn_core::refusal::Rejected;
 use serde_json::json;
 
+use super::names;
 use crate::failure::Failure;
 use crate::output::{print_line, progress_bar};
 
@@ -16,16 +17,16 @@ pub(crate) struct Choice {
     #[arg(value_name = "ID", required_unless_present = "queue", conflicts_with = "queue", num_args = 1..=1000)]
     ids: Vec<String>,
     /// Instead of ids, select the jobs of this queue that are in one state.
-    #[arg(long, value_parser = super::queue(), requires = "which")]
+    #[arg(long, value_parser = names::queue(), requires = "which")]
     queue: Option<Queue>,
     /// Select the dead jobs.
     #[arg(long, group = "which", requires = "queue")]
     all_dead: bool,
     /// Select the jobs in this state.
-    #[arg(long, value_parser = super::state(), group = "which", requires = "queue")]
+    #[arg(long, value_parser = names::state(), group = "which", requires = "queue")]
     state: Option<State>,
     /// Select only jobs of this kind.
-    #[arg(long, value_parser = super::kind(), requires = "queue")]
+    #[arg(long, value_parser = names::kind(), requires = "queue")]
     kind: Option<JobKind>,
     /// Print a JSON object.
     #[arg(long)]
@@ -52,7 +53,7 @@ fn selection(action: JobAction, queue: Queue, choice: &Choice) -> Result<Selecti
     let state = choice.state.unwrap_or(State::Dead);
     Selection::new(action, queue, choice.kind, state).ok_or_else(|| {
         if action.states().contains(&state) {
-            return super::elsewhere(choice.kind);
+            return names::elsewhere(choice.kind);
         }
         let states = action.states().map(State::name).join(", ");
         Failure::setup(format!("--state {} cannot be used to select jobs: choose one of {states}", state.name()))

@@ -1,6 +1,7 @@
 //! `cairn jobs`: shows and changes queues and jobs, directly in the database.
 
 mod apply;
+mod names;
 mod show;
 
 use std::path::Path;
@@ -9,9 +10,7 @@ use cairn_core::admin;
 use cairn_core::admin::jobs::JobAction;
 use cairn_core::config::Config;
 use cairn_core::db::Db;
-use cairn_core::queue::inspect::State;
-use cairn_core::queue::{JobKind, Queue};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use cairn_core::queue::Queue;
 
 use crate::database::Database;
 use crate::failure::Failure;
@@ -40,7 +39,7 @@ pub(crate) enum Args {
 #[derive(clap::Args)]
 pub(crate) struct QueueArg {
     /// Name of the queue.
-    #[arg(value_parser = queue())]
+    #[arg(value_parser = names::queue())]
     queue: Queue,
 }
 
@@ -86,30 +85,4 @@ async fn resume(db: &Db, queue: Queue) -> Result<(), Failure> {
     tx.commit().await?;
     let name = queue.name();
     print_line(&if changed { format!("{name} is resumed") } else { format!("{name} was not paused") })
-}
-
-/// Parses one of a list of names, which help and errors show.
-fn one_of<T: Clone + Send + Sync + 'static, const N: usize>(
-    names: [&'static str; N],
-    find: fn(&str) -> Option<T>,
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(names).try_map(move |name| find(&name).ok_or("unknown name"))
-}
-
-fn queue() -> impl TypedValueParser<Value = Queue> {
-    one_of(Queue::ALL.map(Queue::name), Queue::from_name)
-}
-
-fn kind() -> impl TypedValueParser<Value = JobKind> {
-    one_of(JobKind::ALL.map(JobKind::name), JobKind::from_name)
-}
-
-fn state() -> impl TypedValueParser<Value = State> {
-    one_of(State::ALL.map(State::name), State::from_name)
-}
-
-/// The error for a kind of job that does not belong to the selected queue.
-fn elsewhere(kind: Option<JobKind>) -> Failure {
-    let fix = kind.map(|kind| format!("jobs of kind {} belong to --queue {}", kind.name(), kind.queue().name()));
-    Failure::setup(fix.unwrap_or_default())
 }

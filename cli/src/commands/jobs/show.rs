@@ -10,6 +10,7 @@ use serde::Serialize;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 
+use super::names;
 use crate::failure::Failure;
 use crate::output::{print, print_line, table};
 
@@ -23,13 +24,13 @@ pub(crate) struct Format {
 #[derive(clap::Args)]
 pub(crate) struct List {
     /// Only jobs in this state.
-    #[arg(long, value_parser = super::state())]
+    #[arg(long, value_parser = names::state())]
     state: Option<State>,
     /// Only jobs of this queue.
-    #[arg(long, value_parser = super::queue())]
+    #[arg(long, value_parser = names::queue())]
     queue: Option<Queue>,
     /// Only jobs of this kind.
-    #[arg(long, value_parser = super::kind())]
+    #[arg(long, value_parser = names::kind())]
     kind: Option<JobKind>,
     /// Maximum number of jobs.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -112,7 +113,7 @@ pub(super) async fn workers(db: &Db, format: Format) -> Result<(), Failure> {
 }
 
 pub(super) async fn list(db: &Db, args: &List) -> Result<(), Failure> {
-    let filter = Filter::new(args.state, args.queue, args.kind).ok_or_else(|| super::elsewhere(args.kind))?;
+    let filter = Filter::new(args.state, args.queue, args.kind).ok_or_else(|| names::elsewhere(args.kind))?;
     let mut jobs: Vec<JobSummary> = Vec::new();
     loop {
         let wanted = i64::from(args.limit) - i64::try_from(jobs.len()).unwrap_or(i64::MAX);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cairn_core::activity::Event;
-use cairn_core::activity::Noun;
 use cairn_core::activity::RecordActivity;
 use cairn_core::actor::Actor;
 use cairn_core::actor::{Caller, Origin, Role};
@@ -12,6 +11,7 @@ use cairn_core::admin::maintenance::Housekeeping;
 use cairn_core::admin::queues::{pause, resume};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::community::jobs::CountLikes;
+use cairn_core::noun::Noun;
 use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
 use cairn_core::queue::lease::{self, Lease, Outcome};
 use cairn_core::queue::queues::{self, QueueState};

@@ -1,8 +1,9 @@
 //! Writing the activity log.
 
-use cairn_core::activity::{self, Event, Noun, Target};
+use cairn_core::activity::{self, Event, Target};
 use cairn_core::actor::Origin;
 use cairn_core::clock::{Clock, new_id};
+use cairn_core::noun::Noun;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;

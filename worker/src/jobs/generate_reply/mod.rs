@@ -19,8 +19,9 @@ use tokio::time::{Instant, sleep_until};
 
 use self::draft::Draft;
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
+use crate::Context;
 use crate::providers::{Ended, Failure, History, Permit, Piece};
-use crate::{Context, JobError};
+use crate::run::JobError;
 
 /// How often the job checks whether the reply is still wanted. A cancellation is noticed within this time.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);

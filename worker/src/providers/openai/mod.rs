@@ -6,6 +6,7 @@
 //! logs whole bodies, and reads streams in a separate task into an unbounded channel, through a parser that panics at a byte
 //! order mark.
 
+mod errors;
 mod prompt;
 mod refusal;
 mod stream;
@@ -19,9 +20,10 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response, redirect};
 use serde_json::{Value, json};
 
+use self::errors::{chain, without_key};
 use self::prompt::Prompt;
+use super::answer::{Ended, Failure, History, Out, Piece};
 use super::breaker::{Breaker, Permit};
-use super::{Ended, Failure, History, Out, Piece};
 
 /// The most characters that a token stands for in any reasonable text.
 const MAX_CHARS_PER_TOKEN: usize = 8;
@@ -160,18 +162,4 @@ fn unreachable(error: reqwest::Error) -> Failure {
 
 fn mime(response: &Response) -> &str {
     response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// Removes the key, which providers quote in their errors.
-fn without_key(mut failure: Failure, key: Option<&Secret>) -> Failure {
-    if let Some(key) = key {
-        failure.detail = failure.detail.replace(key.expose(), "[redacted]");
-    }
-    failure
 }

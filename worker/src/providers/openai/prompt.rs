@@ -11,7 +11,7 @@ use serde::Serialize;
 use tiktoken::CoreBpe;
 use tokio::task::spawn_blocking;
 
-use super::super::{Failure, History};
+use super::super::answer::{Failure, History};
 
 /// Tokens of a message beyond its text.
 const PER_MESSAGE: usize = 4;

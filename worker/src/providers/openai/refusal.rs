@@ -18,7 +18,8 @@ use reqwest::Response;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
-use super::{Failure, without_key};
+use super::super::answer::Failure;
+use super::errors::without_key;
 
 /// Most bytes of an error body that are read.
 const MAX_BODY: usize = 64 * 1024;

@@ -9,7 +9,9 @@ use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::timeout;
 
-use super::{Ended, Failure, Out, Piece, chain, refusal};
+use super::super::answer::{Ended, Failure, Out, Piece};
+use super::errors::chain;
+use super::refusal;
 
 /// Most bytes of a stream, far more than the longest answer needs.
 const MAX_STREAM: usize = 32 * 1024 * 1024;

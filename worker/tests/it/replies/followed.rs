@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cairn_chaos::processes::{Process, Program, free_port};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
 use cairn_core::db::{connect_options, migrate};
@@ -12,6 +11,7 @@ use cairn_core::users::tokens::{TokenSubject, Tokens};
 use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 use cairn_stub_provider::Stub;
+use cairn_testing::processes::{Process, Program, free_port};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;

@@ -8,9 +8,10 @@ mod rows;
 use self::rows::Importer;
 pub use self::rows::{ImportError, Summary};
 use super::document::Course;
-use crate::activity::{Action, Noun, Verb};
+use crate::activity::{Action, Verb};
 use crate::db::Tx;
 use crate::learning::recompute;
+use crate::noun::Noun;
 
 /// Changes the database to match `course`, in the caller's transaction; the [module](super) says what that means. Imports of
 /// several processes wait for each other. Where the change affects learners' progress, its recomputation is enqueued.

@@ -1,0 +1,92 @@
+//! The events of a stream, as clients see them.
+
+use cairn_core::tools::stream::{Position, ReplyUpdate};
+use poem::web::sse::Event;
+use poem_openapi::types::ToJSON;
+use poem_openapi::{Object, Union};
+use uuid::Uuid;
+
+/// The next piece of the answer.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyChunk {
+    /// The text to append.
+    pub text: String,
+}
+
+/// The answer starts over: discard the text received so far.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyRestart {}
+
+/// The reply is completed: the text received is the answer.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyCompleted {
+    /// Identifies the message with the answer; null if it was cleared since.
+    pub message_id: Option<Uuid>,
+    /// Whether the answer contains a block to copy.
+    pub has_copyable_content: bool,
+}
+
+/// The reply failed.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyFailed {
+    /// Why, as a code.
+    pub reason: String,
+}
+
+/// The reply was cancelled.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyCancelled {
+    /// Why, as a code: `cancelled` by the learner, or `cleared` with the chat.
+    pub reason: String,
+    /// Identifies the message with the incomplete answer; null if there is none, or if it was cleared.
+    pub message_id: Option<Uuid>,
+}
+
+/// An event of a reply. The name of the event is its `type`.
+#[derive(Clone, Debug, Union)]
+#[oai(discriminator_name = "type", one_of)]
+pub enum ReplyEvent {
+    /// The next piece of the answer.
+    #[oai(mapping = "chunk")]
+    Chunk(ReplyChunk),
+    /// The answer starts over.
+    #[oai(mapping = "restart")]
+    Restart(ReplyRestart),
+    /// The end: completed.
+    #[oai(mapping = "completed")]
+    Completed(ReplyCompleted),
+    /// The end: failed.
+    #[oai(mapping = "failed")]
+    Failed(ReplyFailed),
+    /// The end: cancelled.
+    #[oai(mapping = "cancelled")]
+    Cancelled(ReplyCancelled),
+}
+
+impl From<ReplyUpdate> for ReplyEvent {
+    fn from(news: ReplyUpdate) -> Self {
+        match news {
+            ReplyUpdate::Text(text) => Self::Chunk(ReplyChunk { text }),
+            ReplyUpdate::Restarted => Self::Restart(ReplyRestart {}),
+            ReplyUpdate::Completed { message_id, has_copyable_content } => {
+                Self::Completed(ReplyCompleted { message_id, has_copyable_content })
+            }
+            ReplyUpdate::Failed { reason } => Self::Failed(ReplyFailed { reason }),
+            ReplyUpdate::Cancelled { reason, message_id } => Self::Cancelled(ReplyCancelled { reason, message_id }),
+        }
+    }
+}
+
+impl ReplyEvent {
+    /// The event as it is sent, with the position of a client that has received it.
+    pub(crate) fn into_event(self, position: Position) -> Event {
+        let name = match self {
+            Self::Chunk(_) => "chunk",
+            Self::Restart(_) => "restart",
+            Self::Completed(_) => "completed",
+            Self::Failed(_) => "failed",
+            Self::Cancelled(_) => "cancelled",
+        };
+        Event::message(self.to_json_string()).event_type(name).id(position.to_string())
+    }
+}

@@ -1,0 +1,36 @@
+//! What the platform has names for.
+
+/// What an action is done to, and what [`NotFound`](crate::refusal::NotFound) refers to. The names are stored, so their
+/// meaning must never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "each names itself")]
+pub enum Noun {
+    Admin,
+    Chat,
+    Course,
+    Instruction,
+    Invite,
+    Job,
+    Jobs,
+    Lesson,
+    Message,
+    Module,
+    Project,
+    Question,
+    Queue,
+    Reply,
+    Roadmap,
+    Stage,
+    Style,
+    Task,
+    ToolChat,
+    User,
+}
+
+impl Noun {
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}

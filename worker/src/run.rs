@@ -1,0 +1,66 @@
+//! One run of a job: decoded, within its deadline, and how it can fail.
+
+use std::time::Duration;
+
+use cairn_core::queue::{Envelope, Job};
+use serde_json::Value;
+
+use crate::Context;
+
+/// How long running jobs may continue after the worker was told to stop. Longer than any job's deadline
+/// (`adapter::perform` checks it), so an orderly stop repeats nothing.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+
+/// How a run failed, which decides what happens to the job.
+#[derive(Debug)]
+pub enum JobError {
+    /// May succeed later: tried again after a stored backoff, until the attempts are used up.
+    Retry(String),
+    /// May succeed after this time (a provider's `Retry-After`).
+    RetryIn(Duration, String),
+    /// Too early: the job waits in the table for this long, and the run does not count as an attempt.
+    Snooze(Duration),
+    /// Will never succeed: the job is dead at once.
+    Discard(String),
+}
+
+impl JobError {
+    /// A transient failure.
+    pub fn retry(error: impl std::fmt::Display) -> Self {
+        Self::Retry(error.to_string())
+    }
+
+    /// A permanent failure.
+    pub fn discard(error: impl std::fmt::Display) -> Self {
+        Self::Discard(error.to_string())
+    }
+}
+
+impl From<cairn_core::Error> for JobError {
+    fn from(error: cairn_core::Error) -> Self {
+        Self::retry(error)
+    }
+}
+
+/// Decodes a job and runs it within its deadline.
+pub(crate) async fn perform<J: Job, F>(
+    context: Context,
+    envelope: Envelope<Value>,
+    run: impl FnOnce(Context, J) -> F,
+) -> Result<(), JobError>
+where
+    F: Future<Output = Result<(), JobError>>,
+{
+    const {
+        let ends_in_time = J::HEEDS_SHUTDOWN || J::DEADLINE.as_secs() < DRAIN_LIMIT.as_secs();
+        assert!(ends_in_time, "a job's deadline must be below the drain limit, or the job must react to a shutdown");
+    }
+    if envelope.v != 1 {
+        return Err(JobError::Discard(format!("version {} of {} is not supported", envelope.v, J::KIND)));
+    }
+    let job: J = serde_json::from_value(envelope.data)
+        .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;
+    tokio::time::timeout(J::DEADLINE, run(context, job))
+        .await
+        .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))))
+}
