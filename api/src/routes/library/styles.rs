@@ -91,7 +91,7 @@ impl StylesApi {
         /// Only style cards of this category.
         category: Query<Option<StyleCategory>>,
         /// Only style cards with this tag. Repeat the parameter for several tags, all of which are required.
-        #[oai(validator(max_items = 10))]
+        #[oai(default, validator(max_items = 10))]
         tag: Query<Vec<String>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,

@@ -40,9 +40,9 @@ async fn a_like_is_seen_at_once_by_who_likes_and_counted_by_the_worker() {
         let one = actor.get(&path).await.expect(200).json;
         let listed = actor.get("/v1/projects").await.expect(200).json["items"][0].clone();
         assert_eq!(one, listed);
-        (one["likes_count"].as_i64().unwrap(), one["liked_by_me"].as_bool().unwrap())
+        (one["likes_count"].as_i64().unwrap(), one["is_liked"].as_bool().unwrap())
     };
-    let answer = |liked: bool, likes: i64| json!({"project_id": id, "liked": liked, "likes_count": likes});
+    let answer = |liked: bool, likes: i64| json!({"project_id": id, "is_liked": liked, "likes_count": likes});
     assert_eq!(anna.put(&like_path(id)).await.expect(200).json, answer(true, 1));
     assert_eq!(anna.put(&like_path(id)).await.expect(200).json, answer(true, 1));
     assert_eq!(ben.put(&like_path(id)).await.expect(200).json, answer(true, 2));
@@ -89,7 +89,7 @@ async fn likes_changed_by_hand_are_counted_too() {
         .await
         .unwrap();
     let seen = anna.get(&format!("/v1/projects/{id}")).await.expect(200).json;
-    assert_eq!((&seen["likes_count"], &seen["liked_by_me"]), (&json!(1), &json!(true)));
+    assert_eq!((&seen["likes_count"], &seen["is_liked"]), (&json!(1), &json!(true)));
     let requeue = async |patience| {
         let mut tx = app.app.db.begin().await.unwrap();
         let requeued = likes::requeue_waiting(&mut tx, patience, 10).await.unwrap();
@@ -122,7 +122,7 @@ async fn fifty_people_liking_twice_at_once_are_counted_exactly() {
             calls.spawn(async move {
                 barrier.wait().await;
                 let state = actor.put(&like_path(id)).await.expect(200).json;
-                assert_eq!(state["liked"], true);
+                assert_eq!(state["is_liked"], true);
                 assert!(state["likes_count"].as_i64().unwrap() >= 1);
             });
         }
