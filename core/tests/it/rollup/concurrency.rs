@@ -210,7 +210,7 @@ async fn writers_rollups_editors_and_recomputations_leave_nothing_stale_unmarked
             tasks.spawn(round.clone().editor(task));
         }
         for task in 0..walkers {
-            tasks.spawn(round.clone().walker(task));
+            tasks.spawn(round.clone().recomputer(task));
         }
         finish(tasks).await;
         drain_markers(&test.db).await;
