@@ -58,7 +58,7 @@ CREATE TABLE schedules (
     name text PRIMARY KEY,
     last_enqueued_at timestamptz NOT NULL DEFAULT '-infinity'
 );
-INSERT INTO schedules (name) VALUES ('reconcile'), ('keep_house');
+INSERT INTO schedules (name) VALUES ('reconcile'), ('housekeeping');
 
 -- Queues that are not worked. The next claim of every worker sees it, and it survives restarts. Running jobs go on.
 CREATE TABLE paused_queues (

@@ -47,7 +47,7 @@ impl<T: ToJSON> Created<T> {
 /// The answer to what will be done in the background: 202.
 pub(crate) struct Accepted<T>(pub T);
 
-/// The answer to what leaves nothing to show: 204.
+/// The answer without content: 204.
 pub(crate) struct NoContent;
 
 const ETAG: &str = "The version, to send back as `If-Match`.";
@@ -99,7 +99,7 @@ impl<T: ToJSON + Send> IntoResponse for Versioned<T> {
 
 impl<T: ToJSON> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
-        let mut headers = vec![header_meta("Location", "The path of what was created.")];
+        let mut headers = vec![header_meta("Location", "The path of the new resource.")];
         if has_version::<T>() {
             headers.push(header_meta("ETag", ETAG));
         }
@@ -130,7 +130,7 @@ impl<T: ToJSON + Send> IntoResponse for Created<T> {
 
 impl<T: ToJSON> ApiResponse for Accepted<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(202, "Accepted. The rest is done in the background.", Vec::new())
+        meta::<T>(202, "Accepted. The work is done in the background.", Vec::new())
     }
 
     fn register(registry: &mut Registry) {
@@ -148,7 +148,7 @@ impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "There is nothing to show.",
+                description: "Done. There is no content.",
                 status: Some(204),
                 status_range: None,
                 content: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_core::actor::Caller;
+use cairn_core::actor::{Caller, Origin};
 use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::Secret;
 use cairn_core::db::{Db, Tx, UserTx, observer_pool};
@@ -14,7 +14,6 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
-use crate::caller::Client;
 use crate::metrics::HttpMetrics;
 use crate::streams::{Limits, Streams};
 use crate::throttle::Throttle;
@@ -50,9 +49,9 @@ impl App {
 
     /// Begins a transaction; dropping it without a commit undoes it.
     ///
-    /// For somebody who is about to sign in.
-    pub async fn begin_for(&self, client: &Client) -> Result<Tx, Problem> {
-        Ok(self.db.begin_for(client.0.clone().into()).await?)
+    /// For a request without a caller, such as a sign-in.
+    pub async fn begin_for(&self, origin: &Origin) -> Result<Tx, Problem> {
+        Ok(self.db.begin_for(origin.clone().into()).await?)
     }
 
     /// Begins a transaction of the caller; dropping it without a commit undoes it.

@@ -3,13 +3,16 @@
 mod answers;
 pub mod app;
 pub mod caller;
+mod contract;
 mod docs;
 mod edge;
 mod metrics;
 pub mod openapi;
+pub mod operation;
 pub mod ops;
 pub mod params;
 pub mod problem;
+mod resource;
 pub mod routes;
 mod serve;
 pub mod streams;
@@ -18,6 +21,6 @@ mod view;
 
 pub use app::App;
 pub use edge::endpoint;
-pub use openapi::openapi_json;
+pub use openapi::{openapi_as_json_schema, openapi_json};
 pub use problem::{Code, Problem};
 pub use serve::{ServeError, listen, run, serve};

@@ -1,4 +1,4 @@
-//! What the API counts.
+//! The metrics of the API.
 
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use prometheus::{
 
 use crate::streams::Streams;
 
-/// Counters of requests. Labels are bounded: the route is an operation's template, and whatever belongs to none is
-/// `other`.
+/// The metrics of one process. Labels are bounded: the route is the template of an operation, or `other`.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpMetrics {
     requests: IntCounterVec,
@@ -27,50 +26,46 @@ impl HttpMetrics {
         Ok(Self {
             requests: register_int_counter_vec_with_registry!(
                 "cairn_http_requests_total",
-                "Requests answered.",
+                "Requests that were answered.",
                 &["method", "route", "status"],
                 registry
             )?,
             seconds: register_histogram_vec_with_registry!(
                 "cairn_http_request_seconds",
-                "Time from a request's headers to its answer's.",
+                "Time from the headers of a request to the headers of its response.",
                 &["method", "route"],
                 SECONDS.to_vec(),
                 registry
             )?,
             in_flight: register_int_gauge_with_registry!(
                 "cairn_http_requests_in_flight",
-                "Requests being answered.",
+                "Requests in progress.",
                 registry
             )?,
-            streams: register_int_gauge_with_registry!(
-                "cairn_reply_streams",
-                "Streams of replies that are open.",
-                registry
-            )?,
+            streams: register_int_gauge_with_registry!("cairn_reply_streams", "Open streams of replies.", registry)?,
             listener_up: register_int_gauge_with_registry!(
                 "cairn_api_listener_up",
-                "1 = announcements of replies are heard, or nobody follows one.",
+                "1 if the listener is connected or no reply is being followed.",
                 registry
             )?,
         })
     }
 
-    /// Takes the figures of the streams as they are now.
-    pub(crate) fn look_at(&self, streams: &Streams) {
+    /// Records the current figures of the streams.
+    pub(crate) fn record_streams(&self, streams: &Streams) {
         let open = streams.open_count();
         self.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
-        self.listener_up.set((streams.hears() || open == 0).into());
+        self.listener_up.set((streams.is_listening() || open == 0).into());
     }
 
-    /// Counts a request as being answered for as long as the guard lives, which ends also with a client that left.
+    /// Counts a request as in progress for as long as the guard lives. The guard is also dropped when the client disconnects.
     pub(crate) fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, elapsed: Duration) {
-        // Methods are whatever a client writes.
+        // Clients may send any method.
         let method = match *method {
             Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => method.as_str(),
             _ => "other",

@@ -1,4 +1,4 @@
-//! Health and metrics of the process, on a port of its own that is not for the public. Nothing here writes.
+//! Health and metrics of the process, on a separate, private port. Everything here is read-only.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::App;
 
-/// A probe that takes longer says no.
+/// A probe that takes longer fails.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `/health/live`: the process runs. `/health/ready`: it can answer requests. `/metrics`: what it counts. `stopping` is
-/// cancelled when no new requests are taken any more.
+/// `/health/live`: the process runs. `/health/ready`: it can answer requests. `/metrics`: its metrics. `stopping` is
+/// cancelled when the process no longer accepts requests.
 pub fn endpoint(app: &App, stopping: CancellationToken) -> impl Endpoint + use<> {
     Route::new()
         .at("/health/live", get(live))
@@ -26,7 +26,7 @@ pub fn endpoint(app: &App, stopping: CancellationToken) -> impl Endpoint + use<>
         .data(stopping)
 }
 
-/// Touches nothing: a database that is down is no reason to restart this process.
+/// Checks nothing beyond the process itself: restarting it would not help while the database is down.
 #[handler]
 fn live() -> Response {
     Json(json!({"status": "live"})).into_response()
@@ -44,10 +44,10 @@ async fn ready(app: Data<&App>, stopping: Data<&CancellationToken>) -> Response 
 }
 
 async fn unreadiness(db: &Db) -> Option<&'static str> {
-    // A connection of its own: whether the pool is busy does not matter, whether the database answers does.
+    // On a separate connection: it matters whether the database answers, not whether the pool is busy.
     let options = db.pool().connect_options();
     match tokio::time::timeout(PROBE_TIMEOUT, migrations(&options)).await {
-        // Newer is ready: in a rolling update the database is migrated while the old release still runs.
+        // A newer database is fine: during a rolling update the old release still runs after the migration.
         Ok(Ok(state)) if state.pending == 0 => None,
         Ok(Err(MigrateError::Newer(_))) => None,
         Ok(Ok(_)) => Some("migrations are pending: run `cairn migrate`"),
@@ -58,11 +58,11 @@ async fn unreadiness(db: &Db) -> Option<&'static str> {
 
 #[handler]
 async fn show_metrics(app: Data<&App>) -> Response {
-    app.http.look_at(&app.streams);
+    app.http.record_streams(&app.streams);
     match app.metrics.render().await {
         Ok(text) => text.with_content_type(metrics::CONTENT_TYPE).into_response(),
         Err(error) => {
-            tracing::error!(error = %error, "the metrics cannot be written");
+            tracing::error!(error = %error, "cannot render the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

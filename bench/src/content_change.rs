@@ -1,4 +1,4 @@
-//! A lesson is published in a roadmap with 100,000 learners, while some of them go on learning.
+//! Measures a content change in a roadmap with 100,000 learners, while some of them are active.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,90 +16,94 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::Place;
+use crate::BenchDatabase;
 use crate::measured::Measured;
 use crate::worker::Worker;
 
 const LEARNERS: i32 = 100_000;
-/// Completions a second, at a steady rate whatever their latency. Nearer to what two cores can do they would wait for each
-/// other, walk or no walk.
+/// Completions per second, at a steady rate regardless of their latency. Closer to the capacity of two cores they would wait for
+/// each other even without a content change.
 const RATE: u32 = 100;
-/// How often the content changes, how long learners act before each change, and before the first.
+/// How often the content changes.
 const CHANGES: u32 = 5;
+/// How long the baseline before each change is measured.
 const CALM: Duration = Duration::from_secs(20);
-const WARM: Duration = Duration::from_secs(10);
-/// What a neighbour takes of a core that only computes, for comparison: about as much as a walk, in pieces about as long as its
-/// statements.
-const COMPUTES: Duration = Duration::from_millis(2);
-const PAUSES: Duration = Duration::from_millis(5);
-/// Every so many completions are watched until their rollup is stored, and how often is looked.
-const WATCHED: usize = 4;
-const LOOK: Duration = Duration::from_millis(5);
+/// How long learners are active before the first measurement.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// For comparison, a thread that only computes uses about as much of a core as a recomputation does, in slices about as long as
+/// its statements.
+const COMPUTE_TIME: Duration = Duration::from_millis(2);
+/// The pause between two slices.
+const PAUSE_TIME: Duration = Duration::from_millis(5);
+/// One in this many completions is watched until its rollup is stored.
+const WATCH_EVERY: usize = 4;
+/// How often the watched completions are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    let pool = place.db.pool();
+pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
+    let pool = database.db.pool();
     sqlx::query(SEED_CONTENT).execute(pool).await?;
     sqlx::raw_sql(SEED_LEARNERS).execute(pool).await?;
-    let worker = Worker::start(place);
-    let first = change(place, "UPDATE roadmaps SET publication = 'published'").await?;
+    let worker = Worker::start(database);
+    let first = change(database, "UPDATE roadmaps SET publication = 'published'").await?;
     for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
         sqlx::raw_sql(statement).execute(pool).await?;
     }
 
-    let learners = Arc::new(Learners::load(&place.db).await?);
-    amid(&learners, sleep(WARM)).await?;
+    let learners = Arc::new(Learners::load(&database.db).await?);
+    while_active(&learners, sleep(WARM_UP)).await?;
     let (mut calm, mut computing, mut changing, mut seconds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..CHANGES {
-        calm.push(amid(&learners, sleep(CALM)).await?.1);
-        computing.push(amid(&learners, spawn_blocking(|| compute_for(CALM))).await?.1);
+        calm.push(while_active(&learners, sleep(CALM)).await?.1);
+        computing.push(while_active(&learners, spawn_blocking(|| compute_for(CALM))).await?.1);
         let publication = if round % 2 == 0 { "published" } else { "draft" };
         let edit = format!("UPDATE lessons SET publication = '{publication}' WHERE position = 60");
-        let (took, latencies) = amid(&learners, change(place, &edit)).await?;
+        let (took, latencies) = while_active(&learners, change(database, &edit)).await?;
         seconds.push(took?);
         changing.push(latencies);
-        // What a change leaves behind belongs to no calm.
+        // The dead rows of a change must not affect the next baseline.
         sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
     }
     worker.stop().await?;
     Ok(report(first, &seconds, &calm, &computing, &changing))
 }
 
-/// Has learners act while that happens.
-async fn amid<T>(learners: &Arc<Learners>, what: impl Future<Output = T>) -> anyhow::Result<(T, Latencies)> {
-    let acting = Acting::begin(learners);
+/// Keeps learners active while the future runs. Returns its result and their latencies.
+async fn while_active<T>(learners: &Arc<Learners>, what: impl Future<Output = T>) -> anyhow::Result<(T, Latencies)> {
+    let acting = ActiveLearners::begin(learners);
     let result = what.await;
     Ok((result, acting.end().await?))
 }
 
-/// Takes a part of one core, and nothing of Postgres.
+/// Uses a part of one core, without using Postgres.
 fn compute_for(long: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < long {
+    let started = Instant::now();
+    while started.elapsed() < long {
         let piece = Instant::now();
-        while piece.elapsed() < COMPUTES {
+        while piece.elapsed() < COMPUTE_TIME {
             std::hint::spin_loop();
         }
-        std::thread::sleep(PAUSES);
+        std::thread::sleep(PAUSE_TIME);
     }
 }
 
-/// Changes the content and waits until everybody is recomputed. Returns how many seconds that took.
-async fn change(place: &Place, statement: &str) -> anyhow::Result<f64> {
-    let begun = Instant::now();
-    let mut tx = place.db.begin().await?;
+/// Changes the content and waits until all learners are recomputed. Returns how many seconds it took.
+async fn change(database: &BenchDatabase, statement: &str) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let mut tx = database.db.begin().await?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await?;
     recompute::enqueue_stale(&mut tx).await?;
     tx.commit().await?;
-    while behind(place).await? {
-        anyhow::ensure!(begun.elapsed() < Duration::from_mins(10), "not recomputed within 600 s");
+    while behind(database).await? {
+        anyhow::ensure!(started.elapsed() < Duration::from_mins(10), "not recomputed within 600 s");
         sleep(Duration::from_millis(50)).await;
     }
-    Ok(begun.elapsed().as_secs_f64())
+    Ok(started.elapsed().as_secs_f64())
 }
 
-async fn behind(place: &Place) -> anyhow::Result<bool> {
+async fn behind(database: &BenchDatabase) -> anyhow::Result<bool> {
     let query = "SELECT EXISTS (SELECT FROM roadmaps WHERE recomputed_version < content_version)";
-    Ok(sqlx::query_scalar(query).fetch_one(place.db.pool()).await?)
+    Ok(sqlx::query_scalar(query).fetch_one(database.db.pool()).await?)
 }
 
 const SEED_CONTENT: &str = "
@@ -120,8 +124,8 @@ const SEED_CONTENT: &str = "
     INSERT INTO stage_lessons (stage_id, lesson_id, position)
     SELECT s.id, l.id, l.position FROM lesson l JOIN stage s ON s.position = (l.position - 1) / 8";
 
-/// Each learner did the first lessons: many a few, few many, 20 on average. Ids are in the order of time, as the application
-/// gives them. Written as a replica writes it, without triggers, which would only take longer.
+/// Each learner has completed the first lessons: many learners a few, few learners many, 20 on average. Ids are in order of time,
+/// as the application generates them. Triggers are disabled, because they would only take time.
 const SEED_LEARNERS: &str = "
     BEGIN;
     SET LOCAL session_replication_role = replica;
@@ -136,7 +140,7 @@ const SEED_LEARNERS: &str = "
     COMMIT;
     ANALYZE";
 
-/// Who acts, each once: with the lesson that is next for them.
+/// The learners, each of whom completes their next lesson once.
 struct Learners {
     db: Db,
     next: Vec<(Uuid, Uuid)>,
@@ -154,10 +158,10 @@ impl Learners {
         Ok(Self { next: next.fetch_all(db.pool()).await?, db: db.share(16), begun: 0.into() })
     }
 
-    /// Somebody completes a lesson, as a request does it. Returns who, and the sequence number to wait for.
-    async fn act(&self) -> anyhow::Result<(Uuid, i64)> {
+    /// The next learner completes a lesson, as in a request. Returns the learner and the sequence number to wait for.
+    async fn complete_next(&self) -> anyhow::Result<(Uuid, i64)> {
         let n = self.begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (user_id, lesson_id) = *self.next.get(n).context("everybody has acted")?;
+        let (user_id, lesson_id) = *self.next.get(n).context("all learners have acted")?;
         let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
         let mut tx = self.db.begin_as(&caller).await?;
         let lesson = lessons::open(&mut tx, lesson_id).await?;
@@ -174,16 +178,18 @@ struct Watched {
     due: Instant,
 }
 
-/// Asks for all of them at once, so that looking does not become a load of its own where they take long. Ends when no more can come.
-async fn wait_until_stored(db: Db, mut acts: mpsc::UnboundedReceiver<Watched>) -> anyhow::Result<Vec<f64>> {
+/// Polls for all of them at once, so that polling does not become a load of its own when they take long. Ends when the sender is
+/// dropped.
+async fn wait_until_stored(db: Db, mut completions: mpsc::UnboundedReceiver<Watched>) -> anyhow::Result<Vec<f64>> {
     let (mut waiting, mut stored) = (Vec::new(), Vec::new());
-    while acts.recv_many(&mut waiting, 1000).await > 0 {
+    while completions.recv_many(&mut waiting, 1000).await > 0 {
         while !waiting.is_empty() {
-            sleep(LOOK).await;
-            while let Ok(act) = acts.try_recv() {
-                waiting.push(act);
+            sleep(POLL_INTERVAL).await;
+            while let Ok(watched) = completions.try_recv() {
+                waiting.push(watched);
             }
-            let (users, seqs): (Vec<Uuid>, Vec<i64>) = waiting.iter().map(|act| (act.user_id, act.seq)).unzip();
+            let (users, seqs): (Vec<Uuid>, Vec<i64>) =
+                waiting.iter().map(|watched| (watched.user_id, watched.seq)).unzip();
             let done: Vec<Uuid> = sqlx::query_scalar(
                 "SELECT w.user_id
                  FROM unnest($1::uuid[], $2::bigint[]) AS w (user_id, seq)
@@ -194,47 +200,47 @@ async fn wait_until_stored(db: Db, mut acts: mpsc::UnboundedReceiver<Watched>) -
             .bind(&seqs)
             .fetch_all(db.pool())
             .await?;
-            // Each learner acts once.
-            let is_done = |act: &mut Watched| done.contains(&act.user_id);
-            stored.extend(waiting.extract_if(.., is_done).map(|act| act.due.elapsed().as_secs_f64() * 1000.0));
+            // Each learner completions once.
+            let is_done = |watched: &mut Watched| done.contains(&watched.user_id);
+            stored.extend(waiting.extract_if(.., is_done).map(|watched| watched.due.elapsed().as_secs_f64() * 1000.0));
         }
     }
     Ok(stored)
 }
 
-/// In milliseconds.
+/// Latencies in milliseconds.
 struct Latencies {
-    /// From when it was to begin until it is committed.
+    /// From when a completion was due until it is committed.
     committed: Vec<f64>,
-    /// Until its rollup is.
+    /// From when a completion was due until its rollup is committed.
     stored: Vec<f64>,
 }
 
-/// Learners who act at a steady rate until told to end.
-struct Acting {
+/// Learners who are active at a steady rate until told to stop.
+struct ActiveLearners {
     end: tokio_util::sync::CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<Latencies>>,
 }
 
-impl Acting {
+impl ActiveLearners {
     fn begin(learners: &Arc<Learners>) -> Self {
         let end = tokio_util::sync::CancellationToken::new();
-        Self { task: tokio::spawn(Self::act(learners.clone(), end.clone())), end }
+        Self { task: tokio::spawn(Self::run(learners.clone(), end.clone())), end }
     }
 
-    async fn act(learners: Arc<Learners>, end: tokio_util::sync::CancellationToken) -> anyhow::Result<Latencies> {
+    async fn run(learners: Arc<Learners>, end: tokio_util::sync::CancellationToken) -> anyhow::Result<Latencies> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
         let (watch, watched) = mpsc::unbounded_channel();
         let watching = tokio::spawn(wait_until_stored(learners.db.clone(), watched));
-        let mut acts: JoinSet<anyhow::Result<f64>> = JoinSet::new();
+        let mut completions: JoinSet<anyhow::Result<f64>> = JoinSet::new();
         for n in 0.. {
             let due = tokio::select! { due = ticks.tick() => due.into_std(), () = end.cancelled() => break };
             let (learners, watch) = (learners.clone(), watch.clone());
-            acts.spawn(async move {
-                let (user_id, seq) = learners.act().await?;
+            completions.spawn(async move {
+                let (user_id, seq) = learners.complete_next().await?;
                 let committed = due.elapsed().as_secs_f64() * 1000.0;
-                if n % WATCHED == 0 {
+                if n % WATCH_EVERY == 0 {
                     watch.send(Watched { user_id, seq, due })?;
                 }
                 Ok(committed)
@@ -242,8 +248,8 @@ impl Acting {
         }
         drop(watch);
         let mut committed = Vec::new();
-        while let Some(act) = acts.join_next().await {
-            committed.push(act.context("an act ended early")??);
+        while let Some(completion) = completions.join_next().await {
+            committed.push(completion.context("a completion did not finish")??);
         }
         Ok(Latencies { committed, stored: watching.await?? })
     }
@@ -262,14 +268,14 @@ fn report(
     changing: &[Latencies],
 ) -> Vec<Measured> {
     let slowest = seconds.iter().copied().fold(0.0, f64::max);
-    let compare = |what: &str, bar, rounds: &[Latencies], times: fn(&Latencies) -> &[f64]| {
+    let compare = |what: &str, target, rounds: &[Latencies], times: fn(&Latencies) -> &[f64]| {
         let before: Vec<f64> = calm.iter().map(|round| p99(times(round))).collect();
         let during: Vec<f64> = rounds.iter().map(|round| p99(times(round))).collect();
         let up = (median(&during) / median(&before) - 1.0) * 100.0;
         Measured::new(
             format!("{what} at {RATE}/s, p99"),
             format!("{:.1} -> {:.1} ms ({up:+.0} %)", median(&before), median(&during)),
-            bar,
+            target,
             json!({ "before": before, "during": during }),
         )
     };
@@ -291,7 +297,7 @@ fn p99(times: &[f64]) -> f64 {
     at(times, 99)
 }
 
-/// Of the rounds: one in which the machine was busy with something else does not count.
+/// The median of the rounds, so that a round during which the machine was busy with something else does not count.
 fn median(rounds: &[f64]) -> f64 {
     at(rounds, 50)
 }

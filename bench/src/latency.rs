@@ -1,26 +1,29 @@
-//! How soon a job starts.
+//! Measures how soon a job starts.
 
 use std::time::Duration;
 
 use cairn_core::activity::{Action, Noun, Verb};
 use serde_json::json;
 
-use crate::Place;
+use crate::BenchDatabase;
 use crate::measured::Measured;
 use crate::worker::Worker;
 
-/// Jobs a second, and seconds.
+/// Jobs per second.
 const RATE: u32 = 200;
+
+/// Duration in seconds.
 const SECONDS: u32 = 10;
 
-/// Events at a steady rate, whatever the worker does; the time from the insert to the claim, by the database.
-pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    let worker = Worker::start(place);
+/// Enqueues events at a steady rate, independently of the worker, and measures the time from the insert to the claim by the
+/// database's clock.
+pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
+    let worker = Worker::start(database);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
     for _ in 0..RATE * SECONDS {
         ticks.tick().await;
-        let db = place.db.clone();
+        let db = database.db.clone();
         tokio::spawn(async move {
             let mut tx = db.begin().await?;
             tx.record(Action::new(Noun::Lesson, Verb::Completed))?;
@@ -33,7 +36,7 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
         "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms), percentile_cont(0.99) WITHIN GROUP (ORDER BY ms)
          FROM (SELECT extract(epoch FROM lock_at - run_at)::float8 * 1000 AS ms FROM apalis.jobs WHERE job_type = 'activity') l",
     )
-    .fetch_one(place.db.pool())
+    .fetch_one(database.db.pool())
     .await?;
     Ok(vec![Measured::new(
         "job start latency at 200 jobs/s",

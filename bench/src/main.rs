@@ -1,6 +1,6 @@
-//! `cargo build --release --workspace`, then `target/release/cairn-bench [NAME…]`, measures the platform on a throw-away
-//! Postgres with fsync on, prints a table beside the bars, and writes `bench/out/results.json`. Figures are compared by
-//! people; nothing fails because a machine was slow.
+//! Benchmarks of the platform on a throw-away Postgres with fsync on. Build with `cargo build --release --workspace`, then
+//! run `target/release/cairn-bench [NAME…]`. It prints the figures beside their targets and writes them to
+//! `bench/out/results.json`. The comparison is left to people: nothing fails because a machine is slow.
 
 mod content_change;
 mod drain;
@@ -21,44 +21,44 @@ use cairn_postgres::{Durability, Server};
 
 use crate::measured::{Measured, print};
 
-/// What can be measured, in this order.
+/// The benchmarks, in the order in which they run.
 const ALL: [&str; 6] = ["drain", "latency", "scaling", "content-change", "operate", "streams"];
 
-/// Of Postgres, as docs/OPERATIONS.md has operators set it: what is in use fits its memory, and checkpoints are rare.
+/// The settings of Postgres that docs/OPERATIONS.md recommends: the working set fits into memory, and checkpoints are rare.
 const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = names.iter().find(|name| !ALL.contains(&name.as_str())) {
-        anyhow::bail!("`{unknown}` is no benchmark; there are {}", ALL.join(", "));
+        anyhow::bail!("`{unknown}` is not a benchmark: choose from {}", ALL.join(", "));
     }
     let server = throw_away_server(Durability::Full, &SETTINGS).await?;
     let mut results: Vec<Measured> = Vec::new();
     for name in ALL.into_iter().filter(|name| names.is_empty() || names.iter().any(|chosen| chosen == name)) {
         eprintln!("{name} …");
-        let place = Place::new(&server, name).await?;
+        let database = BenchDatabase::new(&server, name).await?;
         results.extend(match name {
-            "drain" => drain::run(&place).await?,
-            "latency" => latency::run(&place).await?,
-            "scaling" => scaling::run(&place).await?,
-            "content-change" => content_change::run(&place).await?,
-            "operate" => operate::run(&place).await?,
-            _ => streams::run(&place).await?,
+            "drain" => drain::run(&database).await?,
+            "latency" => latency::run(&database).await?,
+            "scaling" => scaling::run(&database).await?,
+            "content-change" => content_change::run(&database).await?,
+            "operate" => operate::run(&database).await?,
+            _ => streams::run(&database).await?,
         });
-        place.db.close().await;
+        database.db.close().await;
     }
     print(&results)?;
     server.stop().await.context("stopping Postgres")
 }
 
-/// A migrated database of its own for each benchmark.
-struct Place {
+/// The migrated database of one benchmark.
+struct BenchDatabase {
     config: Config,
     db: Db,
 }
 
-impl Place {
+impl BenchDatabase {
     async fn new(server: &Server, name: &str) -> anyhow::Result<Self> {
         server.create_database_if_missing(name).await?;
         let url = server.url(name);

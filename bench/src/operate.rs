@@ -1,4 +1,4 @@
-//! Whether operators, claims and retention notice five million finished jobs.
+//! Measures how operators' queries, claims and retention perform with five million finished jobs.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use cairn_core::learning::jobs::RollUpProgress;
 use cairn_core::queue::board::{self, Status};
 use cairn_core::queue::inspect::{self, Filter, Key, State};
 use cairn_core::queue::lease::{self, Outcome};
-use cairn_core::queue::{Kind, Queue, queues};
+use cairn_core::queue::{JobKind, Queue, queues};
 use cairn_core::{learning, tools};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::Place;
+use crate::BenchDatabase;
 use crate::measured::Measured;
 
-/// Times that each is measured.
+/// How often each operation is measured.
 const RUNS: usize = 20;
 
-/// A day of finished jobs as the platform makes them: mostly of two queues, a rare one of another now and then, by the
-/// time they ended. Beside them 2,000 dead, 6,000 that wait, 300 that run, and the counts of three processes.
+/// A day of finished jobs in the platform's usual mix: mostly of two queues, occasionally of others, in the order in which
+/// they ended. In addition 2,000 dead, 6,000 waiting and 300 running jobs, and the counts of three processes.
 const FILL: &str = r#"
     SET synchronous_commit = off;
     INSERT INTO apalis.workers (id, worker_type, storage_name)
@@ -35,7 +35,7 @@ const FILL: &str = r#"
             SELECT n, now() - (5000000 - n) * interval '23 hours' / 5000000 AS at, queue, CASE queue
                 WHEN 'activity' THEN 'record_activity' WHEN 'progress' THEN 'roll_up_progress'
                 WHEN 'likes' THEN 'count_likes' WHEN 'replies' THEN 'generate_reply'
-                ELSE CASE WHEN n % (288 * 720) = 0 THEN 'keep_house' ELSE 'reconcile' END END AS kind
+                ELSE CASE WHEN n % (288 * 720) = 0 THEN 'housekeeping' ELSE 'reconcile' END END AS kind
             FROM (
                 SELECT n, CASE WHEN n % 5000 = 1 THEN 'replies' WHEN n % 288 = 0 THEN 'maintenance'
                     WHEN n % 25 = 3 THEN 'likes' WHEN n % 3 = 0 THEN 'progress' ELSE 'activity' END AS queue
@@ -60,19 +60,19 @@ const FILL: &str = r#"
     ANALYZE
 "#;
 
-pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    let db = &place.db;
+pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
+    let db = &database.db;
     sqlx::query("INSERT INTO apalis.workers (id, worker_type, storage_name) VALUES ('bench', 'likes', 'cairn')")
         .execute(db.pool())
         .await?;
-    let before = cycle(place).await?;
+    let before = cycle(database).await?;
     sqlx::raw_sql(FILL).execute(db.pool()).await?;
     sqlx::query("VACUUM apalis.jobs").execute(db.pool()).await?;
-    let mut measured = looking(place).await?;
-    measured.extend(acting(place).await?);
-    let after = cycle(place).await?;
+    let mut measured = queries(database).await?;
+    measured.extend(commands(database).await?);
+    let after = cycle(database).await?;
     measured.push(Measured::new(
-        "enqueue, claim, finish: before and with 5M done",
+        "enqueue, claim, finish: without and with 5M done",
         format!("{before:.0}/s, {after:.0}/s"),
         ">= 0.9 of before",
         json!({ "before": before, "after": after }),
@@ -80,18 +80,18 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
     Ok(measured)
 }
 
-/// What only reads.
-async fn looking(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    let mut connection = place.db.pool().acquire().await?;
+/// Measures operations that only read.
+async fn queries(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
+    let mut connection = database.db.pool().acquire().await?;
     let c = &mut *connection;
     let mut measured = Vec::new();
     macro_rules! measure {
         ($what:expr, $call:expr) => {{
             let mut times = Vec::new();
             for _ in 0..RUNS {
-                let begun = Instant::now();
+                let started = Instant::now();
                 $call.await?;
-                times.push(begun.elapsed());
+                times.push(started.elapsed());
             }
             measured.push(in_time($what, times));
         }};
@@ -99,7 +99,7 @@ async fn looking(place: &Place) -> anyhow::Result<Vec<Measured>> {
     let yesterday: (DateTime<Utc>,) = sqlx::query_as("SELECT now() - interval '20 hours'").fetch_one(&mut *c).await?;
     let deep: Key = (yesterday.0, String::new());
     let filter = |state, queue, kind: Option<&str>| {
-        Filter::new(state, queue, kind.and_then(Kind::from_name)).unwrap_or_default()
+        Filter::new(state, queue, kind.and_then(JobKind::from_name)).unwrap_or_default()
     };
     measure!("overview of the queues", queues::overview(c));
     measure!("workers", queues::workers(c, None, 101));
@@ -113,29 +113,29 @@ async fn looking(place: &Place) -> anyhow::Result<Vec<Measured>> {
     let rare = filter(Some(State::Done), Some(Queue::Replies), None);
     measure!("list of done jobs of a rare queue", inspect::list(c, &rare, None, 101));
     let common = filter(Some(State::Done), Some(Queue::Activity), None);
-    measure!("list of done jobs, far down", inspect::list(c, &common, Some(&deep), 101));
-    let kind = filter(Some(State::Done), None, Some("keep_house"));
+    measure!("list of done jobs, deep page", inspect::list(c, &common, Some(&deep), 101));
+    let kind = filter(Some(State::Done), None, Some("housekeeping"));
     measure!("list of done jobs of a rare kind", inspect::list(c, &kind, None, 101));
     measure!("one job", inspect::find(c, "00000000000000000000000077"));
-    measure!("what is under way", health::unsettled(c));
-    measure!("board: done jobs, its last page", board::page(c, Status::Done, None, 100, 1900));
+    measure!("unfinished work", health::unsettled(c));
+    measure!("board: done jobs, last page", board::page(c, Status::Done, None, 100, 1900));
     measure!("board: dead jobs", board::page(c, Status::Killed, None, 100, 0));
-    measure!("board: how many are done, up to 2,000", board::count_done(c, None, 2000));
+    measure!("board: number of done jobs, up to 2,000", board::count_done(c, None, 2000));
     Ok(measured)
 }
 
-/// What writes, each time undone.
-async fn acting(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    let db = &place.db;
+/// Measures operations that write. Each of them is rolled back.
+async fn commands(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
+    let db = &database.db;
     let mut measured = Vec::new();
     macro_rules! measure {
         ($what:expr, |$tx:ident| $call:expr) => {{
             let mut times = Vec::new();
             for _ in 0..RUNS {
                 let mut $tx = db.begin().await?;
-                let begun = Instant::now();
+                let started = Instant::now();
                 $call.await?;
-                times.push(begun.elapsed());
+                times.push(started.elapsed());
                 $tx.rollback().await?;
             }
             measured.push(in_time($what, times));
@@ -143,10 +143,10 @@ async fn acting(place: &Place) -> anyhow::Result<Vec<Measured>> {
     }
     measure!("retry of one job", |tx| jobs::apply_one(&mut tx, JobAction::Retry, "dead7"));
     measure!("discard of one job", |tx| jobs::apply_one(&mut tx, JobAction::Discard, "dead7"));
-    for (what, act) in [("retry of 100 jobs", JobAction::Retry), ("discard of 100 jobs", JobAction::Discard)] {
-        let selection = Selection::new(act, Queue::Likes, None, State::Dead);
+    for (what, action) in [("retry of 100 jobs", JobAction::Retry), ("discard of 100 jobs", JobAction::Discard)] {
+        let selection = Selection::new(action, Queue::Likes, None, State::Dead);
         let selection = selection.ok_or_else(|| anyhow::anyhow!("dead jobs can be acted on"))?;
-        measure!(what, |tx| jobs::apply_batch(&mut tx, act, &selection, None));
+        measure!(what, |tx| jobs::apply_batch(&mut tx, action, &selection, None));
     }
     measure!("pause of a queue", |tx| admin::queues::pause(&mut tx, Queue::Likes));
     measure!("claim of 64 jobs", |tx| lease::claim(&mut tx, Queue::Likes, "bench", 64));
@@ -155,21 +155,21 @@ async fn acting(place: &Place) -> anyhow::Result<Vec<Measured>> {
         learning::jobs::stale_roadmaps(&mut tx).await?;
         tools::jobs::dead_replies(&mut tx).await
     });
-    measured.push(retention(place).await?);
+    measured.push(retention(database).await?);
     Ok(measured)
 }
 
-/// The time of a chunk of 5,000 jobs: as many chunks as fit two seconds, for good.
-async fn retention(place: &Place) -> anyhow::Result<Measured> {
+/// Removes as many chunks of 5,000 jobs as possible in two seconds, and measures the time per chunk.
+async fn retention(database: &BenchDatabase) -> anyhow::Result<Measured> {
     sqlx::query("UPDATE platform_settings SET value = '20' WHERE key = 'jobs.keep_done_hours'")
-        .execute(place.db.pool())
+        .execute(database.db.pool())
         .await?;
     let count = "SELECT count(*) FROM apalis.jobs";
-    let before: i64 = sqlx::query_scalar(count).fetch_one(place.db.pool()).await?;
-    let begun = Instant::now();
-    housekeeping::run(place.db.pool(), Duration::from_secs(2)).await?;
-    let elapsed = begun.elapsed();
-    let removed = before - sqlx::query_scalar::<_, i64>(count).fetch_one(place.db.pool()).await?;
+    let before: i64 = sqlx::query_scalar(count).fetch_one(database.db.pool()).await?;
+    let started = Instant::now();
+    housekeeping::run(database.db.pool(), Duration::from_secs(2)).await?;
+    let elapsed = started.elapsed();
+    let removed = before - sqlx::query_scalar::<_, i64>(count).fetch_one(database.db.pool()).await?;
     anyhow::ensure!(removed > 0, "retention removed nothing");
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let rate = removed as f64 / elapsed.as_secs_f64();
@@ -177,16 +177,16 @@ async fn retention(place: &Place) -> anyhow::Result<Measured> {
     Ok(Measured::new("retention of done jobs", text, ">= 5000/s", json!(rate)))
 }
 
-/// Jobs that one connection takes through all their states in a second. Begins after a checkpoint, so that neither
-/// measurement pays for what was written before it.
-async fn cycle(place: &Place) -> anyhow::Result<f64> {
+/// How many jobs one connection takes through all their states in a second. Starts after a checkpoint, so that neither
+/// measurement pays for earlier writes.
+async fn cycle(database: &BenchDatabase) -> anyhow::Result<f64> {
     const JOBS: usize = 20_000;
     let (user_id, roadmap_id) = (new_id(), new_id());
-    let mut connection = place.db.pool().acquire().await?;
+    let mut connection = database.db.pool().acquire().await?;
     sqlx::query("CHECKPOINT").execute(&mut *connection).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     for _ in 0..JOBS / 100 {
-        let mut tx = place.db.begin().await?;
+        let mut tx = database.db.begin().await?;
         for _ in 0..100 {
             tx.enqueue(&RollUpProgress { user_id, roadmap_id })?;
         }
@@ -197,7 +197,7 @@ async fn cycle(place: &Place) -> anyhow::Result<f64> {
         lease::finish(&mut connection, "bench", &finished).await?;
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rate = JOBS as f64 / begun.elapsed().as_secs_f64();
+    let rate = JOBS as f64 / started.elapsed().as_secs_f64();
     Ok(rate)
 }
 

@@ -1,7 +1,7 @@
-//! How soon a reader sees what a provider writes, while a thousand follow.
+//! Measures how soon readers receive what a provider sends, with a thousand open streams.
 //!
-//! Everything is real and on its own: a provider, a worker process, Postgres, one API process, HTTP clients. Each piece
-//! of an answer is the time at which the provider sent it; its readers subtract.
+//! Everything is real and separate: a provider, a worker process, Postgres, one API process, HTTP clients. Each piece of an
+//! answer is the time at which the provider sent it, from which its readers calculate the delay.
 
 use std::time::{Duration, Instant};
 
@@ -19,52 +19,53 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::Place;
+use crate::BenchDatabase;
 use crate::measured::Measured;
 
-/// Streams that are open at once.
+/// The number of concurrent streams.
 const STREAMS: u32 = 1000;
-/// Milliseconds from a request to the first piece: a thousand questions in one moment are begun by then, which is not what
-/// is measured.
-const BEGIN: u32 = 5000;
-/// Pieces of each answer.
+/// Milliseconds from a request to its first piece. By then all of the thousand questions are being answered, so that starting
+/// them is not measured.
+const WARM_UP: u32 = 5000;
+/// The number of pieces in each answer.
 const PIECES: usize = 20;
 
-const JWT_SECRET: &str = "a key of benchmarks, which guards nothing";
+const JWT_SECRET: &str = "a key for benchmarks only, which protects nothing";
 
-pub(crate) async fn run(place: &Place) -> anyhow::Result<Vec<Measured>> {
-    // As many replies as streams, with a piece a second; then eight readers for each reply, with eight pieces a second.
-    let mut results = one(place, 1, 1000).await?;
-    results.extend(one(place, 8, 125).await?);
+pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
+    // First as many replies as streams, with one piece per second, then eight readers for each reply, with eight pieces per
+    // second.
+    let mut results = one(database, 1, 1000).await?;
+    results.extend(one(database, 8, 125).await?);
     Ok(results)
 }
 
-/// `readers` for each reply, a piece every `gap` milliseconds.
-async fn one(place: &Place, readers: u32, gap: u32) -> anyhow::Result<Vec<Measured>> {
+/// Measures with `readers` for each reply and a piece every `gap` milliseconds.
+async fn one(database: &BenchDatabase, readers: u32, gap: u32) -> anyhow::Result<Vec<Measured>> {
     let stub = Stub::start().await?;
-    let (api, http) = (Api::start(place).await?, client()?);
+    let (api, http) = (Api::start(database).await?, client()?);
     let replies = STREAMS / readers;
     let mut clients = JoinSet::new();
     for n in 0..replies {
-        // All are begun, then all flow, and they do not keep step with each other.
-        let (reply_id, token) = ask(place, gap, BEGIN + n * gap / replies).await?;
+        // All answers have started when the first pieces arrive, and their pieces are not synchronized.
+        let (reply_id, token) = ask(database, gap, WARM_UP + n * gap / replies).await?;
         let url = format!("{}/v1/replies/{reply_id}/stream", api.base);
         for _ in 0..readers {
             clients.spawn(follow(http.clone(), url.clone(), token.clone()));
         }
     }
     api.wait_for_streams(&http, replies * readers).await?;
-    let worker = worker(place, &stub)?;
+    let worker = worker(database, &stub)?;
     let mut ages = Vec::new();
     let mut listening = 0;
     while let Some(followed) = clients.join_next().await {
         ages.extend(followed??);
-        listening = listening.max(listeners(place).await?);
+        listening = listening.max(listeners(database).await?);
     }
     let (now, most) = api.memory()?;
     drop((worker, api));
     ages.sort_unstable();
-    ensure!(ages.len() == PIECES * usize::try_from(replies * readers)?, "{} pieces came", ages.len());
+    ensure!(ages.len() == PIECES * usize::try_from(replies * readers)?, "{} pieces arrived", ages.len());
     let at = |percent: usize| Duration::from_micros(ages[ages.len() * percent / 100]).as_secs_f64() * 1000.0;
     let value = json!({
         "p50_ms": at(50), "p99_ms": at(99), "pieces": ages.len(), "listening": listening, "rss_kb": now, "peak_kb": most,
@@ -82,11 +83,11 @@ async fn one(place: &Place, readers: u32, gap: u32) -> anyhow::Result<Vec<Measur
     ])
 }
 
-/// A question that nobody answers yet, and the access token of who asked it.
-async fn ask(place: &Place, gap: u32, first: u32) -> anyhow::Result<(Uuid, String)> {
+/// Asks a question, which is not answered yet. Returns the reply and the learner's access token.
+async fn ask(database: &BenchDatabase, gap: u32, first: u32) -> anyhow::Result<(Uuid, String)> {
     let (clock, user_id, session_id) = (Clock::default(), new_id(), new_id());
     let caller = Caller { user_id, session_id, role: Role::Student, origin: Origin::default() };
-    let mut tx = place.db.begin_as(&caller).await?;
+    let mut tx = database.db.begin_as(&caller).await?;
     sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, $1 || '@example.test', 'Bench')")
         .bind(user_id)
         .execute(&mut **tx)
@@ -104,7 +105,7 @@ async fn ask(place: &Place, gap: u32, first: u32) -> anyhow::Result<(Uuid, Strin
     Ok((accepted.reply_id, tokens.issue(TokenSubject { user_id, session_id }, clock.now())?))
 }
 
-/// Follows a reply to its end. Returns how old each piece was when it came, in microseconds.
+/// Follows a reply to its end. Returns the age of each piece when it arrived, in microseconds.
 async fn follow(http: reqwest::Client, url: String, token: String) -> anyhow::Result<Vec<u64>> {
     let mut response = http.get(url).bearer_auth(token).send().await?.error_for_status()?;
     let (mut received, mut ages, mut is_completed) = (Vec::new(), Vec::new(), false);
@@ -126,24 +127,24 @@ async fn follow(http: reqwest::Client, url: String, token: String) -> anyhow::Re
 }
 
 fn client() -> anyhow::Result<reqwest::Client> {
-    // A second call finds the provider installed, which is as good.
+    // Fails if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().build()?)
 }
 
-/// Connections of the database that listen: the API's and the worker's.
-async fn listeners(place: &Place) -> anyhow::Result<i64> {
+/// The number of database connections that listen, of the API and the worker together.
+async fn listeners(database: &BenchDatabase) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
     )
-    .fetch_one(place.db.pool())
+    .fetch_one(database.db.pool())
     .await?)
 }
 
-/// A worker process that writes all replies at once and does nothing else.
-fn worker(place: &Place, stub: &Stub) -> anyhow::Result<Process> {
+/// Starts a worker process that generates all replies at once and does nothing else.
+fn worker(database: &BenchDatabase, stub: &Stub) -> anyhow::Result<Process> {
     let environment = vec![
-        ("DATABASE_URL", place.config.require_database_url()?.expose().to_owned()),
+        ("DATABASE_URL", database.config.require_database_url()?.expose().to_owned()),
         ("CAIRN_OPS_ADDR", format!("127.0.0.1:{}", free_port()?)),
         ("CAIRN_WORKER_QUEUES", "replies".to_owned()),
         ("CAIRN_WORKER_CONCURRENCY", "replies=1000".to_owned()),
@@ -158,7 +159,7 @@ fn log() -> std::path::PathBuf {
     std::env::temp_dir().join(format!("cairn-bench-{}.log", std::process::id()))
 }
 
-/// The API as a process of its own.
+/// The API as a separate process.
 struct Api {
     process: Process,
     base: String,
@@ -166,40 +167,40 @@ struct Api {
 }
 
 impl Api {
-    async fn start(place: &Place) -> anyhow::Result<Self> {
+    async fn start(database: &BenchDatabase) -> anyhow::Result<Self> {
         let (api, ops) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
         let environment = vec![
-            ("DATABASE_URL", place.config.require_database_url()?.expose().to_owned()),
+            ("DATABASE_URL", database.config.require_database_url()?.expose().to_owned()),
             ("CAIRN_JWT_SECRET", JWT_SECRET.to_owned()),
             ("CAIRN_API_ADDR", api.clone()),
             ("CAIRN_OPS_ADDR", ops.clone()),
             ("CAIRN_LOG", "warn".to_owned()),
         ];
         let mut process = Program::new("cairn-api", environment, log()).start(None)?;
-        let (http, begun) = (client()?, Instant::now());
+        let (http, started) = (client()?, Instant::now());
         while http.get(format!("http://{ops}/health/ready")).send().await.is_err() {
             ensure!(process.is_running()?, "the API has ended: see {}", log().display());
-            ensure!(begun.elapsed() < Duration::from_mins(1), "the API does not get ready");
+            ensure!(started.elapsed() < Duration::from_mins(1), "the API did not become ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(Self { process, base: format!("http://{api}"), ops: format!("http://{ops}") })
     }
 
-    /// Until so many streams are open.
+    /// Waits until this many streams are open.
     async fn wait_for_streams(&self, http: &reqwest::Client, streams: u32) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let metrics = http.get(format!("{}/metrics", self.ops)).send().await?.text().await?;
             let open = metrics.lines().find_map(|line| line.strip_prefix("cairn_reply_streams ")?.parse().ok());
             if open == Some(streams) {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < Duration::from_mins(1), "{open:?} of {streams} streams are open");
+            ensure!(started.elapsed() < Duration::from_mins(1), "{open:?} of {streams} streams are open");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// What it has, and what it had at most, in kilobytes.
+    /// The current and the peak resident memory, in kilobytes.
     fn memory(&self) -> anyhow::Result<(u64, u64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let figure = |name: &str| -> anyhow::Result<u64> {

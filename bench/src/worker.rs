@@ -1,9 +1,9 @@
-//! A worker in this process.
+//! Runs a worker in this process.
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::Place;
+use crate::BenchDatabase;
 
 pub(crate) struct Worker {
     stop: CancellationToken,
@@ -11,9 +11,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(place: &Place) -> Self {
+    pub(crate) fn start(database: &BenchDatabase) -> Self {
         let stop = CancellationToken::new();
-        let (config, db, token) = (place.config.clone(), place.db.clone(), stop.clone());
+        let (config, db, token) = (database.config.clone(), database.db.clone(), stop.clone());
         Self { stop, running: tokio::spawn(async move { cairn_worker::run(&config, db, token).await }) }
     }
 

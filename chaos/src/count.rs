@@ -1,4 +1,4 @@
-//! What is found when everything has settled.
+//! Compares the result of a run with what was accepted.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -8,44 +8,44 @@ use cairn_core::admin::verify::{Mode, verify};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::blow::Blow;
+use crate::fault::Fault;
 use crate::learner::Expected;
 
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// How often each blow fell.
-    pub blows: BTreeMap<Blow, usize>,
-    /// Actions that the API accepted.
+    /// How often each fault was injected.
+    pub faults: BTreeMap<Fault, usize>,
+    /// Actions the API accepted.
     pub accepted: i64,
     /// Accepted actions without an effect.
     pub lost: i64,
-    /// Effects beyond one of each accepted action.
+    /// Effects in excess of one for each accepted action.
     pub duplicated: i64,
-    /// Runs of jobs beyond one of each: what crashes cost, and orderly stops must not.
+    /// Runs in excess of one for each job. Crashes cause some, orderly stops must not.
     pub repeated_runs: i64,
-    /// What is wrong beside that: a lesson in another state, a reply that is not completed, a derived value.
+    /// Everything else that is wrong: a lesson in an unexpected state, a reply that is not completed, a wrong derived value.
     pub wrong: Vec<String>,
-    /// From each blow until everything accepted before it had its effect, shortest first.
+    /// For each fault, the time until everything accepted before it had its effect, shortest first.
     pub recoveries: Vec<Duration>,
-    /// From the end of the load until nothing was left to do.
+    /// The time from the end of the load until all work was done.
     pub settled_after: Duration,
 }
 
 impl Report {
-    /// Whether nothing was lost, done twice or wrong.
+    /// Whether nothing was lost, duplicated or wrong.
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.wrong.is_empty()
     }
 
-    /// Processes that were killed.
+    /// How many processes were killed.
     pub fn kills(&self) -> usize {
-        self.blows.iter().filter(|(blow, _)| blow.is_kill()).map(|(_, times)| times).sum()
+        self.faults.iter().filter(|(fault, _)| fault.is_kill()).map(|(_, times)| times).sum()
     }
 
-    /// How often a blow fell.
-    pub fn times(&self, blow: Blow) -> usize {
-        self.blows.get(&blow).copied().unwrap_or_default()
+    /// How often a fault was injected.
+    pub fn times(&self, fault: Fault) -> usize {
+        self.faults.get(&fault).copied().unwrap_or_default()
     }
 
     /// The longest recovery.
@@ -54,12 +54,12 @@ impl Report {
     }
 }
 
-/// A table.
+/// Formats the report as a table.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |what: &str, value: String| writeln!(f, "  {what:<34} {value:>12}");
-        for (blow, times) in &self.blows {
-            row(&blow.name(), times.to_string())?;
+        for (fault, times) in &self.faults {
+            row(&fault.name(), times.to_string())?;
         }
         row("processes killed", self.kills().to_string())?;
         row("actions accepted", self.accepted.to_string())?;
@@ -83,7 +83,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// Compares what was accepted with what is there. Everything has settled.
+/// Compares what was accepted with what is stored, once all work is done.
 pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Report) -> anyhow::Result<()> {
     for learner in expected {
         count_events(pool, learner, report).await?;
@@ -94,7 +94,9 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
         .fetch_all(pool)
         .await?;
         if completed != learner.completed {
-            report.wrong.push(format!("{}: completed {completed:?}, not {:?}", learner.user_id, learner.completed));
+            report
+                .wrong
+                .push(format!("{}: completed {completed:?}, expected {:?}", learner.user_id, learner.completed));
         }
     }
     report.repeated_runs =
@@ -108,7 +110,7 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
     .fetch_one(pool)
     .await?;
     if unanswered > 0 {
-        report.wrong.push(format!("{unanswered} replies are not completed with one message"));
+        report.wrong.push(format!("{unanswered} replies are not completed with exactly one message"));
     }
     let verified = verify(pool, Mode::Strict).await?;
     if !verified.is_clean() {
@@ -117,7 +119,7 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
     Ok(())
 }
 
-/// One row of the activity log for each accepted action.
+/// Counts the rows of the activity log, of which there must be one for each accepted action.
 async fn count_events(pool: &PgPool, learner: &Expected, report: &mut Report) -> anyhow::Result<()> {
     let logged: Vec<(String, i64)> =
         sqlx::query_as("SELECT action, count(*) FROM activity_log WHERE actor_id = $1 GROUP BY action")

@@ -1,8 +1,8 @@
-//! What the learners learn.
+//! The course that the learners take.
 
 use cairn_core::learning::course::{Course, parse};
 
-/// Fourteen lessons in three stages, open to everybody at once.
+/// Fourteen lessons in three stages, all of them unlocked.
 pub(crate) fn course() -> anyhow::Result<Course> {
     let lessons: Vec<String> = (0..14)
         .map(|n| {
@@ -25,5 +25,5 @@ pub(crate) fn course() -> anyhow::Result<Course> {
         lessons.join(", "),
         stages.join(", ")
     );
-    parse(&text).map_err(|problems| anyhow::anyhow!("the course: {problems:?}"))
+    parse(&text).map_err(|problems| anyhow::anyhow!("the course is invalid: {problems:?}"))
 }

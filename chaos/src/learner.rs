@@ -1,4 +1,4 @@
-//! A learner who repeats each call until it is answered, and remembers what was accepted.
+//! A learner who retries each call until it is answered, and records what was accepted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 const PASSWORD: &str = "a long enough password";
 
-/// A call that is not answered for so long is a failure of the platform.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// A call that is not answered for this long is a failure of the platform.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Learner {
     n: usize,
@@ -29,18 +29,18 @@ pub(crate) struct Expected {
     pub(crate) user_id: Uuid,
     /// How often each action was accepted.
     pub(crate) events: BTreeMap<&'static str, i64>,
-    /// The lessons that are completed in the end, in order.
+    /// The lessons that are completed at the end, in order.
     pub(crate) completed: Vec<Uuid>,
 }
 
 impl Learner {
-    /// `accepted` counts up with every accepted action.
+    /// `accepted` is incremented with every accepted action.
     pub(crate) fn new(n: usize, base: String, client: Client, accepted: Arc<AtomicU64>) -> Self {
         Self { n, base, client, token: String::new(), accepted, events: BTreeMap::new() }
     }
 
-    /// Acts until told to stop. Every change is one intent, repeated until the server says it is so: the effect must
-    /// happen once, however often the call was cut after its commit.
+    /// Acts until told to stop. Every change is retried until the server confirms it. Its effect must happen exactly once,
+    /// however often the call was interrupted after its commit.
     pub(crate) async fn act_until(mut self, stop: Arc<AtomicBool>) -> anyhow::Result<Expected> {
         self.register().await?;
         let user_id = id(&self.call(Method::GET, "/me", None, &[]).await?["id"])?;
@@ -49,12 +49,12 @@ impl Learner {
 
         let mut completed = vec![false; lessons.len()];
         let mut liked = false;
-        let mut turn = self.n * 7;
+        let mut round = self.n * 7;
         while !stop.load(Ordering::Relaxed) {
-            turn += 1;
-            let lesson = (turn * 5 + self.n) % lessons.len();
+            round += 1;
+            let lesson = (round * 5 + self.n) % lessons.len();
             let path = format!("/lessons/{}/completion", lessons[lesson]);
-            if completed[lesson] && turn.is_multiple_of(3) {
+            if completed[lesson] && round.is_multiple_of(3) {
                 self.call(Method::DELETE, &path, None, &[]).await?;
                 completed[lesson] = false;
                 self.count("lesson.reopened");
@@ -65,13 +65,13 @@ impl Learner {
                 }
                 completed[lesson] = true;
             }
-            if turn.is_multiple_of(4) {
+            if round.is_multiple_of(4) {
                 liked = !liked;
                 let method = if liked { Method::PUT } else { Method::DELETE };
                 self.call(method, &format!("/projects/{project}/like"), None, &[]).await?;
                 self.count(if liked { "project.liked" } else { "project.unliked" });
             }
-            if turn.is_multiple_of(25) {
+            if round.is_multiple_of(25) {
                 self.ask().await?;
             }
         }
@@ -87,14 +87,14 @@ impl Learner {
 
     async fn register(&mut self) -> anyhow::Result<()> {
         let account = json!({ "email": self.email(), "password": PASSWORD, "first_name": "Learner" });
-        // A repeat of a registration that was cut answers that the address is taken: then it was accepted.
+        // If a registration was interrupted, its retry is told that the address is taken. It was accepted, then.
         self.call(Method::POST, "/auth/register", Some(account), &["email_taken"]).await?;
         self.sign_in().await
     }
 
     async fn sign_in(&mut self) -> anyhow::Result<()> {
         let credentials = json!({ "email": self.email(), "password": PASSWORD });
-        let session = self.repeat(Method::POST, "/auth/login", Some(credentials), &[], None).await?;
+        let session = self.retry(Method::POST, "/auth/login", Some(credentials), &[], None).await?;
         session["tokens"]["access_token"].as_str().context("a session without a token")?.clone_into(&mut self.token);
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Learner {
     async fn create_project(&mut self) -> anyhow::Result<Uuid> {
         let key = format!("project-of-{}", self.n);
         let body = json!({ "title": "Mine", "summary": "S" });
-        let project = self.repeat(Method::POST, "/projects", Some(body), &[], Some(&key)).await?;
+        let project = self.retry(Method::POST, "/projects", Some(body), &[], Some(&key)).await?;
         self.count("project.created");
         id(&project["id"])
     }
@@ -123,8 +123,8 @@ impl Learner {
         let key = format!("question-{}", self.events.get("question.asked").unwrap_or(&0));
         let body = json!({ "message": "How do servers work?" });
         let asked =
-            self.repeat(Method::POST, "/tools/assistant/messages", Some(body), &["reply_open"], Some(&key)).await?;
-        // While the last answer is being written the question is not accepted.
+            self.retry(Method::POST, "/tools/assistant/messages", Some(body), &["reply_open"], Some(&key)).await?;
+        // A question is not accepted while the previous answer is being written.
         if asked["code"] != "reply_open" {
             self.count("question.asked");
             self.count("reply.received");
@@ -137,7 +137,7 @@ impl Learner {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Like [`Self::repeat`], and signs in again when the access token has expired.
+    /// Like [`Self::retry`], but signs in again when the access token has expired.
     async fn call(
         &mut self,
         method: Method,
@@ -146,17 +146,17 @@ impl Learner {
         accepted: &[&str],
     ) -> anyhow::Result<Value> {
         let also_expired: Vec<&str> = accepted.iter().copied().chain(["unauthorized"]).collect();
-        let answer = self.repeat(method.clone(), path, body.clone(), &also_expired, None).await?;
+        let answer = self.retry(method.clone(), path, body.clone(), &also_expired, None).await?;
         if answer["code"] != "unauthorized" {
             return Ok(answer);
         }
         self.sign_in().await?;
-        self.repeat(method, path, body, accepted, None).await
+        self.retry(method, path, body, accepted, None).await
     }
 
-    /// Repeats a call while the server is away. Any answer that is not a success, an accepted problem or "come back
-    /// later" is a failure: crashes never show as a 500.
-    async fn repeat(
+    /// Retries a call while the server is unavailable. Any response other than a success, an accepted problem or a 503 is a
+    /// failure: a crash must never show as a 500.
+    async fn retry(
         &self,
         method: Method,
         path: &str,
@@ -164,7 +164,7 @@ impl Learner {
         accepted: &[&str],
         key: Option<&str>,
     ) -> anyhow::Result<Value> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
             if !self.token.is_empty() {
@@ -187,12 +187,12 @@ impl Learner {
                     }
                 }
             }
-            ensure!(begun.elapsed() < PATIENCE, "{method} {path} was not answered for {PATIENCE:?}");
+            ensure!(started.elapsed() < CALL_TIMEOUT, "{method} {path} was not answered for {CALL_TIMEOUT:?}");
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 }
 
 fn id(value: &Value) -> anyhow::Result<Uuid> {
-    value.as_str().with_context(|| format!("{value} is no id"))?.parse().context("an id that is no UUID")
+    value.as_str().with_context(|| format!("{value} is not an id"))?.parse().context("an id that is not a UUID")
 }

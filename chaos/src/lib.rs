@@ -1,24 +1,24 @@
-//! Real binaries, a real Postgres and learners over HTTP, while processes are killed and the database is restarted.
+//! Runs the real binaries on a real Postgres under load, while processes are killed and the database is restarted.
 //!
 //! ```text
 //! learners ──HTTP──▶ cairn-api ──▶ Postgres ◀── cairn-worker × 3
 //!                        ▲             ▲              ▲
-//!                        └──── blows: one every few seconds, in an order that the seed tells
+//!                        └── faults: one every few seconds, in an order that depends on the seed
 //! ```
 //!
-//! Learners repeat each call until it is answered and remember what was accepted. When the blows are over and the queues
-//! are empty, every accepted action must have had exactly one effect, and every derived value must be right.
-//! `cargo xtask chaos` runs it for minutes, the tests of the worker once through all blows.
+//! Learners retry each call until it is answered, and record what was accepted. When all faults have been injected and the
+//! queues are empty, every accepted action must have had exactly one effect, and every derived value must be correct.
+//! `cargo xtask chaos` injects faults for minutes; the tests of the worker inject each of them once.
 
-mod blow;
 mod count;
 mod course;
+mod fault;
 mod learner;
 mod platform;
 pub mod processes;
 mod recovery;
 mod run;
 
-pub use self::blow::Blow;
 pub use self::count::Report;
-pub use self::run::{Blows, Plan, Progress, run};
+pub use self::fault::Fault;
+pub use self::run::{Plan, Progress, Schedule, run};

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos --minutes 5 --seed 1`: see the library.
+//! The command behind `cargo xtask chaos`.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -9,20 +9,20 @@ use cairn_chaos::{Plan, run};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Kill processes and restart the database under load, then count what was lost or done twice.
+/// Kill processes and restart the database under load, then count what was lost or duplicated.
 #[derive(Parser)]
 #[command(name = "cargo xtask chaos")]
 struct Args {
-    /// How long blows fall, in minutes.
+    /// How long to inject faults, in minutes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// Order of the blows; the same seed gives the same order.
+    /// Seed of the order of the faults. The same seed gives the same order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Learners who act at once, without a pause.
+    /// Number of concurrent learners, who act without pausing.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
     learners: u16,
-    /// Longest time from a blow until everything accepted before it has had its effect, in seconds.
+    /// Longest time, in seconds, from a fault until everything accepted before it must have had its effect.
     #[arg(long, default_value_t = 60)]
     recovery_limit: u64,
 }
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
     let is_terminal = std::io::stderr().is_terminal();
     let plan = Plan::lasting(duration, args.seed, usize::from(args.learners));
     let result = run(plan, |progress| {
-        let text = format!("{} accepted, {}", progress.accepted.load(Ordering::Relaxed), progress.blow.name());
+        let text = format!("{} accepted, {}", progress.accepted.load(Ordering::Relaxed), progress.fault.name());
         if is_terminal {
             bar.set_position(progress.elapsed.as_secs());
             bar.set_message(text);
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
     let _ = writeln!(std::io::stdout(), "{report}");
     let in_time = report.slowest_recovery() <= Duration::from_secs(args.recovery_limit);
     if !in_time {
-        eprintln!("chaos: a recovery took longer than {} s", args.recovery_limit);
+        eprintln!("chaos: recovery took longer than {} s", args.recovery_limit);
     }
     if report.is_clean() && in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,4 +1,4 @@
-//! A Postgres, an API and some workers, and what is done to them.
+//! The platform under test: Postgres, an API and some workers, into which faults are injected.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use cairn_postgres::{Durability, Server};
 use rustix::process::Signal;
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 
-use crate::blow::Blow;
 use crate::course::course;
+use crate::fault::Fault;
 use crate::processes::{Process, Program, free_port};
 
-/// Worker processes beside each other.
+/// Number of worker processes.
 const WORKERS: usize = 3;
 
-/// Longer than the silence after which a worker's jobs are given to others (15 s), and the beats around it.
-const FROZEN: Duration = Duration::from_secs(22);
+/// Longer than the heartbeat timeout after which a worker's jobs are given to others (15 s), plus the interval of the checks.
+const FREEZE_TIME: Duration = Duration::from_secs(22);
 
-/// How long the database has no connection to give.
-const EXHAUSTED: Duration = Duration::from_secs(3);
+/// How long the database has no free connections.
+const EXHAUSTION_TIME: Duration = Duration::from_secs(3);
 
-/// How long a process may take to come by its failpoint under load, to drain, or to answer after its start.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a process may take to reach its failpoint under load, to drain, or to answer after its start.
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Platform {
     postgres: Server,
@@ -34,8 +34,8 @@ pub(crate) struct Platform {
     api_port: u16,
     workers: Vec<Worker>,
     pool: PgPool,
-    /// The next worker to be hit.
-    turn: usize,
+    /// Index of the next worker to inject a fault into.
+    next_worker: usize,
 }
 
 struct Worker {
@@ -45,13 +45,13 @@ struct Worker {
 }
 
 impl Platform {
-    /// Starts everything; logs go into `logs`.
+    /// Starts everything. Logs are written to the folder `logs`.
     pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
         let postgres = throw_away_server(Durability::Full, &[]).await?;
         postgres.create_database_if_missing("cairn").await?;
         let url = postgres.url("cairn");
         migrate(&connect_options(&url)?).await?;
-        furnish(&url).await?;
+        seed(&url).await?;
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
             vec![
@@ -72,8 +72,8 @@ impl Platform {
         }
         let api = api_program.start(None)?;
         let pool = lazy_pool(&url, 4)?;
-        let platform = Self { postgres, api, api_program, api_port, workers, pool, turn: 0 };
-        platform.answers().await?;
+        let platform = Self { postgres, api, api_program, api_port, workers, pool, next_worker: 0 };
+        platform.wait_for_api().await?;
         Ok(platform)
     }
 
@@ -85,64 +85,64 @@ impl Platform {
         format!("http://127.0.0.1:{}/v1", self.api_port)
     }
 
-    /// Does it. Whatever is ended runs again when this returns, under the same configuration.
-    pub(crate) async fn strike(&mut self, blow: Blow) -> anyhow::Result<()> {
-        match blow {
-            Blow::KillWorker => {
+    /// Injects a fault. Processes that were ended have been started again, with the same configuration, when this returns.
+    pub(crate) async fn inject(&mut self, fault: Fault) -> anyhow::Result<()> {
+        match fault {
+            Fault::KillWorker => {
                 let worker = self.next_worker();
                 worker.process.kill()?;
                 worker.process = worker.program.start(None)?;
             }
-            Blow::KillApi => {
+            Fault::KillApi => {
                 self.api.kill()?;
                 self.api = self.api_program.start(None)?;
-                self.answers().await?;
+                self.wait_for_api().await?;
             }
-            Blow::WorkerAt(failpoint) => {
+            Fault::WorkerAt(failpoint) => {
                 let worker = self.next_worker();
                 worker.process.kill()?;
                 worker.process = worker.program.start(Some(failpoint))?;
-                worker.process.ended(PATIENCE).await.with_context(|| format!("waiting at {failpoint}"))?;
+                worker.process.ended(PROCESS_TIMEOUT).await.with_context(|| format!("waiting at {failpoint}"))?;
                 worker.process = worker.program.start(None)?;
             }
-            Blow::ApiAt(failpoint) => {
+            Fault::ApiAt(failpoint) => {
                 self.api.kill()?;
                 self.api = self.api_program.start(Some(failpoint))?;
-                self.api.ended(PATIENCE).await.with_context(|| format!("waiting at {failpoint}"))?;
+                self.api.ended(PROCESS_TIMEOUT).await.with_context(|| format!("waiting at {failpoint}"))?;
                 self.api = self.api_program.start(None)?;
-                self.answers().await?;
+                self.wait_for_api().await?;
             }
-            Blow::StopWorker => {
+            Fault::StopWorker => {
                 let worker = self.next_worker();
                 worker.process.signal(Signal::TERM)?;
-                let status = worker.process.ended(PATIENCE).await?;
+                let status = worker.process.ended(PROCESS_TIMEOUT).await?;
                 ensure!(status.success(), "a worker that was told to stop ended with {status}");
                 worker.process = worker.program.start(None)?;
             }
-            Blow::FreezeWorker => {
+            Fault::FreezeWorker => {
                 let worker = self.next_worker();
                 worker.process.signal(Signal::STOP)?;
                 worker.frozen_since = Some(Instant::now());
             }
-            Blow::CutConnections => {
+            Fault::CutConnections => {
                 cut_connections(&mut self.connect().await?).await?;
             }
-            Blow::RestartPostgres => {
+            Fault::RestartPostgres => {
                 self.postgres.restart_immediate().await?;
-                self.all_run()?;
+                self.check_all_running()?;
             }
-            Blow::ExhaustConnections => {
+            Fault::ExhaustConnections => {
                 self.exhaust_connections().await?;
-                self.all_run()?;
+                self.check_all_running()?;
             }
         }
         Ok(())
     }
 
-    /// Wakes workers that have been frozen for long enough, or all.
-    pub(crate) fn thaw(&mut self, all: bool) -> anyhow::Result<()> {
+    /// Resumes the workers that have been frozen for long enough, or all frozen workers.
+    pub(crate) fn resume_frozen(&mut self, all: bool) -> anyhow::Result<()> {
         for worker in &mut self.workers {
-            if worker.frozen_since.is_some_and(|since| all || since.elapsed() >= FROZEN) {
+            if worker.frozen_since.is_some_and(|since| all || since.elapsed() >= FREEZE_TIME) {
                 worker.process.signal(Signal::CONT)?;
                 worker.frozen_since = None;
             }
@@ -150,10 +150,10 @@ impl Platform {
         Ok(())
     }
 
-    /// For how long the latest freeze goes on.
+    /// How long until the last frozen worker is to be resumed.
     pub(crate) fn frozen_for(&self) -> Duration {
         let frozen = self.workers.iter().filter_map(|worker| worker.frozen_since);
-        frozen.map(|since| FROZEN.saturating_sub(since.elapsed())).max().unwrap_or_default()
+        frozen.map(|since| FREEZE_TIME.saturating_sub(since.elapsed())).max().unwrap_or_default()
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
@@ -162,20 +162,20 @@ impl Platform {
         Ok(self.postgres.stop().await?)
     }
 
-    /// A worker that is awake, in turn.
+    /// The next worker that is not frozen, in rotation.
     fn next_worker(&mut self) -> &mut Worker {
         let count = self.workers.len();
-        let start = self.turn;
+        let start = self.next_worker;
         let index = (start..start + count)
             .map(|n| n % count)
             .find(|&n| self.workers[n].frozen_since.is_none())
             .unwrap_or(start % count);
-        self.turn = index + 1;
+        self.next_worker = index + 1;
         &mut self.workers[index]
     }
 
-    /// Nobody ends because the database is away.
-    fn all_run(&mut self) -> anyhow::Result<()> {
+    /// Checks that no process ended because the database was unavailable.
+    fn check_all_running(&mut self) -> anyhow::Result<()> {
         ensure!(self.api.is_running()?, "the API ended because of the database");
         for worker in &mut self.workers {
             ensure!(worker.process.is_running()?, "a worker ended because of the database");
@@ -183,34 +183,34 @@ impl Platform {
         Ok(())
     }
 
-    /// Waits until the API takes connections.
-    async fn answers(&self) -> anyhow::Result<()> {
-        let begun = Instant::now();
+    /// Waits until the API accepts connections.
+    async fn wait_for_api(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", self.api_port)).await.is_err() {
-            ensure!(begun.elapsed() < PATIENCE, "the API did not start");
+            ensure!(started.elapsed() < PROCESS_TIMEOUT, "the API did not start");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
     }
 
     async fn connect(&self) -> anyhow::Result<PgConnection> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             match connect_options(&self.postgres.url("cairn"))?.connect().await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+                Err(error) if started.elapsed() > PROCESS_TIMEOUT => return Err(error.into()),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     }
 
-    /// Takes every connection that is free, cuts everybody else's, and holds on for a while.
+    /// Takes all free connections, terminates those of the platform, and takes these as well, for a while.
     async fn exhaust_connections(&self) -> anyhow::Result<()> {
         let mut first = self.connect().await?;
-        let mut taken = Vec::new();
+        let mut held = Vec::new();
         let options = connect_options(&self.postgres.url("cairn"))?;
         while let Ok(connection) = options.connect().await {
-            taken.push(connection);
+            held.push(connection);
         }
         sqlx::query(
             "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
@@ -218,10 +218,10 @@ impl Platform {
         )
         .fetch_all(&mut first)
         .await?;
-        let begun = Instant::now();
-        while begun.elapsed() < EXHAUSTED {
+        let started = Instant::now();
+        while started.elapsed() < EXHAUSTION_TIME {
             match options.connect().await {
-                Ok(connection) => taken.push(connection),
+                Ok(connection) => held.push(connection),
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
@@ -239,8 +239,8 @@ async fn cut_connections(connection: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A course, open registration, and no limit on questions.
-async fn furnish(url: &str) -> anyhow::Result<()> {
+/// Sets up a course, open registration, and no limit on questions.
+async fn seed(url: &str) -> anyhow::Result<()> {
     let db = Db::connect(url, url, 4)?;
     let mut tx = db.begin().await?;
     import(&mut tx, &course()?, |_, _| {}).await?;

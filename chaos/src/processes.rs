@@ -1,4 +1,4 @@
-//! The programs under test as processes of their own.
+//! Runs the programs under test as separate processes.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -9,26 +9,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// One `cairn-api` or `cairn-worker`, killed when it is dropped.
+/// A running `cairn-api` or `cairn-worker`. Dropping it kills the process.
 pub struct Process {
     child: Child,
 }
 
-/// How to start a program, again and again.
+/// A program that can be started repeatedly.
 pub struct Program {
     name: &'static str,
     environment: Vec<(&'static str, String)>,
-    /// Where its log goes; later starts append.
+    /// The log file. Later starts append to it.
     log: PathBuf,
 }
 
 impl Program {
-    /// `environment` is all that it will find in its own.
+    /// `environment` is the whole environment of the program.
     pub fn new(name: &'static str, environment: Vec<(&'static str, String)>, log: PathBuf) -> Self {
         Self { name, environment, log }
     }
 
-    /// Starts it, with this failpoint armed: it strikes the first time.
+    /// Starts the program. The failpoint, if any, triggers when it is first reached.
     pub fn start(&self, failpoint: Option<&str>) -> anyhow::Result<Process> {
         let path = binary(self.name)?;
         let log = File::options().create(true).append(true).open(&self.log)?;
@@ -43,37 +43,37 @@ impl Program {
 }
 
 impl Process {
-    /// Its id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has not ended.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> anyhow::Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// SIGKILL.
+    /// Kills the process with SIGKILL.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a pid out of range")?;
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Waits until it has ended by itself; fails when it has not.
+    /// Waits until the process has ended by itself. Fails if it does not end in time.
     pub async fn ended(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            ensure!(begun.elapsed() < within, "a process did not end within {within:?}");
+            ensure!(started.elapsed() < within, "a process did not end within {within:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -85,12 +85,12 @@ impl Drop for Process {
     }
 }
 
-/// A port of this machine that nobody listens on now.
+/// A local port that is currently free.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// The program, as the workspace's build has left it beside the one that runs (or above, for a test).
+/// The path of a program, which the workspace's build put beside the running executable (or, for a test, in the folder above).
 fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     here.ancestors()

@@ -1,4 +1,4 @@
-//! How long after a blow everything that was accepted before it has had its effect.
+//! Measures how long after a fault everything that was accepted before it has had its effect.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,18 +6,18 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
-/// How often the queues are looked at: the resolution of what is measured.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the queues are polled, which is the resolution of the measurement.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Measures until the sender of blows is dropped and all are recovered from.
-pub(crate) async fn measure(pool: PgPool, mut blows: mpsc::UnboundedReceiver<SystemTime>) -> Vec<Duration> {
+/// Measures until the sender of the times of faults is dropped and the platform has recovered from all of them.
+pub(crate) async fn measure(pool: PgPool, mut faults: mpsc::UnboundedReceiver<SystemTime>) -> Vec<Duration> {
     let mut open: Vec<SystemTime> = Vec::new();
     let mut recovered = Vec::new();
     let mut over = false;
     while !over || !open.is_empty() {
         loop {
-            match blows.try_recv() {
-                Ok(blow) => open.push(blow),
+            match faults.try_recv() {
+                Ok(fault) => open.push(fault),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     over = true;
@@ -25,24 +25,24 @@ pub(crate) async fn measure(pool: PgPool, mut blows: mpsc::UnboundedReceiver<Sys
                 }
             }
         }
-        let looked = SystemTime::now();
-        // While the database is away nothing has recovered.
+        let polled = SystemTime::now();
+        // While the database is unavailable, nothing has recovered.
         if let Ok(oldest) = oldest_unfinished(&pool).await {
-            open.retain(|&blow| {
-                let done = blow < looked && oldest.is_none_or(|oldest| oldest > blow);
+            open.retain(|&fault| {
+                let done = fault < polled && oldest.is_none_or(|oldest| oldest > fault);
                 if done {
-                    recovered.push(looked.duration_since(blow).unwrap_or_default());
+                    recovered.push(polled.duration_since(fault).unwrap_or_default());
                 }
                 !done
             });
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     recovered.sort_unstable();
     recovered
 }
 
-/// When the oldest job that is not finished was enqueued, as its id tells.
+/// When the oldest unfinished job was enqueued, according to its id.
 async fn oldest_unfinished(pool: &PgPool) -> Result<Option<SystemTime>, sqlx::Error> {
     let id: Option<String> = sqlx::query_scalar(
         "SELECT min(id) FROM apalis.jobs

@@ -1,4 +1,4 @@
-//! The run: load, blows, and the reckoning.
+//! A run: load, faults, and the comparison at the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -12,60 +12,59 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::blow::{Blow, dealt};
 use crate::count::{Report, count};
+use crate::fault::{Fault, shuffled_faults};
 use crate::learner::Learner;
 use crate::platform::Platform;
 use crate::recovery;
 
-/// Longest time until nothing is left to do after the load has ended.
-const SETTLE: Duration = Duration::from_mins(1);
+/// How long it may take after the load has ended until all work is done.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What is to be done.
+/// What a run does.
 pub struct Plan {
-    /// Learners who act at once, without a pause.
+    /// The number of concurrent learners, who act without pausing.
     pub learners: usize,
-    /// Load between the end of one blow and the next. Not a wait for anything: blows are to fall amid work.
+    /// How long only the load runs between two faults, so that faults are injected in the middle of work.
     pub pause: Duration,
-    /// Which blows.
-    pub blows: Blows,
+    /// Which faults are injected.
+    pub faults: Schedule,
 }
 
-/// Which blows fall.
-pub enum Blows {
+/// Which faults are injected.
+pub enum Schedule {
     /// Each of these once, in order.
-    Each(Vec<Blow>),
-    /// As many as there is time for, in an order that the seed tells.
+    Each(Vec<Fault>),
+    /// As many as there is time for, in an order that depends on the seed.
     For(Duration, u64),
 }
 
 impl Plan {
-    /// Every blow once, under a light load.
+    /// Injects every fault once, under a light load.
     pub fn each_once() -> Self {
-        Self { learners: 10, pause: Duration::from_millis(700), blows: Blows::Each(Blow::ALL.to_vec()) }
+        Self { learners: 10, pause: Duration::from_millis(700), faults: Schedule::Each(Fault::ALL.to_vec()) }
     }
 
-    /// Blows by chance for so long.
+    /// Injects random faults for this long.
     pub fn lasting(duration: Duration, seed: u64, learners: usize) -> Self {
-        Self { learners, pause: Duration::from_millis(2200), blows: Blows::For(duration, seed) }
+        Self { learners, pause: Duration::from_millis(2200), faults: Schedule::For(duration, seed) }
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 pub struct Progress<'a> {
-    /// Since the load began.
+    /// The time since the load began.
     pub elapsed: Duration,
-    /// The latest blow.
-    pub blow: Blow,
+    /// The latest fault.
+    pub fault: Fault,
     /// Actions accepted so far.
     pub accepted: &'a AtomicU64,
 }
 
-/// Carries out a plan and reports what it did to the platform. An error is a platform that broke down: a process that
-/// ended by itself, a call that was answered with a 500 or not at all, work that is never finished. It names the folder
-/// with the logs, which is kept then.
+/// Executes a plan and reports the result. An error means that the platform failed: a process ended by itself, a call was
+/// answered with a 500 or not at all, or work was never finished. The error names the folder with the logs, which is kept.
 pub async fn run(plan: Plan, on_progress: impl Fn(Progress<'_>)) -> anyhow::Result<Report> {
-    // Two providers are compiled in, so reqwest cannot choose one.
+    // Two TLS providers are compiled in, so one has to be selected for reqwest.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let logs = tempfile::Builder::new().prefix("cairn-chaos-").tempdir()?;
     let result = run_with_logs(plan, on_progress, logs.path()).await;
@@ -92,54 +91,54 @@ async fn run_with_logs(
         let learner = Learner::new(n, platform.base_url(), client.clone(), accepted.clone());
         learners.spawn(learner.act_until(stop.clone()));
     }
-    let (blow_times, times) = mpsc::unbounded_channel();
+    let (fault_times, times) = mpsc::unbounded_channel();
     let recoveries = tokio::spawn(recovery::measure(platform.pool().clone(), times));
 
     let mut report = Report::default();
-    let begun = Instant::now();
-    let (blows, limit): (Box<dyn Iterator<Item = Blow> + Send>, Duration) = match plan.blows {
-        Blows::Each(blows) => (Box::new(blows.into_iter()), Duration::MAX),
-        Blows::For(limit, seed) => (Box::new(dealt(StdRng::seed_from_u64(seed))), limit),
+    let started = Instant::now();
+    let (faults, limit): (Box<dyn Iterator<Item = Fault> + Send>, Duration) = match plan.faults {
+        Schedule::Each(faults) => (Box::new(faults.into_iter()), Duration::MAX),
+        Schedule::For(limit, seed) => (Box::new(shuffled_faults(StdRng::seed_from_u64(seed))), limit),
     };
-    for blow in blows {
+    for fault in faults {
         tokio::time::sleep(plan.pause).await;
-        if begun.elapsed() >= limit {
+        if started.elapsed() >= limit {
             break;
         }
-        platform.thaw(false)?;
-        blow_times.send(SystemTime::now())?;
-        platform.strike(blow).await.with_context(|| blow.name())?;
-        *report.blows.entry(blow).or_default() += 1;
-        on_progress(Progress { elapsed: begun.elapsed(), blow, accepted: &accepted });
-        // A learner that gave up has seen what must not be.
+        platform.resume_frozen(false)?;
+        fault_times.send(SystemTime::now())?;
+        platform.inject(fault).await.with_context(|| fault.name())?;
+        *report.faults.entry(fault).or_default() += 1;
+        on_progress(Progress { elapsed: started.elapsed(), fault, accepted: &accepted });
+        // A learner ends early only because the platform failed.
         if let Some(ended) = learners.try_join_next() {
             ended??;
         }
     }
     tokio::time::sleep(platform.frozen_for()).await;
-    platform.thaw(true)?;
+    platform.resume_frozen(true)?;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut expected = Vec::new();
     while let Some(learner) = learners.join_next().await {
         expected.push(learner??);
     }
-    report.settled_after = settle(platform.pool()).await?;
-    drop(blow_times);
+    report.settled_after = wait_until_idle(platform.pool()).await?;
+    drop(fault_times);
     report.recoveries = recoveries.await?;
     count(platform.pool(), &expected, &mut report).await?;
     platform.stop().await?;
     Ok(report)
 }
 
-/// Waits until nothing is left to do; nothing may be stuck.
-async fn settle(pool: &PgPool) -> anyhow::Result<Duration> {
-    let begun = Instant::now();
+/// Waits until all work is done. Fails if any of it is stuck.
+async fn wait_until_idle(pool: &PgPool) -> anyhow::Result<Duration> {
+    let started = Instant::now();
     loop {
         let left = health::unsettled(&mut *pool.acquire().await?).await?;
         if left == 0 {
-            return Ok(begun.elapsed());
+            return Ok(started.elapsed());
         }
-        ensure!(begun.elapsed() < SETTLE, "{left} jobs and markers are still not done");
+        ensure!(started.elapsed() < SETTLE_TIMEOUT, "{left} jobs and markers are still not done");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The database a command works on: that of `DATABASE_URL`, or the embedded one.
+//! The database a command works on: the one in `DATABASE_URL`, or the embedded one.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use cairn_postgres::{Durability, Options, Server};
 
 use crate::failure::Failure;
 
-/// Name of the database on the embedded server.
+/// The name of the database on the embedded server.
 const NAME: &str = "cairn";
 
-/// A database, and the embedded server behind it, which lives as long.
+/// A database, and the embedded server behind it, if any, which lives as long.
 pub(crate) struct Database {
     url: Secret,
     direct_url: Secret,
@@ -19,17 +19,17 @@ pub(crate) struct Database {
     server: Option<Server>,
 }
 
-/// Who else may use the embedded server.
+/// Whether the embedded server may be shared with another process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// This process alone runs it.
+    /// This process runs the server, and no other process may be running it.
     Alone,
-    /// If another process runs it, that one is used; otherwise it is started for as long as this command takes.
+    /// A server that another process runs is used; otherwise one is started for the duration of this command.
     Shared,
 }
 
 impl Database {
-    /// The database that is configured, or the embedded one. Does not look at what is in it.
+    /// Opens the configured database, or the embedded one, without looking at its contents.
     pub(crate) async fn open(config: &Config, data_dir: &Path, sharing: Sharing) -> Result<Self, Failure> {
         let connections = config.database_connections;
         if let Some(url) = config.database_url.clone() {
@@ -44,7 +44,7 @@ impl Database {
         Ok(Self { direct_url: url.clone(), url, connections, server: Some(server) })
     }
 
-    /// The same, ready to work on: the embedded one is migrated, another one must be.
+    /// Opens the database and makes sure it is migrated: the embedded one is migrated here, another one must be already.
     pub(crate) async fn ready(config: &Config, data_dir: &Path) -> Result<Self, Failure> {
         let database = Self::open(config, data_dir, Sharing::Shared).await?;
         if database.is_embedded() {
@@ -52,50 +52,52 @@ impl Database {
         } else {
             let pending = database.migrations().await?.pending;
             if pending > 0 {
-                return Err(Failure::setup(format!("the database lacks {pending} migrations: run `cairn migrate`")));
+                return Err(Failure::setup(format!(
+                    "the database has {pending} pending migrations: run `cairn migrate`"
+                )));
             }
         }
         Ok(database)
     }
 
-    /// Whether this is the database of `cairn dev`.
+    /// Whether this is the embedded database of `cairn dev`.
     pub(crate) fn is_embedded(&self) -> bool {
         self.server.is_some()
     }
 
-    /// URL for a pool.
+    /// The URL for a pool.
     pub(crate) fn url(&self) -> &Secret {
         &self.url
     }
 
-    /// URL for session connections.
+    /// The URL for session connections.
     pub(crate) fn direct_url(&self) -> &Secret {
         &self.direct_url
     }
 
     /// Brings the schema up to date.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
-        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.not_migrated(error))
+        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
     }
 
-    /// How far the schema is.
+    /// Which migrations are applied and pending.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.not_migrated(error))
+        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
     }
 
-    /// The embedded database of an early version holds a demonstration, which can be deleted.
-    fn not_migrated(&self, error: MigrateError) -> Failure {
+    /// For an embedded database from before the first release, the advice is to delete it: it holds only a demonstration.
+    fn migration_failure(&self, error: MigrateError) -> Failure {
         match (&self.server, error) {
             (Some(server), MigrateError::Squashed(_)) => Failure::setup(format!(
-                "the embedded database was made before the first release of Cairn and cannot be brought up to date, so \
-                 it was left as it is: delete {} to start anew",
+                "the embedded database was created before the first release of Cairn and cannot be migrated, so it was \
+                 left unchanged: delete {} to start with a new one",
                 server.root().display()
             )),
             (_, error) => error.into(),
         }
     }
 
-    /// A pool of connections.
+    /// Opens a pool of connections.
     pub(crate) fn connect(&self) -> Result<Db, Failure> {
         Ok(Db::connect(self.url.expose(), self.direct_url.expose(), self.connections)?)
     }

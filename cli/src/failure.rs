@@ -7,17 +7,17 @@ use cairn_api::ServeError;
 use cairn_core::config::ConfigError;
 use cairn_core::db::MigrateError;
 
-/// Why a command did not do what it was asked to.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Usage or configuration: exit code 2.
     Setup(String),
     /// Anything else: exit code 1.
     Failed(String),
-    /// Everything has been said; exit code 1.
-    Told,
-    /// Whoever read our output has gone, which is no failure.
-    NobodyReads,
+    /// The failure has been reported already: exit code 1.
+    AlreadyReported,
+    /// The reader of our output has closed it, which is not a failure: exit code 0.
+    BrokenPipe,
 }
 
 impl Failure {
@@ -29,17 +29,17 @@ impl Failure {
         Self::Failed(message.into())
     }
 
-    /// Says it and gives the exit code.
+    /// Prints the message and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
             Self::Setup(message) => (message, 2),
             Self::Failed(message) => (message, 1),
-            Self::Told => return ExitCode::from(1),
-            Self::NobodyReads => return ExitCode::SUCCESS,
+            Self::AlreadyReported => return ExitCode::from(1),
+            Self::BrokenPipe => return ExitCode::SUCCESS,
         };
-        // One line, whatever a driver put into its message.
+        // Kept on one line, whatever the message of a driver contains.
         let line = message.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        crate::output::tell(&format!("cairn: {}", line.join(" ")));
+        crate::output::report(&format!("cairn: {}", line.join(" ")));
         ExitCode::from(code)
     }
 }
@@ -53,7 +53,7 @@ impl From<ConfigError> for Failure {
 impl From<cairn_core::Error> for Failure {
     fn from(error: cairn_core::Error) -> Self {
         if error.is_unavailable() {
-            return Self::Failed(format!("the database does not answer ({error}): `cairn doctor` looks closer"));
+            return Self::Failed(format!("the database does not answer ({error}): run `cairn doctor` for details"));
         }
         Self::Failed(error.to_string())
     }
@@ -65,7 +65,7 @@ impl From<MigrateError> for Failure {
             MigrateError::Squashed(_) | MigrateError::Newer(_) | MigrateError::Changed(_) => {
                 Self::Setup(error.to_string())
             }
-            MigrateError::Failed(_) => Self::Failed(format!("the database could not be migrated: {error}")),
+            MigrateError::Failed(_) => Self::Failed(format!("cannot migrate the database: {error}")),
         }
     }
 }
@@ -81,7 +81,7 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Config(error) => error.into(),
             ServeError::Listen(addr, error) => Self::Setup(format!(
-                "cannot listen on {addr} ({error}): stop what uses it, or set CAIRN_API_ADDR or CAIRN_OPS_ADDR"
+                "cannot listen on {addr} ({error}): stop the program that uses it, or set CAIRN_API_ADDR or CAIRN_OPS_ADDR"
             )),
             error => Self::Failed(error.to_string()),
         }
@@ -90,6 +90,6 @@ impl From<ServeError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::NobodyReads } else { Self::Failed(error.to_string()) }
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::BrokenPipe } else { Self::Failed(error.to_string()) }
     }
 }

@@ -1,7 +1,7 @@
-//! The `cairn` command: the platform in one process, and everything an operator does with its database.
+//! The `cairn` command: runs the platform in one process, and gives operators access to its database.
 //!
-//! One file per command in `commands/`. A command returns a [`Failure`] that says what to do; nothing here panics, and
-//! no secret is printed or taken as an argument.
+//! Each command has a file in `commands/`. A command returns a [`Failure`] that says what to do. Nothing here panics, and no
+//! secret is printed or accepted as an argument.
 
 mod commands;
 mod database;
@@ -18,29 +18,29 @@ use clap::{Parser, Subcommand};
 use crate::commands::{admin, dev, doctor, export, import, invite, jobs, migrate, simulate, verify};
 use crate::failure::Failure;
 
-/// Cairn, an online-course platform. Without a command: `cairn dev`.
+/// Cairn, an online-course platform. Without a command, runs `cairn dev`.
 #[derive(Parser)]
 #[command(name = "cairn", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
-    /// Where `cairn dev` keeps its database and its token key.
+    /// Directory in which `cairn dev` keeps its database and its token key.
     #[arg(long, global = true, default_value = ".cairn", value_name = "DIR")]
     data_dir: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-const AFTER_HELP: &str = "Settings come from the environment, .env.local and .env. Where DATABASE_URL is not set, \
-                          commands work on the embedded database of `cairn dev`, whether that runs or not.";
+const AFTER_HELP: &str = "Settings are read from the environment, .env.local and .env. If DATABASE_URL is not set, \
+                          commands use the embedded database of `cairn dev`, whether or not it is running.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole platform in this process: database, API, worker, demo course.
+    /// Run the whole platform in one process: database, API, worker and a demo course.
     Dev,
-    /// Bring the database's schema up to date.
+    /// Bring the database schema up to date.
     Migrate(migrate::Args),
-    /// Import course documents, all or nothing.
+    /// Import course documents in one transaction.
     Import(import::Args),
-    /// Print everything there is to learn as one course document.
+    /// Export the whole course as one document.
     Export(export::Args),
     /// Manage admins.
     #[command(subcommand)]
@@ -48,16 +48,16 @@ enum Command {
     /// Manage invites.
     #[command(subcommand)]
     Invite(invite::Args),
-    /// Look at the queues and their jobs, retry and discard jobs, pause queues.
+    /// Inspect queues and jobs, retry or discard jobs, and pause queues.
     #[command(subcommand)]
     Jobs(jobs::Args),
-    /// Recompute every derived value and list what differs.
+    /// Recompute every derived value and list the differences.
     Verify(verify::Args),
-    /// Let simulated learners use a running platform over HTTP.
+    /// Simulate learners who use a running platform over HTTP.
     Simulate(simulate::Args),
-    /// Check configuration, database, queues and clock.
+    /// Check the configuration, database, queues and clock.
     Doctor,
-    #[command(about = "Print the OpenAPI document")]
+    #[command(about = "Print the OpenAPI document of the API")]
     Openapi,
     /// Print the JSON schema of course documents.
     CourseSchema,
@@ -90,11 +90,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// The configuration of a command that is over soon: of the log only what is wrong.
+/// The configuration of a short-lived command, which logs only warnings and errors.
 fn load() -> Result<Config, Failure> {
     let mut config = Config::load()?;
     if config.log == "info" {
-        // A check of everything may take long.
+        // Slow queries are expected when everything is verified.
         "warn,sqlx::query=error".clone_into(&mut config.log);
     }
     cairn_core::telemetry::init(&config);

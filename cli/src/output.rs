@@ -1,4 +1,4 @@
-//! Writing to standard output and error without the panics of `println!`.
+//! Writes to standard output and error without panicking, unlike `println!`.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,25 +6,26 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
 
-/// Writes a result to standard output, as it is.
+/// Writes a result to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
 
-/// Writes a result and a line end to standard output.
+/// Writes a result and a newline to standard output.
 pub(crate) fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Says something beside the result: a line on standard error.
-pub(crate) fn tell(text: &str) {
-    // There is nobody left to tell that nobody listens.
+/// Writes a message that is not part of the result: a line on standard error.
+pub(crate) fn report(text: &str) {
+    // If standard error is closed, there is nowhere left to report it.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Rows in columns as wide as they need to be; numbers are on the right. What would move the cursor is replaced.
+/// Formats rows as a table with columns as wide as necessary. Numbers are aligned to the right, and control characters are
+/// replaced.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let printable = |cell: &String| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(printable).collect()).collect();
@@ -47,7 +48,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     [&head].into_iter().chain(&rows).map(line).collect()
 }
 
-/// A progress bar on a terminal; nothing elsewhere.
+/// A progress bar, which is only shown on a terminal.
 pub(crate) fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
     let target =
         if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

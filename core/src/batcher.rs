@@ -1,8 +1,8 @@
-//! Groups small pieces of work, such as the commits of small jobs.
+//! Batches small pieces of work, such as the commits of small jobs.
 //!
-//! Items that arrive while a group is being worked on form the next group, so the size follows the load and nothing waits
-//! for a timer. An item's caller hears of it only when its group is done. A group that fails is repeated item by item, so
-//! that one bad item fails alone.
+//! Items that arrive while a batch is being processed form the next batch, so the batch size adapts to the load and nothing
+//! waits for a timer. The caller of an item gets its result when its batch is done. A batch that fails is repeated item by
+//! item, so that one bad item fails alone.
 
 use std::future::Future;
 
@@ -24,7 +24,7 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the task. `flush` does a group of at most `max` items and returns one result for each, in order.
+    /// Starts the task. `flush` processes a batch of at most `max` items and returns one result for each, in order.
     pub fn start<F, Fut>(max: usize, flush: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + 'static,
@@ -49,7 +49,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
                     Err(_) => {
                         for (value, reply) in values.into_iter().zip(replies) {
                             let result = flush(vec![value]).await.and_then(|mut results| {
-                                results.pop().ok_or_else(|| Error::message("the group had no result"))
+                                results.pop().ok_or_else(|| Error::message("the batch returned no result"))
                             });
                             let _ = reply.send(result);
                         }
@@ -60,7 +60,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
         Self { items }
     }
 
-    /// Does one item, together with whatever else waits. Returns when it is done.
+    /// Processes an item, together with the other waiting items. Returns its result.
     pub async fn run(&self, item: T) -> Result<R> {
         let (reply, result) = oneshot::channel();
         let gone = || Error::message("the batcher has stopped");

@@ -1,26 +1,26 @@
-//! Places where crash tests let a process die.
+//! Failpoints: places in the code where crash tests kill the process.
 //!
-//! `CAIRN_TEST_FAILPOINTS=after_claim:0.01,count_likes:1` kills the process, as SIGKILL does, with that probability each
-//! time it comes by. They are in every build, so that what is tested is what runs; unarmed, one costs a read of memory.
+//! `CAIRN_TEST_FAILPOINTS=after_claim:0.01,count_likes:1` kills the process with SIGKILL, with the given probability, each time
+//! it reaches the failpoint. Failpoints are in every build, so that the tested code is the code that is deployed. An unarmed
+//! failpoint costs one memory access.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use rustix::process::{Signal, getpid, kill_process};
 
-/// Jobs are claimed, and nobody but the database knows it yet.
+/// Jobs have been claimed in the database, but the process does not know it yet.
 pub const AFTER_CLAIM: &str = "after_claim";
-/// Something outside has been done that no rollback takes back: a provider has answered.
+/// An external call has been made that cannot be rolled back: a provider has answered.
 pub const AFTER_EXTERNAL_CALL: &str = "after_external_call";
-/// A transaction is committed, and whoever waits for it has not been told: in the API a caller without an answer.
+/// A transaction has been committed, but its caller has not been told, such as an API client without a response.
 pub const AFTER_COMMIT: &str = "after_commit";
-/// A job has had its effect, and its run has not ended.
+/// A job has had its effect, but its run has not ended.
 pub const AFTER_EFFECT: &str = "after_effect";
-/// Jobs have ended, and that is not stored.
+/// Jobs have ended, but their outcomes are not stored.
 pub const BEFORE_ACK: &str = "before_ack";
 
-/// The name of a failpoint, or the kind of a job (which dies before it does anything), and how often it strikes, from
-/// 0 to 1.
+/// The probabilities, from 0 to 1, of failpoints by name. The kind of a job is a failpoint at the start of its runs.
 pub type Failpoints = HashMap<String, f64>;
 
 static ARMED: OnceLock<Failpoints> = OnceLock::new();
@@ -36,16 +36,16 @@ pub fn arm(failpoints: &Failpoints) {
     }
 }
 
-/// Dies here, if this failpoint is armed and strikes.
+/// Kills the process if this failpoint is armed, with its probability.
 pub fn pass(name: &str) {
     let Some(&chance) = ARMED.get().and_then(|failpoints| failpoints.get(name)) else { return };
     if rand::random::<f64>() < chance {
-        // Nothing is flushed, unwound or dropped, as if somebody else had sent the signal.
+        // Nothing is flushed, unwound or dropped, as if another process had sent the signal.
         let _ = kill_process(getpid(), Signal::KILL);
     }
 }
 
-/// Reads `name:chance` pairs; the error says what is wrong.
+/// Parses `name:chance` pairs. The error says what is wrong.
 pub(crate) fn parse(pairs: &str) -> Result<Failpoints, String> {
     pairs
         .split(',')

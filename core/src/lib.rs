@@ -19,6 +19,7 @@ pub mod library;
 pub mod queue;
 pub mod refusal;
 pub mod resource;
+pub mod schema;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

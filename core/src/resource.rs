@@ -103,69 +103,70 @@ pub async fn create<R: Resource>(tx: &mut Tx, resource: &R) -> Result<R, Rejecte
     Ok(created)
 }
 
+/// A change of a loaded row, and how it is recorded.
+pub struct Edit<R> {
+    verb: Verb,
+    change: Box<dyn FnOnce(&mut R) -> Result<(), Refusal> + Send>,
+}
+
+impl<R> Edit<R> {
+    /// The change that `change` makes; it may refuse.
+    pub fn new(verb: Verb, change: impl FnOnce(&mut R) -> Result<(), Refusal> + Send + 'static) -> Self {
+        Self { verb, change: Box::new(change) }
+    }
+}
+
+/// Shows the resource to learners.
+pub fn publish<R: Publish>() -> Edit<R> {
+    Edit::new(Verb::Published, |row: &mut R| {
+        *row.publication() = Publication::Published;
+        Ok(())
+    })
+}
+
+/// Takes the resource away from learners, and keeps it.
+pub fn archive<R: Publish>() -> Edit<R> {
+    Edit::new(Verb::Archived, |row: &mut R| {
+        *row.publication() = Publication::Archived;
+        Ok(())
+    })
+}
+
+/// Deletes the resource, so that only admins see it, and its slug can be used again.
+pub fn delete<R: Resource>(now: DateTime<Utc>) -> Edit<R> {
+    Edit::new(Verb::Deleted, move |row: &mut R| {
+        row.deleted_at().get_or_insert(now);
+        Ok(())
+    })
+}
+
+/// Brings a deleted resource back as it was. Refused while another has its slug.
+pub fn restore<R: Resource>() -> Edit<R> {
+    Edit::new(Verb::Restored, |row: &mut R| {
+        *row.deleted_at() = None;
+        Ok(())
+    })
+}
+
 /// Changes the resource with that id, which the caller has seen as `version`, and records what was before and after.
 ///
-/// `change` gets the row as it is and may refuse. What it leaves as it was is not saved, and not recorded. A deleted
-/// resource can only be restored.
-pub async fn edit<R: Resource>(
-    tx: &mut Tx,
-    id: Uuid,
-    version: i64,
-    verb: Verb,
-    change: impl FnOnce(&mut R) -> Result<(), Refusal>,
-) -> Result<R, Rejected<Refusal>> {
+/// What the edit leaves as it was is not saved, and not recorded. A deleted resource can only be restored.
+pub async fn edit<R: Resource>(tx: &mut Tx, id: Uuid, version: i64, edit: Edit<R>) -> Result<R, Rejected<Refusal>> {
     let before = R::lock(tx, id).await?.or_not_found(R::NOUN)?;
     if before.version() != version {
         return Err(Rejected::Refused(Refusal::Stale { current: before.version() }));
     }
     let mut after = before.clone();
-    if after.deleted_at().is_some() && !matches!(verb, Verb::Restored | Verb::Deleted) {
+    if after.deleted_at().is_some() && !matches!(edit.verb, Verb::Restored | Verb::Deleted) {
         return Err(Rejected::Refused(Refusal::Deleted));
     }
-    change(&mut after).map_err(Rejected::Refused)?;
+    (edit.change)(&mut after).map_err(Rejected::Refused)?;
     if after == before {
         return Ok(before);
     }
     let saved = after.save(tx).await?;
-    record(tx, verb, Some(&before), &saved)?;
+    record(tx, edit.verb, Some(&before), &saved)?;
     Ok(saved)
-}
-
-/// Shows the resource to learners.
-pub async fn publish<R: Publish>(tx: &mut Tx, id: Uuid, version: i64) -> Result<R, Rejected<Refusal>> {
-    edit(tx, id, version, Verb::Published, |row: &mut R| {
-        *row.publication() = Publication::Published;
-        Ok(())
-    })
-    .await
-}
-
-/// Takes the resource away from learners, and keeps it.
-pub async fn archive<R: Publish>(tx: &mut Tx, id: Uuid, version: i64) -> Result<R, Rejected<Refusal>> {
-    edit(tx, id, version, Verb::Archived, |row: &mut R| {
-        *row.publication() = Publication::Archived;
-        Ok(())
-    })
-    .await
-}
-
-/// Deletes the resource, so that only admins see it, and its slug can be used again.
-pub async fn delete<R: Resource>(tx: &mut Tx, id: Uuid, version: i64) -> Result<R, Rejected<Refusal>> {
-    let now = tx.now();
-    edit(tx, id, version, Verb::Deleted, |row: &mut R| {
-        row.deleted_at().get_or_insert(now);
-        Ok(())
-    })
-    .await
-}
-
-/// Brings a deleted resource back as it was. Refused while another has taken its slug.
-pub async fn restore<R: Resource>(tx: &mut Tx, id: Uuid, version: i64) -> Result<R, Rejected<Refusal>> {
-    edit(tx, id, version, Verb::Restored, |row: &mut R| {
-        *row.deleted_at() = None;
-        Ok(())
-    })
-    .await
 }
 
 /// Checks that `order` names each of `current` exactly once.

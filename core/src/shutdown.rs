@@ -1,9 +1,9 @@
-//! How a process learns that it is to end.
+//! Shutdown signals.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Is cancelled by SIGTERM or SIGINT. A second signal ends the process at once.
+/// Returns a token that SIGTERM or SIGINT cancels. A second signal ends the process at once.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -6,20 +6,20 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Result};
 
-/// Accounts to run under when this process is root, best first.
+/// The accounts to use if this process is root, in order of preference.
 const UNPRIVILEGED: [&str; 3] = ["postgres", "_postgres", "nobody"];
 
-/// User and group of the server's processes.
+/// The user and group of the server's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// Whether this process is root and so has to change to the account.
+    /// Whether this process is root and has to switch to the account.
     pub(crate) switch: bool,
 }
 
 impl Account {
-    /// The account of this process, or an unprivileged one where this process is root.
+    /// The account of this process, or an unprivileged one if this process is root.
     pub(crate) fn current() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -31,7 +31,7 @@ impl Account {
         Ok(Self { uid, gid, switch: true })
     }
 
-    /// Makes `command` run under this account, away from directories and settings of this process.
+    /// Makes `command` run under this account, without the working directory and Postgres settings of this process.
     pub(crate) fn apply(self, command: &mut Command) {
         command.current_dir("/").env("LC_ALL", "C");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
@@ -43,7 +43,7 @@ impl Account {
         }
     }
 
-    /// Whether the account can enter `dir`. Tried for real, since mode bits are not all that decides it.
+    /// Whether the account can enter `dir`. This is tested by trying it, because it depends on more than mode bits.
     pub(crate) fn can_enter(self, dir: &Path) -> bool {
         let mut command = Command::new("/bin/sh");
         self.apply(&mut command);
@@ -53,7 +53,7 @@ impl Account {
     }
 }
 
-/// User and group id of an account in the text of `/etc/passwd`; never user 0.
+/// Finds the user and group id of an account in the text of `/etc/passwd`. Never returns user 0.
 fn lookup(passwd: &str, name: &str) -> Option<(u32, u32)> {
     let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);

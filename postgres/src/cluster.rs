@@ -1,4 +1,4 @@
-//! Making the cluster in a data root.
+//! Creates the cluster in a data root.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -15,14 +15,14 @@ use crate::owner::Ownership;
 use crate::postmaster::ended;
 use crate::{Binaries, Error, Result};
 
-/// The superuser that everybody connects as.
+/// The superuser, which all connections use.
 pub(crate) const SUPERUSER: &str = "cairn";
-/// Size from which the log starts anew at the next start, in bytes.
+/// The size in bytes above which the log is emptied at the next start.
 const LOG_LIMIT: u64 = 10_000_000;
-/// Bound on `initdb`; it takes about a second.
+/// The time limit for `initdb`, which takes about a second.
 const INITDB_LIMIT: Duration = Duration::from_mins(5);
 
-/// Makes the cluster. It appears as `data/` only when complete; what a killed run left behind is removed first.
+/// Creates the cluster. It is renamed to `data/` only once it is complete. Remains of a killed run are removed first.
 pub(crate) async fn create(
     layout: &Layout,
     binaries: &Binaries,
@@ -47,7 +47,7 @@ pub(crate) async fn create(
     let mut command = Command::new(&program);
     account.apply(&mut command);
     command.args(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-instructions"]);
-    // With the ctype C only ASCII has upper and lower case, and the search misses Russian words with a capital.
+    // With the ctype C only ASCII letters have upper and lower case, so the search would miss capitalized Russian words.
     command.arg(if cfg!(target_os = "macos") { "--lc-ctype=en_US.UTF-8" } else { "--lc-ctype=C.UTF-8" });
     command.arg(format!("--username={SUPERUSER}")).arg("--pwfile").arg(&password_file);
     command.arg("-D").arg(&unfinished);
@@ -55,8 +55,8 @@ pub(crate) async fn create(
         command.arg("--no-sync");
     }
     let errors = log.try_clone().map_err(io("share", &layout.log()))?;
-    // Standard input only serves to hold the lock: if this process is killed, the next start waits for this initdb to
-    // finish before it begins its own.
+    // Standard input only holds the lock: if this process is killed, the next start waits for this initdb to finish before
+    // it runs its own.
     command.process_group(0).stdin(ownership.share()?).stdout(log).stderr(errors);
     let mut child = command.spawn().map_err(io("start", &program))?;
     let status = ended(&mut child, INITDB_LIMIT).await;
@@ -67,7 +67,7 @@ pub(crate) async fn create(
     std::fs::rename(&unfinished, layout.data()).map_err(io("rename", &unfinished))
 }
 
-/// Opens the log for appending. Returns its length too: what follows was logged from now on.
+/// Opens the log for appending. Also returns its length, after which new lines follow.
 pub(crate) fn open_log(layout: &Layout) -> Result<(File, u64)> {
     let path = layout.log();
     let mut options = OpenOptions::new();
@@ -80,7 +80,7 @@ pub(crate) fn open_log(layout: &Layout) -> Result<(File, u64)> {
     Ok((log, length))
 }
 
-/// What went wrong, from the log after byte `start`: the lines that say so, or else the last lines, in one line.
+/// What went wrong according to the log after byte `start`: the lines with errors, or else the last lines, on one line.
 pub(crate) fn log_tail(layout: &Layout, start: u64) -> String {
     let read = || {
         let mut file = File::open(layout.log())?;
@@ -91,8 +91,8 @@ pub(crate) fn log_tail(layout: &Layout, start: u64) -> String {
     };
     let text = read().unwrap_or_default();
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let telling = |line: &&&str| ["FATAL:", "PANIC:", "HINT:", "error:"].iter().any(|mark| line.contains(mark));
-    let mut shown: Vec<&str> = lines.iter().filter(telling).copied().collect();
+    let is_error = |line: &&&str| ["FATAL:", "PANIC:", "HINT:", "error:"].iter().any(|mark| line.contains(mark));
+    let mut shown: Vec<&str> = lines.iter().filter(is_error).copied().collect();
     if shown.is_empty() {
         shown = lines;
     }

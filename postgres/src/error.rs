@@ -1,37 +1,37 @@
-//! The one error type of the crate.
+//! The error type of the crate.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the embedded Postgres cannot do what was asked. Each message is one line and says what to do about it.
+/// Why an operation on the embedded Postgres failed. Each message is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No usable server binaries on the machine, and fetching them failed.
+    /// The machine has no usable server binaries, and downloading them failed.
     #[error(
-        "no PostgreSQL {wanted} server found and download failed ({reason}): install it (Debian: apt-get install postgresql, macOS: brew install postgresql@17) or set DATABASE_URL"
+        "no PostgreSQL {wanted} server found and the download failed ({reason}): install it (Debian: apt-get install postgresql, macOS: brew install postgresql@17) or set DATABASE_URL"
     )]
     NoBinaries {
-        /// The version that was looked for, such as `14+` or `15`.
+        /// The required version, such as `14+` or `15`.
         wanted: String,
         /// Why the download failed.
         reason: String,
     },
     /// The directory named by `CAIRN_POSTGRES_BIN` has no usable server binaries.
-    #[error("CAIRN_POSTGRES_BIN={} is not usable ({reason}): name a directory that holds postgres and initdb, or unset it", dir.display())]
+    #[error("CAIRN_POSTGRES_BIN={} is not usable ({reason}): set it to a directory that contains postgres and initdb, or unset it", dir.display())]
     ChosenBinaries {
-        /// The directory named.
+        /// The directory.
         dir: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The data was made by another major version than the binaries that `CAIRN_POSTGRES_BIN` names.
-    #[error("the data is of PostgreSQL {data}, CAIRN_POSTGRES_BIN={} is {binaries}: name binaries of {data}, or delete the data directory to start over", dir.display())]
+    /// The data belongs to another major version than the binaries in `CAIRN_POSTGRES_BIN`.
+    #[error("the data belongs to PostgreSQL {data}, but CAIRN_POSTGRES_BIN={} is {binaries}: use binaries of {data}, or delete the data directory to start over", dir.display())]
     VersionMismatch {
-        /// Directory of the binaries.
+        /// The directory of the binaries.
         dir: PathBuf,
-        /// Major version of the binaries.
+        /// The major version of the binaries.
         binaries: u32,
-        /// Major version of the data.
+        /// The major version of the data.
         data: u32,
     },
     /// Another live process runs a server on this data root.
@@ -39,28 +39,28 @@ pub enum Error {
     AlreadyRunning {
         /// The data root.
         root: PathBuf,
-        /// Process that runs the server.
+        /// The process that runs the server.
         pid: u32,
     },
-    /// A former server on this data root does not finish.
-    #[error("{} is still held by a former server{}: end it, or remove the directory", root.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    /// An earlier server on this data root does not end.
+    #[error("{} is still used by an earlier server{}: stop it, or remove the directory", root.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Busy {
         /// The data root.
         root: PathBuf,
-        /// The former server, where known.
+        /// The earlier server, if known.
         pid: Option<u32>,
     },
-    /// Something in the way belongs to another user, such as after a run as root.
-    #[error("{} belongs to user id {owner}, this process needs it to belong to {needed}: run as the user who made it, or delete it to start over", path.display())]
+    /// A file or directory belongs to another user, for example after a run as root.
+    #[error("{} belongs to user id {owner}, but must belong to {needed}: run as the user who created it, or delete it to start over", path.display())]
     Ownership {
         /// The file or directory.
         path: PathBuf,
-        /// Who it belongs to.
+        /// Its owner.
         owner: u32,
-        /// Who it must belong to.
+        /// The required owner.
         needed: u32,
     },
-    /// Root must not run Postgres, and there is no account to run it under.
+    /// This process is root, and there is no unprivileged account to run Postgres.
     #[error(
         "PostgreSQL refuses to run as root and /etc/passwd has no account postgres or nobody: run as an ordinary user"
     )]
@@ -68,11 +68,11 @@ pub enum Error {
     /// A file or process operation failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// `initdb` failed.
@@ -91,26 +91,26 @@ pub enum Error {
         /// The log file.
         file: PathBuf,
     },
-    /// The stored password is missing or not the server's.
-    #[error("{} does not hold the server's password: restore it, or delete {} to start over", file.display(), root.display())]
+    /// The stored password is missing or is not that of the server.
+    #[error("{} does not contain the server's password: restore it, or delete {} to start over", file.display(), root.display())]
     Password {
         /// The password file.
         file: PathBuf,
         /// The data root.
         root: PathBuf,
     },
-    /// The server belongs to another process, so this one must not restart it.
-    #[error("the server belongs to another process, which alone may restart it")]
+    /// The server belongs to another process, so this process must not restart it.
+    #[error("the server belongs to another process, and only that process may restart it")]
     NotOwner,
     /// A statement on the server failed.
     #[error("cannot {action}: {source}")]
     Sql {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// The server's or driver's answer.
+        /// The error of the server or driver.
         source: sqlx::Error,
     },
-    /// The caller's preparation of a template database failed.
+    /// The caller could not prepare a template database.
     #[error("cannot prepare the template database: {0}")]
     Prepare(Box<dyn std::error::Error + Send + Sync>),
 }

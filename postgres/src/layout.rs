@@ -1,4 +1,4 @@
-//! Where things lie below a data root, and making that root.
+//! The layout of a data root, and its creation.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -18,14 +18,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Makes the data root, or a stand-in for it where `account` could not reach it.
+    /// Creates the data root, or a replacement for it if `account` cannot reach it.
     pub(crate) fn prepare(intended: &Path, account: Account) -> Result<Self> {
         let intended = std::path::absolute(intended).map_err(io("resolve", intended))?;
         let mut root = intended.clone();
         if account.switch && !account.can_enter(nearest_existing(&intended)) {
-            root = stand_in(&intended)?;
+            root = replacement(&intended)?;
             tracing::info!(
-                "{} is out of reach for the unprivileged account that runs PostgreSQL: its data is in {}",
+                "the unprivileged account that runs PostgreSQL cannot access {}: the data is in {}",
                 intended.display(),
                 root.display()
             );
@@ -39,7 +39,7 @@ impl Layout {
         self.root.join("data")
     }
 
-    /// Where `initdb` works; renamed to [`Self::data`] when complete.
+    /// Where `initdb` creates the cluster, which is renamed to [`Self::data`] when it is complete.
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.root.join("data.unfinished")
     }
@@ -48,7 +48,7 @@ impl Layout {
         self.root.join("password")
     }
 
-    /// The password as `initdb` reads it; gone once it did.
+    /// The file from which `initdb` reads the password. It is removed afterwards.
     pub(crate) fn password_for_initdb(&self) -> PathBuf {
         self.root.join("password.initdb")
     }
@@ -65,12 +65,12 @@ impl Layout {
         self.root.join("postgres.log")
     }
 
-    /// Cache of fetched binaries: beside the root, so that it outlives the data.
+    /// The cache of downloaded binaries. It is beside the root, so that it outlives the data.
     pub(crate) fn binaries(&self) -> PathBuf {
         self.root.with_file_name("postgres-bin")
     }
 
-    /// Major version of the data, or `None` where there is none yet. Fails where the data belongs to another account.
+    /// The major version of the data; `None` if there is none yet. Fails if the data belongs to another account.
     pub(crate) fn data_version(&self, account: Account) -> Result<Option<u32>> {
         let data = self.data();
         let metadata = match data.metadata() {
@@ -104,23 +104,23 @@ impl Layout {
     }
 }
 
-/// Makes `dir` where it is missing, and makes sure that it is a directory of this user that others cannot write.
-/// `passable`: whether other accounts may pass through (not list) it.
+/// Creates `dir` if it is missing, and makes sure that it is a directory of this user to which others cannot write.
+/// If `passable`, other accounts may traverse it, but not list it.
 pub(crate) fn private_dir(dir: &Path, passable: bool) -> Result<()> {
     let mode = if passable { 0o711 } else { 0o700 };
     DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(io("create", dir))?;
     let metadata = dir.symlink_metadata().map_err(io("examine", dir))?;
     let user = rustix::process::geteuid().as_raw();
-    // A symbolic link in a directory that others can write could lead anywhere, so its own owner counts.
+    // A symbolic link in a directory to which others can write could point anywhere, so the owner of the link is checked.
     if metadata.uid() != user {
         return Err(Error::Ownership { path: dir.to_owned(), owner: metadata.uid(), needed: user });
     }
     std::fs::set_permissions(dir, Permissions::from_mode(mode)).map_err(io("set permissions of", dir))
 }
 
-/// Writes a file that only this user can read, replacing what was there.
+/// Writes a file that only this user can read, replacing an existing one.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<File> {
-    // A file left over may be readable by others, or belong to them.
+    // An existing file may be readable by others, or belong to them.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("replace", path)(error)),
         _ => {}
@@ -131,7 +131,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<File> {
     Ok(file)
 }
 
-/// First eight bytes of the SHA-256 of `text` in hexadecimal: short names for long things.
+/// The first eight bytes of the SHA-256 of `text` in hexadecimal, for short names.
 pub(crate) fn short_hash(text: &[u8]) -> String {
     let start = Sha256::digest(text).into_iter().take(8);
     format!("{:016x}", start.fold(0_u64, |number, byte| number << 8 | u64::from(byte)))
@@ -141,8 +141,8 @@ fn nearest_existing(path: &Path) -> &Path {
     path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"))
 }
 
-/// A directory that every account can reach, always the same for the same intended path.
-fn stand_in(intended: &Path) -> Result<PathBuf> {
+/// A directory that every account can reach, and that is always the same for the same intended path.
+fn replacement(intended: &Path) -> Result<PathBuf> {
     let base = Path::new("/var/tmp").join(format!("cairn-{}", short_hash(intended.as_os_str().as_encoded_bytes())));
     private_dir(&base, true)?;
     Ok(base.join("postgres"))

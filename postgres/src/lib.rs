@@ -1,21 +1,21 @@
-//! Embedded Postgres: a private server for the dev platform and for tests.
+//! Embedded Postgres: a private server for `cairn dev` and for tests.
 //!
-//! [`Server::start`] finds the server binaries of the machine (or fetches them), makes a cluster below a data root on
-//! first use, and runs it on a free port of `127.0.0.1` behind a random password. The server never outlives its owner:
-//! when the owning process ends, however it ends, a small watcher shuts the server down. [`testing`] gives each
-//! test a database of its own on one shared throw-away server.
+//! [`Server::start`] finds the server binaries of the machine (or downloads them), creates a cluster in a data root on first
+//! use, and runs it on a free port of `127.0.0.1` with a random password. The server never outlives its owner: when the
+//! owning process ends, in whatever way, a small watcher shuts the server down. [`testing`] gives each test a database of
+//! its own on one shared throw-away server.
 //!
-//! What a data root holds:
+//! The contents of a data root:
 //!
-//! | entry | what |
+//! | entry | purpose |
 //! |---|---|
-//! | `data/` | the cluster; appears by rename once `initdb` is complete |
+//! | `data/` | the cluster; created by a rename once `initdb` is complete |
 //! | `password` | the superuser's password, readable by the owner only |
-//! | `port` | the port of the last start, used again where it is free |
-//! | `owner.lock` | locked as long as a process runs this server; holds that process's id |
-//! | `postgres.log` | what the server logged |
+//! | `port` | the port of the last start, which is reused if it is free |
+//! | `owner.lock` | locked while a process runs this server; contains the id of the process |
+//! | `postgres.log` | the log of the server |
 //!
-//! Unix only: the server needs process groups, signals and file ownership.
+//! Unix only, because it needs process groups, signals and file ownership.
 
 mod account;
 mod binaries;
@@ -37,5 +37,5 @@ pub use error::Error;
 pub use options::{Durability, Options};
 pub use server::Server;
 
-/// Result of this crate.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,34 +1,36 @@
-//! What a server is started with.
+//! The options of a server.
 
 use std::path::PathBuf;
 
-/// How much a commit is worth.
+/// How durable a commit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// As Postgres is by default: what is committed survives every crash.
+    /// The default of Postgres: committed data survives every crash.
     Full,
-    /// For throw-away data: nothing waits for the disk, and a crash may cost the last commits.
+    /// For throw-away data: nothing waits for the disk, and a crash may lose the last commits.
     Relaxed,
 }
 
-/// What [`Server::start`](crate::Server::start) needs to know.
+/// The options of [`Server::start`](crate::Server::start).
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The data root, such as `.cairn/postgres`; made if missing. Fetched binaries go to `postgres-bin` beside it.
+    /// The data root, such as `.cairn/postgres`. It is created if it is missing. Downloaded binaries are kept beside it in
+    /// `postgres-bin`.
     pub data_dir: PathBuf,
-    /// How much a commit is worth.
+    /// How durable a commit is.
     pub durability: Durability,
-    /// Further server settings, name and value; they win over those of this crate.
+    /// Additional server settings by name, which take precedence over those of this crate.
     pub settings: Vec<(String, String)>,
-    /// Where a live process already runs the server of this data root: use that server (which then neither
-    /// [`Server::stop`](crate::Server::stop) nor dropping stops) instead of failing with [`Error::AlreadyRunning`](crate::Error::AlreadyRunning).
+    /// If a live process already runs the server of this data root, use that server instead of failing with
+    /// [`Error::AlreadyRunning`](crate::Error::AlreadyRunning). Neither [`Server::stop`](crate::Server::stop) nor dropping
+    /// stops it then.
     pub reuse: bool,
-    /// Removes the whole data root once the server is down, also when this process is killed.
+    /// Remove the whole data root once the server is down, even if this process is killed.
     pub remove_when_stopped: bool,
 }
 
 impl Options {
-    /// Options for the data root `data_dir`, with no further settings, no reuse and no removal.
+    /// Options for the data root `data_dir`, without additional settings, reuse or removal.
     pub fn new(data_dir: impl Into<PathBuf>, durability: Durability) -> Self {
         Self { data_dir: data_dir.into(), durability, settings: Vec::new(), reuse: false, remove_when_stopped: false }
     }
@@ -44,7 +46,7 @@ impl Options {
     pub(crate) fn all_settings(&self) -> Vec<(String, String)> {
         let base: &[(&str, &str)] = &[
             ("listen_addresses", "127.0.0.1"),
-            // TCP only: a socket file can be left over, and its path can be too long.
+            // TCP only, because a socket file can be left behind, and its path can be too long.
             ("unix_socket_directories", ""),
             ("max_connections", "200"),
             ("shared_buffers", "128MB"),

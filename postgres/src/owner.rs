@@ -1,4 +1,4 @@
-//! Who runs the server of a data root: one process at a time, the holder of a locked file.
+//! Ownership of a data root: one process at a time runs its server, the one that holds a file lock.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -10,20 +10,20 @@ use crate::layout::Layout;
 use crate::postmaster::is_alive;
 use crate::{Error, Result};
 
-/// How long to wait for a former server to shut down.
+/// How long to wait for an earlier server to shut down.
 const RELEASE_LIMIT: Duration = Duration::from_mins(1);
 
-/// The locked file. Its text is the owner's process id.
+/// The locked file, which contains the owner's process id.
 ///
-/// The watcher and a running `initdb` hold the same lock through inherited handles. So the lock becomes free only when
-/// the owner *and* what it started to work on the data is gone, even after a kill.
+/// The watcher and a running `initdb` hold the same lock through inherited handles. The lock is therefore released only when
+/// the owner *and* the processes it started on the data are gone, even after a kill.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     file: File,
     path: PathBuf,
 }
 
-/// What became of asking for a data root.
+/// The result of claiming a data root.
 #[derive(Debug)]
 pub(crate) enum Claim {
     /// This process owns it.
@@ -33,7 +33,7 @@ pub(crate) enum Claim {
 }
 
 impl Ownership {
-    /// Takes the lock, waiting while nobody alive claims it but it is still held (a former server shutting down).
+    /// Takes the lock. Waits while the lock is held but its owner is dead, because an earlier server is shutting down.
     pub(crate) async fn claim(layout: &Layout) -> Result<Claim> {
         let path = layout.lock();
         let mut options = File::options();
@@ -66,15 +66,15 @@ impl Ownership {
         self.file.try_clone().map_err(io("share", &self.path))
     }
 
-    /// Says that this process no longer claims the server, so that others wait for the lock instead of giving up.
+    /// Gives up the claim to the server, so that other processes wait for the lock instead of failing.
     pub(crate) fn renounce(&self) {
         if let Err(error) = self.write_owner("") {
-            tracing::debug!("owner not cleared: {error}");
+            tracing::debug!("cannot clear the owner: {error}");
         }
     }
 
     fn write_owner(&self, text: &str) -> Result<()> {
-        // Through the handle: the path may be gone with the whole data root, and must not come back.
+        // Written through the handle, because the whole data root may have been removed, and must not be created again.
         let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
         written.map_err(io("write", &self.path))
     }
@@ -82,7 +82,7 @@ impl Ownership {
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // The lock is still held here, so this cannot erase the next owner. The watcher may hold it a little longer.
+        // The lock is still held, so this cannot erase the next owner. The watcher may hold it a little longer.
         self.renounce();
     }
 }

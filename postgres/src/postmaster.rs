@@ -1,4 +1,4 @@
-//! The server process: its pid file, starting, signalling, waiting.
+//! The server process: its pid file, starting it, sending it signals and waiting for it.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,10 +13,10 @@ use crate::account::Account;
 use crate::error::io;
 use crate::{Binaries, Result};
 
-/// How often a condition is looked at while waiting for it.
+/// How often a condition is checked while waiting for it.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
-/// What `postmaster.pid` in a data directory says.
+/// The contents of `postmaster.pid` in a data directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PidFile {
     pub(crate) pid: u32,
@@ -25,7 +25,7 @@ pub(crate) struct PidFile {
 }
 
 impl PidFile {
-    /// Reads it; `None` where there is none, or none that says anything.
+    /// Reads the file; `None` if it does not exist or is not valid.
     pub(crate) fn read(data: &Path) -> Option<Self> {
         Self::parse(&std::fs::read_to_string(data.join("postmaster.pid")).ok()?)
     }
@@ -42,7 +42,7 @@ impl PidFile {
     }
 }
 
-/// What a start needs to know.
+/// The parameters of a start.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
     pub(crate) binaries: &'a Binaries,
@@ -50,13 +50,13 @@ pub(crate) struct Launch<'a> {
     pub(crate) data: &'a Path,
     pub(crate) settings: &'a [(String, String)],
     pub(crate) port: u16,
-    /// The process that a left-over pid file names, where it is known to be another program.
+    /// The process in a stale pid file, if it is known to be another program.
     pub(crate) unrelated: Option<u32>,
 }
 
 impl Launch<'_> {
-    /// Starts the server as a child in its own process group: a terminal's Ctrl-C must not reach it, or it would be
-    /// gone before its clients have finished.
+    /// Starts the server as a child in its own process group. Otherwise Ctrl-C in a terminal would reach it, and it would
+    /// end before its clients have finished.
     pub(crate) fn spawn(&self, log: File) -> Result<Child> {
         let program = self.binaries.dir().join("postgres");
         let mut command = Command::new(&program);
@@ -66,8 +66,8 @@ impl Launch<'_> {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         if let Some(pid) = self.unrelated {
-            // Makes Postgres pass over this pid in a left-over pid file, yet still look for processes of the former
-            // server in its shared memory, which deleting the file would prevent.
+            // Makes Postgres ignore this pid in a stale pid file, but still look for processes of the earlier server that
+            // use its shared memory, which deleting the file would prevent.
             command.env("PG_GRANDPARENT_PID", pid.to_string());
         }
         let errors = log.try_clone().map_err(io("share the log of", &program))?;
@@ -76,30 +76,30 @@ impl Launch<'_> {
     }
 }
 
-/// Sends a signal; a process that is gone is not an error.
+/// Sends a signal. It is not an error if the process no longer exists.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(Err(error)) = to_pid(pid).map(|pid| kill_process(pid, signal)) {
-        tracing::debug!("{signal:?} not sent to {pid}: {error}");
+        tracing::debug!("cannot send {signal:?} to {pid}: {error}");
     }
 }
 
-/// Whether there is a process of this id, and not just the remains of one that its parent did not wait for.
+/// Whether a process with this id exists and is not a zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     to_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH)) && !is_defunct(pid)
 }
 
-/// Known on Linux only. The state follows the name, which is in parentheses and may itself hold some.
+/// Only detected on Linux. The state follows the name, which is in parentheses and may itself contain parentheses.
 fn is_defunct(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
-/// Whether process `pid` is a Postgres server on exactly this data directory, and not one that got its id later.
+/// Whether process `pid` is a Postgres server on exactly this data directory, and not a later process with the same id.
 pub(crate) fn serves(pid: u32, data: &Path) -> bool {
     is_alive(pid) && arguments(pid).is_some_and(|text| names_server(&text, data))
 }
 
-/// Waits until the child has ended; `None` if it has not within `limit`.
+/// Waits until the child has ended; `None` if it does not within `limit`.
 pub(crate) async fn ended(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let deadline = Instant::now() + limit;
     loop {
@@ -111,7 +111,7 @@ pub(crate) async fn ended(child: &mut Child, limit: Duration) -> Option<ExitStat
     }
 }
 
-/// Waits until no server on `data` has this id; `false` if that is not so within `limit`.
+/// Waits until no server on `data` has this id. Returns `false` if one still has after `limit`.
 pub(crate) async fn gone(pid: u32, data: &Path, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     while serves(pid, data) {
@@ -127,7 +127,7 @@ fn to_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-/// Command line of a process, each argument ended by a null byte or a space.
+/// The command line of a process, with a space after each argument.
 fn arguments(pid: u32) -> Option<String> {
     if let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) {
         return Some(String::from_utf8_lossy(&line).replace('\0', " "));

@@ -1,4 +1,4 @@
-//! The server of a data root.
+//! The server on a data root.
 
 use std::fmt;
 use std::path::Path;
@@ -15,17 +15,17 @@ use crate::startup::{SHUTDOWN, START_LIMIT, end, end_orphan, launch_on_a_port, u
 use crate::watcher::Watcher;
 use crate::{Binaries, Durability, Error, Options, Result, Search, cluster, database};
 
-/// A running server. Dropping it shuts the server down in the background; [`Server::stop`] also waits.
+/// A running server. Dropping it shuts the server down in the background, while [`Server::stop`] waits for it.
 pub struct Server {
     layout: Layout,
     password: String,
     port: u16,
     pid: u32,
-    /// `None`: the server belongs to another process.
+    /// `None` if the server belongs to another process.
     process: Option<Process>,
 }
 
-/// What the owner of a server holds.
+/// The resources of the owner of a server.
 struct Process {
     child: Child,
     watcher: Watcher,
@@ -36,13 +36,13 @@ struct Process {
 }
 
 impl Server {
-    /// Starts the server of a data root, making the cluster on first use, and returns once it takes connections.
+    /// Starts the server on a data root, creating the cluster on first use, and returns once it accepts connections.
     ///
-    /// A server whose owner was killed is shut down and started again. Where this process is root, the server runs
-    /// under an unprivileged account, and if that cannot reach the data root, the data goes below `/var/tmp`.
+    /// A server whose owner was killed is shut down and started again. If this process is root, the server runs under an
+    /// unprivileged account, and if that account cannot reach the data root, the data is stored below `/var/tmp`.
     ///
     /// # Errors
-    /// Every variant of [`Error`] but [`Error::NotOwner`] and [`Error::Prepare`].
+    /// Every variant of [`Error`] except [`Error::NotOwner`] and [`Error::Prepare`].
     pub async fn start(options: Options) -> Result<Self> {
         let account = Account::current()?;
         let layout = Layout::prepare(&options.data_dir, account)?;
@@ -53,7 +53,7 @@ impl Server {
                 Claim::OwnedBy(pid) if !options.reuse => {
                     return Err(Error::AlreadyRunning { root: layout.root, pid });
                 }
-                // The owner may still be starting it, or just end: look again until either is settled.
+                // The owner may still be starting the server, or may be ending: try again until it is clear.
                 Claim::OwnedBy(pid) => match Self::attach(&layout).await {
                     Some(server) => return Ok(server),
                     None if Instant::now() > deadline => {
@@ -83,7 +83,7 @@ impl Server {
         Ok(Self { layout, password, port, pid, process: Some(process) })
     }
 
-    /// The server that another process runs on this data root, if it takes connections by now.
+    /// The server that another process runs on this data root, if it accepts connections already.
     async fn attach(layout: &Layout) -> Option<Self> {
         let PidFile { pid, port: Some(port), ready: true } = PidFile::read(&layout.data())? else { return None };
         let server = Self { layout: layout.clone(), password: layout.read_password().ok()?, port, pid, process: None };
@@ -91,8 +91,8 @@ impl Server {
         Some(server)
     }
 
-    /// URL of a database on this server, for the superuser. It holds the password: never log it.
-    /// `database` is taken as it is, so it should be a plain name.
+    /// The superuser's URL of a database on this server. It contains the password, so never log it. `database` is not
+    /// escaped, so it should be a plain name.
     pub fn url(&self, database: &str) -> String {
         url(&self.password, self.port, database)
     }
@@ -102,17 +102,17 @@ impl Server {
         self.port
     }
 
-    /// Directory of the server's programs, such as `postgres` and `pg_dump`; `None` if another process runs it.
+    /// The directory of the server's programs, such as `postgres` and `pg_dump`; `None` if another process runs the server.
     pub fn programs(&self) -> Option<&Path> {
         self.process.as_ref().map(|process| process.binaries.dir())
     }
 
-    /// Process id of the server (the postmaster).
+    /// The process id of the server (the postmaster).
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Where the data root really is: see [`Server::start`].
+    /// The actual data root: see [`Server::start`].
     pub fn root(&self) -> &Path {
         &self.layout.root
     }
@@ -126,11 +126,11 @@ impl Server {
         database::create_if_missing(&mut connection, name).await
     }
 
-    /// Shuts the server down (fast: sessions are ended, data is written) and returns once it is down. Does nothing if
-    /// the server belongs to another process.
+    /// Shuts the server down in fast mode (ends sessions, writes all data) and returns once it is down. Does nothing if the
+    /// server belongs to another process.
     ///
     /// # Errors
-    /// [`Error::Busy`] if it does not end within some two minutes.
+    /// [`Error::Busy`] if it does not end within about two minutes.
     pub async fn stop(mut self) -> Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.ownership.renounce();
@@ -138,11 +138,11 @@ impl Server {
         process.watcher.finish(&self.layout.root).await
     }
 
-    /// Ends the server as a crash would (sessions are cut, nothing is written) and starts it again on the same port,
-    /// also when it was killed before.
+    /// Ends the server like a crash (terminates sessions, writes no data) and starts it again on the same port, even if it
+    /// was killed before.
     ///
     /// # Errors
-    /// [`Error::NotOwner`] if the server belongs to another process, otherwise as [`Server::start`].
+    /// [`Error::NotOwner`] if the server belongs to another process, otherwise like [`Server::start`].
     pub async fn restart_immediate(&mut self) -> Result<()> {
         let process = self.process.as_mut().ok_or(Error::NotOwner)?;
         end(&mut process.child, &[Signal::QUIT, Signal::KILL], &self.layout).await?;
@@ -167,12 +167,12 @@ impl Drop for Server {
         let Some(Process { mut child, watcher, ownership, .. }) = self.process.take() else { return };
         ownership.renounce();
         let mut watcher = watcher.release();
-        // Only so that no dead children pile up; the watcher does its work in any case.
+        // Only waits so that no zombies accumulate. The watcher does its work in any case.
         std::thread::spawn(move || drop((child.wait(), watcher.wait(), ownership)));
     }
 }
 
-/// Leaves out the password.
+/// Omits the password.
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Server");

@@ -1,4 +1,4 @@
-//! Getting a server process up, and down.
+//! Starts and ends server processes.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -14,24 +14,24 @@ use crate::layout::Layout;
 use crate::postmaster::{Launch, POLL, PidFile, ended, gone, serves, signal};
 use crate::{Error, Result, database};
 
-/// Bound on a start, recovery after a crash included.
+/// The time limit for a start, including recovery after a crash.
 pub(crate) const START_LIMIT: Duration = Duration::from_mins(2);
-/// How long a shutdown may take before the next harder signal.
+/// How long a shutdown may take before a harsher signal is sent.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// Shutdown as Postgres understands it: fast, then immediate, then none at all.
+/// The signals for a fast shutdown, an immediate shutdown, and a kill.
 pub(crate) const SHUTDOWN: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::KILL];
 /// SQLSTATE of a wrong password.
 const WRONG_PASSWORD: &str = "28P01";
 
-/// URL of a database for the superuser.
+/// The superuser's URL of a database.
 pub(crate) fn url(password: &str, port: u16, database: &str) -> String {
     format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{database}")
 }
 
-/// Ends the child with each signal in turn until one works.
+/// Sends the child each signal in turn until it ends.
 pub(crate) async fn end(child: &mut Child, signals: &[Signal], layout: &Layout) -> Result<()> {
     for next in signals {
-        // A child that has ended but was not waited for keeps its id, so this cannot hit another process.
+        // A child that has ended keeps its id until it has been waited for, so this cannot affect another process.
         if ended(child, Duration::ZERO).await.is_some() {
             return Ok(());
         }
@@ -43,9 +43,9 @@ pub(crate) async fn end(child: &mut Child, signals: &[Signal], layout: &Layout) 
     Err(Error::Busy { root: layout.root.clone(), pid: Some(child.id()) })
 }
 
-/// Shuts down a server on this data that is left from an owner that was killed together with its watcher. Starting it
-/// anew, rather than using it as it is, gives it this start's settings and makes it a child again. Returns the process
-/// that a left-over pid file names if that is another program.
+/// Shuts down a server on this data whose owner was killed together with its watcher. It is restarted rather than used as it
+/// is, so that it has the current settings and is a child of this process. Returns the process in a stale pid file if it is
+/// another program.
 pub(crate) async fn end_orphan(layout: &Layout) -> Result<Option<u32>> {
     let data = layout.data();
     let Some(PidFile { pid, .. }) = PidFile::read(&data) else { return Ok(None) };
@@ -61,8 +61,8 @@ pub(crate) async fn end_orphan(layout: &Layout) -> Result<Option<u32>> {
     Err(Error::Busy { root: layout.root.clone(), pid: Some(pid) })
 }
 
-/// Starts the server on `fixed` or else on the port of the last start or any free one, and tries again while the port is
-/// taken or processes of a killed server are still ending.
+/// Starts the server on `fixed`, or else on the port of the last start or any free port. Tries again while the port is in use
+/// or processes of a killed server are still ending.
 pub(crate) async fn launch_on_a_port(
     layout: &Layout,
     mut launch: Launch<'_>,
@@ -93,7 +93,7 @@ pub(crate) async fn launch_on_a_port(
     }
 }
 
-/// Waits until the server takes connections; `false` if it ended or did not get there in time.
+/// Waits until the server accepts connections. Returns `false` if it ended or was not ready in time.
 async fn ready(
     child: &mut Child,
     launch: &Launch<'_>,
@@ -102,7 +102,7 @@ async fn ready(
     deadline: Instant,
 ) -> Result<bool> {
     while ended(child, Duration::ZERO).await.is_none() {
-        // Only the pid file says that it is this server, and not another program, that answers on the port.
+        // Only the pid file shows that this server, and not another program, answers on the port.
         let own = PidFile::read(launch.data).is_some_and(|file| file.ready && file.pid == child.id());
         if own {
             match PgConnection::connect(&url(password, launch.port, "postgres")).await {
@@ -123,7 +123,7 @@ async fn ready(
     Ok(false)
 }
 
-/// A free port, the preferred one if it is free.
+/// Finds a free port, and uses the preferred one if it is free.
 fn free_port(preferred: Option<u16>) -> Result<u16> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
     let address = preferred.and_then(|port| bind(port).ok()).map_or_else(|| bind(0), Ok);

@@ -5,15 +5,15 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use cairn_postgres::testing::test_database;
 //!
-//! // The closure runs once for each server and key: change the key whenever the closure's outcome changes.
+//! // The closure runs once for each server and key, so change the key whenever the result of the closure changes.
 //! let database = test_database("migrations-0007", async |url: &str| migrate(url).await).await?;
-//! // Connect to `database.url()`; dropping `database` drops the database, open connections or not.
+//! // Connect to `database.url()`. Dropping `database` drops the database, even if there are open connections.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Nothing here is bound to a tokio runtime, of which each test has its own. Where several test processes are to share
-//! a server, start one with [`throw_away_server`] and pass its URL to them in [`URL_VARIABLE`].
+//! Nothing here is bound to a tokio runtime, because each test has its own. To share a server between several test processes,
+//! start one with [`throw_away_server`] and pass its URL to them in [`URL_VARIABLE`].
 
 use std::fmt;
 use std::fs::{DirEntry, File};
@@ -30,23 +30,22 @@ use crate::postmaster::is_alive;
 use crate::startup::end_orphan;
 use crate::{Durability, Error, Options, Result, Server};
 
-/// Environment variable with the URL of a server to use instead of starting one; the URL's database does not matter.
+/// The environment variable with the URL of a server to use instead of starting one. The database in the URL is ignored.
 pub const URL_VARIABLE: &str = "CAIRN_TEST_POSTGRES_URL";
 
-/// Start of the name of each test's database; the process id and a random number follow.
+/// The prefix of the name of each test's database, which is followed by the process id and a random number.
 const DATABASE_PREFIX: &str = "cairn_test_";
 
-/// The server of this process. Never dropped: when the process ends, its watcher ends the server.
+/// The server of this process. It is never dropped. When the process ends, the watcher ends the server.
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 
 struct Shared {
-    /// URL of the database `postgres`.
+    /// The URL of the database `postgres`.
     url: String,
     _server: Option<Server>,
 }
 
-/// A database of its own for one test. Dropping it has the database dropped soon, whoever is
-/// connected to it.
+/// The database of one test. Dropping it drops the database in the background, even if there are connections to it.
 pub struct TestDatabase {
     name: String,
     url: String,
@@ -54,18 +53,18 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// URL of the database, for the superuser.
+    /// The superuser's URL of the database.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Name of the database.
+    /// The name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// Leaves out the password.
+/// Omits the password.
 impl fmt::Debug for TestDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestDatabase").field("name", &self.name).finish_non_exhaustive()
@@ -75,27 +74,27 @@ impl fmt::Debug for TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (admin_url, name) = (std::mem::take(&mut self.admin_url), std::mem::take(&mut self.name));
-        // In a thread with a runtime of its own, and not waited for: this may run inside the test's runtime, and a
-        // connection that the test is just opening must be able to go on, or DROP DATABASE waits for it for a minute.
-        // What the end of the process cuts short goes with the throw-away server, or with the next sweep.
+        // This runs in a thread with its own runtime and is not waited for, because it may be called within the test's
+        // runtime. A connection that the test is opening must be able to proceed, or DROP DATABASE waits for it for a minute.
+        // If the process ends first, the database is removed with the throw-away server, or by the next sweep.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let result = runtime.map(|runtime| runtime.block_on(drop_database(&admin_url, &name)));
             if !matches!(result, Ok(Ok(()))) {
-                tracing::debug!("test database {name} not dropped: {result:?}");
+                tracing::debug!("cannot drop the test database {name}: {result:?}");
             }
         });
     }
 }
 
-/// Makes a database for one test, as a copy of a template.
+/// Creates a database for one test as a copy of a template.
 ///
-/// `template` names what the template holds, for instance a hash of the migrations. The first test that asks for a
-/// template on a server has it made by `prepare`, which gets the URL of an empty database and must close its
-/// connections to it; other tests and processes wait meanwhile. A failed or killed preparation leaves no template.
+/// `template` identifies the contents of the template, for example by a hash of the migrations. The first test that requests a
+/// template on a server has it created by `prepare`, which gets the URL of an empty database and must close its connections
+/// to it. Other tests and processes wait in the meantime. A preparation that fails or is killed leaves no template behind.
 ///
 /// # Errors
-/// [`Error::Prepare`] with what `prepare` returned, [`Error::Sql`], and on first use all of [`Server::start`].
+/// [`Error::Prepare`] with the error of `prepare`, [`Error::Sql`], and on first use all errors of [`Server::start`].
 pub async fn test_database<E>(template: &str, prepare: impl AsyncFnOnce(&str) -> Result<(), E>) -> Result<TestDatabase>
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -116,11 +115,11 @@ where
     Ok(database)
 }
 
-/// Starts a server with these further settings in a throw-away directory, which is removed when the server is down.
-/// Directories left from killed runs are removed first.
+/// Starts a server with these additional settings in a throw-away directory, which is removed when the server is down. First
+/// removes the directories that killed processes left behind.
 ///
 /// # Errors
-/// As [`Server::start`].
+/// The errors of [`Server::start`].
 pub async fn throw_away_server(durability: Durability, settings: &[(&str, &str)]) -> Result<Server> {
     let account = Account::current()?;
     let temporary = std::env::temp_dir();
@@ -145,7 +144,8 @@ async fn shared_server() -> Result<Shared> {
     Ok(Shared { url: server.url("postgres"), _server: Some(server) })
 }
 
-/// Makes the template unless another session just did. It gets its name last, so a template that has it is complete.
+/// Creates the template unless another session has just created it. It is renamed last, so a template with its final name is
+/// complete.
 async fn make_template<E>(
     admin: &mut PgConnection,
     url: &str,
@@ -156,7 +156,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let failed = || sql("make a template database");
-    // One at a time; released at the latest with the session, so also where this fails.
+    // One session at a time. The lock is released with the session at the latest, so also if this fails.
     let lock = sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 0))").bind(template);
     lock.execute(&mut *admin).await.map_err(failed())?;
     let exists = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(template);
@@ -166,7 +166,7 @@ where
         database::run(admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.map_err(failed())?;
         database::run(admin, format!("CREATE DATABASE {name}")).await.map_err(failed())?;
         prepare(&with_database(url, &draft)).await.map_err(|error| Error::Prepare(error.into()))?;
-        // A connection left open would make renaming and every copy fail.
+        // An open connection would make renaming and every copy fail.
         database::run(admin, format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await.map_err(failed())?;
         let end = sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1").bind(draft);
         end.execute(&mut *admin).await.map_err(failed())?;
@@ -184,36 +184,36 @@ async fn drop_database(admin_url: &str, name: &str) -> Result<()> {
     admin.close().await.map_err(sql("close a connection"))
 }
 
-/// Drops the databases of test processes that are gone.
+/// Drops the databases of test processes that no longer exist.
 async fn sweep_databases(url: &str) -> Result<()> {
     let mut admin = database::connect(url).await?;
     let names = sqlx::query_scalar::<_, String>("SELECT datname FROM pg_database WHERE starts_with(datname, $1)");
     let names = names.bind(DATABASE_PREFIX).fetch_all(&mut admin).await.map_err(sql("list databases"))?;
     let left_over = |name: &&String| leading_pid(&name[DATABASE_PREFIX.len()..]).is_some_and(|pid| !is_alive(pid));
     for name in names.iter().filter(left_over) {
-        // Not forced: one that is in use belongs to a process this one cannot see, such as in another container.
+        // Not forced: a database that is in use belongs to a process that is invisible here, such as in another container.
         if let Err(error) = database::run(&mut admin, format!("DROP DATABASE IF EXISTS {}", quoted(name))).await {
-            tracing::debug!("test database {name} not dropped: {error}");
+            tracing::debug!("cannot drop the test database {name}: {error}");
         }
     }
     admin.close().await.map_err(sql("close a connection"))
 }
 
-/// Removes the throw-away directories of processes that are gone, and ends what still runs in them.
+/// Removes the throw-away directories of processes that no longer exist, and ends the servers that still run in them.
 async fn sweep_directories(base: &Path) {
     let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
     for root in entries.filter(is_left_over).map(|entry| entry.path()) {
         let layout = Layout { root: root.clone() };
         if let Err(error) = end_orphan(&layout).await {
-            tracing::debug!("server in {} not ended: {error}", root.display());
+            tracing::debug!("cannot end the server in {}: {error}", root.display());
             continue;
         }
-        // Another process may be sweeping the same directory.
+        // Another process may be removing the same directory.
         drop(std::fs::remove_dir_all(&root));
     }
 }
 
-/// Whether the directory is one of a process that is gone, and no watcher is at work in it.
+/// Whether the directory belongs to a process that no longer exists, and no watcher is active in it.
 fn is_left_over(entry: &DirEntry) -> bool {
     let pid = leading_pid(&entry.file_name().to_string_lossy());
     let locked = || File::open(Layout { root: entry.path() }.lock()).is_ok_and(|file| file.try_lock().is_err());

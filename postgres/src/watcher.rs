@@ -1,4 +1,4 @@
-//! The watcher: a shell that shuts the server down when its owner is gone.
+//! The watcher: a shell that shuts the server down when its owner has ended.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,10 +11,10 @@ use crate::owner::Ownership;
 use crate::postmaster::ended;
 use crate::{Error, Result};
 
-/// Waits until standard input ends, which it does when the owner closes the pipe or dies in whatever way; then ends the
-/// server (fast, after 30 seconds immediately) and removes the directory that the second argument names, if any.
-/// It reads the pid when it needs it, so the owner may restart the server, and makes sure that the process of that id is
-/// the server.
+/// Waits for the end of standard input, which is reached when the owner closes the pipe or dies in any way. Then shuts the
+/// server down (in fast mode, and in immediate mode after 30 seconds) and removes the directory in the second argument, if
+/// any. The pid is read only when it is needed, so the owner may restart the server, and the script checks that the process
+/// with that pid is the server.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM QUIT
 while read -r _; do :; done
@@ -43,25 +43,25 @@ done
 [ -z "$2" ] || rm -rf -- "$2"
 "#;
 
-/// A running watcher. Dropping it has it do its work in the background.
+/// A running watcher. Dropping it triggers the shutdown in the background.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     child: Child,
 }
 
 impl Watcher {
-    /// Starts the watcher of the server on `data`. `remove`: directory to remove in the end.
+    /// Starts the watcher of the server on `data`. `remove` is the directory to remove at the end.
     pub(crate) fn spawn(data: &Path, remove: Option<&Path>, ownership: &Ownership) -> Result<Self> {
         let shell = Path::new("/bin/sh");
         let mut command = Command::new(shell);
         command.args(["-c", SCRIPT, "sh"]).arg(data).arg(remove.unwrap_or(Path::new("")));
-        // Standard output is of no use to it except to hold the lock for as long as it lives.
+        // Standard output is only used to hold the lock for as long as the watcher lives.
         command.stdin(Stdio::piped()).stdout(ownership.share()?).stderr(Stdio::null());
         let child = command.current_dir("/").process_group(0).spawn().map_err(io("start", shell))?;
         Ok(Self { child })
     }
 
-    /// Has the watcher do its work and waits until it is done.
+    /// Triggers the shutdown and waits until it is complete.
     pub(crate) async fn finish(&mut self, root: &Path) -> Result<()> {
         drop(self.child.stdin.take());
         match ended(&mut self.child, Duration::from_secs(90)).await {
@@ -70,7 +70,7 @@ impl Watcher {
         }
     }
 
-    /// Has the watcher do its work; gives up the process for someone else to wait for.
+    /// Triggers the shutdown. Returns the process for the caller to wait for.
     pub(crate) fn release(mut self) -> Child {
         drop(self.child.stdin.take());
         self.child

@@ -1,4 +1,4 @@
-//! Plays a script.
+//! Answers a request according to its script.
 
 use std::io;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::dialect::Dialect;
 use crate::script::{Fault, Script, word};
 use crate::wire::Connection;
 
-/// How often a server that only keeps the connection open says so.
-const KEEPALIVE: Duration = Duration::from_millis(50);
+/// How often comments are sent that keep the connection open.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether the connection can be used again.
+/// Whether the connection can be reused.
 pub(crate) enum After {
     KeepOpen,
     Close,
 }
 
-/// Answers a request with what its script says.
+/// Answers a request according to its script.
 pub(crate) async fn play(connection: &mut Connection, script: &Script, asked: &Asked) -> io::Result<After> {
     let request = &asked.body;
     connection.pause(script.headers).await?;
@@ -48,7 +48,7 @@ fn model(request: &Value) -> &str {
     request["model"].as_str().unwrap_or("stub")
 }
 
-/// The answer as one object.
+/// The answer as a single object.
 fn whole(script: &Script, request: &Value) -> Value {
     json!({
         "id": "chatcmpl-stub", "object": "chat.completion", "created": 1, "model": model(request),
@@ -57,7 +57,7 @@ fn whole(script: &Script, request: &Value) -> Value {
     })
 }
 
-/// The request's tokens are taken to be four characters long; the answer's are its pieces.
+/// Counts a token for every four characters of the request, and one for each piece of the answer.
 fn usage(script: &Script, request: &Value) -> Value {
     let prompt: usize = request["messages"]
         .as_array()
@@ -69,7 +69,7 @@ fn usage(script: &Script, request: &Value) -> Value {
     json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion})
 }
 
-/// An answer that comes in pieces.
+/// A streamed answer.
 struct Stream<'a> {
     connection: &'a mut Connection,
     script: &'a Script,
@@ -89,19 +89,19 @@ impl Stream<'_> {
             self.between(n).await?;
             self.piece(&json!({"reasoning_content": word(n)}), None).await?;
         }
-        let (words, cut) = self.words();
+        let (words, fails) = self.words();
         for n in 0..words {
             self.between(n).await?;
             self.piece(&self.delta(&self.script.piece(n)), None).await?;
         }
-        if cut {
+        if fails {
             self.connection.pause(self.script.gap).await?;
             return self.fail().await;
         }
         self.close(request).await
     }
 
-    /// How many words come, and whether the fault comes after them, instead of the end.
+    /// How many words are sent, and whether the fault follows instead of the end.
     fn words(&self) -> (usize, bool) {
         match self.script.fault {
             Fault::Empty | Fault::Refusal => (0, false),
@@ -122,7 +122,7 @@ impl Stream<'_> {
         }
     }
 
-    /// What goes wrong in the stream.
+    /// Sends the fault of a stream.
     async fn fail(&mut self) -> io::Result<After> {
         match self.script.fault {
             Fault::Disconnect => {
@@ -134,7 +134,7 @@ impl Stream<'_> {
                 self.connection.pause(Duration::from_hours(1)).await?;
             },
             Fault::Keepalive => loop {
-                self.connection.pause(KEEPALIVE).await?;
+                self.connection.pause(KEEPALIVE_INTERVAL).await?;
                 self.raw(b": still here\n\n").await?;
             },
             Fault::Line => loop {
@@ -148,13 +148,13 @@ impl Stream<'_> {
                 self.raw(b"data: [DONE]\n\n").await?;
             }
             Fault::End => {}
-            fault => return Err(io::Error::other(format!("{fault:?} is no fault of a stream"))),
+            fault => return Err(io::Error::other(format!("{fault:?} is not a fault of a stream"))),
         }
         self.connection.end().await?;
         Ok(After::KeepOpen)
     }
 
-    /// Ends an answer as a server does that has nothing to complain about.
+    /// Ends an answer regularly.
     async fn close(&mut self, request: &Value) -> io::Result<After> {
         if self.script.fault == Fault::Refusal {
             self.piece(&json!({"refusal": "I'm sorry, I can't help with that."}), None).await?;

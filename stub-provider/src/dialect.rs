@@ -1,26 +1,26 @@
-//! How the servers that speak the chat-completions format differ.
+//! The differences between servers that implement the chat-completions format.
 
 use serde_json::{Value, json};
 
 use crate::script::Fault;
 
-/// Whose format an answer has.
+/// The server whose variant of the format an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// OpenAI.
     OpenAi,
-    /// OpenRouter: comments while it waits, codes that are numbers, errors inside the stream.
+    /// OpenRouter: comments while it waits, numeric error codes, errors inside the stream.
     OpenRouter,
     /// vLLM: errors without an envelope.
     Vllm,
     /// Ollama: the role in every piece.
     Ollama,
-    /// llama.cpp's server: codes that are numbers, null content at first, timings at the end.
+    /// llama.cpp's server: numeric error codes, null content at first, timings at the end.
     LlamaCpp,
 }
 
 impl Dialect {
-    /// All of them.
+    /// All dialects.
     pub const ALL: [Self; 5] = [Self::OpenAi, Self::OpenRouter, Self::Vllm, Self::Ollama, Self::LlamaCpp];
 
     /// Its name in a script.
@@ -38,10 +38,9 @@ impl Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
-    /// The status and body of an error that comes instead of a stream. As real ones do, it quotes a key that it does not
-    /// accept.
+    /// The status and body of an error that is sent instead of a stream. Like real servers, it quotes a key that it rejects.
     pub(crate) fn error(self, fault: Fault, key: &str) -> (u16, Value) {
-        let (status, kind, code, message) = self.complaint(fault);
+        let (status, kind, code, message) = self.details(fault);
         let message = if status == 401 { format!("{message}: {key}") } else { message.to_owned() };
         let body = match self {
             Self::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": code}}),
@@ -55,7 +54,7 @@ impl Dialect {
         (status, body)
     }
 
-    /// An error inside a stream, as the data of a frame.
+    /// An error inside a stream, as the data of an event.
     pub(crate) fn stream_error(self, fault: Fault, model: &str) -> Value {
         let overloaded = fault == Fault::Overloaded;
         let (message, kind, code) = if overloaded {
@@ -80,7 +79,7 @@ impl Dialect {
     }
 
     /// Status, type, code and message of an error.
-    fn complaint(self, fault: Fault) -> (u16, &'static str, Option<&'static str>, &'static str) {
+    fn details(self, fault: Fault) -> (u16, &'static str, Option<&'static str>, &'static str) {
         match (fault, self) {
             (Fault::Quota, Self::OpenRouter) => (402, "", None, "This request requires more credits."),
             (Fault::Quota, _) => (

@@ -1,13 +1,13 @@
-//! A provider of AI answers that does what a script says: real HTTP, the chat-completions format of OpenAI and of the
-//! servers that copy it, and everything that goes wrong with them. For tests and benchmarks, started in their process:
+//! A scripted provider of AI answers: it implements the chat-completions format of OpenAI and of compatible servers over real
+//! HTTP, together with their faults. Tests and benchmarks start it in their own process:
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! use cairn_stub_provider::Stub;
 //!
 //! let stub = Stub::start().await?;
-//! // Configure `stub.base_url()` and ask "stub:fault=429,times=1 What is a viewport?": the question names the script,
-//! // see `Script`. Then look at how often it was asked.
+//! // Configure `stub.base_url()` and ask "stub:fault=429,times=1 What is a viewport?". The question names the script, see
+//! // `Script`. Then check how often the provider was called.
 //! assert_eq!(stub.calls("fault=429,times=1"), 2);
 //! # Ok(())
 //! # }
@@ -33,17 +33,17 @@ pub use crate::dialect::Dialect;
 pub use crate::script::{Fault, Script};
 use crate::wire::{Connection, Request};
 
-/// So many of the newest requests are kept to be looked at.
-const KEPT: usize = 200;
+/// How many of the newest requests are kept.
+const MAX_REQUESTS: usize = 200;
 
-/// A running provider. It ends when this is dropped.
+/// A running provider. Dropping it stops the provider.
 pub struct Stub {
     addr: SocketAddr,
     seen: Arc<Seen>,
     server: AbortHandle,
 }
 
-/// What the provider was asked.
+/// What the provider has received.
 #[derive(Default)]
 struct Seen {
     calls: Mutex<HashMap<String, usize>>,
@@ -53,7 +53,7 @@ struct Seen {
     out: AtomicBool,
 }
 
-/// A request that the provider got.
+/// A request that the provider received.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// The value of its `Authorization` header.
@@ -77,37 +77,38 @@ impl Stub {
         Ok(Self { addr, seen, server })
     }
 
-    /// What to configure as the provider's base URL.
+    /// The URL to configure as the provider's base URL.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.addr)
     }
 
-    /// Requests so far with a script, named as the question did, without `stub:`; the empty name counts those without.
+    /// The number of requests with a script, which is given as in the question but without `stub:`. The empty string counts the
+    /// requests without a script.
     pub fn calls(&self, script: &str) -> usize {
         self.seen.calls().get(script).copied().unwrap_or(0)
     }
 
-    /// Requests so far.
+    /// The number of all requests.
     pub fn total_calls(&self) -> usize {
         self.seen.calls().values().sum()
     }
 
-    /// Answers that are being given now.
+    /// The number of answers in progress.
     pub fn open(&self) -> usize {
         self.seen.open.load(Ordering::Acquire)
     }
 
-    /// Answers whose client hung up before they were complete.
+    /// The number of answers whose client hung up before they were complete.
     pub fn hung_up(&self) -> usize {
         self.seen.hung_up.load(Ordering::Acquire)
     }
 
-    /// The newest requests, the latest last.
+    /// The newest requests in the order in which they were received.
     pub fn requests(&self) -> Vec<Asked> {
         self.seen.requests().iter().cloned().collect()
     }
 
-    /// Begins or ends an outage: while it lasts, every connection is closed without an answer.
+    /// Begins or ends an outage, during which every connection is closed without a response.
     pub fn set_out(&self, out: bool) {
         self.seen.out.store(out, Ordering::Release);
     }
@@ -128,10 +129,10 @@ impl Seen {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request; returns how many there were with its script, this one included.
+    /// Counts a request. Returns how many there have been with its script, including this one.
     fn count(&self, script: &str, asked: Asked) -> usize {
         let mut requests = self.requests();
-        if requests.len() == KEPT {
+        if requests.len() == MAX_REQUESTS {
             requests.pop_front();
         }
         requests.push_back(asked);
@@ -143,7 +144,7 @@ impl Seen {
 }
 
 async fn serve(listener: TcpListener, seen: Arc<Seen>) {
-    // Dropped with this task, and the connections with it.
+    // Dropping the task drops the connections too.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -155,7 +156,7 @@ async fn serve(listener: TcpListener, seen: Arc<Seen>) {
     }
 }
 
-/// Answers the requests of one connection, until either side is done with it.
+/// Answers the requests of one connection until either side closes it.
 async fn talk(stream: TcpStream, seen: Arc<Seen>) {
     let Ok(mut connection) = Connection::new(stream) else { return };
     while let Ok(Some(request)) = connection.request().await {
@@ -186,7 +187,7 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         }
     }
     let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
-        let body = json!({"error": {"message": "The body is no JSON", "type": "invalid_request_error"}});
+        let body = json!({"error": {"message": "The body is not JSON", "type": "invalid_request_error"}});
         return send(connection, 400, &body).await;
     };
     let name = script_name(&body).to_owned();
@@ -199,12 +200,12 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
             }
             play(connection, &script, &asked).await
         }
-        // No known code or status, so that a mistake in a test is not taken for a fault that was asked for.
+        // An unusual status without a code, so that a mistake in a test is not mistaken for a requested fault.
         Err(mistake) => send(connection, 418, &json!({"error": {"message": format!("stub:{name}: {mistake}")}})).await,
     }
 }
 
-/// The one model there is, for whoever does not come with the key that is known to be wrong.
+/// Lists the only model, unless the request has the key that counts as wrong.
 async fn models(connection: &mut Connection, request: &Request) -> io::Result<After> {
     if request.authorization.as_deref() == Some("Bearer wrong-key") {
         let error = json!({"message": "Incorrect API key provided: wrong-key", "code": "invalid_api_key"});
@@ -218,7 +219,7 @@ async fn send(connection: &mut Connection, status: u16, body: &Value) -> io::Res
     Ok(After::KeepOpen)
 }
 
-/// The script that a request names: in its last message, or else as its model.
+/// The script that a request names in its last user message, or else as its model.
 fn script_name(body: &Value) -> &str {
     let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let question = messages.iter().rev().find(|message| message["role"] == "user");

@@ -1,56 +1,56 @@
-//! What a request is answered with.
+//! Scripts: how a request is answered.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::dialect::Dialect;
 
-/// What a request is answered with: how long the answer is, how fast it comes, and what goes wrong.
+/// How a request is answered: how long the answer is, how fast it is sent, and what goes wrong.
 ///
-/// A request names its script with a word that starts with `stub:` in its last user message, or as its model; the
-/// message counts first. Without one the answer is thirty words at once. `key=value` pairs follow, separated by commas:
+/// A request names its script with a word that starts with `stub:` in its last user message, or else as its model. Without a
+/// script, the answer is thirty words at once. `key=value` pairs follow the prefix, separated by commas:
 ///
 /// | key | meaning | default |
 /// |---|---|---|
 /// | `words` | length of the answer; each word is a piece of the stream | 30 |
-/// | `think` | so many pieces of reasoning before the answer | 0 |
+/// | `think` | number of reasoning pieces before the answer | 0 |
 /// | `headers` | milliseconds before the status line | 0 |
-/// | `first` | milliseconds from there to the first piece | 0 |
+/// | `first` | milliseconds from the status line to the first piece | 0 |
 /// | `gap` | milliseconds between pieces | 0 |
-/// | `clock` | 1: each piece is the time at which it is sent, in microseconds since 1970, instead of a word | 0 |
-/// | `write` | bytes of one write: characters and frames are torn apart | whole frames |
-/// | `fault` | what goes wrong, see [`Fault`]; a number is a status | `none` |
-/// | `at` | so many pieces come before a fault in the stream | half of them |
-/// | `times` | the fault befalls only the first so many requests with this script | all |
-/// | `retry_after` | seconds (or any text) in a `Retry-After` header of an error | no header |
-/// | `as` | whose format: `openai`, `openrouter`, `vllm`, `ollama`, `llamacpp` | `openai` |
+/// | `clock` | if 1, each piece is the time at which it is sent, in microseconds since 1970, instead of a word | 0 |
+/// | `write` | bytes per write, which splits characters and events | whole events |
+/// | `fault` | what goes wrong: a status or a name, see [`Fault`] | `none` |
+/// | `at` | number of pieces before a fault in the stream | half of them |
+/// | `times` | the fault applies only to this many requests with this script | all |
+/// | `retry_after` | the value of a `Retry-After` header of an error | no header |
+/// | `as` | the dialect: `openai`, `openrouter`, `vllm`, `ollama`, `llamacpp` | `openai` |
 ///
-/// `stub:words=200,gap=50` is a slow answer, `stub:fault=429,retry_after=2,times=1` a busy moment.
+/// `stub:words=200,gap=50` is a slow answer, `stub:fault=429,retry_after=2,times=1` a provider that is busy once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// Pieces of the answer.
+    /// Number of words in the answer.
     pub words: usize,
-    /// Pieces of reasoning before it.
+    /// Number of reasoning pieces before it.
     pub think: usize,
-    /// Before the status line.
+    /// Delay before the status line.
     pub headers: Duration,
-    /// From the status line to the first piece.
+    /// Delay from the status line to the first piece.
     pub first: Duration,
-    /// Between pieces.
+    /// Delay between pieces.
     pub gap: Duration,
     /// Whether each piece is the time at which it is sent.
     pub clock: bool,
-    /// Bytes of one write; `None` = a frame.
+    /// Bytes per write; `None` for whole events.
     pub write: Option<usize>,
     /// What goes wrong.
     pub fault: Fault,
-    /// Pieces before the fault; `None` = half of them.
+    /// Number of pieces before the fault; `None` for half of them.
     pub at: Option<usize>,
-    /// Requests that the fault befalls; `None` = all.
+    /// Number of requests the fault applies to; `None` for all.
     pub times: Option<usize>,
-    /// Value of a `Retry-After` header.
+    /// Value of the `Retry-After` header.
     pub retry_after: Option<String>,
-    /// Whose format.
+    /// The dialect.
     pub dialect: Dialect,
 }
 
@@ -59,59 +59,59 @@ pub struct Script {
 pub enum Fault {
     /// `none`
     None,
-    /// `429`, `500`, …: that status, with an error body in the format of the script's dialect.
+    /// `429`, `500`, …: a response with that status and an error body in the script's dialect.
     Status(u16),
     /// `quota`: the account is out of credit.
     Quota,
-    /// `context`: the question is longer than the model can take.
+    /// `context`: the question exceeds the context of the model.
     Context,
-    /// `flagged`: the question is refused by a filter.
+    /// `flagged`: the question is rejected by a filter.
     Flagged,
-    /// `model`: there is no such model.
+    /// `model`: the model does not exist.
     Model,
-    /// `hang_up`: the connection is closed without an answer.
+    /// `hang_up`: the connection is closed without a response.
     HangUp,
-    /// `redirect`: to another address.
+    /// `redirect`: a redirect to another address.
     Redirect,
     /// `html`: a web page, with status 200.
     Html,
     /// `error_200`: an error body, with status 200.
     Error200,
-    /// `disconnect`: the connection breaks in the middle of the stream.
+    /// `disconnect`: the connection is closed in the middle of the stream.
     Disconnect,
-    /// `end`: the stream ends in good order, but too early.
+    /// `end`: the stream ends properly, but too early.
     End,
-    /// `stall`: the stream stays open and nothing comes any more.
+    /// `stall`: the stream stays open, but nothing more is sent.
     Stall,
-    /// `keepalive`: nothing but comments comes any more.
+    /// `keepalive`: only comments are sent from then on.
     Keepalive,
-    /// `garbage`: a frame that is no JSON.
+    /// `garbage`: an event that is not JSON.
     Garbage,
-    /// `bytes`: a frame that is no UTF-8.
+    /// `bytes`: an event that is not UTF-8.
     Bytes,
     /// `line`: a line that never ends.
     Line,
     /// `error`: an error object in the stream.
     Error,
-    /// `overloaded`: an error object in the stream that says to come later.
+    /// `overloaded`: an error object in the stream that asks to try again later.
     Overloaded,
-    /// `empty`: a stream in good order, without any text.
+    /// `empty`: a valid stream without any text.
     Empty,
-    /// `filter`: the answer is cut by a content filter.
+    /// `filter`: the answer is cut off by a content filter.
     Filter,
-    /// `refusal`: the model declines in the field for that.
+    /// `refusal`: the model declines, in the field for refusals.
     Refusal,
-    /// `length`: the answer is cut because it is as long as it may be.
+    /// `length`: the answer is cut off at its maximum length.
     Length,
-    /// `json`: the whole answer at once, as if no stream had been asked for. Not wrong, but not what was asked.
+    /// `json`: the whole answer at once, although a stream was requested. Valid.
     Json,
-    /// `no_done`: the stream ends after its finish reason. Not wrong, but some expect more.
+    /// `no_done`: the stream ends after its finish reason, without `[DONE]`. Valid.
     NoDone,
-    /// `no_reason`: the stream is done without a finish reason.
+    /// `no_reason`: the stream ends with `[DONE]`, without a finish reason. Valid.
     NoReason,
 }
 
-/// Every fault but statuses, by name.
+/// All faults by name, except statuses.
 const FAULTS: [(&str, Fault); 25] = [
     ("none", Fault::None),
     ("quota", Fault::Quota),
@@ -160,12 +160,12 @@ impl Default for Script {
 }
 
 impl Script {
-    /// The answer, if nothing goes wrong and it is made of words.
+    /// The answer if nothing goes wrong and it consists of words.
     pub fn answer(&self) -> String {
         (0..self.words).map(word).collect()
     }
 
-    /// A piece of the answer, now.
+    /// A piece of the answer that is sent now.
     pub(crate) fn piece(&self, n: usize) -> String {
         if !self.clock {
             return word(n);
@@ -174,7 +174,7 @@ impl Script {
         format!("{} ", now.as_micros())
     }
 
-    /// Pieces that come before a fault in the stream.
+    /// Number of pieces before a fault in the stream.
     pub fn pieces_before_fault(&self) -> usize {
         self.at.unwrap_or(self.words / 2)
     }
@@ -187,7 +187,7 @@ impl FromStr for Script {
         let mut script = Self::default();
         for pair in text.split(',').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not key=value"))?;
-            let number = || value.parse::<usize>().map_err(|_| format!("{key} is `{value}`: a number is expected"));
+            let number = || value.parse::<usize>().map_err(|_| format!("{key} must be a number, not `{value}`"));
             let milliseconds = || number().map(|n| Duration::from_millis(n as u64));
             match key {
                 "words" => script.words = number()?,
@@ -201,8 +201,10 @@ impl FromStr for Script {
                 "times" => script.times = Some(number()?),
                 "retry_after" => script.retry_after = Some(value.to_owned()),
                 "fault" => script.fault = fault(value)?,
-                "as" => script.dialect = Dialect::from_name(value).ok_or_else(|| format!("`{value}` is no format"))?,
-                _ => return Err(format!("`{key}` is no key")),
+                "as" => {
+                    script.dialect = Dialect::from_name(value).ok_or_else(|| format!("`{value}` is not a dialect"))?
+                }
+                _ => return Err(format!("`{key}` is not a key")),
             }
         }
         Ok(script)
@@ -214,21 +216,21 @@ fn fault(name: &str) -> Result<Fault, String> {
         return if (400..600).contains(&status) {
             Ok(Fault::Status(status))
         } else {
-            Err(format!("{status} is no error status"))
+            Err(format!("{status} is not an error status"))
         };
     }
     FAULTS
         .into_iter()
         .find_map(|(known, fault)| (known == name).then_some(fault))
-        .ok_or_else(|| format!("`{name}` is no fault"))
+        .ok_or_else(|| format!("`{name}` is not a fault"))
 }
 
-/// The words of an answer in turn: in one to four bytes a character, with quotes, backslashes and line ends. Each
-/// carries its number, so that an answer shows what it lost or got twice.
+/// The words of an answer in turn, with characters of one to four bytes, quotes, backslashes and newlines. A number is appended
+/// to each, so that missing or repeated words show.
 const WORDS: [&str; 8] =
     ["word", "слово", "\"quote\"", "back\\slash", "字詞", "👩🏽\u{200d}💻", "e\u{301}tude", "line\nend"];
 
-/// A word of every answer, with the space before it.
+/// The nth word of every answer, with the space before it.
 pub(crate) fn word(n: usize) -> String {
     let space = if n == 0 { "" } else { " " };
     format!("{space}{}{n}", WORDS[n % WORDS.len()])
@@ -239,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_read_and_its_mistakes_are_named() {
+    fn scripts_are_parsed_and_mistakes_are_reported() {
         let script: Script = "words=7,gap=50,fault=429,retry_after=2,times=1,as=vllm".parse().unwrap();
         assert_eq!((script.words, script.gap, script.times), (7, Duration::from_millis(50), Some(1)));
         assert_eq!((script.fault, script.dialect), (Fault::Status(429), Dialect::Vllm));
@@ -248,9 +250,9 @@ mod tests {
         for (text, says) in [
             ("words", "key=value"),
             ("words=x", "number"),
-            ("speed=1", "no key"),
-            ("fault=x", "no fault"),
-            ("fault=200", "no error"),
+            ("speed=1", "not a key"),
+            ("fault=x", "not a fault"),
+            ("fault=200", "not an error"),
         ] {
             let error = text.parse::<Script>().unwrap_err();
             assert!(error.contains(says), "{error}");
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_an_answer_is_another() {
+    fn all_words_of_an_answer_differ() {
         let answer = Script { words: 500, ..Script::default() }.answer();
         let words: std::collections::HashSet<&str> = answer.split(' ').collect();
         assert_eq!(words.len(), 500);

@@ -1,5 +1,5 @@
-//! HTTP/1.1, as far as it is needed, with every write under control: a server library would decide by itself what goes
-//! out together, and would not break a connection in the middle of a frame.
+//! A minimal implementation of HTTP/1.1 that controls every write. A server library would decide by itself what is sent
+//! together, and could not close a connection in the middle of an event.
 
 use std::io;
 use std::time::Duration;
@@ -8,11 +8,13 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Most bytes of a request's head, and of its body.
+/// Most bytes of the head of a request.
 const MAX_HEAD: usize = 64 * 1024;
+
+/// Most bytes of the body of a request.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// A request, as far as it matters here.
+/// The relevant parts of a request.
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
@@ -21,7 +23,7 @@ pub(crate) struct Request {
     pub(crate) authorization: Option<String>,
 }
 
-/// A connection of a client.
+/// A client's connection.
 pub(crate) struct Connection {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
@@ -29,13 +31,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        // What is written apart must arrive apart.
+        // Separate writes must arrive separately.
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
         Ok(Self { reader: BufReader::new(reader), writer })
     }
 
-    /// The next request; `None` when the client is done.
+    /// The next request; `None` if the client has closed the connection.
     pub(crate) async fn request(&mut self) -> io::Result<Option<Request>> {
         let mut lines = Vec::new();
         let mut size = 0;
@@ -69,20 +71,20 @@ impl Connection {
         Ok(Some(Request { method, path, body, authorization }))
     }
 
-    /// Sends a whole answer.
+    /// Sends a complete response.
     pub(crate) async fn send(&mut self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         let mut answer = head(status, headers, &format!("content-length: {}", body.len())).into_bytes();
         answer.extend_from_slice(body);
         self.writer.write_all(&answer).await
     }
 
-    /// Begins an answer whose body follows in pieces.
+    /// Begins a response with a chunked body.
     pub(crate) async fn begin(&mut self, headers: &[(&str, &str)]) -> io::Result<()> {
         self.writer.write_all(head(200, headers, "transfer-encoding: chunked").as_bytes()).await
     }
 
-    /// A piece of the body, at most `write` bytes at a time: each is a chunk and a write of its own, so characters that
-    /// are torn apart arrive torn apart.
+    /// Sends a piece of the body, at most `write` bytes at a time. Each part is a separate chunk and a separate write, so split
+    /// characters arrive split.
     pub(crate) async fn piece(&mut self, bytes: &[u8], write: Option<usize>) -> io::Result<()> {
         for part in bytes.chunks(write.unwrap_or(usize::MAX)) {
             let mut chunk = format!("{:x}\r\n", part.len()).into_bytes();
@@ -93,7 +95,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Half of a piece: what is written right before the connection breaks.
+    /// Sends half of a piece, right before the connection is closed.
     pub(crate) async fn broken_piece(&mut self, bytes: &[u8]) -> io::Result<()> {
         let head = format!("{:x}\r\n", bytes.len());
         self.writer.write_all(head.as_bytes()).await?;
@@ -105,7 +107,7 @@ impl Connection {
         self.writer.write_all(b"0\r\n\r\n").await
     }
 
-    /// Waits. Fails as soon as the client hangs up.
+    /// Waits for this time. Fails as soon as the client hangs up.
     pub(crate) async fn pause(&mut self, time: Duration) -> io::Result<()> {
         if time.is_zero() {
             return Ok(());
@@ -118,7 +120,7 @@ impl Connection {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
-        sleep.await; // the next request has come early
+        sleep.await; // the next request has arrived early
         Ok(())
     }
 }

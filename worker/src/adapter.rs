@@ -1,6 +1,6 @@
-//! Runs one job: decodes it, bounds it in time, catches its panic, and turns what happened into an [`Outcome`].
+//! Runs one job: decodes it, enforces its deadline, catches its panics, and turns the result into an [`Outcome`].
 //!
-//! Everything is decided here rather than in layers around the worker, because what a layer catches leaves the job's row
+//! All of it happens here rather than in layers around the worker, because what a layer catches leaves the job's row
 //! `Running`.
 
 use std::panic::AssertUnwindSafe;
@@ -15,29 +15,29 @@ use serde_json::Value;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::jobs::{dispatch, known};
+use crate::jobs::{dispatch, metric_name};
 use crate::{Context, DRAIN_LIMIT};
 
-/// Why a run failed, and so what becomes of the job.
+/// How a run failed, which decides what happens to the job.
 #[derive(Debug)]
 pub enum JobError {
-    /// May work later: tried again after the stored backoff, until the attempts are used up.
+    /// May succeed later: tried again after a stored backoff, until the attempts are used up.
     Retry(String),
-    /// May work after this time (a provider's `Retry-After`).
+    /// May succeed after this time (a provider's `Retry-After`).
     RetryIn(Duration, String),
-    /// Not yet: waits outside the worker for so long, and does not count as an attempt.
+    /// Too early: the job waits in the table for this long, and the run does not count as an attempt.
     Snooze(Duration),
-    /// Will never work: dead at once.
+    /// Will never succeed: the job is dead at once.
     Discard(String),
 }
 
 impl JobError {
-    /// A failure that may pass.
+    /// A transient failure.
     pub fn retry(error: impl std::fmt::Display) -> Self {
         Self::Retry(error.to_string())
     }
 
-    /// A failure that will not pass.
+    /// A permanent failure.
     pub fn discard(error: impl std::fmt::Display) -> Self {
         Self::Discard(error.to_string())
     }
@@ -49,24 +49,24 @@ impl From<cairn_core::Error> for JobError {
     }
 }
 
-/// Runs a job to its outcome; beside it, the kind as metrics name it. Never panics and never returns before the effect
-/// is committed.
+/// Runs a job. Returns the kind as metrics name it, and the outcome. Never panics, and never returns before the effect is
+/// committed.
 pub(crate) async fn run(context: &Context, queue: Queue, lease: &Lease) -> (&'static str, Outcome) {
     let envelope: Envelope<Value> = match serde_json::from_slice(&lease.payload) {
         Ok(envelope) => envelope,
-        Err(error) => return (known("?"), dead(lease, "?", format!("the payload cannot be read: {error}"))),
+        Err(error) => return (metric_name("?"), dead(lease, "?", format!("the payload cannot be read: {error}"))),
     };
     let kind = envelope.kind.clone();
     failpoint::pass(&kind);
     let span = tracing::info_span!("job", job.queue = queue.name(), job.kind = %kind, job.id = %lease.id,
         job.attempt = lease.attempt, trace_id = Empty, otel.kind = trace::kind("consumer"));
     let traceparent = trace::join(&span, envelope.traceparent.as_deref());
-    trace::rename(&span, known(&kind).to_owned());
+    trace::rename(&span, metric_name(&kind).to_owned());
     let work = TRACEPARENT.scope(Some(traceparent), dispatch(context.clone(), envelope));
-    (known(&kind), outcome(lease, &kind, work).instrument(span).await)
+    (metric_name(&kind), outcome(lease, &kind, work).instrument(span).await)
 }
 
-/// Turns the end of a run, its panic included, into what becomes of the job.
+/// Turns the result of a run, including a panic, into the outcome of the job.
 async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<(), JobError>>) -> Outcome {
     let error = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(())) => {
@@ -97,11 +97,11 @@ where
     F: Future<Output = Result<(), JobError>>,
 {
     const {
-        let in_time = J::HEEDS_SHUTDOWN || J::DEADLINE.as_secs() < DRAIN_LIMIT.as_secs();
-        assert!(in_time, "a job's deadline must be below the drain limit, or the job must heed the shutdown");
+        let ends_in_time = J::HEEDS_SHUTDOWN || J::DEADLINE.as_secs() < DRAIN_LIMIT.as_secs();
+        assert!(ends_in_time, "a job's deadline must be below the drain limit, or the job must react to a shutdown");
     }
     if envelope.v != 1 {
-        return Err(JobError::Discard(format!("version {} of {} is unknown here", envelope.v, J::KIND)));
+        return Err(JobError::Discard(format!("version {} of {} is not supported", envelope.v, J::KIND)));
     }
     let job: J = serde_json::from_value(envelope.data)
         .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;
@@ -112,24 +112,24 @@ where
 
 fn retry(lease: &Lease, kind: &str, delay: Duration, error: String) -> Outcome {
     tracing::warn!(job.kind = kind, job.id = %lease.id, job.attempt = lease.attempt, retry_in_ms = delay.as_millis(),
-        error = %error, "a job failed and will be tried again");
-    Outcome::Retry { delay, error: bounded(error) }
+        error = %error, "a job failed and will be retried");
+    Outcome::Retry { delay, error: truncated(error) }
 }
 
 fn dead(lease: &Lease, kind: &str, error: String) -> Outcome {
     tracing::error!(job.kind = kind, job.id = %lease.id, job.attempt = lease.attempt, error = %error, "a job is dead");
-    Outcome::Dead { error: bounded(error) }
+    Outcome::Dead { error: truncated(error) }
 }
 
-/// How long until the next attempt: doubles from 1 s to 10 min, and a random half of it less, so that jobs that failed
-/// together come back apart. `jitter` is from 0 to 1.
+/// How long to wait before the next attempt: doubles from 1 s to 10 min, minus up to half of it at random, so that jobs
+/// that failed together are not retried together. `jitter` is from 0 to 1.
 fn backoff(attempt: i32, jitter: f64) -> Duration {
     let exponent = u32::try_from(attempt.clamp(1, 12) - 1).unwrap_or(0);
     let ceiling = Duration::from_secs(1 << exponent).min(Duration::from_mins(10));
     ceiling.mul_f64(0.5 + jitter / 2.0)
 }
 
-fn bounded(error: String) -> String {
+fn truncated(error: String) -> String {
     if error.chars().count() <= 2000 { error } else { error.chars().take(2000).collect() }
 }
 
@@ -161,23 +161,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_end_of_a_run_has_its_outcome() {
+    async fn each_result_of_a_run_maps_to_its_outcome() {
         assert_eq!(outcome(&lease(1), "k", async { Ok(()) }).await, Outcome::Done);
         let failed = outcome(&lease(2), "k", async { Err(JobError::retry("no luck")) }).await;
         assert!(matches!(&failed, Outcome::Retry { delay, .. } if *delay >= Duration::from_secs(1)), "{failed:?}");
-        let told =
+        let delayed =
             outcome(&lease(1), "k", async { Err(JobError::RetryIn(Duration::from_secs(77), "later".into())) }).await;
-        assert_eq!(told, Outcome::Retry { delay: Duration::from_secs(77), error: "later".into() });
+        assert_eq!(delayed, Outcome::Retry { delay: Duration::from_secs(77), error: "later".into() });
         let last = outcome(&lease(3), "k", async { Err(JobError::RetryIn(Duration::ZERO, "again".into())) }).await;
         assert_eq!(last, Outcome::Dead { error: "again".into() });
         let later = outcome(&lease(3), "k", async { Err(JobError::Snooze(Duration::from_millis(7))) }).await;
-        assert_eq!(later, Outcome::Snooze { delay: Duration::from_millis(7) }, "even the last attempt may wait");
+        assert_eq!(later, Outcome::Snooze { delay: Duration::from_millis(7) }, "even the last attempt may snooze");
         let never = outcome(&lease(1), "k", async { Err(JobError::discard("bad")) }).await;
         assert_eq!(never, Outcome::Dead { error: "bad".into() });
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_failure_and_not_the_end_of_the_worker() {
+    async fn a_panic_fails_the_run_and_not_the_worker() {
         let first = outcome(&lease(1), "k", async { panic!("out of cheese") }).await;
         assert!(matches!(first, Outcome::Retry { .. }) && error(&first).contains("out of cheese"), "{first:?}");
         let last = outcome(&lease(3), "k", async { panic!("{}", 7) }).await;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_over_its_deadline_is_cut() {
+    async fn a_run_that_exceeds_its_deadline_is_cancelled() {
         let db =
             cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1)
                 .unwrap();

@@ -1,4 +1,4 @@
-//! What every job can use.
+//! What every job handler has access to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,33 +12,35 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Library, Provider};
 
-/// Handed to each run. Cheap to clone.
+/// Passed to each run. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     /// The database.
     pub db: Db,
-    /// Writes events in groups: one commit for all that wait.
+    /// Writes events in batches, with one commit for all that are waiting.
     pub(crate) events: Batcher<Event, ()>,
-    /// Rolls pairs up in groups; `true` = the pair rests, come back for it.
+    /// Rolls pairs up in batches. `true` means that the pair is throttled and has to be retried later.
     pub(crate) rollups: Batcher<Pair, bool>,
-    /// Writes replies.
+    /// Generates replies.
     pub(crate) provider: Arc<Provider>,
-    /// Counts what became of them, where somebody looks.
+    /// Counts how reply attempts ended; `None` in tests without an ops port.
     pub(crate) reply_metrics: Option<ReplyMetrics>,
-    /// Told when the worker is to stop. Most jobs are done long before it has to; a reply may not be.
+    /// Cancelled when the worker is told to stop. Most jobs end well within the drain limit; generating a reply may not.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Most events of one insert, and pairs of one rollup transaction: enough to share a commit, few enough that a learner
-/// who acts meanwhile does not notice the lock on his marker.
-const EVENTS: usize = 500;
-const PAIRS: usize = 100;
+/// Most events of one insert.
+const EVENT_BATCH: usize = 500;
+
+/// Most pairs of one rollup transaction: enough to share a commit, few enough that a learner who is active meanwhile does
+/// not notice the lock on their marker.
+const ROLLUP_BATCH: usize = 100;
 
 impl Context {
-    /// Starts the batchers on the current runtime. Replies are written by the built-in provider, at once, and nothing is
-    /// told to stop, unless `answering` says otherwise.
+    /// Starts the batchers on the current runtime. Unless `with_replies` says otherwise, the built-in provider generates
+    /// replies without delay, and shutdown is never requested.
     pub fn new(db: Db) -> Self {
-        let events = Batcher::start(EVENTS, {
+        let events = Batcher::start(EVENT_BATCH, {
             let db = db.clone();
             move |events: Vec<Event>| {
                 let db = db.clone();
@@ -50,15 +52,15 @@ impl Context {
                 }
             }
         });
-        let rollups = Batcher::start(PAIRS, {
+        let rollups = Batcher::start(ROLLUP_BATCH, {
             let db = db.clone();
             move |pairs: Vec<Pair>| {
                 let db = db.clone();
                 async move {
                     let mut tx = db.begin().await?;
-                    let resting = rollup::roll_up(&mut tx, &pairs).await?;
+                    let throttled = rollup::roll_up(&mut tx, &pairs).await?;
                     tx.commit().await?;
-                    Ok(pairs.iter().map(|pair| resting.contains(pair)).collect())
+                    Ok(pairs.iter().map(|pair| throttled.contains(pair)).collect())
                 }
             }
         });
@@ -66,9 +68,14 @@ impl Context {
         Self { db, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
     }
 
-    /// Has replies written by `provider`, counted, and handed over when `shutdown` says that the worker is to stop.
+    /// Has `provider` generate replies, `metrics` count them, and `shutdown` interrupt them.
     #[must_use]
-    pub(crate) fn answering(self, provider: Arc<Provider>, metrics: ReplyMetrics, shutdown: CancellationToken) -> Self {
+    pub(crate) fn with_replies(
+        self,
+        provider: Arc<Provider>,
+        metrics: ReplyMetrics,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self { provider, reply_metrics: Some(metrics), shutdown, ..self }
     }
 }

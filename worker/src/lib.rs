@@ -1,18 +1,19 @@
-//! The worker: takes jobs from the queues and runs them.
+//! The worker: claims jobs from the queues and runs them.
 //!
 //! ```text
-//! apalis.jobs ──claim──▶ queue::Desk ──Backend──▶ apalis worker ──▶ adapter::run ──▶ jobs::<kind>::run
-//!      ▲                                                                  │
-//!      └──────────────── finish (batched, repeated until stored) ◀────────┘ outcome
+//! apalis.jobs ──▶ queue::Producer ──Backend──▶ apalis worker ──▶ adapter::run ──▶ jobs::<kind>::run
+//!      ▲                                                              │
+//!      └── queue::Completer (batched, retried until stored) ◀─────────┘ outcome
 //! ```
 //!
 //! [`run`] is the whole process; `jobs/` holds one file per kind of job.
 
 mod adapter;
-mod bells;
 mod board;
 mod context;
+mod health;
 mod jobs;
+mod listener;
 mod metrics;
 mod ops;
 pub mod providers;
@@ -20,7 +21,6 @@ mod queue;
 mod runner;
 mod schedule;
 pub mod testing;
-mod vitals;
 
 pub use self::adapter::JobError;
 pub use self::context::Context;

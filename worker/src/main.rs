@@ -1,4 +1,4 @@
-//! `cairn-worker`: works the queues until it is told to stop.
+//! `cairn-worker`: processes the queues until it is told to stop.
 
 use std::process::ExitCode;
 
@@ -33,7 +33,7 @@ async fn start() -> Result<(), Box<dyn std::error::Error>> {
     let ops = TcpListener::bind(addr).await;
     let ops =
         ops.map_err(|error| format!("cannot listen on {addr} ({error}): stop what uses it, or set CAIRN_OPS_ADDR"))?;
-    let worked = cairn_worker::serve(&config, db, ops, shutdown::on_signal()?).await;
+    let result = cairn_worker::serve(&config, db, ops, shutdown::on_signal()?).await;
     traces.flush().await;
-    Ok(worked?)
+    Ok(result?)
 }

@@ -1,4 +1,4 @@
-//! What the worker counts. Labels are bounded: `kind` is one of the kinds there are or `unknown`.
+//! The metrics of the worker. Labels are bounded: `kind` is a known kind of job or `unknown`.
 
 use cairn_core::admin::metrics::SECONDS;
 use cairn_core::tools::attempts::Usage;
@@ -9,10 +9,10 @@ use prometheus::{
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
-/// Up to the largest cap of attempts.
+/// Buckets up to the largest attempt limit.
 const ATTEMPTS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 25.0];
 
-/// The counters of one process; clones count together.
+/// The metrics of one process. Clones share their counters.
 #[derive(Clone)]
 pub(crate) struct WorkerMetrics {
     pub(crate) started: IntCounterVec,
@@ -21,11 +21,11 @@ pub(crate) struct WorkerMetrics {
     pub(crate) attempts: HistogramVec,
     pub(crate) start_latency: HistogramVec,
     pub(crate) lost: IntCounterVec,
-    pub(crate) handed_back: IntCounterVec,
+    pub(crate) released: IntCounterVec,
     pub(crate) rescued: IntCounter,
     pub(crate) running: IntGaugeVec,
-    pub(crate) places: IntGaugeVec,
-    pub(crate) look_age: GaugeVec,
+    pub(crate) concurrency_limit: IntGaugeVec,
+    pub(crate) last_poll_age: GaugeVec,
     pub(crate) heartbeat_age: Gauge,
     pub(crate) listener_up: IntGauge,
 }
@@ -40,22 +40,22 @@ impl WorkerMetrics {
             register_histogram_vec_with_registry!(name, help, labels, bounds.to_vec(), registry)
         };
         Ok(Self {
-            started: counters("cairn_jobs_started_total", "Runs begun.", &["queue"])?,
+            started: counters("cairn_jobs_started_total", "Runs started.", &["queue"])?,
             finished: counters(
                 "cairn_jobs_finished_total",
-                "Runs ended: done, retry (failed, to be tried again), snooze (not yet), dead (given up).",
+                "Runs ended: done, retry (failed, to be retried), snooze (too early), dead (given up).",
                 &["queue", "kind", "result"],
             )?,
-            run_time: histograms("cairn_job_run_seconds", "Time of a run.", &["kind", "result"], &SECONDS)?,
+            run_time: histograms("cairn_job_run_seconds", "Duration of a run.", &["kind", "result"], &SECONDS)?,
             attempts: histograms(
                 "cairn_job_attempts",
-                "Runs that a job took until it was done or dead.",
+                "Runs a job needed until it was done or dead.",
                 &["kind"],
                 &ATTEMPTS,
             )?,
             start_latency: histograms(
                 "cairn_job_start_latency_seconds",
-                "Time from when a job was due to when it was claimed, by the database's clock.",
+                "Time from a job being due to its claim, by the database's clock.",
                 &["queue"],
                 &SECONDS,
             )?,
@@ -64,45 +64,48 @@ impl WorkerMetrics {
                 "Runs that ended after their job had been given to another worker.",
                 &["queue"],
             )?,
-            handed_back: counters(
-                "cairn_jobs_handed_back_total",
-                "Jobs that were claimed, not started, and handed back at a stop.",
+            released: counters(
+                "cairn_jobs_released_total",
+                "Jobs claimed but not started, and released when the worker stopped.",
                 &["queue"],
             )?,
             rescued: register_int_counter_with_registry!(
                 "cairn_jobs_rescued_total",
-                "Jobs that this process took from workers that were lost.",
+                "Jobs this process took over from lost workers.",
                 registry
             )?,
-            running: gauges("cairn_jobs_running", "Runs under way in this process.")?,
-            places: gauges("cairn_worker_places", "Runs that this process may have under way at once.")?,
-            look_age: register_gauge_vec_with_registry!(
-                "cairn_worker_look_age_seconds",
-                "Time since the queue last looked for work, 0 while it has no free place; +Inf = never.",
+            running: gauges("cairn_jobs_running", "Runs in progress in this process.")?,
+            concurrency_limit: gauges(
+                "cairn_worker_concurrency_limit",
+                "Runs this process may have in progress at once.",
+            )?,
+            last_poll_age: register_gauge_vec_with_registry!(
+                "cairn_worker_last_poll_age_seconds",
+                "Time since the queue was last polled, 0 while it has no free slot, +Inf if never.",
                 &["queue"],
                 registry
             )?,
             heartbeat_age: register_gauge_with_registry!(
                 "cairn_worker_heartbeat_age_seconds",
-                "Time since a heartbeat was stored; +Inf = never.",
+                "Time since a heartbeat was stored, +Inf if never.",
                 registry
             )?,
             listener_up: register_int_gauge_with_registry!(
                 "cairn_worker_listener_up",
-                "1 = notifications are heard; without them queues poll once a second.",
+                "1 if the listener is connected; without it queues poll once a second.",
                 registry
             )?,
         })
     }
 }
 
-/// What became of attempts at replies. Labels are bounded: `end` is `completed`, `interrupted`, `lost` or a reason's code.
+/// How reply attempts ended. Labels are bounded: `end` is `completed`, `interrupted`, `lost` or a reason's code.
 #[derive(Clone)]
 pub(crate) struct ReplyMetrics {
     ended: IntCounterVec,
     first_token: Histogram,
     tokens: IntCounterVec,
-    pub(crate) stood_aside: IntCounter,
+    pub(crate) deferred: IntCounter,
 }
 
 impl ReplyMetrics {
@@ -110,7 +113,7 @@ impl ReplyMetrics {
         Ok(Self {
             ended: register_int_counter_vec_with_registry!(
                 "cairn_reply_attempts_total",
-                "Attempts at replies, by how they ended.",
+                "Reply attempts, by how they ended.",
                 &["end"],
                 registry
             )?,
@@ -122,19 +125,19 @@ impl ReplyMetrics {
             )?,
             tokens: register_int_counter_vec_with_registry!(
                 "cairn_reply_tokens_total",
-                "Tokens of attempts: prompt (of requests) and completion (of answers).",
+                "Tokens of reply attempts: prompt (requests) and completion (answers).",
                 &["kind"],
                 registry
             )?,
-            stood_aside: register_int_counter_with_registry!(
-                "cairn_reply_stood_aside_total",
-                "Times that a reply was put off because the provider does not work and is left alone.",
+            deferred: register_int_counter_with_registry!(
+                "cairn_replies_deferred_total",
+                "Replies deferred because the provider does not work and is not being called.",
                 registry
             )?,
         })
     }
 
-    /// Counts an attempt that has ended.
+    /// Counts an ended attempt.
     pub(crate) fn count(&self, end: &str, usage: &Usage) {
         self.ended.with_label_values(&[end]).inc();
         if let Some(time) = usage.first_token {

@@ -1,5 +1,4 @@
-//! Health, metrics and the board of the worker process, on a port of its own that is not for the public. Nothing here
-//! writes.
+//! Health, metrics and the board of the worker process, on a separate, private port. Everything here is read-only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,33 +13,38 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::board;
-use crate::vitals::Vitals;
+use crate::health::WorkerHealth;
 
-/// How long open pages may keep the process from ending.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long open pages may delay the end of the process.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves on `listener` until `stop`.
-pub(crate) async fn serve(listener: TcpListener, vitals: Arc<Vitals>, stop: CancellationToken) -> std::io::Result<()> {
-    tracing::info!(ops.addr = ?listener.local_addr().ok(), "health, metrics and the board are served");
+pub(crate) async fn serve(
+    listener: TcpListener,
+    health: Arc<WorkerHealth>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    tracing::info!(ops.addr = ?listener.local_addr().ok(), "serving health, metrics and the board");
     let routes =
         Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).at("/metrics", get(show_metrics));
     Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
         .name("ops")
-        .run_with_graceful_shutdown(board::add(routes).data(vitals), stop.cancelled(), Some(LAST_ANSWERS))
+        .run_with_graceful_shutdown(board::add(routes).data(health), stop.cancelled(), Some(SHUTDOWN_GRACE))
         .await
 }
 
-/// Touches nothing: a database that is down is no reason to restart this process.
+/// Checks nothing beyond the process itself: restarting it would not help while the database is down.
 #[handler]
 fn live() -> Response {
     Json(json!({"status": "live"})).into_response()
 }
 
-/// Whether jobs are taken as they should be. That the bell cannot be heard is said, and is no reason to be unready.
+/// Whether jobs are claimed as they should be. A listener that is disconnected is reported, but does not make the worker
+/// unready, because queues are polled too.
 #[handler]
-async fn ready(vitals: Data<&Arc<Vitals>>) -> Response {
-    let listener = if vitals.is_listening() { "up" } else { "down" };
-    match vitals.unreadiness().await {
+async fn ready(health: Data<&Arc<WorkerHealth>>) -> Response {
+    let listener = if health.is_listening() { "up" } else { "down" };
+    match health.unreadiness().await {
         None => Json(json!({"status": "ready", "listener": listener})).into_response(),
         Some(reason) => Json(json!({"status": "not_ready", "reason": reason, "listener": listener}))
             .with_status(StatusCode::SERVICE_UNAVAILABLE)
@@ -49,11 +53,11 @@ async fn ready(vitals: Data<&Arc<Vitals>>) -> Response {
 }
 
 #[handler]
-async fn show_metrics(vitals: Data<&Arc<Vitals>>) -> Response {
-    match vitals.render().await {
+async fn show_metrics(health: Data<&Arc<WorkerHealth>>) -> Response {
+    match health.render().await {
         Ok(text) => text.with_content_type(metrics::CONTENT_TYPE).into_response(),
         Err(error) => {
-            tracing::error!(error = %error, "the metrics cannot be written");
+            tracing::error!(error = %error, "cannot render the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -1,4 +1,4 @@
-//! The process: one apalis worker for each queue, watched over, and an orderly end.
+//! The process: one supervised apalis worker for each queue, and an orderly shutdown.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::config::Config;
 use cairn_core::db::{Db, lazy_pool};
 use cairn_core::queue::Queue;
-use cairn_core::queue::lease::{self, Lease, SILENCE};
+use cairn_core::queue::lease::{self, HEARTBEAT_TIMEOUT, Lease};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -16,49 +16,51 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use crate::bells::Bells;
+use crate::health::WorkerHealth;
+use crate::listener::JobListener;
 use crate::providers::Provider;
-use crate::queue::{Desk, QueueBackend};
-use crate::vitals::Vitals;
-use crate::{Context, adapter, ops, schedule};
+use crate::queue::{Completer, QueueBackend};
+use crate::{Context, adapter, ops, queue, schedule};
 
-/// How long running jobs may go on after the worker was told to stop. Longer than any job's deadline
-/// (`adapter::perform` checks it), so that who stops in order repeats nothing.
+/// How long running jobs may continue after the worker was told to stop. Longer than any job's deadline
+/// (`adapter::perform` checks it), so an orderly stop repeats nothing.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
-/// Well within [`SILENCE`]. Heartbeats go on while jobs drain, so that need not exceed [`DRAIN_LIMIT`].
-const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How often a heartbeat is stored; well within [`HEARTBEAT_TIMEOUT`]. Heartbeats continue while jobs drain, so that
+/// timeout need not exceed [`DRAIN_LIMIT`].
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Pause before a queue's worker that ended by itself is started again.
+/// Pause before a queue's worker that ended unexpectedly is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// The names under which this process holds jobs.
+/// The names under which this process has leased jobs.
 type Names = Arc<Mutex<Vec<(String, Queue)>>>;
 
-/// Works the configured queues until `shutdown`, then drains and returns. Database errors never end it.
+/// Processes the configured queues until `shutdown`, then drains and returns. Database errors never end it.
 pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_core::Result<()> {
-    Process::new(config, db, shutdown)?.work().await
+    Process::new(config, db, shutdown)?.run().await
 }
 
-/// The same, with health, metrics and the board served on `ops` until the last job is done.
+/// Like [`run`], and serves health, metrics and the board on `ops` until the last job has ended.
 pub async fn serve(config: &Config, db: Db, ops: TcpListener, shutdown: CancellationToken) -> cairn_core::Result<()> {
     let process = Process::new(config, db, shutdown)?;
     let drained = CancellationToken::new();
-    let serving = tokio::spawn(ops::serve(ops, process.vitals.clone(), drained.clone()));
-    process.work().await?;
+    let serving = tokio::spawn(ops::serve(ops, process.health.clone(), drained.clone()));
+    process.run().await?;
     drained.cancel();
     serving.await?.map_err(|error| cairn_core::Error::message(format!("the ops port: {error}")))
 }
 
-/// What one process works with.
+/// The resources of one worker process.
 struct Process {
     db: Db,
-    /// Claims, acknowledgements and heartbeats have connections of their own: jobs that use up theirs cannot stop them.
+    /// Connections for claims, acknowledgements and heartbeats, which jobs cannot use up.
     leases: PgPool,
+    /// The connection of the listener.
     listening: PgPool,
-    /// Each queue's own connections for its jobs.
+    /// The connections that the jobs of each queue may use.
     shares: Vec<(Queue, Db)>,
-    vitals: Arc<Vitals>,
+    health: Arc<WorkerHealth>,
     provider: Arc<Provider>,
     shutdown: CancellationToken,
 }
@@ -73,39 +75,40 @@ impl Process {
         let mut pools: Vec<(&'static str, PgPool)> =
             shares.iter().map(|(queue, db)| (queue.name(), db.pool().clone())).collect();
         pools.push(("leases", leases.clone()));
-        let vitals = Arc::new(Vitals::new(config, &leases, pools, shutdown.clone())?);
+        let health = Arc::new(WorkerHealth::new(config, &leases, pools, shutdown.clone())?);
         let listening = lazy_pool(url.expose(), 1)?;
         let provider = Arc::new(Provider::from_config(config)?);
-        tracing::info!(ai.provider = provider.name(), "replies are written by this provider");
-        Ok(Self { db, leases, listening, shares, vitals, provider, shutdown })
+        tracing::info!(ai.provider = provider.name(), "this provider generates replies");
+        Ok(Self { db, leases, listening, shares, health, provider, shutdown })
     }
 
-    /// Works until told to stop, then drains.
-    async fn work(self) -> cairn_core::Result<()> {
-        let Self { db, leases, listening, shares, vitals, provider, shutdown } = self;
-        let bells = Bells::listen(listening.clone(), vitals.clone(), shutdown.clone());
+    /// Runs until told to stop, then drains.
+    async fn run(self) -> cairn_core::Result<()> {
+        let Self { db, leases, listening, shares, health, provider, shutdown } = self;
+        let listener = JobListener::start(listening.clone(), health.clone(), shutdown.clone());
         let names = Names::default();
         let boot = Ulid::generate();
 
         let mut queues = JoinSet::new();
-        for (queue, (_, db)) in vitals.queues().cloned().zip(&shares) {
+        for (queue, (_, db)) in health.queues().cloned().zip(&shares) {
             let context = Context::new(db.clone());
-            let context = context.answering(provider.clone(), vitals.replies.clone(), shutdown.clone());
-            let (names, leases, bells) = (names.clone(), leases.clone(), bells.clone());
-            let (vitals, shutdown) = (vitals.clone(), shutdown.clone());
+            let context = context.with_replies(provider.clone(), health.replies.clone(), shutdown.clone());
+            let (names, leases, listener) = (names.clone(), leases.clone(), listener.clone());
+            let (health, shutdown) = (health.clone(), shutdown.clone());
             queues.spawn(async move {
-                watch(queue.queue, boot, &leases, &names, &vitals, &shutdown, |worker| {
+                supervise(queue.queue, boot, &leases, &names, &health, &shutdown, |worker| {
                     let stop = shutdown.child_token();
-                    let bell = bells.of(queue.queue);
-                    let desk = Desk::open(queue.clone(), worker.clone(), leases.clone(), bell, stop.clone());
-                    work(worker, desk, context.clone(), stop)
+                    let wake = listener.subscribe(queue.queue);
+                    let (backend, completer) =
+                        queue::open(queue.clone(), worker.clone(), leases.clone(), wake, stop.clone());
+                    run_queue(worker, queue.queue, backend, completer, context.clone(), stop)
                 })
                 .await;
             });
         }
-        // Heartbeats go on while jobs drain.
+        // Heartbeats continue while jobs drain.
         let heartbeats = CancellationToken::new();
-        let beating = tokio::spawn(beat(leases.clone(), names.clone(), vitals, heartbeats.clone()));
+        let heartbeat = tokio::spawn(send_heartbeats(leases.clone(), names.clone(), health, heartbeats.clone()));
         if shares.iter().any(|(queue, _)| *queue == Queue::Maintenance) {
             tokio::spawn(schedule::run(db, shutdown.clone()));
         }
@@ -114,12 +117,12 @@ impl Process {
         shutdown.cancelled().await;
         let drained = tokio::time::timeout(DRAIN_LIMIT, async { while queues.join_next().await.is_some() {} }).await;
         if drained.is_err() {
-            tracing::warn!("jobs are still running after the drain limit; other workers take them over");
+            tracing::warn!("jobs are still running at the drain limit; other workers will take them over");
             queues.abort_all();
         }
         heartbeats.cancel();
-        let _ = beating.await;
-        sign_off(&leases, &names).await;
+        let _ = heartbeat.await;
+        deregister(&leases, &names).await;
         listening.close().await;
         leases.close().await;
         tracing::info!("the worker has stopped");
@@ -127,8 +130,8 @@ impl Process {
     }
 }
 
-/// What each queue gets of the connections for jobs, one at least: jobs of one queue that hold on to theirs, waiting for
-/// a lock or a slow disk, leave those of the others alone. Queues that write in groups need few.
+/// Divides the connections for jobs among the queues, at least one each, so that jobs of one queue that wait for a lock or
+/// a slow disk leave the connections of the other queues alone. Queues that write in batches need few.
 fn shares(queues: &[(Queue, usize)], connections: u32) -> impl Iterator<Item = (Queue, u32)> {
     let weight = |queue: Queue| match queue {
         Queue::Activity | Queue::ProgressBulk | Queue::Maintenance => 1,
@@ -140,23 +143,23 @@ fn shares(queues: &[(Queue, usize)], connections: u32) -> impl Iterator<Item = (
     queues.iter().map(move |&(queue, _)| (queue, (connections * weight(queue) / all).max(1)))
 }
 
-/// Runs a queue's worker; should it ever end by itself, starts another under a new name.
-async fn watch<F>(
+/// Runs a queue's worker. If it ends unexpectedly, starts another one under a new name.
+async fn supervise<F>(
     queue: Queue,
     boot: Ulid,
     pool: &PgPool,
     names: &Names,
-    vitals: &Vitals,
+    health: &WorkerHealth,
     shutdown: &CancellationToken,
     start: impl Fn(String) -> F,
 ) where
     F: Future<Output = Result<(), String>> + Send + 'static,
 {
     for restart in 0.. {
-        // A name is never used twice: whoever waits for the old one to fall silent must not be misled by the new.
+        // A name is never used twice. Otherwise the heartbeats of the new worker would keep alive the leases of the old one.
         let worker = format!("{}-{boot}-{restart}", queue.name());
-        // Jobs refer to the worker that holds them, so it is there before it claims any.
-        while !beat_logged(pool, &[(worker.clone(), queue)], vitals, false).await {
+        // Jobs refer to the worker that leases them, so it must be registered before it claims any.
+        while !try_heartbeat(pool, &[(worker.clone(), queue)], health, false).await {
             tokio::select! {
                 () = tokio::time::sleep(RESTART_PAUSE) => {}
                 () = shutdown.cancelled() => return,
@@ -167,35 +170,39 @@ async fn watch<F>(
             names.push((worker.clone(), queue));
         };
         register(&mut names.lock().unwrap_or_else(PoisonError::into_inner));
-        tracing::debug!(queue.name = queue.name(), worker.name = %worker, "a queue is worked");
-        // In a task of its own: a panic in the loop ends the task, not the watch.
+        tracing::debug!(queue.name = queue.name(), worker.name = %worker, "processing a queue");
+        // In a task of its own, so that a panic in the worker's loop does not end the supervision.
         let ended = tokio::spawn(start(worker.clone())).await;
         if shutdown.is_cancelled() {
             return;
         }
-        tracing::warn!(queue.name = queue.name(), worker.name = %worker, result = ?ended, "a queue's worker ended; starting another");
+        tracing::warn!(queue.name = queue.name(), worker.name = %worker, result = ?ended, "a queue's worker ended unexpectedly; starting another one");
         tokio::time::sleep(RESTART_PAUSE).await;
     }
 }
 
-/// The apalis worker of one queue, until `stop`. However it ends, its desk closes with it: nothing is claimed that nobody
-/// would run.
-async fn work(worker: String, desk: Arc<Desk>, context: Context, stop: CancellationToken) -> Result<(), String> {
-    let _closes_desk = stop.clone().drop_guard();
-    let service = {
-        let desk = desk.clone();
-        tower::service_fn(move |task: Task<Lease>| {
-            let (desk, context) = (desk.clone(), context.clone());
-            async move {
-                let begun = Instant::now();
-                let (kind, outcome) = adapter::run(&context, desk.queue(), &task.args).await;
-                desk.finish(&task.args, kind, outcome, begun.elapsed());
-                Ok::<(), Infallible>(())
-            }
-        })
-    };
+/// Runs the apalis worker of one queue until `stop`. However it ends, claiming ends with it, so that no job is claimed
+/// that nothing would run.
+async fn run_queue(
+    worker: String,
+    queue: Queue,
+    backend: QueueBackend,
+    completer: Completer,
+    context: Context,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let _stop_claiming = stop.clone().drop_guard();
+    let service = tower::service_fn(move |task: Task<Lease>| {
+        let (completer, context) = (completer.clone(), context.clone());
+        async move {
+            let started = Instant::now();
+            let (kind, outcome) = adapter::run(&context, queue, &task.args).await;
+            completer.complete(&task.args, kind, outcome, started.elapsed());
+            Ok::<(), Infallible>(())
+        }
+    });
     WorkerBuilder::new(&*worker)
-        .backend(QueueBackend::new(desk))
+        .backend(backend)
         .parallelize(tokio::spawn)
         .build(service)
         .run_until(async move {
@@ -206,51 +213,57 @@ async fn work(worker: String, desk: Arc<Desk>, context: Context, stop: Cancellat
         .map_err(|error| error.to_string())
 }
 
-/// Says that this process is alive and takes the jobs of those that are not.
-async fn beat(pool: PgPool, names: Names, vitals: Arc<Vitals>, stop: CancellationToken) {
-    let mut last_beat: Option<Instant> = None;
+/// Stores heartbeats, and takes over the jobs of workers that stopped sending theirs.
+async fn send_heartbeats(pool: PgPool, names: Names, health: Arc<WorkerHealth>, stop: CancellationToken) {
+    let mut last_heartbeat: Option<Instant> = None;
     while !stop.is_cancelled() {
         let alive = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // After an outage, or a sleep of this process, everybody looks lost who has not come to beat again: they are
-        // given the time.
-        let awake = last_beat.is_some_and(|beat| beat.elapsed() < SILENCE / 2);
-        last_beat = (beat_logged(&pool, &alive, &vitals, awake).await).then(Instant::now);
+        // After an outage, or after this process was suspended, all workers look lost until they have sent their next
+        // heartbeat, so they are given the time to do so.
+        let rescue = last_heartbeat.is_some_and(|at| at.elapsed() < HEARTBEAT_TIMEOUT / 2);
+        last_heartbeat = (try_heartbeat(&pool, &alive, &health, rescue).await).then(Instant::now);
         tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT) => {}
+            () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
             () = stop.cancelled() => {}
         }
     }
 }
 
-/// Whether the heartbeat was stored.
-async fn beat_logged(pool: &PgPool, alive: &[(String, Queue)], vitals: &Vitals, rescue: bool) -> bool {
-    match beat_once(pool, alive, vitals, rescue).await {
+/// Stores a heartbeat, and takes over the jobs of lost workers if `rescue`. Logs failures, and returns whether the
+/// heartbeat was stored.
+async fn try_heartbeat(pool: &PgPool, alive: &[(String, Queue)], health: &WorkerHealth, rescue: bool) -> bool {
+    match heartbeat(pool, alive, health, rescue).await {
         Ok(0) => true,
         Ok(rescued) => {
-            vitals.rescued(rescued);
-            tracing::warn!(jobs.count = rescued, "took jobs from workers that were lost");
+            health.record_rescued(rescued);
+            tracing::warn!(jobs.count = rescued, "took over the jobs of lost workers");
             true
         }
         Err(error) => {
-            tracing::warn!(error = %error, "the heartbeat failed, trying again");
+            tracing::warn!(error = %error, "cannot store a heartbeat; trying again");
             false
         }
     }
 }
 
-async fn beat_once(pool: &PgPool, alive: &[(String, Queue)], vitals: &Vitals, rescue: bool) -> cairn_core::Result<u64> {
+async fn heartbeat(
+    pool: &PgPool,
+    alive: &[(String, Queue)],
+    health: &WorkerHealth,
+    rescue: bool,
+) -> cairn_core::Result<u64> {
     let mut connection = pool.acquire().await?;
     lease::heartbeat(&mut connection, alive).await?;
-    vitals.beaten();
-    if rescue { lease::rescue(&mut connection, SILENCE).await } else { Ok(0) }
+    health.record_heartbeat();
+    if rescue { lease::rescue(&mut connection, HEARTBEAT_TIMEOUT).await } else { Ok(0) }
 }
 
-/// Gives up the names, so that what could not be handed back is taken over at once.
-async fn sign_off(pool: &PgPool, names: &Names) {
+/// Deregisters this process's workers, so that jobs that could not be released are taken over at once.
+async fn deregister(pool: &PgPool, names: &Names) {
     let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let result = async { lease::sign_off(&mut *pool.acquire().await?, &names).await };
+    let result = async { lease::deregister(&mut *pool.acquire().await?, &names).await };
     if let Err(error) = result.await {
-        tracing::warn!(error = %error, "could not sign off; what is left here is taken over after a silence");
+        tracing::warn!(error = %error, "could not deregister; jobs that are left here are taken over after the heartbeat timeout");
     }
 }
 

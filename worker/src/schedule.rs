@@ -1,25 +1,26 @@
-//! The clock of the maintenance queue.
+//! Enqueues the jobs that run on a schedule.
 
 use std::time::Duration;
 
-use cairn_core::admin::maintenance::{KeepHouse, Reconcile};
+use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::db::Db;
 use tokio_util::sync::CancellationToken;
 
-/// How often the schedules are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-const RECONCILE: Duration = Duration::from_secs(5);
-const KEEP_HOUSE: Duration = Duration::from_hours(1);
+/// How often the schedules are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 
-/// Enqueues what is due until `stop`. Several processes may do this: the database lets one of them enqueue each tick.
+/// Enqueues scheduled jobs until `stop`. Several processes may do this: for each tick, the database lets only one of them
+/// enqueue.
 pub(crate) async fn run(db: Db, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = tick(&db).await {
-            tracing::warn!(error = %error, "cannot enqueue scheduled jobs, trying again");
+            tracing::warn!(error = %error, "cannot enqueue scheduled jobs; trying again");
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -27,7 +28,7 @@ pub(crate) async fn run(db: Db, stop: CancellationToken) {
 
 async fn tick(db: &Db) -> cairn_core::Result<()> {
     let mut tx = db.begin().await?;
-    let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE).await?;
-    let keep_house = enqueue_scheduled(&mut tx, &KeepHouse {}, KEEP_HOUSE).await?;
-    if reconcile || keep_house { tx.commit().await } else { tx.rollback().await }
+    let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
+    let housekeeping = enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
+    if reconcile || housekeeping { tx.commit().await } else { tx.rollback().await }
 }

@@ -1,4 +1,4 @@
-//! For tests: runs what is due, in this process, without a worker.
+//! For tests: runs due jobs in this process, without a worker.
 
 use cairn_core::clock::new_id;
 use cairn_core::db::Db;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{Context, adapter};
 
-/// Runs all jobs that are due, and those that they make due, until none is left or snoozes. Returns how many ran.
+/// Runs all due jobs, and the jobs they enqueue, until none is due or snoozed. Returns how many jobs ran.
 pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
     let context = Context::new(db.clone());
     let worker = format!("test-{}", new_id());

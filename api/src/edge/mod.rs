@@ -10,15 +10,16 @@ use cairn_core::queue::TRACEPARENT;
 use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-
 use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, PathPattern, Request, Response, Route};
 use poem_openapi::{OpenApiService, OperationId};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use self::cors::Cors;
+use crate::contract::Contract;
 use crate::metrics::HttpMetrics;
 use crate::openapi::CONTRACT;
+use crate::operation::has_body;
 use crate::{App, Code, Problem, docs, routes};
 
 /// Largest body, in bytes.
@@ -31,13 +32,10 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The whole API as one endpoint: what the server runs and the tests call. Browsers of `cors_origins` may call it.
 pub fn endpoint(app: &App, cors_origins: &[String]) -> impl Endpoint<Output = Response> + use<> {
     let service = OpenApiService::new(routes::resources(app), "Cairn", env!("CARGO_PKG_VERSION"));
-    let routes = docs::add(Route::new().nest("/v1", service.into_endpoint())).data(app.clone());
+    let routes = docs::add(Route::new().nest("/v1", service.into_endpoint()))
+        .data::<&'static Contract>(&CONTRACT)
+        .data(app.clone());
     Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
-}
-
-/// Whether bodies of requests with this method (in lower case) are read at all.
-pub(crate) fn reads_body(method: &str) -> bool {
-    matches!(method, "post" | "put" | "patch")
 }
 
 struct Edge<E> {
@@ -132,7 +130,7 @@ fn refuse_nul(request: &Request) -> Result<(), Problem> {
 
 /// Reads the body, at most [`BODY_LIMIT`] bytes of it, whatever `Content-Length` says or does not say.
 async fn buffer_body(request: &mut Request) -> Result<(), Problem> {
-    if !reads_body(&request.method().as_str().to_ascii_lowercase()) {
+    if !has_body(&request.method().as_str().to_ascii_lowercase()) {
         request.set_body(Body::empty());
         return Ok(());
     }
@@ -157,7 +155,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 fn answer(error: poem::Error, request_id: &str) -> Response {
     let operation = error.data::<OperationId>().copied();
     let pattern = error.data::<PathPattern>().map(|pattern| pattern.0.clone());
-    let problem = Problem::from_poem(error);
+    let problem = Problem::from_poem(error, &CONTRACT);
     if let Some(cause) = problem.cause() {
         tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed");
     }

@@ -1,123 +1,220 @@
-//! Gives every object of the document an example: parts take theirs from the example of what they are part of, and
-//! what has none itself is put together from its parts.
+//! Gives every object of the document an example, made from its members. `#[oai(example)]` overrides it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-/// Adds the examples that follow from others, until none does.
-pub(super) fn spread(schemas: &mut Value) {
-    loop {
-        let mut found = found_in_parents(schemas);
-        found.extend(composed_of_parts(schemas));
-        if found.is_empty() {
-            return;
+use super::json::object;
+
+/// The value of a member in examples. `Schema.member` counts before `member`; a name with an upper-case letter alone is the
+/// value of an enum.
+fn named(name: &str) -> Option<Value> {
+    Some(match name {
+        "AcceptedQuestion.state" | "ToolMessage.reply_state" => json!("queued"),
+        "ActivityTarget.type" => json!("lesson"),
+        "ChatUser.email" | "email" => json!("learner@example.com"),
+        "FieldError.code" | "code" => json!("required"),
+        "Instruction.content" | "NewInstruction.content" => {
+            json!("You are a mentor on a course platform. Answer briefly and concretely.")
         }
-        for (name, example) in found {
-            schemas[&name]["example"] = example;
+        "Job.id" | "JobDetail.id" => json!("01K8Q2V7W3N5R9T1X4Y6Z8A0BC"),
+        "JobSelection.queue" | "queue" => json!("likes"),
+        "JobSelection.state" => json!("dead"),
+        "JobSelection.kind" => Value::Null,
+        "JobState" => json!("retrying"),
+        "JobWorker.name" => json!("worker-1-likes"),
+        "JobQueue.name" => json!("likes"),
+        "LessonStatus" => json!("in_progress"),
+        "Material.title" => json!("A list of all elements"),
+        "LessonTask.title" => json!("Create a file named index.html"),
+        "MaterialKind" => json!("link"),
+        "Module.title" | "module_title" => json!("HTML basics"),
+        "Project.title" | "NewProject.title" => json!("Pottery classes"),
+        "ProjectStatus" | "Publication" => json!("published"),
+        "Project.summary" | "NewProject.summary" => json!("Dates of beginner classes, and a form to reserve a place."),
+        "ReplyCancelled.reason" => json!("cancelled"),
+        "ReplyChunk.text" => json!("Use a grid with "),
+        "ReplyFailed.reason" | "ToolFailures.reason" => json!("provider_unavailable"),
+        "ReplyState" => json!("streaming"),
+        "Roadmap.title" | "RoadmapTree.title" | "roadmap_title" => json!("Your first web page"),
+        "Stage.title" | "MissingStage.title" | "stage_title" => json!("First steps"),
+        "Style.title" | "StyleSummary.title" | "AdminStyle.title" | "NewStyle.title" | "StyleChanges.title" => {
+            json!("Swiss grid")
         }
-    }
-}
-
-/// Examples of parts, taken from the examples of what they are part of.
-fn found_in_parents(schemas: &Value) -> Map<String, Value> {
-    let mut found = Map::new();
-    for (_, parent) in super::object(schemas) {
-        for (name, property) in super::object(&parent["properties"]) {
-            let (reference, example) = match reference(property) {
-                Some(reference) => (reference, &parent["example"][name]),
-                None => match reference(&property["items"]) {
-                    Some(reference) => (reference, &parent["example"][name][0]),
-                    None => continue,
-                },
-            };
-            if example.is_object() && lacks_example(&schemas[reference]) {
-                found.insert(reference.to_owned(), example.clone());
-            }
+        "ToolInfo.title" => json!("Assistant"),
+        "ToolMessage.role" => json!("user"),
+        "Transfer.message_id" => json!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d05"),
+        "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
+        "action" => json!("lesson.completed"),
+        "body" => json!("# Hello\n\nOpen an editor."),
+        "content" | "message" => json!("How do I centre a card on the page?"),
+        "description" => json!("Built in a week. The list of dates is a text file."),
+        "duration_minutes" => json!(15),
+        "error" => json!("not finished within 10 s"),
+        "expires_in" => json!(900),
+        "first_name" => json!("Anna"),
+        "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
+        "is_active" | "is_alive" | "is_changed" | "is_current" | "is_liked" | "is_payload_readable" | "is_required" => {
+            json!(true)
         }
-    }
-    found
-}
-
-/// Examples of objects all of whose required members have one, and of those that are one of several objects.
-fn composed_of_parts(schemas: &Value) -> Map<String, Value> {
-    let lacking = super::object(schemas).filter(|(_, schema)| lacks_example(schema));
-    lacking.filter_map(|(name, schema)| Some((name.clone(), composed(schema, schemas)?))).collect()
-}
-
-fn composed(schema: &Value, schemas: &Value) -> Option<Value> {
-    if let Some(first) = schema["oneOf"].get(0) {
-        return example_of(first, schemas);
-    }
-    let mut example = Map::new();
-    for (name, property) in super::object(&schema["properties"]) {
-        let value = if property["nullable"] == true { Some(Value::Null) } else { example_of(property, schemas) };
-        example.insert(name.clone(), value?);
-    }
-    Some(Value::Object(example))
-}
-
-fn example_of(schema: &Value, schemas: &Value) -> Option<Value> {
-    let schema = resolved(schema, schemas);
-    let own = [&schema["example"], &schema["enum"][0]].into_iter().find(|value| !value.is_null());
-    own.cloned().or_else(|| merged(schema["allOf"].as_array()?, schemas)).or_else(|| {
-        let items = schema.get("items")?;
-        Some(Value::Array(vec![example_of(items, schemas)?]))
+        "kind" => json!("count_likes"),
+        "last_name" => json!("Moreno"),
+        "lessons_total" => json!(6),
+        "limit" => json!(50),
+        "locked_by" => json!([]),
+        "max_attempts" => json!(25),
+        "max_tokens" => json!(1500),
+        "model" => json!("gpt-4o-mini"),
+        "oldest_due_seconds" => json!(0.4),
+        "password" => json!("correct horse battery"),
+        "payload" => {
+            json!({"kind": "count_likes", "v": 1, "data": {"project_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d01"}})
+        }
+        "percent" | "progress_percent" => json!(33),
+        "project_url" => json!("https://pottery.example"),
+        "prompt" => json!("Build a page on a strict grid, with one typeface and generous white space."),
+        "provider" => json!("api.openai.com"),
+        "refresh_token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
+        "repository_url" => json!("https://git.example/pottery"),
+        "resets_at" | "started_at" => json!(TIME),
+        "slug" => json!("first-steps"),
+        "stages_total" => json!(3),
+        "summary" => json!("An empty file becomes a page."),
+        "tags" => json!(["grid", "typography"]),
+        "temperature" => json!(0.7),
+        "text" => json!("Use a grid with `place-items: center`."),
+        "title" => json!("Hello, HTML"),
+        "url" => json!("https://elements.example"),
+        _ => return None,
     })
 }
 
-/// The members of all parts.
-fn merged(parts: &[Value], schemas: &Value) -> Option<Value> {
-    let mut example = Map::new();
-    for part in parts {
-        let part = example_of(part, schemas).or_else(|| composed(resolved(part, schemas), schemas))?;
-        example.extend(part.as_object()?.clone());
+const TIME: &str = "2026-03-02T09:30:00Z";
+
+/// Adds an example to every object that has none.
+pub(super) fn add(schemas: &mut Value) {
+    let lacking = object(schemas).filter(|(_, schema)| schema["type"] == "object" && schema["example"].is_null());
+    let examples: Vec<(String, Value)> =
+        lacking.map(|(name, schema)| (name.clone(), Examples(schemas).of(name, schema))).collect();
+    for (name, example) in examples {
+        schemas[name]["example"] = example;
     }
-    Some(Value::Object(example))
 }
 
-fn lacks_example(schema: &Value) -> bool {
-    schema["type"] == "object" && schema["example"].is_null()
+struct Examples<'a>(&'a Value);
+
+impl Examples<'_> {
+    /// The example of the schema called `name`.
+    fn of(&self, name: &str, schema: &Value) -> Value {
+        if !schema["example"].is_null() {
+            return schema["example"].clone();
+        }
+        if let Some(first) = schema["oneOf"].get(0) {
+            return self.of_member("", "", first);
+        }
+        if schema["enum"].is_array() {
+            return named(name).unwrap_or_else(|| schema["enum"][0].clone());
+        }
+        let mut example = Map::new();
+        // The parts of a flattened object, whose members are those of the whole.
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            let part_name = reference(part);
+            let part = part_name.map_or(part, |name| &self.0[name]);
+            if let Value::Object(members) = self.of(part_name.unwrap_or(name), part) {
+                example.extend(members);
+            }
+        }
+        for (member, schema) in object(&schema["properties"]) {
+            example.insert(member.clone(), self.of_member(name, member, schema));
+        }
+        Value::Object(example)
+    }
+
+    fn of_member(&self, owner: &str, name: &str, schema: &Value) -> Value {
+        if !schema["example"].is_null() {
+            return schema["example"].clone();
+        }
+        if let Some(value) = named(&format!("{owner}.{name}")) {
+            return value;
+        }
+        let referred = reference(schema).or_else(|| reference(&schema["allOf"][0]));
+        if let Some(referred) = referred {
+            return self.of(referred, &self.0[referred]);
+        }
+        if let Some(choice) = schema["enum"].get(0) {
+            return choice.clone();
+        }
+        let is_id = schema["format"] == "uuid";
+        match named(name) {
+            Some(value) => value,
+            None if schema["nullable"] == true => Value::Null,
+            None if is_id => id(owner, name),
+            None => self.of_type(owner, name, schema),
+        }
+    }
+
+    fn of_type(&self, owner: &str, name: &str, schema: &Value) -> Value {
+        match (schema["type"].as_str(), schema["format"].as_str()) {
+            (Some("string"), Some("date-time")) => json!(TIME),
+            (Some("string"), _) => json!("An example"),
+            (Some("boolean"), _) => json!(false),
+            (Some("integer" | "number"), _) => {
+                let known =
+                    [&schema["default"], &schema["minimum"]].into_iter().find(|value| value.as_f64() > Some(0.0));
+                known.map_or(json!(1), whole)
+            }
+            (Some("array"), _) => json!([self.of_member(owner, name, &schema["items"])]),
+            _ if schema["allOf"].is_array() => self.of(owner, schema),
+            _ => json!({}),
+        }
+    }
 }
 
-fn resolved<'a>(schema: &'a Value, schemas: &'a Value) -> &'a Value {
-    reference(schema).map_or(schema, |name| &schemas[name])
+/// A bound of a whole number, which the document writes with a decimal point.
+fn whole(bound: &Value) -> Value {
+    bound.as_f64().and_then(|bound| format!("{bound:.0}").parse::<i64>().ok()).map_or(json!(1), Value::from)
 }
 
-/// The name of the schema that is referred to, directly or as one that may be null.
+/// An id that is the same wherever the thing is named: as `id` of a lesson and as `lesson_id`.
+fn id(owner: &str, name: &str) -> Value {
+    let name = if name == "id" { format!("{}_id", owner.to_lowercase()) } else { name.to_owned() };
+    let number = name.bytes().fold(0_u8, u8::wrapping_add);
+    json!(format!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d{number:02x}"))
+}
+
+/// The name of the schema that is referred to.
 fn reference(schema: &Value) -> Option<&str> {
-    let reference = schema["$ref"].as_str().or(schema["allOf"][0]["$ref"].as_str())?;
-    reference.strip_prefix("#/components/schemas/")
+    schema["$ref"].as_str()?.strip_prefix("#/components/schemas/")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn examples_come_from_parents_and_parts() {
+    fn examples_are_made_from_members() {
         let mut schemas = json!({
             "Page": {"type": "object", "properties": {
                 "items": {"type": "array", "items": {"$ref": "#/components/schemas/Item"}},
                 "next_cursor": {"type": "string", "nullable": true},
             }},
-            "Item": {
-                "type": "object",
-                "properties": {"part": {"allOf": [{"$ref": "#/components/schemas/Part"}], "nullable": true}},
-                "example": {"part": {"id": 1}},
-            },
-            "Part": {"type": "object", "properties": {"id": {"type": "integer"}}},
-            "Alone": {"type": "object", "properties": {"id": {"type": "integer"}}},
+            "Item": {"type": "object", "properties": {
+                "id": {"type": "string", "format": "uuid"},
+                "part": {"allOf": [{"$ref": "#/components/schemas/Part"}], "nullable": true},
+                "made_at": {"type": "string", "format": "date-time"},
+            }},
+            "Part": {"type": "object", "properties": {"count": {"type": "integer", "minimum": 3}}},
+            "Own": {"type": "object", "properties": {"count": {"type": "integer"}}, "example": {"count": 7}},
             "Either": {"type": "object", "oneOf": [{"$ref": "#/components/schemas/Tagged"}]},
             "Tagged": {"allOf": [
                 {"type": "object", "required": ["type"], "properties": {"type": {"type": "string", "enum": ["part"]}}},
                 {"$ref": "#/components/schemas/Part"},
             ]},
         });
-        spread(&mut schemas);
-        assert_eq!(schemas["Part"]["example"], json!({"id": 1}));
-        assert_eq!(schemas["Page"]["example"], json!({"items": [{"part": {"id": 1}}], "next_cursor": null}));
-        assert_eq!(schemas["Either"]["example"], json!({"type": "part", "id": 1}));
-        assert!(schemas["Alone"]["example"].is_null());
+        add(&mut schemas);
+        let item = json!({"id": id("Item", "id"), "part": {"count": 3}, "made_at": TIME});
+        assert_eq!(schemas["Item"]["example"], item);
+        assert_eq!(schemas["Page"]["example"], json!({"items": [item], "next_cursor": null}));
+        assert_eq!(schemas["Either"]["example"], json!({"type": "part", "count": 3}));
+        assert_eq!(schemas["Own"]["example"], json!({"count": 7}));
+        assert_eq!(id("Lesson", "id"), id("Other", "lesson_id"));
     }
 }

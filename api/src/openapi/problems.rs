@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cairn_core::schema::FaultCode;
 use serde_json::{Value, json};
 
+use crate::operation::has_body;
 use crate::problem::{CONTENT_TYPE, Code};
 
 /// Adds the problem responses of one operation, and says in words which role it needs.
@@ -39,7 +41,7 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     if operation["requestBody"].is_object() {
         codes.extend([Code::MalformedBody, Code::InvalidBody, Code::UnsupportedMediaType]);
     }
-    if crate::edge::reads_body(method) {
+    if has_body(method) {
         codes.push(Code::BodyTooLarge);
     }
     match scheme(operation) {
@@ -72,8 +74,8 @@ fn scheme(operation: &Value) -> Option<&str> {
 fn name_role(operation: &mut Value) {
     let role = match scheme(operation) {
         None => return,
-        Some("mentor") => Some("Needs the role mentor or admin."),
-        Some("admin") => Some("Needs the role admin."),
+        Some("mentor") => Some("Requires the role mentor or admin."),
+        Some("admin") => Some("Requires the role admin."),
         Some(_) => None,
     };
     if let Some(role) = role {
@@ -106,8 +108,7 @@ fn response(codes: &[Code]) -> Value {
         }},
     });
     if matches!(first.status().as_u16(), 429 | 503) {
-        response["headers"]["Retry-After"] =
-            json!({"description": "Seconds until a retry makes sense.", "schema": {"type": "integer", "minimum": 1}});
+        response["headers"]["Retry-After"] = json!({"description": "The time until a retry makes sense, in seconds.", "schema": {"type": "integer", "minimum": 1}});
     }
     response
 }
@@ -124,8 +125,11 @@ pub(super) fn declare(components: &mut Value) {
         "properties": {
             "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) to the member of the body."},
             "parameter": {"type": "string", "description": "Name of the path, query or header parameter."},
-            "code": {"type": "string", "description": "What is wrong, for programs: required, wrong_type, too_long, …"},
-            "message": {"type": "string", "description": "What is wrong, for people."},
+            "code": {"type": "string", "description": format!(
+                "The code of the error. Where a body does not fit its schema: {}. Operations may add their own.",
+                FaultCode::all().map(FaultCode::name).collect::<Vec<_>>().join(", "),
+            )},
+            "message": {"type": "string", "description": "What is wrong, in a sentence."},
         },
         "example": {"pointer": "/email", "code": "required", "message": "This member is required."},
     });
@@ -137,18 +141,18 @@ pub(super) fn declare(components: &mut Value) {
             "type": {"type": "string", "format": "uri-reference", "description": "Identifies the kind of problem."},
             "title": {"type": "string", "description": "What the code means, the same in every answer."},
             "status": {"type": "integer", "format": "int32", "description": "The HTTP status."},
-            "detail": {"type": "string", "description": "What is wrong with this request, for people."},
-            "code": {"type": "string", "description": "What is wrong, for programs. Never changes its meaning."},
-            "request_id": {"type": "string", "description": "Names the request in our logs; also in X-Request-Id."},
+            "detail": {"type": "string", "description": "What is wrong with this request, in a sentence or two."},
+            "code": {"type": "string", "description": "The code of the problem, which never changes its meaning."},
+            "request_id": {"type": "string", "description": "Identifies the request in the logs; also in X-Request-Id."},
             "errors": {
                 "type": "array",
-                "description": "The parts of the request that are wrong, where that can be said.",
+                "description": "The parts of the request that are wrong, if they are known.",
                 "items": {"$ref": "#/components/schemas/FieldError"},
             },
         },
         "example": {
             "type": "/problems/lesson_not_found",
-            "title": "No such lesson",
+            "title": "Lesson not found",
             "status": 404,
             "detail": "There is no published lesson with this id.",
             "code": "lesson_not_found",

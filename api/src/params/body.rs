@@ -2,16 +2,18 @@
 
 use std::ops::Deref;
 
+use cairn_core::Error;
+use cairn_core::schema::{Json, Schema, Unreadable};
 use cairn_core::users::idempotency::Fingerprint;
 use poem::{Request, RequestBody};
-use poem_openapi::payload::{Json, Payload};
+use poem_openapi::payload::{self, Payload};
 use poem_openapi::registry::{MetaRequest, Registry};
-use poem_openapi::types::ParseFromJSON;
+use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde_json::Value;
 
-use super::schema;
 use crate::Problem;
+use crate::contract::Contract;
+use crate::problem::FieldError;
 
 /// A JSON body. Use it instead of poem's `Json`, which takes numbers for strings and does not say where a body is
 /// wrong: this one answers with a problem that points to every wrong member.
@@ -44,7 +46,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        <Json<T> as ApiExtractor>::request_meta()
+        <payload::Json<T> as ApiExtractor>::request_meta()
     }
 
     async fn from_request(
@@ -52,25 +54,33 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        if !request.content_type().is_some_and(<Json<T> as Payload>::check_content_type) {
+        if !request.content_type().is_some_and(<payload::Json<T> as Payload>::check_content_type) {
             return Err(Problem::unsupported_media_type().into());
         }
-        let json: Value = serde_json::from_slice(&body.take()?.into_bytes().await?).map_err(|error| {
-            Problem::malformed_body().detail(format!("The body could not be parsed as JSON: {error}."))
+        let json = Json::parse(&body.take()?.into_bytes().await?).map_err(|unreadable| match unreadable {
+            Unreadable::Syntax(error) => {
+                Problem::malformed_body().detail(format!("The body could not be parsed as JSON: {error}."))
+            }
+            Unreadable::Refused(fault) => Problem::invalid_body().with_errors(vec![fault.into()]),
         })?;
-        let errors = schema::check(&serde_json::to_value(T::schema_ref()).unwrap_or_default(), &json);
-        if !errors.is_empty() {
-            return Err(Problem::invalid_body().with_errors(errors).into());
+        let contract = request.data::<&'static Contract>();
+        let contract =
+            contract.ok_or_else(|| Error::message("a request without the contract")).map_err(Problem::from)?;
+        let faults = schema_of::<T>(contract)?.check(&json);
+        if !faults.is_empty() {
+            return Err(Problem::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect()).into());
         }
-        let fingerprint = Fingerprint::of(request.uri().path(), &json);
-        let value = T::parse_from_json(Some(json)).map_err(|error| refused(error.message()))?;
+        let fingerprint = Fingerprint::of(request.uri().path(), &json.value);
+        // What fits the schema can be parsed: anything else is a mistake of ours, not of the client.
+        let value = T::parse_from_json(Some(json.value)).map_err(|error| {
+            Problem::from(Error::message(format!("a body that fits its schema was refused: {}", error.into_message())))
+        })?;
         Ok(Self { value, fingerprint })
     }
 }
 
-/// What is left for poem to find: it says so only in words, and names at most the last member on the way.
-fn refused(message: &str) -> Problem {
-    let member = message.split_once("field `").and_then(|(_, rest)| rest.split_once('`'));
-    let pointer = member.map(|(name, _)| format!("/{name}")).unwrap_or_default();
-    Problem::invalid_field(pointer, "invalid", message)
+/// The compiled schema of a body, as the document shows it.
+fn schema_of<T: Type>(contract: &Contract) -> Result<&Schema, Problem> {
+    let shown = serde_json::to_string(&T::schema_ref()).map_err(Error::from)?;
+    contract.bodies.get(&shown).ok_or_else(|| Error::message(format!("no operation has the body {shown}")).into())
 }

@@ -21,8 +21,8 @@ impl IdempotencyKey {
 
 parameter_type!(IdempotencyKey, "idempotency_key", required: true, MetaSchema {
     description: Some(
-        "Makes a retry harmless: the same key and body get the same answer and create nothing new. \
-         A new key, such as a UUID, for every new request."),
+        "Makes a retry safe: the same key and body get the same answer and create nothing new. Use a new key, such as a \
+         UUID, for every new request."),
     min_length: Some(1),
     max_length: Some(IdempotencyKey::MAX_LENGTH),
     pattern: Some("^[!-~]+$".to_owned()),

@@ -34,7 +34,7 @@ impl<'a> ApiExtractor<'a> for IfMatch {
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
         Some(MetaSchemaRef::Inline(Box::new(MetaSchema {
-            description: Some("The ETag of the version that you have seen, such as `\"3\"`."),
+            description: Some("The ETag of the version to change, such as `\"3\"`."),
             pattern: Some(r#"^"[1-9][0-9]{0,18}"$"#.to_owned()),
             ..MetaSchema::new("string")
         })))

@@ -1,14 +1,13 @@
 //! Parts of requests that many operations share.
 
 mod body;
-mod change;
+mod changes;
 mod idempotency;
 mod if_match;
 mod page;
-mod schema;
 
 pub use self::body::Body;
-pub use self::change::Change;
+pub use self::changes::Changes;
 pub use self::idempotency::{IdempotencyKey, IdempotentRequest};
 pub use self::if_match::IfMatch;
 pub use self::page::{Cursor, CursorKey, Limit, Page, PageRequest};

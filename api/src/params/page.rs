@@ -26,7 +26,7 @@ impl Limit {
 }
 
 parameter_type!(Limit, "limit", required: false, MetaSchema {
-    description: Some("How many items the page has at most."),
+    description: Some("The maximum number of items of the page."),
     default: Some(Limit::DEFAULT.into()),
     minimum: Some(1.0),
     maximum: Some(Limit::MAX.into()),
@@ -77,7 +77,7 @@ impl From<Cursor> for String {
 }
 
 parameter_type!(Cursor, "cursor", required: true, MetaSchema {
-    description: Some("Where the page starts: next_cursor of the page before. Leave it out for the first page."),
+    description: Some("The `next_cursor` of the page before. Omit it for the first page."),
     max_length: Some(Cursor::MAX_LENGTH),
     example: Some("WzEsIjAxOTcwYTNlIl0".into()),
     ..MetaSchema::new("string")
@@ -186,7 +186,7 @@ impl<T: Type> Type for Page<T> {
         registry.create_schema::<Self, _>(Self::name().into_owned(), |registry| {
             T::register(registry);
             let cursor = MetaSchema {
-                description: Some("Send it as `cursor` for the next page; null on the last page."),
+                description: Some("The cursor of the next page; null on the last page."),
                 nullable: true,
                 ..MetaSchema::new("string")
             };

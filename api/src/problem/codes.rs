@@ -6,9 +6,76 @@ use std::borrow::Cow;
 
 use poem::http::StatusCode;
 
-use super::Problem;
+/// Calls the macro `$define` with the list.
+macro_rules! with_codes {
+    ($define:ident) => { $define! {
+        // Any request.
+        MalformedBody malformed_body BAD_REQUEST "The body is not JSON" "The body could not be parsed as JSON.";
+        InvalidBody invalid_body UNPROCESSABLE_ENTITY "The body does not have the documented form" "At least one member of the body is missing, of the wrong type or out of bounds; see errors.";
+        MalformedParameter malformed_parameter BAD_REQUEST "A parameter does not have the documented form" "A path, query or header parameter is missing, malformed or out of bounds; see errors.";
+        Unauthorized unauthorized UNAUTHORIZED "The access token is not valid" "The access token is missing, expired, or its session has ended. Refresh the session or sign in.";
+        Forbidden forbidden FORBIDDEN "Not allowed for your role" "Your role does not allow this operation.";
+        NotFound not_found NOT_FOUND "Path not found" "There is no such path. All paths are listed in /openapi.json.";
+        MethodNotAllowed method_not_allowed METHOD_NOT_ALLOWED "Method not allowed" "The path exists, but not with this method; see the Allow header.";
+        BodyTooLarge body_too_large PAYLOAD_TOO_LARGE "The body is too large" "A body may have at most 256 KiB.";
+        UnsupportedMediaType unsupported_media_type UNSUPPORTED_MEDIA_TYPE "The body must be JSON" "Send the body as application/json.";
+        TooManyRequests too_many_requests TOO_MANY_REQUESTS "Too many attempts" "There were too many attempts. Try again later; see the Retry-After header.";
+        IdempotencyKeyReused idempotency_key_reused CONFLICT "The idempotency key was used for another request" "This Idempotency-Key was sent before with another body. Use a new key for a new request.";
+        PreconditionRequired precondition_required PRECONDITION_REQUIRED "If-Match is required" "Send the ETag of the version that you want to change as If-Match.";
+        VersionMismatch version_mismatch PRECONDITION_FAILED "The resource has changed" "The resource has changed since you read it. Get it again, and repeat the update with its new ETag.";
+        ResourceDeleted resource_deleted CONFLICT "The resource is deleted" "A deleted resource can only be restored. Restore it first.";
+        ValueTaken value_taken CONFLICT "The value is already in use" "A member must be unique, and another resource has the same value; see errors.";
+        OrderMismatch order_mismatch CONFLICT "The order does not match the list" "The order must contain each resource of the list exactly once. Get the list again and repeat the call.";
+        Internal internal INTERNAL_SERVER_ERROR "Internal error" "The request could not be completed. If it keeps happening, report the request id.";
+        Unavailable unavailable SERVICE_UNAVAILABLE "The service is unavailable" "The request could not be completed in time. Nothing was changed. Try again later.";
 
-macro_rules! codes {
+        // Users.
+        InvalidCredentials invalid_credentials UNAUTHORIZED "Wrong email or password" "There is no account with this email and password.";
+        AccountSuspended account_suspended FORBIDDEN "The account is suspended" "This account is suspended. Ask an administrator.";
+        InvalidRefreshToken invalid_refresh_token UNAUTHORIZED "The refresh token is not valid" "The refresh token is unknown, was used before, or its session has ended. Sign in again.";
+        EmailTaken email_taken CONFLICT "The email address is already in use" "There is an account with this email address. Sign in instead.";
+        InviteRequired invite_required FORBIDDEN "An invite is required" "Registration is by invite only. Send an invite_code.";
+        InviteNotFound invite_not_found NOT_FOUND "Invite not found" "There is no invite with this code.";
+        InviteExpired invite_expired GONE "The invite has expired" "This invite has expired. Ask for a new one.";
+        InviteUsedUp invite_used_up CONFLICT "The invite is used up" "This invite has been used the maximum number of times.";
+        InviteRevoked invite_revoked GONE "The invite was revoked" "This invite was revoked. Ask for a new one.";
+
+        // Learning.
+        RoadmapNotFound roadmap_not_found NOT_FOUND "Roadmap not found" "There is no published roadmap with this id.";
+        StageNotFound stage_not_found NOT_FOUND "Stage not found" "There is no published stage with this id.";
+        LessonNotFound lesson_not_found NOT_FOUND "Lesson not found" "There is no published lesson with this id.";
+        TaskNotFound task_not_found NOT_FOUND "Task not found" "The lesson has no task with this id.";
+        StageLocked stage_locked CONFLICT "The lesson is locked" "Complete the earlier stages first.";
+        TasksIncomplete tasks_incomplete CONFLICT "Required tasks are not checked" "This lesson is completed by checking all of its required tasks.";
+
+        // Libraries.
+        StyleNotFound style_not_found NOT_FOUND "Style card not found" "There is no published style card with this id.";
+
+        // Community.
+        ProjectNotFound project_not_found NOT_FOUND "Project not found" "There is no project with this id.";
+
+        // Tools.
+        ReplyNotFound reply_not_found NOT_FOUND "Reply not found" "There is no reply of yours with this id.";
+        ReplyOpen reply_open CONFLICT "A reply is still being written" "Wait for the open reply of this chat, or cancel it, before asking again.";
+        TooManyOpenReplies too_many_open_replies TOO_MANY_REQUESTS "Too many replies are being written" "Wait until one of your open replies is completed, or cancel it.";
+        QuotaExceeded quota_exceeded TOO_MANY_REQUESTS "The daily quota is used up" "You have asked the maximum number of questions in 24 hours.";
+        ReplyFinished reply_finished CONFLICT "The reply is finished" "A reply can be cancelled until it is completed or has failed.";
+        ReplyNotRetryable reply_not_retryable CONFLICT "The reply cannot be retried" "A reply that failed or was cancelled can be retried up to 20 times, as long as its question is in the chat.";
+        TooManyStreams too_many_streams TOO_MANY_REQUESTS "Too many streams are open" "Close one of your streams first.";
+        MessageNotFound message_not_found NOT_FOUND "Message not found" "There is no message of yours with this id.";
+        InstructionNotFound instruction_not_found NOT_FOUND "Instruction not found" "The tool has no instruction with this version.";
+        ChatNotFound chat_not_found NOT_FOUND "Chat not found" "There is no chat with this id.";
+        MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
+
+        // Operations.
+        JobNotFound job_not_found NOT_FOUND "Job not found" "There is no job with this id. Finished jobs are kept for a limited time.";
+        JobRunning job_running CONFLICT "The job is running" "The job is running. Wait until the attempt has ended.";
+        JobFinished job_finished CONFLICT "The job is done" "A job that is done cannot be changed.";
+    } };
+}
+pub(super) use with_codes;
+
+macro_rules! define_codes {
     ($($variant:ident $name:ident $status:ident $title:literal $detail:literal;)*) => {
         /// What went wrong, for programs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,74 +106,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => Cow::Borrowed($detail),)* }
             }
         }
-
-        impl Problem {
-            $(#[doc = $title] pub fn $name() -> Self { Self::new(Code::$variant) })*
-        }
     };
 }
 
-codes! {
-    // Any request.
-    MalformedBody malformed_body BAD_REQUEST "The body is not JSON" "The body could not be parsed as JSON.";
-    InvalidBody invalid_body UNPROCESSABLE_ENTITY "The body does not have the documented form" "At least one member of the body is missing, of the wrong type or out of bounds; see errors.";
-    MalformedParameter malformed_parameter BAD_REQUEST "A parameter does not have the documented form" "A path, query or header parameter is missing, malformed or out of bounds; see errors.";
-    Unauthorized unauthorized UNAUTHORIZED "No valid access token" "The access token is missing, expired, or its session has ended. Refresh the session or sign in.";
-    Forbidden forbidden FORBIDDEN "Not allowed for this role" "Your role does not allow this.";
-    NotFound not_found NOT_FOUND "Nothing is served at this path" "There is no such path. Paths start with /v1; they are listed in /openapi.json.";
-    MethodNotAllowed method_not_allowed METHOD_NOT_ALLOWED "The path has no such method" "The path exists, but not with this method; see the Allow header.";
-    BodyTooLarge body_too_large PAYLOAD_TOO_LARGE "The body is too large" "A body may have at most 256 KiB.";
-    UnsupportedMediaType unsupported_media_type UNSUPPORTED_MEDIA_TYPE "The body must be JSON" "Send the body as application/json.";
-    TooManyRequests too_many_requests TOO_MANY_REQUESTS "Too many attempts" "There were too many attempts. Try again later; see the Retry-After header.";
-    IdempotencyKeyReused idempotency_key_reused CONFLICT "The idempotency key was used for another request" "This Idempotency-Key was sent before with another body. Use a new key for a new request.";
-    PreconditionRequired precondition_required PRECONDITION_REQUIRED "The update does not name a version" "Send the ETag of the version that you have seen as If-Match.";
-    VersionMismatch version_mismatch PRECONDITION_FAILED "The resource has changed" "The resource has changed since you read it. Get it again, and repeat the update with its new ETag.";
-    ResourceDeleted resource_deleted CONFLICT "The resource is deleted" "A deleted resource can only be restored. Restore it first.";
-    ValueTaken value_taken CONFLICT "Another resource has this value" "A member has a value that must be unique, and another resource has it; see errors.";
-    OrderMismatch order_mismatch CONFLICT "The order does not name every resource once" "An order names each resource of the list exactly once. Get the list again and repeat the call.";
-    Internal internal INTERNAL_SERVER_ERROR "Something went wrong on our side" "The request could not be completed. If it keeps happening, report the request id.";
-    Unavailable unavailable SERVICE_UNAVAILABLE "The service is not available at the moment" "The request could not be completed in time. Nothing was changed. Try again later.";
-
-    // Users.
-    InvalidCredentials invalid_credentials UNAUTHORIZED "Wrong email or password" "There is no account with this email and password.";
-    AccountSuspended account_suspended FORBIDDEN "The account is suspended" "This account is suspended. Ask an administrator.";
-    InvalidRefreshToken invalid_refresh_token UNAUTHORIZED "The refresh token is not valid" "The refresh token is unknown, was used before, or its session has ended. Sign in again.";
-    EmailTaken email_taken CONFLICT "The email address has an account" "There is an account with this email address. Sign in instead.";
-    InviteRequired invite_required FORBIDDEN "Registration needs an invite" "Registration is by invite only. Send invite_code.";
-    InviteNotFound invite_not_found NOT_FOUND "No such invite" "There is no invite with this code.";
-    InviteExpired invite_expired GONE "The invite has expired" "This invite has expired. Ask for a new one.";
-    InviteUsedUp invite_used_up CONFLICT "The invite is used up" "This invite has been used as often as it may be.";
-    InviteRevoked invite_revoked GONE "The invite was revoked" "This invite was revoked. Ask for a new one.";
-
-    // Learning.
-    RoadmapNotFound roadmap_not_found NOT_FOUND "No such roadmap" "There is no published roadmap with this id.";
-    StageNotFound stage_not_found NOT_FOUND "No such stage" "There is no published stage with this id.";
-    LessonNotFound lesson_not_found NOT_FOUND "No such lesson" "There is no published lesson with this id.";
-    TaskNotFound task_not_found NOT_FOUND "No such task" "The lesson has no task with this id.";
-    StageLocked stage_locked CONFLICT "The lesson is in a locked stage" "Complete the earlier stages first.";
-    TasksIncomplete tasks_incomplete CONFLICT "Required tasks are open" "This lesson is completed by checking all of its required tasks.";
-
-    // Libraries.
-    StyleNotFound style_not_found NOT_FOUND "Style card not found" "There is no style card with this id that you may see.";
-
-    // Community.
-    ProjectNotFound project_not_found NOT_FOUND "No such project" "There is no project with this id.";
-
-    // Tools.
-    ReplyNotFound reply_not_found NOT_FOUND "No such reply" "There is no reply of yours with this id.";
-    ReplyOpen reply_open CONFLICT "A reply is in the making" "Wait for the open reply of this chat, or cancel it, before asking again.";
-    TooManyOpenReplies too_many_open_replies TOO_MANY_REQUESTS "Too many replies are in the making" "Wait until one of your open replies is finished.";
-    QuotaExceeded quota_exceeded TOO_MANY_REQUESTS "The daily quota is used up" "You have asked as many questions as you may in 24 hours.";
-    ReplyFinished reply_finished CONFLICT "The reply is in its final state" "A reply can be cancelled until it is completed or has failed.";
-    ReplyNotRetryable reply_not_retryable CONFLICT "The reply cannot be retried" "A reply that failed or was cancelled can be retried, at most 20 times, while its question is in the chat.";
-    TooManyStreams too_many_streams TOO_MANY_REQUESTS "Too many streams are open" "Close one of your streams first.";
-    MessageNotFound message_not_found NOT_FOUND "No such message" "There is no message of yours with this id.";
-    InstructionNotFound instruction_not_found NOT_FOUND "No such instruction" "The tool has no instruction of this version.";
-    ChatNotFound chat_not_found NOT_FOUND "No such chat" "There is no chat with this id.";
-    MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
-
-    // Operations.
-    JobNotFound job_not_found NOT_FOUND "No such job" "There is no job with this id. Finished jobs are kept for a while only.";
-    JobRunning job_running CONFLICT "The job is running" "A worker has this job. Wait until its attempt has ended.";
-    JobFinished job_finished CONFLICT "The job is done" "This job is done, and what is done stays done.";
-}
+with_codes!(define_codes);

@@ -8,20 +8,20 @@ use poem_openapi::error::{
 };
 
 use super::Problem;
-use crate::openapi::CONTRACT;
+use crate::contract::Contract;
 
 impl Problem {
     /// The problem inside `error`, or the one that says the same as poem's own error.
-    pub(crate) fn from_poem(error: Error) -> Self {
+    pub(crate) fn from_poem(error: Error, contract: &Contract) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(problem) => return problem,
             Err(error) => error,
         };
         if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
-            return Self::invalid_parameter(path_parameter(&error, name), "malformed", plain(reason));
+            return Self::invalid_parameter(path_parameter(contract, &error, name), "malformed", plain(reason));
         }
         if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
-            return Self::invalid_parameter(path_parameter(&error, name), "malformed", plain(reason));
+            return Self::invalid_parameter(path_parameter(contract, &error, name), "malformed", plain(reason));
         }
         if error.is::<ParseRequestPayloadError>() {
             return Self::invalid_body();
@@ -53,8 +53,8 @@ impl Problem {
 }
 
 /// The documented name of a path parameter, which poem's router calls `param0`, `param1`, …
-fn path_parameter(error: &Error, name: &str) -> String {
-    let pattern = error.data::<PathPattern>().and_then(|pattern| CONTRACT.patterns.get(&*pattern.0));
+fn path_parameter(contract: &Contract, error: &Error, name: &str) -> String {
+    let pattern = error.data::<PathPattern>().and_then(|pattern| contract.patterns.get(&*pattern.0));
     let number = name.strip_prefix("param").and_then(|number| number.parse::<usize>().ok());
     let documented = pattern.zip(number).and_then(|(pattern, number)| pattern.parameters.get(number));
     documented.map_or_else(|| name.to_owned(), Clone::clone)

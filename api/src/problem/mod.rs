@@ -7,6 +7,7 @@ mod refusals;
 use std::borrow::Cow;
 use std::fmt;
 
+use cairn_core::schema::Fault;
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, Response};
@@ -15,6 +16,7 @@ use poem_openapi::registry::{MetaResponses, Registry};
 use serde::Serialize;
 
 pub use self::codes::Code;
+use self::codes::with_codes;
 
 /// Content type of problem documents.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -56,6 +58,12 @@ impl FieldError {
     /// Something wrong with the parameter `name`.
     pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: None, parameter: Some(name.into()), code: code.into(), message: message.into() }
+    }
+}
+
+impl From<Fault> for FieldError {
+    fn from(Fault { pointer, code, message }: Fault) -> Self {
+        Self::at(pointer, code.name(), message)
     }
 }
 
@@ -133,6 +141,16 @@ impl Problem {
     }
 }
 
+macro_rules! define_constructors {
+    ($($variant:ident $name:ident $status:ident $title:literal $detail:literal;)*) => {
+        impl Problem {
+            $(#[doc = $title] pub fn $name() -> Self { Self::new(Code::$variant) })*
+        }
+    };
+}
+
+with_codes!(define_constructors);
+
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(rename = "type")]
@@ -175,7 +193,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// Adds nothing: which problems an operation has is declared beside it (`PROBLEMS`) or derived (`openapi.rs`).
+/// Adds nothing: which problems an operation has is declared beside it (`PROBLEMS`) or derived (`openapi::problems`).
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         MetaResponses { responses: Vec::new() }

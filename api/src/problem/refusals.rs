@@ -37,7 +37,7 @@ impl From<NotFound> for Problem {
 }
 
 impl Code {
-    /// The code that says that there is no such thing.
+    /// The code for a missing object of this kind.
     fn not_found_for(noun: Noun) -> Self {
         match noun {
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
@@ -153,18 +153,18 @@ impl From<resource::Refusal> for Problem {
                 .detail(format!("The resource has version {current} now. Get it again and repeat the update.")),
             resource::Refusal::Deleted => Self::resource_deleted(),
             resource::Refusal::Taken { member } => {
-                let message = "Another resource has this value; choose another.";
+                let message = "Another resource has this value.";
                 Self::value_taken().with_errors(vec![FieldError::at(format!("/{member}"), "taken", message)])
             }
             resource::Refusal::Invalid { pointer, message } => Self::invalid_field(pointer, "invalid", message),
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
-                "The order lacks {missing} of the list and names {unexpected} that do not belong in it, or twice."
+                "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
             )),
         }
     }
 }
 
-/// A list for people, at most ten of it.
+/// A list in a sentence, of at most ten items.
 fn named(items: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 10;
     let more = items.len().saturating_sub(SHOWN);

@@ -1,4 +1,4 @@
-//! All operations: one folder per area, one file and struct per resource.
+//! All operations: a folder per area, a file with a struct per resource.
 
 pub mod admin;
 pub mod community;
@@ -7,37 +7,7 @@ pub mod library;
 pub mod tools;
 pub mod users;
 
-use poem_openapi::Tags;
-
 use crate::{App, Code};
-
-/// The areas of the API.
-#[derive(Tags)]
-pub enum Tag {
-    /// Getting in and staying in.
-    Auth,
-    /// The signed-in user.
-    Me,
-    /// Ways through the lessons, with progress.
-    Roadmaps,
-    /// What there is to learn.
-    Lessons,
-    /// Style cards, glossary and prompts.
-    Library,
-    /// What learners have made.
-    Projects,
-    /// AI tools and their replies.
-    Tools,
-    /// The libraries, for admins.
-    AdminLibrary,
-    /// Running the platform: queues, workers, jobs.
-    Operations,
-    /// Instructions, chats and figures of the AI tools, for admins.
-    ToolsAdmin,
-}
-
-/// What a resource declares beside its handlers: operation id and the codes of its own problems.
-pub type Problems = &'static [(&'static str, &'static [Code])];
 
 macro_rules! resources {
     (@type) => { () };
@@ -84,12 +54,12 @@ resources! {
     tools::stream StreamApi,
     tools::transfer TransferApi,
     admin::library::styles AdminStylesApi,
-    admin::queues QueuesApi,
-    admin::workers WorkersApi,
-    admin::jobs JobsApi,
-    admin::bulk BulkApi,
-    admin::instructions InstructionsApi,
-    admin::chats ChatsApi,
-    admin::chat_export ChatExportApi,
-    admin::tool_stats ToolStatsApi,
+    admin::operations::queues QueuesApi,
+    admin::operations::workers WorkersApi,
+    admin::operations::jobs JobsApi,
+    admin::operations::bulk BulkApi,
+    admin::tools::instructions InstructionsApi,
+    admin::tools::chats ChatsApi,
+    admin::tools::chat_export ChatExportApi,
+    admin::tools::stats StatsApi,
 }

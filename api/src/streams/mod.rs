@@ -1,26 +1,25 @@
-//! Replies, streamed to many readers at once.
+//! Streams replies to many readers at once.
 //!
 //! ```text
-//! cairn_replies ──LISTEN──▶ ears ──wake──▶ readers ──positions──▶ batcher ──one statement for many──▶ rows
-//!  (ids only)                                  └── events ──▶ the connection, as fast as it takes them
+//! cairn_replies ──LISTEN──▶ listener ──wake──▶ readers ──positions──▶ batcher ──one statement for many──▶ rows
+//!  (ids only)                                     └── events ──▶ the connection, as fast as it accepts them
 //! ```
 //!
-//! Nothing is kept for a reader but its position: one that lags reads from the database at its own pace, one that comes
-//! back does so on any process. Announcements only say when to look, so a lost one costs a moment: every reader looks
-//! again after a moment anyway, which is also how it learns that its session has ended.
+//! Only its position is kept for a reader. A slow reader reads from the database at its own pace, and a reader may reconnect
+//! to any process. Notifications only say when to read, so a lost one costs little time: every reader polls as well, which is
+//! also how it notices that its session has ended.
 
-mod ears;
+mod listener;
 mod reader;
 mod registry;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cairn_core::actor::Caller;
 use cairn_core::batcher::Batcher;
 use cairn_core::db::Db;
-use cairn_core::tools::stream::{self, Next, Position, Step, Wanted};
+use cairn_core::tools::stream::{self, Continuation, Position, ReadRequest, ReadResult};
 use cairn_core::users::tokens::TokenSubject;
 use futures_util::stream::BoxStream;
 use poem::web::sse::Event;
@@ -28,43 +27,25 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use self::reader::Reader;
+pub use self::registry::Limits;
 use self::registry::{Full, Registry};
 use crate::Problem;
 
-/// After so long a reader looks by itself, while announcements are heard, and while they are not.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PATIENCE_DEAF: Duration = Duration::from_millis(500);
+/// Most readers that one statement reads for.
+const READ_BATCH: usize = 64;
 
-/// Most readers whose next step one statement reads.
-const GROUP: usize = 64;
-
-/// Seconds after which it makes sense to try again when there are too many streams.
+/// Seconds after which a client should retry when there are too many streams.
 const RETRY_AFTER: u64 = 5;
 
-/// How many streams may be open in this process.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// In all.
-    pub total: usize,
-    /// By one user.
-    pub per_user: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { total: 2000, per_user: 8 }
-    }
-}
-
-/// The streams of this process. Cheap to clone; what runs for them ends with the last clone.
+/// The streams of this process. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
 pub struct Streams(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
-    reads: Batcher<Wanted, Option<Step>>,
+    reads: Batcher<ReadRequest, Option<ReadResult>>,
     stop: CancellationToken,
-    _ears: DropGuard,
+    _listener: DropGuard,
 }
 
 impl fmt::Debug for Streams {
@@ -73,66 +54,66 @@ impl fmt::Debug for Streams {
     }
 }
 
-/// What somebody who wants to follow a reply gets.
+/// The result of following a reply.
 pub enum Following {
-    /// What there is, and what comes.
+    /// The events so far, and those to come.
     Events(BoxStream<'static, Event>),
-    /// They have everything already.
+    /// The reply is in its final state and the reader has everything.
     Nothing,
 }
 
 impl Streams {
-    /// Streams over a database, on a connection of their own, until `stop`: then all end, and readers are told to come
-    /// back. Listens, on one more connection, from when the first is opened.
+    /// Streams replies from a database, on a separate connection, until `stop`: then all streams end and readers are told to
+    /// reconnect. Listens on one more connection from when the first stream is opened.
     pub fn new(db: &Db, limits: Limits, stop: CancellationToken) -> Self {
         let registry = Arc::new(Registry::new(limits));
-        let reads = Batcher::start(GROUP, {
+        let reads = Batcher::start(READ_BATCH, {
             let db = db.share(1);
-            move |wanted: Vec<Wanted>| {
+            move |requests: Vec<ReadRequest>| {
                 let db = db.clone();
-                async move { read(&db, &wanted).await }
+                async move { read(&db, &requests).await }
             }
         });
-        let ears = CancellationToken::new();
-        tokio::spawn(ears::listen(db.direct_options(), registry.clone(), ears.clone()));
-        Self(Arc::new(Inner { registry, reads, stop, _ears: ears.drop_guard() }))
+        let stop_listening = CancellationToken::new();
+        tokio::spawn(listener::listen(db.direct_options(), registry.clone(), stop_listening.clone()));
+        Self(Arc::new(Inner { registry, reads, stop, _listener: stop_listening.drop_guard() }))
     }
 
-    /// How many are open.
+    /// How many streams are open.
     pub fn open_count(&self) -> usize {
         self.0.registry.open_count()
     }
 
-    /// Whether announcements are heard. Without them readers look by themselves, so text comes later.
-    pub fn hears(&self) -> bool {
-        self.0.registry.hears()
+    /// Whether the listener is connected. Without it, readers only poll, so text arrives later.
+    pub fn is_listening(&self) -> bool {
+        self.0.registry.is_listening()
     }
 
-    /// Follows a reply of the caller from a position on.
+    /// Follows a reply of the caller from a position.
     pub async fn follow(&self, caller: &Caller, reply_id: Uuid, position: Position) -> Result<Following, Problem> {
-        let seat = self.0.registry.enter(caller.user_id, reply_id).map_err(|full| match full {
+        let guard = self.0.registry.open(caller.user_id, reply_id).map_err(|full| match full {
             Full::User(limit) => Problem::too_many_streams()
                 .detail(format!("At most {limit} streams can be open at once. Close one."))
                 .retry_after(RETRY_AFTER),
             Full::Process => Problem::unavailable().retry_after(RETRY_AFTER),
         })?;
         let subject = TokenSubject { user_id: caller.user_id, session_id: caller.session_id };
-        let wanted = Wanted { reply_id, subject, position };
-        let step = self.0.reads.run(wanted).await?.ok_or_else(Problem::reply_not_found)?;
-        if step.next == Next::Over && step.news.is_empty() {
+        let request = ReadRequest { reply_id, subject, position };
+        let first = self.0.reads.run(request).await?.ok_or_else(Problem::reply_not_found)?;
+        if first.next == Continuation::Finished && first.updates.is_empty() {
             return Ok(Following::Nothing);
         }
-        let reader = Reader::new(seat, wanted, step, self.0.reads.clone(), self.0.stop.clone());
+        let reader = Reader::new(guard, request, first, self.0.reads.clone(), self.0.stop.clone());
         Ok(Following::Events(reader.into_events()))
     }
 }
 
-/// Logged here, once for all readers of the group.
-async fn read(db: &Db, wanted: &[Wanted]) -> cairn_core::Result<Vec<Option<Step>>> {
-    let steps = async { stream::read(&mut *db.pool().acquire().await?, wanted, db.clock().now()).await };
-    let steps = steps.await;
-    if let Err(error) = &steps {
-        tracing::warn!(error = %error, readers = wanted.len(), "replies could not be read; their readers try again");
+/// Reads for a batch of readers. An error is logged here, once for all of them.
+async fn read(db: &Db, requests: &[ReadRequest]) -> cairn_core::Result<Vec<Option<ReadResult>>> {
+    let results = async { stream::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await };
+    let results = results.await;
+    if let Err(error) = &results {
+        tracing::warn!(error = %error, readers = requests.len(), "cannot read replies; their readers will try again");
     }
-    steps
+    results
 }

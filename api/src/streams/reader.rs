@@ -1,47 +1,52 @@
 //! One reader of a reply.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use cairn_core::batcher::Batcher;
 use cairn_core::clock::new_id;
-use cairn_core::tools::stream::{Next, Step, Wanted};
+use cairn_core::tools::stream::{Continuation, ReadRequest, ReadResult};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use poem::web::sse::Event;
 use tokio_util::sync::CancellationToken;
 
-use super::registry::Seat;
-use super::{PATIENCE, PATIENCE_DEAF};
+use super::registry::StreamGuard;
 use crate::routes::tools::stream::ReplyEvent;
 
-/// Milliseconds after which a client comes back that has lost its stream.
-const RECONNECT: u64 = 1000;
+/// How often a reader polls while the listener is connected.
+const POLL_WHEN_CONNECTED: Duration = Duration::from_secs(2);
+/// How often a reader polls while the listener is disconnected.
+const POLL_WHEN_DISCONNECTED: Duration = Duration::from_millis(500);
+
+/// Milliseconds after which a client reconnects that has lost its stream.
+const RECONNECT_AFTER: u64 = 1000;
 
 pub(super) struct Reader {
-    seat: Seat,
-    wanted: Wanted,
-    /// Read and not yet sent.
+    guard: StreamGuard,
+    request: ReadRequest,
+    /// Events that have been read and not yet sent.
     events: VecDeque<Event>,
-    next: Next,
-    reads: Batcher<Wanted, Option<Step>>,
+    next: Continuation,
+    reads: Batcher<ReadRequest, Option<ReadResult>>,
     stop: CancellationToken,
 }
 
 impl Reader {
     pub(super) fn new(
-        seat: Seat,
-        wanted: Wanted,
-        first: Step,
-        reads: Batcher<Wanted, Option<Step>>,
+        guard: StreamGuard,
+        request: ReadRequest,
+        first: ReadResult,
+        reads: Batcher<ReadRequest, Option<ReadResult>>,
         stop: CancellationToken,
     ) -> Self {
-        let events = VecDeque::from([Event::retry(RECONNECT)]);
-        let mut reader = Self { seat, wanted, events, next: Next::Wait, reads, stop };
-        reader.take(first);
+        let events = VecDeque::from([Event::retry(RECONNECT_AFTER)]);
+        let mut reader = Self { guard, request, events, next: Continuation::Wait, reads, stop };
+        reader.queue(first);
         reader
     }
 
-    /// The events in order. More are read only when those before have been taken.
+    /// The events in order. Further events are read only once the earlier ones have been consumed.
     pub(super) fn into_events(self) -> BoxStream<'static, Event> {
         stream::unfold(self, async |mut reader| reader.next_event().await.map(|event| (event, reader))).boxed()
     }
@@ -52,39 +57,39 @@ impl Reader {
                 return Some(event);
             }
             match self.next {
-                Next::Over => return None,
-                Next::Wait => self.wait().await,
-                Next::Read => {}
+                Continuation::Finished => return None,
+                Continuation::Wait => self.wait().await,
+                Continuation::Read => {}
             }
             if self.stop.is_cancelled() {
-                self.next = Next::Over;
-                // Not all at the same moment.
+                self.next = Continuation::Finished;
+                // Spread out, so that clients do not all reconnect at the same moment.
                 let spread = u64::from(new_id().as_bytes()[15]) * 8;
-                return Some(Event::retry(RECONNECT / 2 + spread));
+                return Some(Event::retry(RECONNECT_AFTER / 2 + spread));
             }
-            match self.reads.run(self.wanted).await {
-                Ok(Some(step)) => self.take(step),
-                // The reply or the session is gone: whoever comes back is told.
-                Ok(None) => self.next = Next::Over,
-                // Logged by who read for all.
-                Err(_) => self.next = Next::Wait,
+            match self.reads.run(self.request).await {
+                Ok(Some(result)) => self.queue(result),
+                // The reply or the session is gone. A client that reconnects is told so.
+                Ok(None) => self.next = Continuation::Finished,
+                // Logged by the batch.
+                Err(_) => self.next = Continuation::Wait,
             }
         }
     }
 
-    fn take(&mut self, step: Step) {
-        for (position, news) in step.news {
-            self.wanted.position = position;
-            self.events.push_back(ReplyEvent::from(news).into_event(position));
+    fn queue(&mut self, result: ReadResult) {
+        for (position, update) in result.updates {
+            self.request.position = position;
+            self.events.push_back(ReplyEvent::from(update).into_event(position));
         }
-        self.next = step.next;
+        self.next = result.next;
     }
 
     async fn wait(&mut self) {
-        let patience = if self.seat.registry.hears() { PATIENCE } else { PATIENCE_DEAF };
+        let poll = if self.guard.registry.is_listening() { POLL_WHEN_CONNECTED } else { POLL_WHEN_DISCONNECTED };
         tokio::select! {
-            () = self.seat.woken() => {}
-            () = tokio::time::sleep(patience) => {}
+            () = self.guard.woken() => {}
+            () = tokio::time::sleep(poll) => {}
             () = self.stop.cancelled() => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Which streams are open, and for what.
+//! The open streams, by reply and by user.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,116 +8,129 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::Limits;
+/// How many streams may be open in this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In total.
+    pub total: usize,
+    /// By one user.
+    pub per_user: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: 2000, per_user: 8 }
+    }
+}
 
 /// Why no further stream can be opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// The user has as many as they may.
+    /// The user has reached their limit, which is given.
     User(usize),
-    /// The process has.
+    /// The process has reached its limit.
     Process,
 }
 
 pub(super) struct Registry {
     limits: Limits,
-    open: Mutex<Open>,
-    hears: AtomicBool,
-    /// Told when a stream is opened.
-    entered: Notify,
+    streams: Mutex<OpenStreams>,
+    listening: AtomicBool,
+    /// Notified when a stream is opened.
+    opened: Notify,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenStreams {
     total: usize,
     by_user: HashMap<Uuid, usize>,
-    /// Wakes the readers of a reply; each sees for itself whether it was woken since it last looked.
+    /// Wakes the readers of a reply. Each reader sees whether it was woken since it last waited.
     by_reply: HashMap<Uuid, watch::Sender<()>>,
 }
 
 impl Registry {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, open: Mutex::default(), hears: AtomicBool::new(false), entered: Notify::new() }
+        Self { limits, streams: Mutex::default(), listening: AtomicBool::new(false), opened: Notify::new() }
     }
 
-    /// A seat for a reader.
-    pub(super) fn enter(self: &Arc<Self>, user_id: Uuid, reply_id: Uuid) -> Result<Seat, Full> {
-        let mut open = self.open();
-        if open.total >= self.limits.total {
+    /// Opens a stream for a reader.
+    pub(super) fn open(self: &Arc<Self>, user_id: Uuid, reply_id: Uuid) -> Result<StreamGuard, Full> {
+        let mut streams = self.streams();
+        if streams.total >= self.limits.total {
             return Err(Full::Process);
         }
-        let of_user = open.by_user.entry(user_id).or_default();
+        let of_user = streams.by_user.entry(user_id).or_default();
         if *of_user >= self.limits.per_user {
             return Err(Full::User(self.limits.per_user));
         }
         *of_user += 1;
-        open.total += 1;
-        let woken = open.by_reply.entry(reply_id).or_insert_with(|| watch::channel(()).0).subscribe();
-        drop(open);
-        self.entered.notify_one();
-        Ok(Seat { registry: self.clone(), user_id, reply_id, woken })
+        streams.total += 1;
+        let woken = streams.by_reply.entry(reply_id).or_insert_with(|| watch::channel(()).0).subscribe();
+        drop(streams);
+        self.opened.notify_one();
+        Ok(StreamGuard { registry: self.clone(), user_id, reply_id, woken })
     }
 
-    /// Until somebody enters.
-    pub(super) async fn entered(&self) {
-        self.entered.notified().await;
+    /// Waits until a stream is opened.
+    pub(super) async fn opened(&self) {
+        self.opened.notified().await;
     }
 
     /// Wakes the readers of a reply.
     pub(super) fn wake(&self, reply_id: Uuid) {
-        if let Some(readers) = self.open().by_reply.get(&reply_id) {
+        if let Some(readers) = self.streams().by_reply.get(&reply_id) {
             readers.send_replace(());
         }
     }
 
-    /// Notes whether announcements are heard, and wakes everybody: what was announced before a connection was made, or
-    /// after it was lost, has not been heard.
-    pub(super) fn set_hears(&self, hears: bool) {
-        self.hears.store(hears, Ordering::Release);
-        self.open().by_reply.values().for_each(|readers| readers.send_replace(()));
+    /// Records whether the listener is connected, and wakes all readers, because notifications that were sent while it was
+    /// not connected were missed.
+    pub(super) fn set_listening(&self, listening: bool) {
+        self.listening.store(listening, Ordering::Release);
+        self.streams().by_reply.values().for_each(|readers| readers.send_replace(()));
     }
 
-    pub(super) fn hears(&self) -> bool {
-        self.hears.load(Ordering::Acquire)
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
     }
 
     pub(super) fn open_count(&self) -> usize {
-        self.open().total
+        self.streams().total
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn streams(&self) -> MutexGuard<'_, OpenStreams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An open stream; dropping it makes room.
-pub(super) struct Seat {
+/// An open stream. Dropping it closes the stream.
+pub(super) struct StreamGuard {
     pub(super) registry: Arc<Registry>,
     user_id: Uuid,
     reply_id: Uuid,
     woken: watch::Receiver<()>,
 }
 
-impl Seat {
-    /// Until the reader is woken, if it has not been since the last time.
+impl StreamGuard {
+    /// Waits until the reader is woken; returns at once if it was woken since the last call.
     pub(super) async fn woken(&mut self) {
-        // The sender stays in the registry while this seat is taken.
+        // The sender stays in the registry while this stream is open.
         let _ = self.woken.changed().await;
     }
 }
 
-impl Drop for Seat {
+impl Drop for StreamGuard {
     fn drop(&mut self) {
-        let mut open = self.registry.open();
-        open.total -= 1;
-        if let Entry::Occupied(mut of_user) = open.by_user.entry(self.user_id) {
+        let mut streams = self.registry.streams();
+        streams.total -= 1;
+        if let Entry::Occupied(mut of_user) = streams.by_user.entry(self.user_id) {
             *of_user.get_mut() -= 1;
             if *of_user.get() == 0 {
                 of_user.remove();
             }
         }
-        // This seat's own receiver is still there.
-        if let Entry::Occupied(readers) = open.by_reply.entry(self.reply_id)
+        // This stream's own receiver still exists.
+        if let Entry::Occupied(readers) = streams.by_reply.entry(self.reply_id)
             && readers.get().receiver_count() <= 1
         {
             readers.remove();
@@ -134,38 +147,38 @@ mod tests {
     }
 
     #[test]
-    fn seats_are_limited_and_given_back() {
+    fn streams_are_limited_until_others_are_closed() {
         let registry = Arc::new(Registry::new(Limits { total: 3, per_user: 2 }));
-        let first = registry.enter(id(1), id(10)).unwrap();
-        let _second = registry.enter(id(1), id(10)).unwrap();
-        assert_eq!(registry.enter(id(1), id(11)).err(), Some(Full::User(2)));
-        let _third = registry.enter(id(2), id(12)).unwrap();
-        assert_eq!(registry.enter(id(3), id(13)).err(), Some(Full::Process));
+        let first = registry.open(id(1), id(10)).unwrap();
+        let _second = registry.open(id(1), id(10)).unwrap();
+        assert_eq!(registry.open(id(1), id(11)).err(), Some(Full::User(2)));
+        let _third = registry.open(id(2), id(12)).unwrap();
+        assert_eq!(registry.open(id(3), id(13)).err(), Some(Full::Process));
         assert_eq!(registry.open_count(), 3);
         drop(first);
-        let _fourth = registry.enter(id(1), id(11)).unwrap();
-        assert_eq!(registry.open().by_reply.len(), 3);
+        let _fourth = registry.open(id(1), id(11)).unwrap();
+        assert_eq!(registry.streams().by_reply.len(), 3);
     }
 
     #[test]
-    fn nothing_is_left_of_those_who_have_gone() {
+    fn closed_streams_leave_nothing_behind() {
         let registry = Arc::new(Registry::new(Limits::default()));
-        let seats: Vec<Seat> = (0..100).map(|n| registry.enter(id(n % 20), id(n % 7)).unwrap()).collect();
-        drop(seats);
-        let open = registry.open();
-        assert!(open.total == 0 && open.by_user.is_empty() && open.by_reply.is_empty());
+        let guards: Vec<StreamGuard> = (0..100).map(|n| registry.open(id(n % 20), id(n % 7)).unwrap()).collect();
+        drop(guards);
+        let streams = registry.streams();
+        assert!(streams.total == 0 && streams.by_user.is_empty() && streams.by_reply.is_empty());
     }
 
     #[tokio::test]
-    async fn a_reader_is_woken_for_its_reply_also_when_it_is_not_waiting() {
+    async fn a_reader_is_woken_for_its_reply_even_when_it_is_not_waiting() {
         let registry = Arc::new(Registry::new(Limits::default()));
-        let mut mine = registry.enter(id(1), id(10)).unwrap();
-        let mut other = registry.enter(id(1), id(11)).unwrap();
+        let mut mine = registry.open(id(1), id(10)).unwrap();
+        let mut other = registry.open(id(1), id(11)).unwrap();
         registry.wake(id(10));
         registry.wake(id(99));
         mine.woken().await;
         assert!(!other.woken.has_changed().unwrap());
-        registry.set_hears(true);
+        registry.set_listening(true);
         mine.woken().await;
         other.woken().await;
     }

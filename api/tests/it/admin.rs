@@ -88,7 +88,7 @@ async fn workers_tell_what_they_hold() {
     let (_app, ada) = with_jobs().await;
     let page = ada.get("/v1/admin/workers?limit=1").await.expect(200).json;
     assert_eq!(page["items"][0]["name"], "likes-w");
-    assert_eq!((&page["items"][0]["held"], &page["items"][0]["alive"]), (&json!(1), &json!(true)));
+    assert_eq!((&page["items"][0]["held"], &page["items"][0]["is_alive"]), (&json!(1), &json!(true)));
     let cursor = page["next_cursor"].as_str().unwrap();
     let page = ada.get(&format!("/v1/admin/workers?limit=1&cursor={cursor}")).await.expect(200).json;
     assert_eq!((&page["items"][0]["name"], &page["next_cursor"]), (&json!("replies-w"), &Value::Null));
@@ -220,11 +220,11 @@ async fn a_job_is_shown_with_its_payload_and_errors() {
         (&dead["state"], &dead["kind"], &dead["error"]),
         (&json!("dead"), &json!("count_likes"), &json!("it broke"))
     );
-    assert_eq!((&dead["payload_readable"], &dead["payload"]["data"]["project_id"]), (&json!(true), &json!("x")));
+    assert_eq!((&dead["is_payload_readable"], &dead["payload"]["data"]["project_id"]), (&json!(true), &json!("x")));
     let errors: Vec<_> = dead["errors"].as_array().unwrap().iter().map(|e| (&e["attempt"], &e["error"])).collect();
     assert_eq!(errors, [(&json!(24), &json!("it fell")), (&json!(25), &json!("it broke"))]);
     let garbage = ada.get("/v1/admin/jobs/garbage").await.expect(200).json;
-    assert_eq!((&garbage["payload_readable"], &garbage["payload"]), (&json!(false), &Value::Null));
+    assert_eq!((&garbage["is_payload_readable"], &garbage["payload"]), (&json!(false), &Value::Null));
     assert_eq!(garbage["payload_text"], "\u{fffd}\0");
     ada.get("/v1/admin/jobs/unknown").await.expect(404).problem("job_not_found");
 }
@@ -269,15 +269,15 @@ async fn many_jobs_are_retried_and_discarded() {
     .unwrap();
     let body = json!({"queue": "maintenance", "state": "dead", "kind": "reconcile"});
     let first = ada.post(DISCARD, body.clone()).await.expect(200).json;
-    assert_eq!(first["changed"], 100);
+    assert_eq!(first["changed_count"], 100);
     let rest = format!("{DISCARD}?cursor={}", first["next_cursor"].as_str().unwrap());
     let second = ada.post(&rest, body.clone()).await.expect(200).json;
-    assert_eq!(second, json!({"changed": 30, "next_cursor": null}));
+    assert_eq!(second, json!({"changed_count": 30, "next_cursor": null}));
     assert_eq!(ids(&ada, "?queue=maintenance&state=dead").await, ["garbage"]);
     let undone = ada.post(RETRY, json!({"queue": "maintenance", "state": "discarded"})).await.expect(200).json;
-    assert_eq!(undone["changed"], 100);
+    assert_eq!(undone["changed_count"], 100);
     let nothing = ada.post(RETRY, json!({"queue": "replies", "state": "dead", "kind": null})).await.expect(200).json;
-    assert_eq!(nothing, json!({"changed": 0, "next_cursor": null}));
+    assert_eq!(nothing, json!({"changed_count": 0, "next_cursor": null}));
     let counts = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'activity'
         AND convert_from(job, 'UTF8')::jsonb #>> '{data,event,action}' IN ('jobs.discarded', 'jobs.retried')";
     assert_eq!(app.count(counts).await, 3);

@@ -89,12 +89,12 @@ async fn starting_is_done_once() {
     assert_eq!(some(&before, &["status", "started_at"]), json!({"status": "available", "started_at": null}));
     let first = start(&anna, id).await.expect(200).json;
     assert_eq!(
-        some(&first, &["lesson_id", "changed", "status", "completed_at", "progress"]),
-        json!({"lesson_id": id, "changed": true, "status": "in_progress", "completed_at": null,
+        some(&first, &["lesson_id", "is_changed", "status", "completed_at", "progress"]),
+        json!({"lesson_id": id, "is_changed": true, "status": "in_progress", "completed_at": null,
                "progress": [{"roadmap_id": path.id, "seq": 1}]})
     );
     let again = start(&anna, id).await.expect(200).json;
-    assert_eq!(again["changed"], false);
+    assert_eq!(again["is_changed"], false);
     assert_eq!(again["started_at"], first["started_at"]);
     assert_eq!(again["progress"], first["progress"]);
     complete(&anna, id).await.expect(200);
@@ -109,11 +109,11 @@ async fn completing_again_changes_nothing() {
     let path = Course::new(&app).await.path(false, &[2]).await;
     let id = path.lessons[0][0];
     let first = complete(&anna, id).await.expect(200).json;
-    assert_eq!((&first["status"], &first["changed"]), (&json!("completed"), &json!(true)));
+    assert_eq!((&first["status"], &first["is_changed"]), (&json!("completed"), &json!(true)));
     assert_eq!(first["started_at"], first["completed_at"], "completing starts what was not started");
     app.run_jobs().await;
     let again = complete(&anna, id).await.expect(200).json;
-    assert_eq!(again["changed"], false);
+    assert_eq!(again["is_changed"], false);
     assert_eq!(
         some(&again, &["started_at", "completed_at", "progress"]),
         some(&first, &["started_at", "completed_at", "progress"])
@@ -132,20 +132,20 @@ async fn a_completion_can_be_taken_back() {
     let untouched = uncomplete(&anna, id).await.expect(200).json;
     assert_eq!(
         untouched,
-        json!({"lesson_id": id, "changed": false, "status": "available", "started_at": null, "completed_at": null, "progress": []})
+        json!({"lesson_id": id, "is_changed": false, "status": "available", "started_at": null, "completed_at": null, "progress": []})
     );
     let started = start(&anna, id).await.expect(200).json;
-    assert_eq!(uncomplete(&anna, id).await.expect(200).json["changed"], false, "it was not completed");
+    assert_eq!(uncomplete(&anna, id).await.expect(200).json["is_changed"], false, "it was not completed");
     complete(&anna, id).await.expect(200);
     app.run_jobs().await;
     assert_eq!(progress(&anna, path.id, "").await["percent"], 50);
     let back = uncomplete(&anna, id).await.expect(200).json;
     assert_eq!(
         back,
-        json!({"lesson_id": id, "changed": true, "status": "in_progress", "started_at": started["started_at"],
+        json!({"lesson_id": id, "is_changed": true, "status": "in_progress", "started_at": started["started_at"],
                "completed_at": null, "progress": [{"roadmap_id": path.id, "seq": 3}]})
     );
-    assert_eq!(uncomplete(&anna, id).await.expect(200).json["changed"], false);
+    assert_eq!(uncomplete(&anna, id).await.expect(200).json["is_changed"], false);
     app.run_jobs().await;
     assert_eq!(progress(&anna, path.id, "").await["percent"], 0);
     assert_eq!(logged(&app).await, ["lesson.started", "lesson.completed", "lesson.reopened"]);
@@ -175,13 +175,13 @@ async fn a_lesson_shows_everything_about_it() {
                 "completion",
                 "module_id",
                 "module_title",
-                "locked",
+                "is_locked",
                 "body",
                 "video_url"
             ]
         ),
         json!({"id": id, "title": "Lesson 1.1", "summary": "In short", "duration_minutes": 10, "completion": "manual",
-               "module_id": course.module, "module_title": "Module", "locked": false, "body": "The secret text",
+               "module_id": course.module, "module_title": "Module", "is_locked": false, "body": "The secret text",
                "video_url": "https://video.example/secret"})
     );
     assert_eq!(all(&shown["materials"], "title"), ["Second by time"]);
@@ -191,7 +191,7 @@ async fn a_lesson_shows_everything_about_it() {
     assert_eq!(
         shown["stages"],
         json!([{"roadmap_id": path.id, "roadmap_title": "Roadmap 2", "stage_id": path.stages[0], "stage_title": "Stage 1",
-                "is_required": true, "locked": false, "locked_by": []}])
+                "is_required": true, "is_locked": false, "locked_by": []}])
     );
     let ben = app.student("ben").await;
     assert_eq!(all(&lesson(&ben, id).await["tasks"], "is_checked"), [false, false], "ticks are one's own");
@@ -210,10 +210,10 @@ async fn the_last_lesson_of_a_stage_opens_the_next_at_once() {
     complete(&anna, path.lessons[0][1]).await.expect(200);
     // No job has run: the rollup knows nothing yet.
     assert_eq!(app.count("SELECT count(*) FROM user_stage_progress").await, 0);
-    assert_eq!(lesson(&anna, next).await["locked"], false);
+    assert_eq!(lesson(&anna, next).await["is_locked"], false);
     complete(&anna, next).await.expect(200);
     uncomplete(&anna, path.lessons[0][0]).await.expect(200);
-    assert_eq!(lesson(&anna, next).await["locked"], false, "a completed stage stays open");
+    assert_eq!(lesson(&anna, next).await["is_locked"], false, "a completed stage stays open");
     uncomplete(&anna, next).await.expect(200);
     complete(&anna, next).await.expect(409).problem("stage_locked");
     app.run_jobs().await;
@@ -258,9 +258,9 @@ async fn a_locked_lesson_withholds_its_content_and_takes_no_writes() {
     assert_eq!(
         some(
             &reply.json,
-            &["title", "summary", "duration_minutes", "locked", "status", "body", "video_url", "materials", "tasks"]
+            &["title", "summary", "duration_minutes", "is_locked", "status", "body", "video_url", "materials", "tasks"]
         ),
-        json!({"title": "Lesson 2.1", "summary": "In short", "duration_minutes": 10, "locked": true, "status": "locked",
+        json!({"title": "Lesson 2.1", "summary": "In short", "duration_minutes": 10, "is_locked": true, "status": "locked",
                "body": null, "video_url": null, "materials": [], "tasks": []})
     );
     assert_eq!(
@@ -295,15 +295,15 @@ async fn a_lesson_is_open_where_any_stage_of_it_is() {
     let [shared, alone] = path.lessons[1][..] else { panic!() };
     let other = course.path(true, &[1, 1]).await;
     course.put(other.stages[1], shared, true).await;
-    assert_eq!(lesson(&anna, shared).await["locked"], true, "locked in both");
+    assert_eq!(lesson(&anna, shared).await["is_locked"], true, "locked in both");
     complete(&anna, other.lessons[0][0]).await.expect(200);
     let shown = lesson(&anna, shared).await;
-    assert_eq!(shown["locked"], false);
-    assert_eq!(all(&shown["stages"], "locked"), [true, false]);
+    assert_eq!(shown["is_locked"], false);
+    assert_eq!(all(&shown["stages"], "is_locked"), [true, false]);
     assert_eq!(shown["body"], "The secret text");
     let tree = tree(&anna, path.id).await;
     assert_eq!(tree["stages"][1]["status"], "locked");
-    assert_eq!(all(&tree["stages"][1]["lessons"], "locked"), [false, true]);
+    assert_eq!(all(&tree["stages"][1]["lessons"], "is_locked"), [false, true]);
     assert_eq!(all(&tree["stages"][1]["lessons"], "status"), ["available", "locked"]);
     complete(&anna, alone).await.expect(409).problem("stage_locked");
     let change = complete(&anna, shared).await.expect(200).json;
@@ -312,7 +312,7 @@ async fn a_lesson_is_open_where_any_stage_of_it_is() {
     let nowhere = course.lesson("Nowhere").await;
     assert_eq!(complete(&anna, nowhere).await.expect(200).json["progress"], json!([]));
     course.edit("UPDATE stages SET publication = 'draft' WHERE id = $1", path.stages[1]).await;
-    assert_eq!(lesson(&anna, alone).await["locked"], false);
+    assert_eq!(lesson(&anna, alone).await["is_locked"], false);
     app.run_jobs().await;
 }
 
@@ -328,9 +328,9 @@ async fn optional_lessons_and_hidden_content_block_nobody() {
     assert_eq!(all(&tree_before["stages"], "status"), ["available", "available", "locked"]);
     assert_eq!(all(&tree_before["stages"], "percent"), [&Value::Null, &json!(0), &json!(0)]);
     assert_eq!(some(&tree_before, &["stages_total", "lessons_total"]), json!({"stages_total": 2, "lessons_total": 2}));
-    assert_eq!(lesson(&anna, path.lessons[2][0]).await["locked"], true);
+    assert_eq!(lesson(&anna, path.lessons[2][0]).await["is_locked"], true);
     course.edit("UPDATE lessons SET publication = 'archived' WHERE id = $1", path.lessons[1][0]).await;
-    assert_eq!(lesson(&anna, path.lessons[2][0]).await["locked"], false);
+    assert_eq!(lesson(&anna, path.lessons[2][0]).await["is_locked"], false);
 }
 
 #[tokio::test]
@@ -347,23 +347,23 @@ async fn tasks_complete_a_lesson_whose_rule_is_tasks() {
     assert_eq!(refused.json["detail"], "Check the required tasks first: “One”, “Two”.");
     assert_eq!(app.count("SELECT count(*) FROM user_lesson_progress").await, 0, "nothing half-written");
     let first = check(&anna, id, one).await.expect(200).json;
-    assert_eq!((&first["changed"], &first["status"]), (&json!(true), &json!("in_progress")));
+    assert_eq!((&first["is_changed"], &first["status"]), (&json!(true), &json!("in_progress")));
     let refused = complete(&anna, id).await.expect(409).problem("tasks_incomplete");
     assert_eq!(refused.json["detail"], "Check the required tasks first: “Two”.");
-    assert_eq!(check(&anna, id, one).await.expect(200).json["changed"], false);
+    assert_eq!(check(&anna, id, one).await.expect(200).json["is_changed"], false);
     assert_eq!(check(&anna, id, extra).await.expect(200).json["status"], "in_progress");
     let last = check(&anna, id, two).await.expect(200).json;
     assert_eq!(last["status"], "completed");
     assert_eq!(last["progress"], json!([{"roadmap_id": path.id, "seq": 2}]));
     let repeated = complete(&anna, id).await.expect(200).json;
-    assert_eq!((&repeated["changed"], &repeated["completed_at"]), (&json!(false), &last["completed_at"]));
+    assert_eq!((&repeated["is_changed"], &repeated["completed_at"]), (&json!(false), &last["completed_at"]));
     assert_eq!(uncheck(&anna, id, extra).await.expect(200).json["status"], "completed", "optional tasks never matter");
     let reopened = uncheck(&anna, id, one).await.expect(200).json;
     assert_eq!(
-        some(&reopened, &["changed", "status", "started_at", "completed_at"]),
-        json!({"changed": true, "status": "in_progress", "started_at": first["started_at"], "completed_at": null})
+        some(&reopened, &["is_changed", "status", "started_at", "completed_at"]),
+        json!({"is_changed": true, "status": "in_progress", "started_at": first["started_at"], "completed_at": null})
     );
-    assert_eq!(uncheck(&anna, id, one).await.expect(200).json["changed"], false);
+    assert_eq!(uncheck(&anna, id, one).await.expect(200).json["is_changed"], false);
     assert_eq!(
         logged(&app).await,
         [
@@ -391,7 +391,7 @@ async fn tasks_count_as_they_are_now() {
     assert_eq!(lesson(&anna, id).await["status"], "in_progress", "an optional task completes nothing");
     complete(&anna, id).await.expect(200);
     let added = course.task(id, "Added later", true).await;
-    assert_eq!(complete(&anna, id).await.expect(200).json["changed"], false, "what was completed stays");
+    assert_eq!(complete(&anna, id).await.expect(200).json["is_changed"], false, "what was completed stays");
     uncomplete(&anna, id).await.expect(200);
     complete(&anna, id).await.expect(409).problem("tasks_incomplete");
     course.edit("UPDATE lesson_tasks SET deleted_at = now() WHERE id = $1", added).await;
@@ -407,8 +407,8 @@ async fn tasks_do_not_complete_a_lesson_that_is_completed_by_hand() {
     let id = course.lesson("By hand").await;
     let task = course.task(id, "One", true).await;
     assert_eq!(
-        some(&uncheck(&anna, id, task).await.expect(200).json, &["changed", "status"]),
-        json!({"changed": false, "status": "available"}),
+        some(&uncheck(&anna, id, task).await.expect(200).json, &["is_changed", "status"]),
+        json!({"is_changed": false, "status": "available"}),
         "unchecking does not start a lesson"
     );
     assert_eq!(check(&anna, id, task).await.expect(200).json["status"], "in_progress");
@@ -547,10 +547,10 @@ async fn the_tree_shows_where_i_am() {
     assert_eq!(
         some(
             &before,
-            &["id", "title", "summary", "is_sequential", "stages_total", "stages_completed", "recalculating"]
+            &["id", "title", "summary", "is_sequential", "stages_total", "stages_completed", "is_recalculating"]
         ),
         json!({"id": path.id, "title": "Roadmap 2", "summary": "A way", "is_sequential": true, "stages_total": 3,
-               "stages_completed": 0, "recalculating": false})
+               "stages_completed": 0, "is_recalculating": false})
     );
     assert_eq!(
         some(&before, &NUMBERS),
@@ -630,10 +630,10 @@ async fn the_tree_and_the_lessons_agree_on_locks() {
             for shown in stage["lessons"].as_array().unwrap() {
                 let id = shown["id"].as_str().unwrap().parse().unwrap();
                 let one = lesson(&anna, id).await;
-                assert_eq!(one["locked"], shown["locked"], "{shown:#} {one:#}");
+                assert_eq!(one["is_locked"], shown["is_locked"], "{shown:#} {one:#}");
                 assert_eq!(one["status"], shown["status"]);
                 assert_eq!(one["stages"][0]["locked_by"], stage["locked_by"]);
-                start(&anna, id).await.expect(if shown["locked"] == true { 409 } else { 200 });
+                start(&anna, id).await.expect(if shown["is_locked"] == true { 409 } else { 200 });
             }
         }
     }
@@ -652,7 +652,7 @@ async fn without_a_rollup_the_facts_let_writers_in() {
     let agree = async || {
         let mut open = 0;
         for id in path.lessons.iter().flatten().copied().chain([optional]) {
-            let is_locked = lesson(&anna, id).await["locked"] == true;
+            let is_locked = lesson(&anna, id).await["is_locked"] == true;
             start(&anna, id).await.expect(if is_locked { 409 } else { 200 });
             open += usize::from(!is_locked);
         }
@@ -819,7 +819,7 @@ async fn parallel_completions_and_reopenings_end_exact() {
         calls.spawn(async move {
             barrier.wait().await;
             let reply = if n % 2 == 0 { complete(&anna, id).await } else { uncomplete(&anna, id).await };
-            (n % 2 == 0, reply.expect(200).json["changed"] == true)
+            (n % 2 == 0, reply.expect(200).json["is_changed"] == true)
         });
     }
     let answers = calls.join_all().await;
@@ -848,7 +848,7 @@ async fn parallel_completions_are_one() {
     let path = Course::new(&app).await.path(false, &[1]).await;
     let id = path.lessons[0][0];
     let answers = race(20, |_| completion_path(id), &anna).await;
-    assert_eq!(answers.iter().filter(|answer| answer["changed"] == true).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer["is_changed"] == true).count(), 1);
     assert!(answers.iter().all(|answer| answer["completed_at"] == answers[0]["completed_at"]));
     assert_eq!(logged(&app).await, ["lesson.completed", "stage.achieved", "roadmap.achieved"]);
 }
@@ -863,7 +863,7 @@ async fn parallel_checks_of_the_last_tasks_complete_once() {
         course.complete_by_tasks(id).await;
         let tasks = [course.task(id, "One", true).await, course.task(id, "Two", true).await];
         let answers = race(2, |n| check_path(id, tasks[n]), &anna).await;
-        assert!(answers.iter().all(|answer| answer["changed"] == true));
+        assert!(answers.iter().all(|answer| answer["is_changed"] == true));
         assert_eq!(
             answers.iter().filter(|answer| answer["status"] == "completed").count(),
             1,

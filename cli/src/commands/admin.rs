@@ -1,4 +1,4 @@
-//! `cairn admin`: the first admin has to come from somewhere.
+//! `cairn admin`: creates admins, above all the first one.
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -16,17 +16,19 @@ use crate::output::print_line;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Args {
-    /// Create an admin. The password is asked for, or read from standard input.
+    /// Create an admin. The password is prompted for, or read from standard input if that is not a terminal.
     Create(Create),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Create {
-    /// Address to sign in with.
+    /// Email address to sign in with.
     #[arg(long)]
     email: String,
+    /// First name.
     #[arg(long)]
     first_name: String,
+    /// Last name.
     #[arg(long)]
     last_name: Option<String>,
 }
@@ -35,10 +37,10 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
     let Args::Create(args) = args;
     let name = |text: &str| {
         PersonName::parse(text)
-            .ok_or_else(|| Failure::setup("a name has 1 to 100 characters, and no control characters"))
+            .ok_or_else(|| Failure::setup("a name must have 1 to 100 characters and no control characters"))
     };
     let email = Email::parse(&args.email)
-        .ok_or_else(|| Failure::setup("--email is not an address such as somebody@example.org"))?;
+        .ok_or_else(|| Failure::setup("--email must be an email address such as somebody@example.org"))?;
     let first_name = name(&args.first_name)?;
     let last_name = args.last_name.as_deref().map(name).transpose()?;
     let password_hash = Passwords::default().hash(&ask_password()?).await?;
@@ -49,7 +51,7 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
     let user = accounts::create(&mut tx, &new, Role::Admin).await.map_err(|rejected| match rejected {
         Rejected::Failed(error) => error.into(),
         Rejected::Refused(_) => {
-            Failure::failed(format!("{} has an account already: choose another address", new.email.as_str()))
+            Failure::failed(format!("{} already has an account: choose another address", new.email.as_str()))
         }
     })?;
     tx.commit().await?;
@@ -60,8 +62,8 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
 fn ask_password() -> Result<Password, Failure> {
     let text = if std::io::stdin().is_terminal() {
         let first = rpassword::prompt_password("Password: ")?;
-        if rpassword::prompt_password("Again: ")? != first {
-            return Err(Failure::setup("the two passwords differ: try again"));
+        if rpassword::prompt_password("Repeat the password: ")? != first {
+            return Err(Failure::setup("the passwords do not match: try again"));
         }
         first
     } else {
@@ -70,5 +72,6 @@ fn ask_password() -> Result<Password, Failure> {
         text.lines().next().unwrap_or_default().to_owned()
     };
     let bounds = format!("{} to {}", Password::MIN_LENGTH, Password::MAX_LENGTH);
-    Password::parse(&text).ok_or_else(|| Failure::setup(format!("a password has {bounds} characters: give another")))
+    Password::parse(&text)
+        .ok_or_else(|| Failure::setup(format!("a password must have {bounds} characters: choose another")))
 }

@@ -1,4 +1,4 @@
-//! `cairn dev`: the whole platform in this process.
+//! `cairn dev`: the whole platform in one process.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use super::import::import_all;
 use crate::database::{Database, Sharing};
 use crate::demo;
 use crate::failure::Failure;
-use crate::output::{print, tell};
+use crate::output::{print, report};
 
 const DEMO_COURSE: &str = include_str!("../../demo/course.yaml");
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(mut config: Config, data_dir: &Path) -> Result<(), Failu
 
 async fn run_platform(mut config: Config, data_dir: &Path) -> Result<(), Failure> {
     let shutdown = shutdown::on_signal()?;
-    // First, because a taken port is the most likely reason to end here.
+    // Ports are bound first, because a port in use is the most likely failure.
     let listeners = Listeners::bind(&config).await?;
     let addresses = [&listeners.api, &listeners.api_ops, &listeners.worker_ops].map(TcpListener::local_addr);
     std::fs::create_dir_all(data_dir)
@@ -51,7 +51,7 @@ async fn run_platform(mut config: Config, data_dir: &Path) -> Result<(), Failure
     config.database_url = Some(database.url().clone());
     config.database_direct_url = Some(database.direct_url().clone());
     let db = database.connect()?;
-    furnish(&db, database.is_embedded()).await?;
+    seed(&db, database.is_embedded()).await?;
     let [api, api_ops, worker_ops] = addresses;
     print(&banner([api?, api_ops?, worker_ops?], database.is_embedded()))?;
 
@@ -60,7 +60,7 @@ async fn run_platform(mut config: Config, data_dir: &Path) -> Result<(), Failure
     served
 }
 
-/// The ports of the platform. The ops port of the worker is the one after the API's.
+/// The ports of the platform. The worker's ops port is the one after the API's.
 struct Listeners {
     api: TcpListener,
     api_ops: TcpListener,
@@ -70,10 +70,12 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self, Failure> {
         let api_ops = config.ops_addr.unwrap_or(OPS_API);
-        // 0 is whatever port is free.
+        // Port 0 means any free port.
         let next = if api_ops.port() == 0 { Some(0) } else { api_ops.port().checked_add(1) };
         let next = next.ok_or_else(|| {
-            Failure::setup("CAIRN_OPS_ADDR: the worker takes the next port, and there is none after 65535")
+            Failure::setup(
+                "CAIRN_OPS_ADDR: the worker uses the next port, and there is none after 65535: choose a lower one",
+            )
         })?;
         Ok(Self {
             api: cairn_api::listen(config.api_addr).await?,
@@ -83,8 +85,8 @@ impl Listeners {
     }
 }
 
-/// Runs API and worker until `shutdown`, or until one of them breaks down. Ends the API first, so that nothing new is
-/// accepted while the worker drains.
+/// Runs the API and the worker until `shutdown`, or until one of them fails. The API is stopped first, so that no new work
+/// is accepted while the worker drains.
 async fn serve(
     config: &Config,
     database: &Database,
@@ -92,7 +94,7 @@ async fn serve(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
-    // A pool of its own, so that a busy worker takes no connection from requests.
+    // A separate pool, so that a busy worker takes no connections from requests.
     let worker_db = database.connect()?;
     let worker_stop = CancellationToken::new();
     let (worker_config, worker_token) = (config.clone(), worker_stop.clone());
@@ -113,7 +115,7 @@ async fn serve(
         }
     };
     worker_stop.cancel();
-    let broke_down = worker_ended.is_some();
+    let worker_failed = worker_ended.is_some();
     let worker_ended = match worker_ended {
         Some(ended) => ended,
         None => worker.await,
@@ -122,21 +124,21 @@ async fn serve(
     db.close().await;
     served?;
     worker_ended.map_err(cairn_core::Error::from)??;
-    if broke_down {
-        return Err(Failure::failed("the worker ended by itself; its log says why"));
+    if worker_failed {
+        return Err(Failure::failed("the worker ended unexpectedly: see its log"));
     }
-    tell("stopped");
+    report("stopped");
     Ok(())
 }
 
-/// Statements such as `CREATE … IF NOT EXISTS` make Postgres talk; what it says is of no use here.
+/// Hides the notices of Postgres about statements such as `CREATE … IF NOT EXISTS`, which are of no use here.
 fn quiet_notices(config: &mut Config) {
     if config.log == "info" {
         "info,sqlx::postgres::notice=warn".clone_into(&mut config.log);
     }
 }
 
-/// The key of the access tokens, generated once and readable by this user only.
+/// The key for access tokens. It is generated once, and only this user can read it.
 fn token_key(file: &Path) -> Result<Secret, Failure> {
     let cannot = |error: std::io::Error| Failure::setup(format!("cannot use {}: {error}", file.display()));
     let key = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
@@ -150,21 +152,23 @@ fn token_key(file: &Path) -> Result<Secret, Failure> {
     }
     let text = std::fs::read_to_string(file).map_err(cannot)?;
     if text.trim().len() < 32 {
-        return Err(Failure::setup(format!("{} does not hold a key: delete it to get a new one", file.display())));
+        return Err(Failure::setup(format!(
+            "{} does not contain a key: delete it to have a new one generated",
+            file.display()
+        )));
     }
     Ok(Secret::new(text.trim()))
 }
 
-/// Puts in what makes the platform worth a look: the demo course where there is nothing to learn, and, in our own
-/// database only, accounts and an invite.
-async fn furnish(db: &Db, embedded: bool) -> Result<(), Failure> {
+/// Adds the demo course if there is no course yet, and, in the embedded database only, demo accounts and an invite.
+async fn seed(db: &Db, embedded: bool) -> Result<(), Failure> {
     let mut connection = db.pool().acquire().await.map_err(cairn_core::Error::from)?;
     let bare = catalog::has_no_roadmaps(&mut connection).await?;
     let nobody = accounts::has_no_users(&mut connection).await?;
     if bare {
         let course = parse(DEMO_COURSE).map_err(|problems| {
             Failure::failed(format!(
-                "the demo course is broken: {}",
+                "the demo course is invalid: {}",
                 problems.first().map_or_else(String::new, ToString::to_string)
             ))
         })?;
@@ -195,7 +199,7 @@ fn banner([api, api_ops, worker_ops]: [SocketAddr; 3], embedded: bool) -> String
             demo::PASSWORD
         )
     } else {
-        "  database    the one of DATABASE_URL; it gets no demo accounts: `cairn admin create`, `cairn invite create`\n"
+        "  database    from DATABASE_URL, without demo accounts: see `cairn admin create`, `cairn invite create`\n"
             .to_owned()
     };
     format!(

@@ -1,4 +1,4 @@
-//! `cairn doctor`: what is wrong, and what to do about it.
+//! `cairn doctor`: says what is wrong and what to do about it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,28 +17,28 @@ use crate::database::{Database, Sharing};
 use crate::failure::Failure;
 use crate::output::print_line;
 
-/// How far the clocks may be apart, in milliseconds.
+/// How far the clocks may differ, in milliseconds.
 const SKEW_LIMIT: i64 = 2000;
-/// How long a due job may wait, in seconds.
+/// How long a due job may have been waiting, in seconds.
 const WAIT_LIMIT: f64 = 60.0;
-/// How long a connection may take.
+/// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 enum Verdict {
     Good(String),
-    /// Worth knowing, no failure.
+    /// Worth knowing, but not a failure.
     Note(String),
     Bad(String),
 }
 use Verdict::{Bad, Good, Note};
 
 #[derive(Default)]
-struct Visit {
+struct Report {
     failed: bool,
 }
 
-impl Visit {
-    fn tell(&mut self, what: &str, verdict: &Verdict) -> Result<(), Failure> {
+impl Report {
+    fn add(&mut self, what: &str, verdict: &Verdict) -> Result<(), Failure> {
         let (mark, text) = match verdict {
             Good(text) => ("ok  ", text),
             Note(text) => ("note", text),
@@ -50,25 +50,25 @@ impl Visit {
 }
 
 pub(crate) async fn run(data_dir: &Path) -> Result<(), Failure> {
-    let mut visit = Visit::default();
+    let mut report = Report::default();
     let config = match Config::load() {
         Ok(config) => config,
         Err(error) => {
-            visit.tell("config", &Bad(error.to_string()))?;
-            return Err(Failure::Told);
+            report.add("config", &Bad(error.to_string()))?;
+            return Err(Failure::AlreadyReported);
         }
     };
-    visit.tell("config", &configuration(&config))?;
-    visit.tell("ai", &provider(&config).await)?;
+    report.add("config", &configuration(&config))?;
+    report.add("ai", &provider(&config).await)?;
     match Database::open(&config, data_dir, Sharing::Shared).await {
         Ok(database) => {
-            examine(&mut visit, &database).await?;
+            examine(&mut report, &database).await?;
             database.close().await?;
         }
-        Err(Failure::Setup(message) | Failure::Failed(message)) => visit.tell("database", &Bad(message))?,
+        Err(Failure::Setup(message) | Failure::Failed(message)) => report.add("database", &Bad(message))?,
         Err(failure) => return Err(failure),
     }
-    if visit.failed { Err(Failure::Told) } else { Ok(()) }
+    if report.failed { Err(Failure::AlreadyReported) } else { Ok(()) }
 }
 
 fn configuration(config: &Config) -> Verdict {
@@ -82,10 +82,10 @@ fn configuration(config: &Config) -> Verdict {
     }
 }
 
-/// Whether the provider of AI answers can be used. Nothing is asked of it that costs.
+/// Whether the provider of AI answers can be used. Makes no request that costs anything.
 async fn provider(config: &Config) -> Verdict {
     let Some(ai) = &config.ai else {
-        return Good("CAIRN_AI_BASE_URL is not set: the built-in provider answers, by search".to_owned());
+        return Good("CAIRN_AI_BASE_URL is not set: the built-in provider answers by searching the content".to_owned());
     };
     let provider = match Provider::from_config(config) {
         Ok(provider) => provider,
@@ -95,46 +95,46 @@ async fn provider(config: &Config) -> Verdict {
     match provider.check().await {
         Ok(Some(true)) => Good(format!("{name} answers and offers {model}")),
         Ok(Some(false)) => {
-            Note(format!("{name} answers and does not list {model}: correct CAIRN_AI_MODEL if that is wrong"))
+            Note(format!("{name} answers but does not list {model}: correct CAIRN_AI_MODEL if it is wrong"))
         }
-        Ok(None) => Note(format!("{name} answers and lists no models, so {model} was not looked for")),
+        Ok(None) => Note(format!("{name} answers but lists no models, so {model} could not be checked")),
         Err(failure) => {
             let fix = match failure.reason {
-                Reason::Unreachable => "correct CAIRN_AI_BASE_URL, or start it",
+                Reason::Unreachable => "start it, or correct CAIRN_AI_BASE_URL",
                 Reason::Unauthorized => "correct CAIRN_AI_API_KEY",
                 Reason::ProviderQuota => "its account has no credit left",
-                _ => "replies wait until it works again",
+                _ => "replies will wait until it works again",
             };
             Bad(format!("{name} cannot be used ({}: {}): {fix}", failure.reason.code(), failure.detail))
         }
     }
 }
 
-async fn examine(visit: &mut Visit, database: &Database) -> Result<(), Failure> {
-    let Some(mut connection) = connect(visit, database).await? else { return Ok(()) };
+async fn examine(report: &mut Report, database: &Database) -> Result<(), Failure> {
+    let Some(mut connection) = connect(report, database).await? else { return Ok(()) };
     let up_to_date = match database.migrations().await {
         Ok(state) if state.pending == 0 => Good(format!("all {} migrations are applied", state.applied)),
-        Ok(state) => Bad(format!("{} are pending: run `cairn migrate`", state.pending)),
+        Ok(state) => Bad(format!("{} migrations are pending: run `cairn migrate`", state.pending)),
         Err(Failure::Setup(message) | Failure::Failed(message)) => Bad(message),
         Err(failure) => return Err(failure),
     };
-    visit.tell("migrations", &up_to_date)?;
-    visit.tell("clock", &clock(&mut connection).await)?;
+    report.add("migrations", &up_to_date)?;
+    report.add("clock", &clock(&mut connection).await)?;
     if matches!(up_to_date, Good(_)) {
         match queues::overview(&mut connection).await {
             Ok(queues) => {
-                visit.tell("jobs", &jobs(&queues))?;
-                visit.tell("dead", &dead(&queues))?;
-                visit.tell("paused", &paused(&queues))?;
-                visit.tell("workers", &workers(&queues))?;
+                report.add("jobs", &jobs(&queues))?;
+                report.add("dead", &dead(&queues))?;
+                report.add("paused", &paused(&queues))?;
+                report.add("workers", &workers(&queues))?;
             }
-            Err(error) => visit.tell("jobs", &Bad(error.to_string()))?,
+            Err(error) => report.add("jobs", &Bad(error.to_string()))?,
         }
     }
     Ok(())
 }
 
-async fn connect(visit: &mut Visit, database: &Database) -> Result<Option<PgConnection>, Failure> {
+async fn connect(report: &mut Report, database: &Database) -> Result<Option<PgConnection>, Failure> {
     let mut last = None;
     for (what, url) in [("database", database.url()), ("direct", database.direct_url())] {
         let options = connect_options(url.expose())?;
@@ -148,7 +148,7 @@ async fn connect(visit: &mut Visit, database: &Database) -> Result<Option<PgConn
             Ok(Err(error)) => Bad(format!("{place} cannot be used ({error}): {fix}")),
             Err(_) => Bad(format!("{place} does not answer within {CONNECT_LIMIT:?}: {fix}")),
         };
-        visit.tell(what, &verdict)?;
+        report.add(what, &verdict)?;
         if matches!(verdict, Bad(_)) {
             return Ok(None);
         }
@@ -164,7 +164,7 @@ async fn clock(connection: &mut PgConnection) -> Verdict {
         Err(error) => return Bad(error.to_string()),
     };
     let after = clock.now();
-    // The database looked at its clock somewhere in between.
+    // The database read its clock somewhere in between.
     let skew = if theirs < before {
         before - theirs
     } else if theirs > after {
@@ -173,21 +173,21 @@ async fn clock(connection: &mut PgConnection) -> Verdict {
         TimeDelta::zero()
     };
     match skew.num_milliseconds() {
-        ms if ms > SKEW_LIMIT => Bad(format!("{ms} ms from the database's: set up NTP on both machines")),
-        ms => Good(format!("{ms} ms from the database's")),
+        ms if ms > SKEW_LIMIT => Bad(format!("{ms} ms off the database's clock: set up NTP on both machines")),
+        ms => Good(format!("{ms} ms off the database's clock")),
     }
 }
 
-/// Whether due jobs wait too long; those of a paused queue are meant to.
+/// Whether due jobs have been waiting for too long. Those of a paused queue do not count.
 fn jobs(queues: &[QueueState]) -> Verdict {
     let late = |queue: &&QueueState| queue.oldest_due_seconds.is_some_and(|seconds| seconds > WAIT_LIMIT);
     let late = named(queues.iter().filter(|queue| queue.paused_at.is_none()).filter(late), |queue| {
         let seconds = queue.oldest_due_seconds.unwrap_or_default();
-        format!("{} of {}, the oldest for {seconds:.0} s", queue.due, queue.name)
+        format!("{} in {}, the oldest for {seconds:.0} s", queue.due, queue.name)
     });
     let unfinished: i64 = queues.iter().map(|q| q.due + q.scheduled + q.retrying + q.running).sum();
     match late {
-        Some(late) => Bad(format!("due jobs wait, {late}: start cairn-worker, or more of it")),
+        Some(late) => Bad(format!("due jobs are waiting: {late}: start cairn-worker, or more instances of it")),
         None => Good(format!("{unfinished} unfinished, none late")),
     }
 }
@@ -201,38 +201,40 @@ fn dead(queues: &[QueueState]) -> Verdict {
 
 fn paused(queues: &[QueueState]) -> Verdict {
     match named(queues.iter().filter(|q| q.paused_at.is_some()), |queue| queue.name.clone()) {
-        Some(paused) => Note(format!("{paused}: `cairn jobs resume QUEUE` when they may be worked again")),
+        Some(paused) => Note(format!("{paused}: run `cairn jobs resume QUEUE` to continue")),
         None => Good("no queue is paused".to_owned()),
     }
 }
 
-/// Whether every queue with work is worked by somebody.
+/// Whether every queue that has due jobs has a worker.
 fn workers(queues: &[QueueState]) -> Verdict {
-    let idle = || queues.iter().filter(|queue| queue.workers == 0);
-    let abandoned = named(idle().filter(|q| q.due > 0 && q.paused_at.is_none()), |queue| queue.name.clone());
+    let without_worker = || queues.iter().filter(|queue| queue.workers == 0);
+    let abandoned = named(without_worker().filter(|q| q.due > 0 && q.paused_at.is_none()), |queue| queue.name.clone());
     if let Some(abandoned) = abandoned {
-        return Bad(format!("nobody works {abandoned}, and jobs are due: start cairn-worker, see CAIRN_WORKER_QUEUES"));
+        return Bad(format!(
+            "no worker for {abandoned}, and jobs are due: start cairn-worker, and check CAIRN_WORKER_QUEUES"
+        ));
     }
-    match named(idle(), |queue| queue.name.clone()) {
+    match named(without_worker(), |queue| queue.name.clone()) {
         Some(_) if queues.iter().all(|queue| queue.workers == 0) => {
-            Note("none has given a sign of life for 15 s: start cairn-worker or `cairn dev`".to_owned())
+            Note("no worker has sent a heartbeat for 15 s: start cairn-worker or `cairn dev`".to_owned())
         }
-        Some(idle) => Note(format!("nobody works {idle}: start cairn-worker, see CAIRN_WORKER_QUEUES")),
-        None => Good("every queue is worked".to_owned()),
+        Some(idle) => Note(format!("no worker for {idle}: start cairn-worker, and check CAIRN_WORKER_QUEUES")),
+        None => Good("every queue has a worker".to_owned()),
     }
 }
 
-/// What there is to say of each queue, in one line; none of none.
-fn named<'a>(queues: impl Iterator<Item = &'a QueueState>, say: impl Fn(&QueueState) -> String) -> Option<String> {
-    let said: Vec<String> = queues.map(say).collect();
-    if said.is_empty() { None } else { Some(said.join(", ")) }
+/// Describes the queues on one line; `None` if there are none.
+fn named<'a>(queues: impl Iterator<Item = &'a QueueState>, describe: impl Fn(&QueueState) -> String) -> Option<String> {
+    let described: Vec<String> = queues.map(describe).collect();
+    if described.is_empty() { None } else { Some(described.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Healthy and busy.
+    /// A healthy, busy queue.
     fn queue(name: &str) -> QueueState {
         QueueState {
             name: name.to_owned(),
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn healthy_queues_are_good() {
+    fn healthy_queues_pass() {
         let queues = [queue("likes"), queue("replies")];
         for verdict in [jobs(&queues), dead(&queues), paused(&queues), workers(&queues)] {
             assert!(matches!(verdict, Good(_)));
@@ -265,10 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn late_jobs_are_a_failure_unless_their_queue_is_paused() {
+    fn late_jobs_fail_unless_their_queue_is_paused() {
         let late = QueueState { oldest_due_seconds: Some(61.0), ..queue("likes") };
         let verdict = jobs(&[late.clone(), queue("replies")]);
-        assert!(matches!(verdict, Bad(_)) && says(&verdict, &["3 of likes", "61 s", "start cairn-worker"]));
+        assert!(matches!(verdict, Bad(_)) && says(&verdict, &["3 in likes", "61 s", "start cairn-worker"]));
         let waits = QueueState { paused_at: Some(chrono::DateTime::UNIX_EPOCH), workers: 0, ..late };
         assert!(matches!(jobs(std::slice::from_ref(&waits)), Good(_)));
         let verdict = paused(&[queue("replies"), waits]);
@@ -276,19 +278,19 @@ mod tests {
     }
 
     #[test]
-    fn dead_jobs_are_worth_knowing() {
+    fn dead_jobs_are_noted() {
         let verdict = dead(&[queue("replies"), QueueState { dead: 2, ..queue("likes") }]);
         assert!(matches!(verdict, Note(_)) && says(&verdict, &["2 in likes", "cairn jobs list --state dead"]));
     }
 
     #[test]
-    fn a_queue_that_nobody_works_is_a_failure_once_it_has_work() {
+    fn a_queue_without_a_worker_fails_once_it_has_due_jobs() {
         let alone = QueueState { workers: 0, ..queue("likes") };
         let verdict = workers(&[queue("replies"), alone.clone()]);
-        assert!(matches!(verdict, Bad(_)) && says(&verdict, &["nobody works likes", "CAIRN_WORKER_QUEUES"]));
+        assert!(matches!(verdict, Bad(_)) && says(&verdict, &["no worker for likes", "CAIRN_WORKER_QUEUES"]));
         let empty = QueueState { due: 0, oldest_due_seconds: None, ..alone };
         let verdict = workers(&[queue("replies"), empty.clone()]);
-        assert!(matches!(verdict, Note(_)) && says(&verdict, &["nobody works likes"]));
+        assert!(matches!(verdict, Note(_)) && says(&verdict, &["no worker for likes"]));
         let verdict = workers(&[empty]);
         assert!(matches!(verdict, Note(_)) && says(&verdict, &["cairn dev"]));
     }

@@ -1,4 +1,4 @@
-//! `cairn export`: everything there is to learn, as one course document.
+//! `cairn export`: the whole course as one document.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::output::print;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How to write it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Yaml)]
     format: Format,
 }

@@ -1,4 +1,4 @@
-//! `cairn import`: course documents into the database.
+//! `cairn import`: imports course documents into the database.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,14 +9,14 @@ use cairn_core::learning::course::{Course, ImportError, Summary, import, parse};
 
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::{print_line, progress_bar, tell};
+use crate::output::{print_line, progress_bar, report};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Course documents, YAML or JSON; `-` reads standard input.
+    /// Course documents in YAML or JSON; `-` reads standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Check the documents and tell what would change, but change nothing.
+    /// Check the documents and print what would change, without changing anything.
     #[arg(long)]
     dry_run: bool,
 }
@@ -36,37 +36,37 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     Ok(())
 }
 
-/// Reads and checks every file, and tells all that is wrong in any of them.
+/// Reads and checks every file, and reports all problems in all of them.
 fn read_all(files: &[String]) -> Result<Vec<Course>, Failure> {
     let mut courses = Vec::new();
-    let mut wrong = 0;
+    let mut problem_count = 0;
     for file in files {
         match parse(&read(file)?) {
             Ok(course) => courses.push(course),
             Err(problems) => {
-                wrong += problems.len();
+                problem_count += problems.len();
                 for problem in problems {
-                    tell(&problem.in_file(file));
+                    report(&problem.in_file(file));
                 }
             }
         }
     }
-    match wrong {
+    match problem_count {
         0 => Ok(courses),
         1 => Err(Failure::failed("1 problem; nothing was imported")),
         n => Err(Failure::failed(format!("{n} problems; nothing was imported"))),
     }
 }
 
-/// One byte more than a document may have: the parser then says that it is too long.
-const READ_AT_MOST: u64 = 10_000_001;
+/// One byte more than a document may have, so that the parser reports a longer one.
+const READ_LIMIT: u64 = 10_000_001;
 
 fn read(file: &str) -> Result<String, Failure> {
     let mut text = String::new();
     let result = if file == "-" {
-        std::io::stdin().take(READ_AT_MOST).read_to_string(&mut text)
+        std::io::stdin().take(READ_LIMIT).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|opened| opened.take(READ_AT_MOST).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|opened| opened.take(READ_LIMIT).read_to_string(&mut text))
     };
     match result {
         Ok(_) => Ok(text),
@@ -74,7 +74,7 @@ fn read(file: &str) -> Result<String, Failure> {
     }
 }
 
-/// All documents in one transaction.
+/// Imports all documents in one transaction.
 pub(crate) async fn import_all(db: &Db, courses: &[Course], dry_run: bool) -> Result<Vec<Summary>, Failure> {
     let mut tx = db.begin().await?;
     let mut summaries = Vec::new();

@@ -1,4 +1,4 @@
-//! `cairn invite`: codes to register with.
+//! `cairn invite`: creates codes to register with.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::{print_line, tell};
+use crate::output::{print_line, report};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Args {
@@ -20,16 +20,16 @@ pub(crate) enum Args {
 
 #[derive(clap::Args)]
 pub(crate) struct Create {
-    /// What those who register with it become.
+    /// Role of the users who register with the invite.
     #[arg(long, value_enum, default_value_t = InviteRole::Student)]
     role: InviteRole,
-    /// How many people may use it.
+    /// How many people may use the invite.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100_000))]
     uses: i32,
-    /// For how many days; without it, for ever.
+    /// Days until the invite expires. By default it never expires.
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
     expires_in_days: Option<i64>,
-    /// What it is for, at most 200 characters.
+    /// What the invite is for, at most 200 characters.
     #[arg(long)]
     note: Option<String>,
 }
@@ -62,9 +62,9 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
     let created = create(&mut tx, &invite).await?;
     tx.commit().await?;
     database.close().await?;
-    tell(&match invite.expires_at {
-        Some(time) => format!("good for {} uses until {}:", invite.max_uses, time.format("%Y-%m-%d %H:%M UTC")),
-        None => format!("good for {} uses:", invite.max_uses),
+    report(&match invite.expires_at {
+        Some(time) => format!("valid for {} uses until {}:", invite.max_uses, time.format("%Y-%m-%d %H:%M UTC")),
+        None => format!("valid for {} uses:", invite.max_uses),
     });
     print_line(&created.code)
 }

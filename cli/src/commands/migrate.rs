@@ -1,4 +1,4 @@
-//! `cairn migrate`: brings the database's schema up to date.
+//! `cairn migrate`: brings the database schema up to date.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::output::print_line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing; exit 1 if migrations are pending.
+    /// Change nothing, and exit with code 1 if migrations are pending.
     #[arg(long)]
     check: bool,
 }

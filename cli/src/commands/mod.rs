@@ -1,4 +1,4 @@
-//! The commands.
+//! The commands of `cairn`.
 
 pub(crate) mod admin;
 pub(crate) mod dev;

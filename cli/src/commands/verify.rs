@@ -1,4 +1,4 @@
-//! `cairn verify`: recomputes every derived value and lists what differs.
+//! `cairn verify`: recomputes every derived value and lists the differences.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::output::print_line;
 
-/// Differences of one kind that are shown to people.
+/// How many differences of each kind the text output shows.
 const SHOWN: usize = 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Pass over what waits for a job, because the platform is in use.
+    /// Ignore differences that a pending job will resolve, because the platform is in use.
     #[arg(long)]
     while_running: bool,
-    /// Print one JSON object, with up to 1000 differences of each kind.
+    /// Print a JSON object with up to 1000 differences of each kind.
     #[arg(long)]
     json: bool,
 }
@@ -33,18 +33,18 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     } else {
         show(&report)?;
     }
-    if report.is_clean() { Ok(()) } else { Err(Failure::Told) }
+    if report.is_clean() { Ok(()) } else { Err(Failure::AlreadyReported) }
 }
 
-/// Shows a report to people.
+/// Prints a report as text.
 pub(crate) fn show(report: &Report) -> Result<(), Failure> {
     if report.is_clean() {
-        return print_line("verify: nothing differs");
+        return print_line("verify: no differences");
     }
     for finding in &report.findings {
         print_line(&format!("{}: {}", finding.kind.name(), finding.total))?;
         for difference in finding.differences.iter().take(SHOWN) {
-            print_line(&format!("  {} is {}, not {}", difference.ids, difference.stored, difference.expected))?;
+            print_line(&format!("  {} is {}, expected {}", difference.ids, difference.stored, difference.expected))?;
         }
         let more = finding.total - i64::try_from(finding.differences.len().min(SHOWN)).unwrap_or(0);
         if more > 0 {

@@ -1,4 +1,4 @@
-//! Migrations, the check of derived values, the doctor.
+//! Migrations, `cairn verify` and `cairn doctor`.
 
 use std::process::Stdio;
 
@@ -6,40 +6,40 @@ use cairn_postgres::{Durability, Options, Server};
 use cairn_stub_provider::Stub;
 use sqlx::PgPool;
 
-use crate::support::{Place, finish};
+use crate::support::{Sandbox, finish};
 
 #[tokio::test]
 async fn migrating_twice_changes_nothing() {
-    let place = Place::with_empty_database().await;
-    place.run(&["migrate", "--check"]).fails(1, &["pending", "cairn migrate"]);
-    assert!(place.run(&["migrate"]).ok().starts_with("applied "));
-    assert!(place.run(&["migrate", "--check"]).ok().contains("up to date"));
-    assert!(place.run(&["migrate"]).ok().starts_with("the database is up to date"));
+    let sandbox = Sandbox::with_empty_database().await;
+    sandbox.run(&["migrate", "--check"]).fails(1, &["pending", "cairn migrate"]);
+    assert!(sandbox.run(&["migrate"]).ok().starts_with("applied "));
+    assert!(sandbox.run(&["migrate", "--check"]).ok().contains("up to date"));
+    assert!(sandbox.run(&["migrate"]).ok().starts_with("the database is up to date"));
 }
 
 #[tokio::test]
 async fn several_processes_can_migrate_at_once() {
-    let place = Place::with_empty_database().await;
+    let sandbox = Sandbox::with_empty_database().await;
     let running: Vec<_> = (0..4)
-        .map(|_| place.command(&["migrate"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .map(|_| sandbox.command(&["migrate"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
         .collect();
     for child in running {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
-    let pool = place.pool().await;
+    let pool = sandbox.pool().await;
     let doubled: i64 = sqlx::query_scalar("SELECT count(*) - count(DISTINCT version) FROM _sqlx_migrations")
         .fetch_one(&pool)
         .await
         .unwrap();
     assert_eq!(doubled, 0);
-    assert!(place.run(&["migrate", "--check"]).ok().contains("up to date"));
+    assert!(sandbox.run(&["migrate", "--check"]).ok().contains("up to date"));
 }
 
 #[tokio::test]
 async fn a_newer_database_is_refused() {
-    let place = Place::with_database().await;
-    let pool = place.pool().await;
+    let sandbox = Sandbox::with_database().await;
+    let pool = sandbox.pool().await;
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', true, '', 0)",
     )
@@ -47,19 +47,19 @@ async fn a_newer_database_is_refused() {
     .await
     .unwrap();
     for args in [&["migrate"][..], &["migrate", "--check"], &["verify"], &["export"]] {
-        place.run(args).fails(2, &["newer", "9999"]);
+        sandbox.run(args).fails(2, &["newer", "9999"]);
     }
 }
 
 #[tokio::test]
-async fn a_migration_that_was_edited_is_refused() {
-    let place = Place::with_database().await;
-    let pool = place.pool().await;
+async fn an_edited_migration_is_refused() {
+    let sandbox = Sandbox::with_database().await;
+    let pool = sandbox.pool().await;
     sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 101").execute(&pool).await.unwrap();
-    place.run(&["migrate"]).fails(2, &["migration 101 was changed"]);
+    sandbox.run(&["migrate"]).fails(2, &["migration 101 was changed"]);
 }
 
-/// As sqlx keeps its record, with the migrations from before they were squashed.
+/// A database with the migrations from before the squash, as sqlx records them.
 const BEFORE_THE_SQUASH: &str = "
 CREATE TABLE _sqlx_migrations (
     version bigint PRIMARY KEY,
@@ -75,7 +75,7 @@ CREATE TABLE users (id uuid PRIMARY KEY);
 INSERT INTO users VALUES (gen_random_uuid());
 ";
 
-/// Every relation, function and type of the database, and what it records of its migrations.
+/// A hash of all relations, functions and types of the database, its users, and its record of migrations.
 const EVERYTHING: &str = "
 SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (
     SELECT relname::text AS t FROM pg_class UNION ALL
@@ -85,30 +85,30 @@ SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (
 ) a";
 
 #[tokio::test]
-async fn a_database_from_before_the_squash_is_refused_and_left_as_it_is() {
-    let place = Place::with_empty_database().await;
-    let pool = place.pool().await;
+async fn a_database_from_before_the_squash_is_refused_and_left_unchanged() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let pool = sandbox.pool().await;
     sqlx::raw_sql(BEFORE_THE_SQUASH).execute(&pool).await.unwrap();
     let everything = || async { sqlx::query_scalar::<_, String>(EVERYTHING).fetch_one(&pool).await.unwrap() };
     let before = everything().await;
     for args in [&["migrate"][..], &["migrate", "--check"], &["verify"], &["export"], &["dev"]] {
-        let mut command = place.command(args);
+        let mut command = sandbox.command(args);
         command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
         finish(command)
             .fails(2, &["before the first release", "migration 16", "use an empty database", "cairn export"]);
     }
-    let run = place.run(&["doctor"]);
+    let run = sandbox.run(&["doctor"]);
     assert!(run.code == 1 && run.out.contains("FAIL  migrations  the database was made before"), "{run:?}");
     assert_eq!(everything().await, before);
 }
 
-/// The demonstration of `cairn dev` may be deleted, so that is what the message says.
+/// The embedded database holds only a demonstration, so the message advises to delete it.
 #[tokio::test]
-async fn an_embedded_database_from_before_the_squash_is_refused_and_left_as_it_is() {
-    let place = Place::new();
-    place.run(&["migrate"]).ok();
+async fn an_embedded_database_from_before_the_squash_is_refused_and_left_unchanged() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["migrate"]).ok();
     let server = async || {
-        let options = Options::new(place.path().join(".cairn/postgres"), Durability::Relaxed);
+        let options = Options::new(sandbox.path().join(".cairn/postgres"), Durability::Relaxed);
         let server = Server::start(options).await.unwrap();
         let pool = PgPool::connect(&server.url("cairn")).await.unwrap();
         (server, pool)
@@ -119,7 +119,7 @@ async fn an_embedded_database_from_before_the_squash_is_refused_and_left_as_it_i
     let root = running.root().display().to_string();
     running.stop().await.unwrap();
     for args in [&["migrate"][..], &["export"], &["dev"]] {
-        let mut command = place.command(args);
+        let mut command = sandbox.command(args);
         command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
         finish(command).fails(2, &["embedded database", "before the first release", &format!("delete {root}")]);
     }
@@ -131,14 +131,14 @@ async fn an_embedded_database_from_before_the_squash_is_refused_and_left_as_it_i
 }
 
 #[tokio::test]
-async fn commands_want_a_migrated_database() {
-    let place = Place::with_empty_database().await;
+async fn commands_require_a_migrated_database() {
+    let sandbox = Sandbox::with_empty_database().await;
     for args in [&["verify"][..], &["export"], &["invite", "create"], &["jobs", "stats"]] {
-        place.run(args).fails(2, &["cairn migrate"]);
+        sandbox.run(args).fails(2, &["cairn migrate"]);
     }
 }
 
-/// As the chats stand in production, with what they refer to.
+/// The chats of the previous system, as they are in production, and the tables they refer to.
 const CHATS: &str = "
 CREATE TABLE users (id uuid PRIMARY KEY DEFAULT gen_random_uuid());
 CREATE TABLE tool_chats (
@@ -170,16 +170,16 @@ const ROWS: &str = "SELECT string_agg(r, ' ' ORDER BY r) FROM (SELECT to_jsonb(c
     UNION ALL SELECT to_jsonb(m)::text FROM tool_messages m) a";
 
 #[tokio::test]
-async fn chats_of_the_replaced_system_are_adopted_rows_and_all() {
-    let place = Place::with_empty_database().await;
-    let pool = place.pool().await;
+async fn chats_of_the_previous_system_are_adopted_unchanged() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let pool = sandbox.pool().await;
     sqlx::raw_sql(CHATS).execute(&pool).await.unwrap();
     let text = |query: &'static str| {
         let pool = pool.clone();
         async move { sqlx::query_scalar::<_, String>(query).fetch_one(&pool).await.unwrap() }
     };
     let (shape, rows) = (text(SHAPE).await, text(ROWS).await);
-    place.run(&["migrate"]).ok();
+    sandbox.run(&["migrate"]).ok();
     assert_eq!((text(SHAPE).await, text(ROWS).await), (shape, rows));
     let adopted: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM users WHERE email = id || '@adopted.invalid' AND first_name = 'Learner'",
@@ -188,83 +188,83 @@ async fn chats_of_the_replaced_system_are_adopted_rows_and_all() {
     .await
     .unwrap();
     assert_eq!(adopted, 3);
-    assert_eq!(place.run(&["verify"]).ok(), "verify: nothing differs\n");
+    assert_eq!(sandbox.run(&["verify"]).ok(), "verify: no differences\n");
 }
 
 #[tokio::test]
-async fn verify_tells_differences_and_exits_1() {
-    let place = Place::with_database().await;
-    assert_eq!(place.run(&["verify"]).ok(), "verify: nothing differs\n");
-    let pool = place.pool().await;
+async fn verify_lists_differences_and_exits_with_code_1() {
+    let sandbox = Sandbox::with_database().await;
+    assert_eq!(sandbox.run(&["verify"]).ok(), "verify: no differences\n");
+    let pool = sandbox.pool().await;
     sqlx::query("INSERT INTO users (email, first_name, progress_percent) VALUES ('a@example.test', 'A', 7)")
         .execute(&pool)
         .await
         .unwrap();
-    let run = place.run(&["verify"]);
+    let run = sandbox.run(&["verify"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("user_progress: 1") && run.out.contains("\"progress_percent\":7"), "{run:?}");
-    let run = place.run(&["verify", "--json"]);
+    let run = sandbox.run(&["verify", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!((run.code, &report["findings"][0]["kind"]), (1, &"user_progress".into()));
     sqlx::query("INSERT INTO apalis.jobs (id, job_type, job) VALUES ('1', 'likes', '')").execute(&pool).await.unwrap();
     sqlx::query("DELETE FROM users").execute(&pool).await.unwrap();
-    assert_eq!(place.run(&["verify"]).code, 1);
-    assert_eq!(place.run(&["verify", "--while-running"]).code, 0);
+    assert_eq!(sandbox.run(&["verify"]).code, 1);
+    assert_eq!(sandbox.run(&["verify", "--while-running"]).code, 0);
 }
 
 #[tokio::test]
-async fn the_doctor_tells_what_is_wrong_and_what_to_do() {
-    let place = Place::with_empty_database().await;
-    let run = place.run(&["doctor"]);
+async fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let run = sandbox.run(&["doctor"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("FAIL  migrations") && run.out.contains("run `cairn migrate`"), "{run:?}");
-    place.run(&["migrate"]).ok();
-    let healthy = place.run(&["doctor"]);
+    sandbox.run(&["migrate"]).ok();
+    let healthy = sandbox.run(&["doctor"]);
     assert!(!healthy.ok().contains("FAIL"), "{healthy:?}");
     assert!(healthy.out.contains("CAIRN_JWT_SECRET is not set"), "{healthy:?}");
-    let pool = place.pool().await;
+    let pool = sandbox.pool().await;
     sqlx::query(
         "INSERT INTO apalis.jobs (id, job_type, job, run_at) VALUES ('1', 'likes', '', now() - interval '2 minutes')",
     )
     .execute(&pool)
     .await
     .unwrap();
-    let run = place.run(&["doctor"]);
+    let run = sandbox.run(&["doctor"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("FAIL  jobs") && run.out.contains("start cairn-worker"), "{run:?}");
-    assert!(run.out.contains("FAIL  workers     nobody works likes"), "{run:?}");
-    place.run(&["jobs", "pause", "likes"]).ok();
+    assert!(run.out.contains("FAIL  workers     no worker for likes"), "{run:?}");
+    sandbox.run(&["jobs", "pause", "likes"]).ok();
     sqlx::query("INSERT INTO apalis.jobs (id, job_type, job, status) VALUES ('2', 'replies', '', 'Killed')")
         .execute(&pool)
         .await
         .unwrap();
-    // The event of the pause is due since just now.
+    // The event of the pause is due as well.
     sqlx::query("DELETE FROM apalis.jobs WHERE job_type = 'activity'").execute(&pool).await.unwrap();
-    let run = place.run(&["doctor"]);
+    let run = sandbox.run(&["doctor"]);
     assert!(run.ok().contains("note  paused      likes"), "{run:?}");
     assert!(run.out.contains("note  dead        1 in replies"), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_looks_after_the_provider_and_keeps_its_key() {
-    let place = Place::with_empty_database().await;
-    place.run(&["migrate"]).ok();
+async fn the_doctor_checks_the_provider_and_does_not_print_its_key() {
+    let sandbox = Sandbox::with_empty_database().await;
+    sandbox.run(&["migrate"]).ok();
     let stub = Stub::start().await.unwrap();
-    let visit = |url: &str, model: &str, key: &str| {
-        let mut doctor = place.command(&["doctor"]);
-        doctor.envs([("CAIRN_AI_BASE_URL", url), ("CAIRN_AI_MODEL", model), ("CAIRN_AI_API_KEY", key)]);
-        crate::support::finish(doctor)
+    let doctor = |url: &str, model: &str, key: &str| {
+        let mut command = sandbox.command(&["doctor"]);
+        command.envs([("CAIRN_AI_BASE_URL", url), ("CAIRN_AI_MODEL", model), ("CAIRN_AI_API_KEY", key)]);
+        crate::support::finish(command)
     };
     let base_url = stub.base_url();
-    let run = visit(&base_url, "stub", "right-key");
+    let run = doctor(&base_url, "stub", "right-key");
     assert!(run.ok().contains("answers and offers stub"), "{run:?}");
-    let run = visit(&base_url, "other", "right-key");
+    let run = doctor(&base_url, "other", "right-key");
     assert!(run.ok().contains("note  ai") && run.out.contains("correct CAIRN_AI_MODEL"), "{run:?}");
-    let run = visit(&base_url, "stub", "wrong-key");
+    let run = doctor(&base_url, "stub", "wrong-key");
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("FAIL  ai") && run.out.contains("correct CAIRN_AI_API_KEY"), "{run:?}");
     assert!(!run.out.contains("wrong-key") && !run.err.contains("wrong-key"), "{run:?}");
-    let run = visit("http://127.0.0.1:1/v1", "stub", "right-key");
+    let run = doctor("http://127.0.0.1:1/v1", "stub", "right-key");
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("correct CAIRN_AI_BASE_URL"), "{run:?}");
 }

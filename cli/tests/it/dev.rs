@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::Place;
+use crate::support::Sandbox;
 
 /// A running `cairn dev`. Dropping it kills it.
 struct Dev {
@@ -13,11 +13,11 @@ struct Dev {
 }
 
 impl Dev {
-    /// Starts it on free ports and waits until it says that it runs.
-    fn start(place: &Place) -> Self {
-        let mut command = place.command(&["dev"]);
+    /// Starts it on free ports and waits until it reports that it is running.
+    fn start(sandbox: &Sandbox) -> Self {
+        let mut command = sandbox.command(&["dev"]);
         command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
-        let log = std::fs::File::create(place.path().join("dev.log")).unwrap();
+        let log = std::fs::File::create(sandbox.path().join("dev.log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut url = None;
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -29,11 +29,11 @@ impl Dev {
                 break;
             }
         }
-        let log = std::fs::read_to_string(place.path().join("dev.log")).unwrap();
-        Self { url: url.unwrap_or_else(|| panic!("it did not start: {log}")), child }
+        let log = std::fs::read_to_string(sandbox.path().join("dev.log")).unwrap();
+        Self { url: url.unwrap_or_else(|| panic!("the platform did not start: {log}")), child }
     }
 
-    /// Asks it to end, and waits.
+    /// Asks it to stop, and waits.
     fn stop(mut self) -> i32 {
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
@@ -49,49 +49,49 @@ impl Drop for Dev {
 }
 
 #[test]
-fn the_platform_runs_is_used_and_stops_cleanly() {
-    let place = Place::new();
-    let dev = Dev::start(&place);
-    let key = place.path().join(".cairn/jwt-secret");
+fn the_platform_starts_works_and_stops_cleanly() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    let key = sandbox.path().join(".cairn/jwt-secret");
     assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     let key = std::fs::read_to_string(key).unwrap();
 
-    // Commands find the running database; a second platform on it is refused.
-    assert!(place.run(&["migrate", "--check"]).ok().contains("up to date"));
-    let exported = place.run(&["export"]);
+    // Commands use the running database, and a second platform on it is refused.
+    assert!(sandbox.run(&["migrate", "--check"]).ok().contains("up to date"));
+    let exported = sandbox.run(&["export"]);
     assert!(exported.ok().contains("roadmaps:"), "the demo course is there");
-    let mut second = place.command(&["dev"]);
+    let mut second = sandbox.command(&["dev"]);
     second.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
     crate::support::finish(second).fails(1, &["already in use", "stop that one first"]);
 
     let run =
-        place.run(&["simulate", "--url", &dev.url, "--learners", "3", "--actions-per-learner", "12", "--seed", "7"]);
-    assert!(run.ok().contains("verify: nothing differs"), "{run:?}");
+        sandbox.run(&["simulate", "--url", &dev.url, "--learners", "3", "--actions-per-learner", "12", "--seed", "7"]);
+    assert!(run.ok().contains("verify: no differences"), "{run:?}");
     for row in ["actions/s", "request p50 / p99", "completion → rollup", "errors                       0"] {
         assert!(run.out.contains(row), "{row}: {run:?}");
     }
-    let run = place.run(&["simulate", "--url", &dev.url, "--learners", "1", "--invite", "no-such-invite-anywhere"]);
+    let run = sandbox.run(&["simulate", "--url", &dev.url, "--learners", "1", "--invite", "no-such-invite-anywhere"]);
     run.fails(1, &["1 errors"]);
     assert!(run.out.contains("register: 404 invite_not_found"), "{run:?}");
     assert_eq!(dev.stop(), 0);
-    let log = std::fs::read_to_string(place.path().join("dev.log")).unwrap();
+    let log = std::fs::read_to_string(sandbox.path().join("dev.log")).unwrap();
     assert!(log.ends_with("stopped\n"), "{log}");
     assert!(!log.contains(&key) && !log.contains("postgres://"), "secrets are not logged");
 
-    // Everything is still there, and nothing came twice.
-    let dev = Dev::start(&place);
-    assert_eq!(place.run(&["export"]).ok(), exported.out);
-    assert_eq!(std::fs::read_to_string(place.path().join(".cairn/jwt-secret")).unwrap(), key);
+    // After a restart everything is still there, and nothing is duplicated.
+    let dev = Dev::start(&sandbox);
+    assert_eq!(sandbox.run(&["export"]).ok(), exported.out);
+    assert_eq!(std::fs::read_to_string(sandbox.path().join(".cairn/jwt-secret")).unwrap(), key);
     assert_eq!(dev.stop(), 0);
-    // Without a running platform the database is started for the command.
-    assert_eq!(place.run(&["export"]).ok(), exported.out);
+    // If the platform is not running, the database is started for the command.
+    assert_eq!(sandbox.run(&["export"]).ok(), exported.out);
 }
 
 #[tokio::test]
-async fn a_database_of_ones_own_gets_no_demo_accounts() {
-    let place = Place::with_empty_database().await;
-    let dev = Dev::start(&place);
-    let pool = place.pool().await;
+async fn an_external_database_gets_no_demo_accounts() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let dev = Dev::start(&sandbox);
+    let pool = sandbox.pool().await;
     let counts: (i64, i64, i64) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM invite_links), (SELECT count(*) FROM roadmaps)",
     )
@@ -103,11 +103,11 @@ async fn a_database_of_ones_own_gets_no_demo_accounts() {
 }
 
 #[test]
-fn a_taken_port_is_told_before_anything_is_started() {
-    let place = Place::new();
+fn a_port_in_use_is_reported_before_anything_is_started() {
+    let sandbox = Sandbox::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut command = place.command(&["dev"]);
+    let mut command = sandbox.command(&["dev"]);
     command.env("CAIRN_API_ADDR", taken.local_addr().unwrap().to_string());
     crate::support::finish(command).fails(2, &["cannot listen on", "CAIRN_API_ADDR"]);
-    assert!(!place.path().join(".cairn").exists());
+    assert!(!sandbox.path().join(".cairn").exists());
 }

@@ -1,6 +1,6 @@
-//! What the command says about itself, and how it refuses.
+//! Help texts, and errors about usage and configuration.
 
-use crate::support::Place;
+use crate::support::Sandbox;
 
 const COMMANDS: [&str; 12] = [
     "dev",
@@ -18,9 +18,9 @@ const COMMANDS: [&str; 12] = [
 ];
 
 #[test]
-fn help_lists_every_command_with_a_sentence() {
-    let place = Place::new();
-    let help = place.run(&["--help"]);
+fn help_describes_every_command() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run(&["--help"]);
     let listed: Vec<(&str, &str)> = help
         .ok()
         .lines()
@@ -36,13 +36,13 @@ fn help_lists_every_command_with_a_sentence() {
 }
 
 #[test]
-fn every_command_explains_itself() {
-    let place = Place::new();
+fn every_command_has_help() {
+    let sandbox = Sandbox::new();
     for command in COMMANDS {
-        let help = place.run(&[command, "--help"]);
+        let help = sandbox.run(&[command, "--help"]);
         assert!(help.ok().contains("Usage: cairn"), "{help:?}");
     }
-    let options = place.run(&["simulate", "--help"]);
+    let options = sandbox.run(&["simulate", "--help"]);
     for option in [
         "--learners",
         "--url",
@@ -59,7 +59,7 @@ fn every_command_explains_itself() {
 
 #[test]
 fn wrong_usage_is_refused_with_code_2() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for args in [
         &["nonsense"][..],
         &["import"],
@@ -84,20 +84,20 @@ fn wrong_usage_is_refused_with_code_2() {
         &["simulate", "--learners", "0"],
         &["simulate", "--url", "nowhere"],
     ] {
-        assert_eq!(place.run(args).code, 2, "{args:?}");
+        assert_eq!(sandbox.run(args).code, 2, "{args:?}");
     }
 }
 
 #[test]
 fn wrong_configuration_is_refused_with_code_2_and_without_secrets() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (key, value, says) in [
         ("CAIRN_NONSENSE", "1", "CAIRN_NONSENSE"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d", "DATABASE_URL must start with postgres://"),
         ("CAIRN_JWT_SECRET", "hunter2", "CAIRN_JWT_SECRET is shorter"),
     ] {
         for command in ["migrate", "dev"] {
-            let mut command = place.command(&[command]);
+            let mut command = sandbox.command(&[command]);
             command.env(key, value);
             let run = crate::support::finish(command);
             run.fails(2, &[says]);
@@ -107,16 +107,16 @@ fn wrong_configuration_is_refused_with_code_2_and_without_secrets() {
 }
 
 #[test]
-fn a_database_that_does_not_answer_is_one_line_without_its_password() {
-    let place = Place::new();
+fn an_unreachable_database_is_reported_on_one_line_without_its_password() {
+    let sandbox = Sandbox::new();
     for command in [&["migrate"][..], &["verify"], &["export"], &["invite", "create"], &["jobs", "stats"]] {
-        let mut command = place.command(command);
+        let mut command = sandbox.command(command);
         command.env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
         let run = crate::support::finish(command);
         run.fails(1, &["refused"]);
         assert!(!run.err.contains("hunter2") && run.err.lines().count() == 1, "{run:?}");
     }
-    let mut doctor = place.command(&["doctor"]);
+    let mut doctor = sandbox.command(&["doctor"]);
     doctor.env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d");
     let run = crate::support::finish(doctor);
     assert_eq!(run.code, 1);
@@ -126,15 +126,15 @@ fn a_database_that_does_not_answer_is_one_line_without_its_password() {
 
 #[test]
 fn documents_are_printed_without_a_database() {
-    let place = Place::new();
-    let contract: serde_json::Value = serde_json::from_str(place.run(&["openapi"]).ok()).unwrap();
+    let sandbox = Sandbox::new();
+    let contract: serde_json::Value = serde_json::from_str(sandbox.run(&["openapi"]).ok()).unwrap();
     assert_eq!(contract["info"]["title"], "Cairn");
-    let schema: serde_json::Value = serde_json::from_str(place.run(&["course-schema"]).ok()).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(sandbox.run(&["course-schema"]).ok()).unwrap();
     assert_eq!(schema, cairn_core::learning::course::schema());
-    assert!(std::fs::read_dir(place.path()).unwrap().next().is_none(), "nothing may be left behind");
+    assert!(std::fs::read_dir(sandbox.path()).unwrap().next().is_none(), "no files may be left behind");
 }
 
 #[test]
-fn simulate_stays_on_this_machine_unless_told() {
-    Place::new().run(&["simulate", "--url", "http://example.org"]).fails(2, &["--allow-remote"]);
+fn simulate_refuses_other_machines_by_default() {
+    Sandbox::new().run(&["simulate", "--url", "http://example.org"]).fails(2, &["--allow-remote"]);
 }

@@ -1,4 +1,4 @@
-//! The command as its users meet it: as a process.
+//! Tests of the `cairn` command as a process.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Running the command, each time in a directory of its own and with nothing of our environment.
+//! Runs the command in a temporary directory and with a minimal environment.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,13 +8,13 @@ use cairn_postgres::testing::{TestDatabase, test_database};
 use sqlx::PgPool;
 use tempfile::TempDir;
 
-/// A directory to run in, with or without a database.
-pub(crate) struct Place {
+/// A directory to run the command in, with or without a database.
+pub(crate) struct Sandbox {
     pub(crate) dir: TempDir,
     database: Option<TestDatabase>,
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -22,23 +22,23 @@ pub(crate) struct Run {
     pub(crate) err: String,
 }
 
-impl Place {
-    /// Without a database.
+impl Sandbox {
+    /// Creates a sandbox without a database.
     pub(crate) fn new() -> Self {
         Self { dir: TempDir::new().unwrap(), database: None }
     }
 
-    /// With a database that has nothing in it.
+    /// Creates a sandbox with an empty database.
     pub(crate) async fn with_empty_database() -> Self {
         let database = test_database("cairn_cli_empty", async |_: &str| Ok::<(), sqlx::Error>(())).await.unwrap();
         Self { database: Some(database), ..Self::new() }
     }
 
-    /// With a migrated database.
+    /// Creates a sandbox with a migrated database.
     pub(crate) async fn with_database() -> Self {
-        let place = Self::with_empty_database().await;
-        place.run(&["migrate"]).ok();
-        place
+        let sandbox = Self::with_empty_database().await;
+        sandbox.run(&["migrate"]).ok();
+        sandbox
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,7 +49,7 @@ impl Place {
         PgPool::connect(self.database.as_ref().unwrap().url()).await.unwrap()
     }
 
-    /// The command, ready to start.
+    /// The command with these arguments, ready to start.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
         command.args(args).current_dir(self.path()).env_clear().stdin(Stdio::null());
@@ -66,7 +66,7 @@ impl Place {
         finish(self.command(args))
     }
 
-    /// With something to read on standard input.
+    /// Runs the command with this standard input.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
         let mut command = self.command(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -91,13 +91,13 @@ impl Run {
         run
     }
 
-    /// It worked; gives what it printed.
+    /// Asserts that the run succeeded. Returns its standard output.
     pub(crate) fn ok(&self) -> &str {
         assert_eq!(self.code, 0, "{self:?}");
         &self.out
     }
 
-    /// It failed with this code, and with one line that says all of this.
+    /// Asserts that the run failed with this code, and that its last line on standard error contains all of these texts.
     pub(crate) fn fails(&self, code: i32, says: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         let last = self.err.lines().last().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One trace from the HTTP request through its job, sent by the real binaries to a collector.
+//! The real binaries send one trace of an HTTP request and its jobs to a collector.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -30,19 +30,19 @@ const CALLER: &str = "00f067aa0ba902b7";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_and_its_job_are_one_trace() {
     let collector = Collector::start().await;
-    let place = Place::start(&collector.url).await;
-    let (api, worker) = (place.spawn("cairn-api", "json"), place.spawn("cairn-worker", "text"));
-    place.register("anna@example.test").await;
-    // One that dies, and says so.
+    let deployment = Deployment::start(&collector.url).await;
+    let (api, worker) = (deployment.spawn("cairn-api", "json"), deployment.spawn("cairn-worker", "text"));
+    deployment.register("anna@example.test").await;
+    // A job that dies and logs it.
     let dead = format!(r#"{{"kind":"nope","v":1,"traceparent":"00-{TRACE}-{CALLER}-01","data":{{}}}}"#);
     sqlx::query("INSERT INTO apalis.jobs (id, job_type, job) VALUES ('dead', 'activity', $1)")
         .bind(dead.into_bytes())
-        .execute(&place.pool)
+        .execute(&deployment.pool)
         .await
         .unwrap();
-    place.until("SELECT count(*) > 0 FROM activity_log").await;
-    place.until("SELECT status = 'Killed' FROM apalis.jobs WHERE id = 'dead'").await;
-    // What waits is sent at the end.
+    deployment.until("SELECT count(*) > 0 FROM activity_log").await;
+    deployment.until("SELECT status = 'Killed' FROM apalis.jobs WHERE id = 'dead'").await;
+    // Pending spans are sent at the end.
     let (api_log, worker_log) = (api.end(), worker.end());
 
     let request = collector.span("cairn-api", "POST /v1/auth/register");
@@ -63,29 +63,29 @@ async fn a_request_and_its_job_are_one_trace() {
     assert_eq!(answered["span"]["trace_id"], TRACE, "{answered}");
     let died = worker_log.lines().find(|line| line.contains("a job is dead")).unwrap();
     assert!(died.contains(&format!("trace_id={TRACE}")) && died.contains("job.id=dead"), "{died}");
-    place.postgres.stop().await.unwrap();
+    deployment.postgres.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_not_there_costs_one_line() {
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let place = Place::start(&nobody).await;
-    let api = place.spawn("cairn-api", "text");
+async fn an_unreachable_collector_causes_one_log_line() {
+    let unused = format!("http://127.0.0.1:{}", free_port());
+    let deployment = Deployment::start(&unused).await;
+    let api = deployment.spawn("cairn-api", "text");
     for n in 0..40 {
-        place.register(&format!("learner{n}@example.test")).await;
+        deployment.register(&format!("learner{n}@example.test")).await;
     }
     let log = api.end();
     assert_eq!(log.matches("spans cannot be delivered").count(), 1, "{log}");
-    place.postgres.stop().await.unwrap();
+    deployment.postgres.stop().await.unwrap();
 }
 
-/// Keeps the spans that it is sent.
+/// Keeps the spans it receives.
 struct Collector {
     url: String,
     spans: Spans,
 }
 
-/// Each with the name of the service that sent it.
+/// Spans with the name of the service that sent them.
 type Spans = Arc<Mutex<Vec<(String, Span)>>>;
 
 impl Collector {
@@ -98,7 +98,7 @@ impl Collector {
         Self { url, spans }
     }
 
-    /// The only span of a service with that name.
+    /// The only span with that name of a service.
     fn span(&self, service: &str, name: &str) -> Span {
         let spans = self.spans.lock().unwrap();
         let found: Vec<&Span> =
@@ -135,8 +135,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// A database that anybody may register in, and what the programs on it need.
-struct Place {
+/// A database with open registration, and the configuration of the programs that use it.
+struct Deployment {
     postgres: Server,
     pool: PgPool,
     url: String,
@@ -146,7 +146,7 @@ struct Place {
     logs: TempDir,
 }
 
-impl Place {
+impl Deployment {
     async fn start(collector: &str) -> Self {
         let postgres = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
         postgres.create_database_if_missing("cairn").await.unwrap();
@@ -164,7 +164,7 @@ impl Place {
     }
 
     fn spawn(&self, name: &str, log_format: &str) -> Running {
-        // Built beside the command under test, as `cargo test --workspace` does.
+        // The build of the workspace puts it beside the command under test.
         let program = PathBuf::from(env!("CARGO_BIN_EXE_cairn")).with_file_name(name);
         assert!(program.exists(), "{name} is not built: run `cargo build --workspace` first");
         let log = self.logs.path().join(name);
@@ -185,16 +185,16 @@ impl Place {
         Running { child, log }
     }
 
-    /// Registers somebody, as soon as the API is there.
+    /// Registers a user as soon as the API is available.
     async fn register(&self, email: &str) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let url = format!("http://127.0.0.1:{}/v1/auth/register", self.api_port);
         let body = json!({ "email": email, "password": "a long enough password", "first_name": "Anna" });
         let answer = loop {
             let request = self.http.post(&url).header("traceparent", format!("00-{TRACE}-{CALLER}-01")).json(&body);
             match request.send().await {
                 Ok(answer) => break answer,
-                Err(error) => assert!(begun.elapsed() < Duration::from_mins(1), "no API: {error}"),
+                Err(error) => assert!(started.elapsed() < Duration::from_mins(1), "the API is not available: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
@@ -202,22 +202,22 @@ impl Place {
     }
 
     async fn until(&self, condition: &'static str) {
-        let begun = Instant::now();
+        let started = Instant::now();
         while sqlx::query_scalar(condition).fetch_optional(&self.pool).await.unwrap() != Some(true) {
-            assert!(begun.elapsed() < Duration::from_mins(1), "never happened: {condition}");
+            assert!(started.elapsed() < Duration::from_mins(1), "timed out waiting for: {condition}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// A program and where its log goes. Dropping it kills it.
+/// A running program and its log file. Dropping it kills the program.
 struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// SIGTERM, and what the program had to say.
+    /// Stops the program with SIGTERM. Returns its log.
     fn end(mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

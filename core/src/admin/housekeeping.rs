@@ -1,4 +1,4 @@
-//! Hourly housekeeping: partitions ahead, and what is no longer needed goes, in chunks that hold nothing up.
+//! Hourly housekeeping: creates partitions and removes old data, in chunks that delay nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,17 @@ use sqlx::PgPool;
 use crate::Result;
 use crate::settings::{self, Settings};
 
-/// A hundred years: a setting beyond it, or below one, was mistyped, and must neither fail the housekeeping nor empty
-/// the tables.
-const LONGEST_YEARS: i32 = 100;
+/// The longest retention. A setting outside the range is a mistake that must neither make housekeeping fail nor empty tables.
+const MAX_YEARS: i32 = 100;
 
-/// Removes what is over, for about as long as `budget` allows, and sees to the partitions. Returns whether everything is
-/// done; if not, run it again. Safe to repeat and to run in several processes.
+/// Removes old data for about as long as `budget`, and maintains the partitions. Returns whether everything is done; if not, it
+/// has to be run again. Safe to repeat and to run in several processes.
 pub async fn run(pool: &PgPool, budget: Duration) -> Result<bool> {
     let settings = settings::load(&mut *pool.acquire().await?).await?;
     let mut chunks = Chunks { end: Instant::now() + budget, removed: 0, all_done: true };
     prune_jobs(pool, &settings, &mut chunks).await?;
     prune_rows(pool, &mut chunks).await?;
-    let (created, dropped) = see_to_partitions(pool, &settings).await?;
+    let (created, dropped) = maintain_partitions(pool, &settings).await?;
     tracing::info!(
         partitions.created = created,
         partitions.dropped = dropped,
@@ -29,8 +28,8 @@ pub async fn run(pool: &PgPool, budget: Duration) -> Result<bool> {
     Ok(chunks.all_done)
 }
 
-/// What statements that remove a few thousand rows each have done together. (They name rows by their place, which a
-/// locked row keeps: joining a large table with itself would cost more than removing.)
+/// The total of several statements that each remove a few thousand rows. (They identify rows by `ctid`, which does not change
+/// while a row is locked, because joining a large table with itself would cost more than removing the rows.)
 struct Chunks {
     end: Instant,
     removed: u64,
@@ -38,25 +37,24 @@ struct Chunks {
 }
 
 impl Chunks {
-    /// Takes note of the rows that a statement removed, and tells whether to repeat it: until nothing is left, or the
-    /// time is up. Each runs at least once, so that every run gets somewhere.
-    fn go_on(&mut self, rows: u64) -> bool {
+    /// Adds the rows that a statement removed, and returns whether to repeat it: until no rows are left or the time is up. Each
+    /// statement runs at least once, so that every run makes progress.
+    fn should_continue(&mut self, rows: u64) -> bool {
         self.removed += rows;
-        let is_over = rows > 0 && Instant::now() >= self.end;
-        self.all_done &= !is_over;
-        rows > 0 && !is_over
+        let is_out_of_time = rows > 0 && Instant::now() >= self.end;
+        self.all_done &= !is_out_of_time;
+        rows > 0 && !is_out_of_time
     }
 }
 
-/// Jobs of every queue there is, also of one that this program does not know; then workers of earlier starts that hold
-/// nothing any more.
+/// Removes old jobs of all queues, including unknown ones, and workers of earlier starts that no longer hold jobs.
 async fn prune_jobs(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
-    let keep_done_hours = settings.keep_done_hours.clamp(1, LONGEST_YEARS * 365 * 24);
-    let keep_dead_days = settings.keep_dead_days.clamp(1, LONGEST_YEARS * 365);
+    let keep_done_hours = settings.keep_done_hours.clamp(1, MAX_YEARS * 365 * 24);
+    let keep_dead_days = settings.keep_dead_days.clamp(1, MAX_YEARS * 365);
     let queues = sqlx::query_scalar!(r#"SELECT queue AS "queue!" FROM job_queues"#).fetch_all(pool).await?;
     for queue in &queues {
-        while chunks.go_on(remove_done_jobs(pool, queue, keep_done_hours).await?) {}
-        while chunks.go_on(remove_dead_jobs(pool, queue, keep_dead_days).await?) {}
+        while chunks.should_continue(remove_done_jobs(pool, queue, keep_done_hours).await?) {}
+        while chunks.should_continue(remove_dead_jobs(pool, queue, keep_dead_days).await?) {}
     }
     sqlx::query!(
         "DELETE FROM apalis.workers w
@@ -94,13 +92,13 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Expired sessions (their refresh tokens go with them), used refresh tokens, answered idempotency keys, the chunks of
-/// replies that were finished a while ago and whose text is stored as a message, and counts that nobody reads any more.
+/// Removes expired sessions (with their refresh tokens), used refresh tokens, old idempotency keys, the chunks of finished
+/// replies, whose text is stored as a message, and old counts.
 async fn prune_rows(pool: &PgPool, chunks: &mut Chunks) -> Result<()> {
-    while chunks.go_on(remove_sessions(pool).await?) {}
-    while chunks.go_on(remove_refresh_tokens(pool).await?) {}
-    while chunks.go_on(remove_idempotency_keys(pool).await?) {}
-    while chunks.go_on(remove_reply_chunks(pool).await?) {}
+    while chunks.should_continue(remove_sessions(pool).await?) {}
+    while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
+    while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
+    while chunks.should_continue(remove_reply_chunks(pool).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
@@ -135,7 +133,7 @@ async fn remove_idempotency_keys(pool: &PgPool) -> Result<u64> {
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Of a hundred replies. Returns how many replies it were.
+/// Removes the chunks of up to a hundred replies. Returns the number of replies.
 async fn remove_reply_chunks(pool: &PgPool) -> Result<u64> {
     let replies = sqlx::query!(
         "WITH finished AS (
@@ -153,12 +151,12 @@ async fn remove_reply_chunks(pool: &PgPool) -> Result<u64> {
     Ok(replies.execute(pool).await?.rows_affected())
 }
 
-/// Creates the monthly partitions ahead and drops those that end before the retention. Returns how many of each.
+/// Creates the next monthly partitions, and drops those that are older than the retention. Returns how many of each.
 ///
-/// Both wait for whoever reads or writes the log, and everybody else waits behind them: so not for long, there is time
-/// until the next run.
-async fn see_to_partitions(pool: &PgPool, settings: &Settings) -> Result<(i32, i32)> {
-    let keep_months = settings.activity_keep_months.clamp(1, LONGEST_YEARS * 12);
+/// Both wait for sessions that use the log, and block others meanwhile, so the wait is short. There is time for it in the next
+/// run.
+async fn maintain_partitions(pool: &PgPool, settings: &Settings) -> Result<(i32, i32)> {
+    let keep_months = settings.activity_keep_months.clamp(1, MAX_YEARS * 12);
     let mut tx = pool.begin().await?;
     sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
     let created =

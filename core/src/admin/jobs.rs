@@ -1,13 +1,13 @@
-//! What operators do to jobs: have them tried again, or give them up.
+//! What operators can do with jobs: retry or discard them.
 //!
 //! ```text
-//! due · scheduled · retrying · dead ──discard──▶ discarded      due now, with all attempts:
-//!           scheduled · retrying · dead · discarded ──retry──▶ due
+//! due · scheduled · retrying · dead ──discard──▶ discarded
+//! scheduled · retrying · dead · discarded ──retry──▶ due, with all attempts
 //! ```
 //!
-//! A job that runs or is done is never touched: each statement looks at the state under the row's lock. A discarded job
-//! stays, as one that died just now, so that whatever depends on its end (a reply, a walk over a roadmap's learners) is
-//! taken care of by the reconciler; it can be looked at, and retried, until retention removes it.
+//! Running and done jobs are never changed, because each statement checks the state while the row is locked. A discarded job is
+//! kept like one that has just died, so that the reconciler takes care of what depends on it (a reply, a recomputation). It
+//! can be inspected and retried until retention removes it.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -18,20 +18,20 @@ use crate::Result;
 use crate::activity::{Action, Noun, Target, Verb};
 use crate::db::Tx;
 use crate::queue::inspect::{self, Filter, Key, State};
-use crate::queue::{Kind, Queue};
+use crate::queue::{JobKind, Queue};
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
-/// What is done to jobs.
+/// An action on jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobAction {
-    /// Due now, with all attempts ahead again. The errors so far are kept.
+    /// Makes the job due now, with all its attempts. The errors so far are kept.
     Retry,
-    /// Never to be run, and not counted as dead any more.
+    /// Prevents the job from running. It no longer counts as dead.
     Discard,
 }
 
 impl JobAction {
-    /// The states of many jobs at once that it can be done to.
+    /// The states in which jobs can be selected for the action.
     pub const fn states(self) -> [State; 4] {
         match self {
             Self::Retry => [State::Scheduled, State::Retrying, State::Dead, State::Discarded],
@@ -39,7 +39,7 @@ impl JobAction {
         }
     }
 
-    /// The state of a job that it was done to.
+    /// The state of a job after the action.
     const fn result(self) -> State {
         match self {
             Self::Retry => State::Due,
@@ -48,14 +48,14 @@ impl JobAction {
     }
 }
 
-/// Why nothing is done to a job.
+/// Why a job is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobRefusal {
     /// There is no such job.
     NotFound(NotFound),
-    /// A worker has it.
+    /// The job is running.
     Running,
-    /// It is done.
+    /// The job is done.
     Finished,
 }
 
@@ -65,7 +65,7 @@ impl From<NotFound> for JobRefusal {
     }
 }
 
-/// Applies an action to one job. Returns whether that changed anything: repeating it does not.
+/// Applies an action to one job. Returns whether it changed anything. Repeating it changes nothing.
 pub async fn apply_one(tx: &mut Tx, action: JobAction, id: &str) -> Result<bool, Rejected<JobRefusal>> {
     let state = sqlx::query_scalar!(
         r#"SELECT job_state(j) AS "state!: State" FROM apalis.jobs j WHERE j.id = $1 FOR UPDATE"#,
@@ -85,7 +85,7 @@ pub async fn apply_one(tx: &mut Tx, action: JobAction, id: &str) -> Result<bool,
         JobAction::Retry => (Verb::Retried, 0),
         JobAction::Discard => (Verb::Discarded, before.attempts),
     };
-    // A ULID has as many bits as a UUID, and so can be the target of an activity.
+    // A ULID has as many bits as a UUID, so it can be the target of an activity.
     let target = Ulid::from_string(id).ok().map(|ulid| Target::new(Noun::Job, Uuid::from_u128(ulid.0), &before.queue));
     let details = json!({
         "job_id": id,
@@ -97,43 +97,43 @@ pub async fn apply_one(tx: &mut Tx, action: JobAction, id: &str) -> Result<bool,
     Ok(true)
 }
 
-/// Many jobs to act on: those of a queue, or of one kind in it, that are in one state.
+/// The jobs of a queue, or of one kind in it, that are in one state.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection {
     queue: Queue,
-    kind: Option<Kind>,
+    kind: Option<JobKind>,
     state: State,
 }
 
 impl Selection {
-    /// None if the kind goes to another queue, or the action is not for jobs in that state.
-    pub fn new(action: JobAction, queue: Queue, kind: Option<Kind>, state: State) -> Option<Self> {
+    /// `None` if the kind belongs to another queue, or the action cannot be applied to jobs in that state.
+    pub fn new(action: JobAction, queue: Queue, kind: Option<JobKind>, state: State) -> Option<Self> {
         let fits = kind.is_none_or(|kind| kind.queue() == queue) && action.states().contains(&state);
         fits.then_some(Self { queue, kind, state })
     }
 }
 
-/// Jobs that one call acts on at most.
-pub const CHUNK: usize = 100;
+/// The most jobs that one call changes.
+pub const BATCH_SIZE: usize = 100;
 
-/// What became of an act on many jobs.
+/// The result of an action on a batch of jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Jobs that were changed. Those that a worker took meanwhile are not among them.
+pub struct Batch {
+    /// The number of changed jobs, without those that a worker has claimed in the meantime.
     pub changed: usize,
-    /// Where to go on; none = all have been seen.
+    /// Where to continue; `None` if there are no further jobs.
     pub next: Option<Key>,
 }
 
-/// Acts on the next [`CHUNK`] jobs of a selection. Goes from the newest to the oldest, so that a job that dies again at
-/// once is not met again.
-pub async fn apply_batch(tx: &mut Tx, action: JobAction, selection: &Selection, after: Option<&Key>) -> Result<Chunk> {
+/// Applies an action to the next [`BATCH_SIZE`] jobs of a selection. Proceeds from the newest to the oldest, so that it does not
+/// meet a job again that dies at once.
+pub async fn apply_batch(tx: &mut Tx, action: JobAction, selection: &Selection, after: Option<&Key>) -> Result<Batch> {
     let Selection { queue, kind, state } = *selection;
-    let Some(filter) = Filter::new(Some(state), Some(queue), kind) else { return Ok(Chunk { changed: 0, next: None }) };
+    let Some(filter) = Filter::new(Some(state), Some(queue), kind) else { return Ok(Batch { changed: 0, next: None }) };
     let mut jobs = inspect::list(tx, &filter, after, inspect::LIST_LIMIT).await?;
-    let is_more = jobs.len() > CHUNK;
-    jobs.truncate(CHUNK);
-    let next = jobs.last().filter(|_| is_more).and_then(inspect::Job::key);
+    let is_more = jobs.len() > BATCH_SIZE;
+    jobs.truncate(BATCH_SIZE);
+    let next = jobs.last().filter(|_| is_more).and_then(inspect::JobSummary::key);
     let ids: Vec<String> = jobs.into_iter().map(|job| job.id).collect();
     let changed = change(tx, action, state, &ids).await?.len();
     if changed > 0 {
@@ -143,17 +143,17 @@ pub async fn apply_batch(tx: &mut Tx, action: JobAction, selection: &Selection, 
         };
         let details = json!({
             "queue": queue.name(),
-            "kind": kind.map(Kind::name),
+            "kind": kind.map(JobKind::name),
             "count": changed,
             "before": {"state": state},
             "after": {"state": action.result()},
         });
         tx.record(Action::new(Noun::Jobs, verb).with(details))?;
     }
-    Ok(Chunk { changed, next })
+    Ok(Batch { changed, next })
 }
 
-/// How many jobs a selection has at the moment.
+/// The current number of jobs in a selection.
 pub async fn count(connection: &mut PgConnection, selection: &Selection) -> Result<i64> {
     let count = sqlx::query_scalar!(
         r#"SELECT
@@ -165,18 +165,18 @@ pub async fn count(connection: &mut PgConnection, selection: &Selection) -> Resu
                     AND job_state(j) = $2 AND ($3 IS NULL OR job_kind(job) = $3)) AS "count!""#,
         selection.queue.name(),
         selection.state.name(),
-        selection.kind.map(Kind::name)
+        selection.kind.map(JobKind::name)
     );
     Ok(count.fetch_one(connection).await?)
 }
 
-/// What is told of a job as it was before.
+/// What is recorded about a job before an action.
 struct Before {
     queue: String,
     attempts: i32,
 }
 
-/// Acts on those of the jobs that are in `state`, all of which the action must be for.
+/// Applies an action to those of the jobs that are in `state`, which the action must be applicable to.
 async fn change(tx: &mut Tx, action: JobAction, state: State, ids: &[String]) -> Result<Vec<Before>> {
     let changed = match action {
         JobAction::Retry => retry(tx, state, ids).await?,
@@ -184,14 +184,14 @@ async fn change(tx: &mut Tx, action: JobAction, state: State, ids: &[String]) ->
     };
     if action == JobAction::Retry {
         for queue in changed.iter().filter_map(|job| Queue::from_name(&job.queue)) {
-            tx.ring(queue);
+            tx.notify_queue(queue);
         }
     }
     Ok(changed)
 }
 
-/// A job that is due keeps its place; one that is due for its first attempt has nothing to gain. Locked in the order of
-/// the ids, so that two operators do not wait in a circle.
+/// A due job keeps its position in the queue, and one that is due for its first attempt is not changed. Jobs are locked in the
+/// order of their ids, so that two operators cannot deadlock.
 async fn retry(connection: &mut PgConnection, state: State, ids: &[String]) -> Result<Vec<Before>> {
     let changed = sqlx::query_as!(
         Before,

@@ -1,28 +1,57 @@
 //! The list of all jobs.
 
-use crate::activity::RecordActivity;
-use crate::admin::maintenance::{KeepHouse, Reconcile};
-use crate::community::jobs::CountLikes;
-use crate::learning::jobs::{RecomputeRoadmap, RollUpProgress};
-use crate::library::jobs::RollUpUses;
-use crate::queue::Kind;
-use crate::tools::jobs::GenerateReply;
+use crate::queue::{Job, JobKind};
 
-impl Kind {
-    /// Every kind of job.
-    pub const ALL: [Self; 8] = [
-        Self::of::<RecordActivity>(),
-        Self::of::<RollUpProgress>(),
-        Self::of::<RecomputeRoadmap>(),
-        Self::of::<CountLikes>(),
-        Self::of::<RollUpUses>(),
-        Self::of::<GenerateReply>(),
-        Self::of::<Reconcile>(),
-        Self::of::<KeepHouse>(),
-    ];
+/// The list of all jobs, the only place where a new job has to be registered. Passes each payload type to a macro, together
+/// with its [`Job::KIND`], which is also the name of its handler's module in `worker/src/jobs/`.
+#[macro_export]
+macro_rules! for_each_job {
+    ($callback:ident) => {
+        $callback! {
+            record_activity: $crate::activity::RecordActivity,
+            roll_up_progress: $crate::learning::jobs::RollUpProgress,
+            recompute_roadmap: $crate::learning::jobs::RecomputeRoadmap,
+            count_likes: $crate::community::jobs::CountLikes,
+            roll_up_uses: $crate::library::jobs::RollUpUses,
+            generate_reply: $crate::tools::jobs::GenerateReply,
+            reconcile: $crate::admin::maintenance::Reconcile,
+            housekeeping: $crate::admin::maintenance::Housekeeping,
+        }
+    };
+}
 
-    /// The kind of that name.
+macro_rules! define_kinds {
+    ($($kind:ident: $job:ty,)*) => {
+        impl JobKind {
+            /// All kinds of jobs.
+            pub const ALL: [Self; [$(<$job as Job>::KIND),*].len()] = [$(Self::of::<$job>()),*];
+        }
+    };
+}
+
+for_each_job!(define_kinds);
+
+impl JobKind {
+    /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! names {
+        ($($kind:ident: $job:ty,)*) => {
+            [$((stringify!($kind), <$job as Job>::KIND)),*]
+        };
+    }
+
+    #[test]
+    fn jobs_are_listed_by_their_kind() {
+        for (listed, kind) in for_each_job!(names) {
+            assert_eq!(listed, kind);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The scheduled jobs: the reconciler, and housekeeping.
+//! The scheduled jobs: the reconciler and housekeeping.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::queue::{Job, Queue};
 
-/// Picks up what a lost job left behind: stale markers, dead replies, roadmaps that wait to be recomputed.
+/// Enqueues work whose job was lost: stale markers, replies without a job, roadmaps that have to be recomputed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Reconcile {}
 
 impl Job for Reconcile {
     const KIND: &'static str = "reconcile";
     const QUEUE: Queue = Queue::Maintenance;
-    const MAX_ATTEMPTS: i32 = 10; // safe to repeat: a worker that is lost amid it is no dead job for an operator to look at
+    const MAX_ATTEMPTS: i32 = 10; // safe to repeat, so a lost worker should not leave a dead job for an operator
     const DEADLINE: Duration = Duration::from_secs(20);
 }
 
-/// One round of housekeeping: partitions ahead, retention, expired sessions. Set-based and safe to repeat.
+/// One round of housekeeping: partitions, retention, expired sessions. Set-based and safe to repeat.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct KeepHouse {}
+pub struct Housekeeping {}
 
-impl Job for KeepHouse {
-    const KIND: &'static str = "keep_house";
+impl Job for Housekeeping {
+    const KIND: &'static str = "housekeeping";
     const QUEUE: Queue = Queue::Maintenance;
     const MAX_ATTEMPTS: i32 = 3;
     const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,9 +1,9 @@
 //! Metrics in the text format of Prometheus.
 //!
-//! Each service has a registry of its own instead of one for the process, so that `cairn dev`, which runs two, shows each
-//! on its own port, and tests do not see each other. What a service counts itself is registered by it; here is what
-//! every service shows: its pools, and what the database says of the queues when it is asked. The latter is the same
-//! on every process (take the maximum), so that queues without a worker are still seen.
+//! Each service has its own registry instead of one per process, so that `cairn dev`, which runs two services, exports each on
+//! its own port, and tests are independent. A service registers its own metrics. The metrics here are common to all services:
+//! the pools, and the state of the queues in the database. The latter are the same on every process (take the maximum), so
+//! that queues without a worker are visible too.
 
 use std::time::{Duration, Instant};
 
@@ -19,16 +19,16 @@ use crate::admin::health::{self, Stale};
 use crate::queue::Queue;
 use crate::queue::queues::{self, QueueState};
 
-/// The content type of what [`Metrics::render`] writes.
+/// The content type of the output of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Bounds of histograms of seconds: from what a database needs to what a deadline allows.
+/// The buckets of histograms in seconds, from the time of a database query to that of a deadline.
 pub const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// For so long the database is not asked again, however many scrapers come.
-const FRESH: Duration = Duration::from_secs(2);
-/// How long the database may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// How long the figures from the database are cached, however many scrapers there are.
+const CACHE_TIME: Duration = Duration::from_secs(2);
+/// How long the queries may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The metrics of one service.
 #[derive(Debug)]
@@ -38,13 +38,13 @@ pub struct Metrics {
     connections: IntGaugeVec,
     connections_max: IntGaugeVec,
     queues: QueueGauges,
-    /// Connections that are not taken from what the service works with.
+    /// Separate connections, which the service does not use otherwise.
     observer: PgPool,
-    asked_at: Mutex<Option<Instant>>,
+    queried_at: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
-    /// The metrics of a service that works with these pools, by name. The database is asked over `observer`.
+    /// The metrics of a service with these pools, by name. The state of the queues is queried over `observer`.
     pub fn new(observer: PgPool, pools: Vec<(&'static str, PgPool)>) -> Result<Self> {
         let registry = Registry::new();
         Ok(Self {
@@ -56,24 +56,24 @@ impl Metrics {
             )?,
             connections_max: register_int_gauge_vec_with_registry!(
                 "cairn_database_connections_max",
-                "Connections that this service may open.",
+                "Connections this service may open.",
                 &["pool"],
                 registry
             )?,
             queues: QueueGauges::new(&registry)?,
-            asked_at: Mutex::default(),
+            queried_at: Mutex::default(),
             registry,
             pools,
             observer,
         })
     }
 
-    /// Where the service registers what it counts.
+    /// The registry in which the service registers its own metrics.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Everything as it is now. A database that does not answer shows as `cairn_database_up 0`; the rest is there.
+    /// The current metrics as text. If the database does not answer, `cairn_database_up` is 0, and only its figures are missing.
     pub async fn render(&self) -> Result<String> {
         for (name, pool) in &self.pools {
             let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
@@ -81,35 +81,35 @@ impl Metrics {
             self.connections.with_label_values(&[name, "in_use"]).set((i64::from(pool.size()) - idle).max(0));
             self.connections_max.with_label_values(&[name]).set(pool.options().get_max_connections().into());
         }
-        self.ask().await;
+        self.query().await;
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 
-    /// Asks the database, unless somebody just did; whoever comes meanwhile waits for that answer.
-    async fn ask(&self) {
-        let mut asked_at = self.asked_at.lock().await;
-        if asked_at.is_some_and(|at| at.elapsed() < FRESH) {
+    /// Queries the database unless the figures are fresh. Concurrent callers wait for the same result.
+    async fn query(&self) {
+        let mut queried_at = self.queried_at.lock().await;
+        if queried_at.is_some_and(|at| at.elapsed() < CACHE_TIME) {
             return;
         }
-        let answer = tokio::time::timeout(ANSWER_LIMIT, look(&self.observer)).await;
-        let answer = answer.unwrap_or_else(|_| Err(crate::Error::message("no answer in time")));
-        match answer {
+        let result = tokio::time::timeout(QUERY_TIMEOUT, query(&self.observer)).await;
+        let result = result.unwrap_or_else(|_| Err(crate::Error::message("timed out")));
+        match result {
             Ok((states, stale)) => self.queues.show(&states, &stale),
             Err(error) => {
-                tracing::warn!(error = %error, "the database cannot be asked for metrics");
-                self.queues.show_nothing();
+                tracing::warn!(error = %error, "cannot query the database for metrics");
+                self.queues.reset();
             }
         }
-        *asked_at = Some(Instant::now());
+        *queried_at = Some(Instant::now());
     }
 }
 
-async fn look(pool: &PgPool) -> Result<(Vec<QueueState>, Stale)> {
+async fn query(pool: &PgPool) -> Result<(Vec<QueueState>, Stale)> {
     let mut connection = pool.acquire().await?;
     Ok((queues::overview(&mut connection).await?, health::stale(&mut connection).await?))
 }
 
-/// What the database says.
+/// The figures from the database.
 #[derive(Debug)]
 struct QueueGauges {
     up: IntGauge,
@@ -125,30 +125,30 @@ impl QueueGauges {
         Ok(Self {
             up: register_int_gauge_with_registry!(
                 "cairn_database_up",
-                "1 = the database answered when it was last asked for metrics.",
+                "1 if the database answered the last query for metrics.",
                 registry
             )?,
             jobs: register_int_gauge_vec_with_registry!(
                 "cairn_queue_jobs",
-                "Stored jobs: due, scheduled (for later), retrying (waiting for the next attempt), running, dead.",
+                "Stored jobs: due, scheduled (not due yet), retrying (waiting for the next attempt), running, dead.",
                 &["queue", "state"],
                 registry
             )?,
             oldest_due: register_gauge_vec_with_registry!(
                 "cairn_queue_oldest_due_seconds",
-                "For how long the job that has been due longest has waited; 0 = none is due.",
+                "How long the oldest due job has been waiting, 0 if none is due.",
                 &["queue"],
                 registry
             )?,
             paused: register_int_gauge_vec_with_registry!(
                 "cairn_queue_paused",
-                "1 = an operator paused the queue.",
+                "1 if an operator paused the queue.",
                 &["queue"],
                 registry
             )?,
             oldest_stale: register_gauge_vec_with_registry!(
                 "cairn_stale_marker_oldest_seconds",
-                "For how long the oldest stale marker has waited to be worked off; 0 = none is stale.",
+                "Age of the oldest stale marker, 0 if none is stale.",
                 &["marker"],
                 registry
             )?,
@@ -162,9 +162,9 @@ impl QueueGauges {
     }
 
     fn show(&self, states: &[QueueState], stale: &Stale) {
-        self.show_nothing();
+        self.reset();
         self.up.set(1);
-        // What nobody works is worth an alarm; its name is whatever somebody wrote.
+        // Jobs in unknown queues should be noticed, but their names must not become labels.
         let known = |state: &QueueState| Queue::from_name(&state.name).map_or("other", Queue::name);
         for state in states {
             self.show_queue(known(state), state);
@@ -190,8 +190,8 @@ impl QueueGauges {
         oldest.set(oldest.get().max(state.oldest_due_seconds.unwrap_or(0.0)));
     }
 
-    /// Old numbers would look like new ones.
-    fn show_nothing(&self) {
+    /// Removes all figures, because outdated ones would look current.
+    fn reset(&self) {
         self.up.set(0);
         self.jobs.reset();
         self.oldest_due.reset();

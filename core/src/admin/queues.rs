@@ -1,14 +1,14 @@
-//! Pausing and resuming whole queues.
+//! Pausing and resuming queues.
 
 use crate::Result;
 use crate::activity::{Action, Noun, Verb};
 use crate::db::Tx;
 use crate::queue::Queue;
 
-/// Pauses a queue until it is resumed: no worker takes jobs from it any more, running ones go on, new ones wait. Returns
-/// false if it was paused already.
+/// Pauses a queue until it is resumed: workers claim none of its jobs, while running jobs continue. Returns `false` if it was
+/// paused already.
 ///
-/// Pausing [`Queue::Maintenance`] stops housekeeping and the reconciler too; their ticks do not pile up meanwhile.
+/// Pausing [`Queue::Maintenance`] also stops housekeeping and the reconciler. Their ticks do not pile up in the meantime.
 pub async fn pause(tx: &mut Tx, queue: Queue) -> Result<bool> {
     let paused = sqlx::query!(
         "INSERT INTO paused_queues (queue, paused_by) VALUES ($1, $2) ON CONFLICT (queue) DO NOTHING",
@@ -24,12 +24,12 @@ pub async fn pause(tx: &mut Tx, queue: Queue) -> Result<bool> {
     Ok(changed)
 }
 
-/// Lets a queue be worked again. Returns false if it was not paused.
+/// Resumes a queue. Returns `false` if it was not paused.
 pub async fn resume(tx: &mut Tx, queue: Queue) -> Result<bool> {
     let resumed = sqlx::query!("DELETE FROM paused_queues WHERE queue = $1", queue.name()).execute(&mut **tx).await?;
     let changed = resumed.rows_affected() == 1;
     if changed {
-        tx.ring(queue);
+        tx.notify_queue(queue);
         record(tx, Verb::Resumed, queue)?;
     }
     Ok(changed)

@@ -1,4 +1,4 @@
-//! Jobs on a schedule: one worker of all enqueues each.
+//! Scheduled jobs, each of which is enqueued by one of all workers.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use crate::Result;
 use crate::db::Tx;
 use crate::queue::Job;
 
-/// Enqueues `job` if its schedule is due, by the database's clock, and no earlier one waits or runs: a queue that is
-/// paused or behind does not fill up with ticks. (A run that has outlived its deadline was lost and holds nothing up.)
-/// Any number of workers may ask: one enqueues.
+/// Enqueues `job` if its schedule is due, by the database's clock, and no earlier job of its kind is waiting or running, so that
+/// a paused or slow queue does not fill up. (A run that has exceeded its deadline is lost and does not count.) Any number of
+/// workers may call this at the same time: one of them enqueues the job.
 pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) -> Result<bool> {
     let due = sqlx::query_scalar!(
         "UPDATE schedules SET last_enqueued_at = now()

@@ -13,15 +13,15 @@ pub use self::tx::{Tx, UserTx};
 use crate::Result;
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
-use crate::queue::Bell;
+use crate::queue::Notifier;
 pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
 
-/// A pool of connections, and the bell that tells workers about committed jobs. Cheap to clone.
+/// A pool of connections, and the notifier that tells workers about committed jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     pool: PgPool,
     direct: PgConnectOptions,
-    bell: Bell,
+    notifier: Notifier,
     clock: Clock,
 }
 
@@ -33,25 +33,25 @@ impl fmt::Debug for Db {
 }
 
 impl Db {
-    /// Opens a pool of at most `max_connections` on `url`, and the bell on `direct_url` (a session connection: not
+    /// Opens a pool of at most `max_connections` on `url`, and the notifier on `direct_url` (a session connection: not
     /// through a pooler in transaction mode). Connects lazily, so it succeeds while the database is down.
     pub fn connect(url: &str, direct_url: &str, max_connections: u32) -> Result<Self> {
         let direct = connect_options(direct_url)?;
         Ok(Self {
             pool: lazy_pool(url, max_connections)?,
-            bell: Bell::start(direct.clone()),
+            notifier: Notifier::start(direct.clone()),
             direct,
             clock: Clock::default(),
         })
     }
 
-    /// The same database and bell with at most so many connections of its own: a share that others cannot use up, and
+    /// The same database and notifier with at most so many connections of its own: a share that others cannot use up, and
     /// that takes nothing from them.
     #[must_use]
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
         let pool = pool_options(max_connections).connect_lazy_with((*options).clone());
-        Self { pool, direct: self.direct.clone(), bell: self.bell.clone(), clock: self.clock.clone() }
+        Self { pool, direct: self.direct.clone(), notifier: self.notifier.clone(), clock: self.clock.clone() }
     }
 
     /// The pool, for statements that need no transaction.
@@ -65,8 +65,8 @@ impl Db {
     }
 
     /// Tells workers that jobs wait, for rows written without a [`Tx`].
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// The same database by another clock: that of another process in one test.
@@ -93,7 +93,7 @@ impl Db {
 
     /// Begins a transaction of somebody of whom no more than this is known.
     pub async fn begin_for(&self, actor: Actor) -> Result<Tx> {
-        Ok(Tx::new(self.open("BEGIN").await?, self.bell.clone(), actor, self.clock.clone()))
+        Ok(Tx::new(self.open("BEGIN").await?, self.notifier.clone(), actor, self.clock.clone()))
     }
 
     /// Begins a transaction that sees the database as it was at its first statement and only reads: for answers that take

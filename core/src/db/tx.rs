@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
-use crate::queue::{Bell, Job, NewJob, Queue, insert_jobs};
+use crate::queue::{Job, NewJob, Notifier, Queue, insert_jobs};
 use crate::{Result, failpoint};
 
 /// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
@@ -18,18 +18,18 @@ use crate::{Result, failpoint};
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     jobs: Vec<NewJob>,
-    /// Queues to ring for that did not get their work as `jobs`.
-    rings: Vec<Queue>,
-    /// Replies that readers are told of after the commit.
+    /// Queues to notify whose jobs became due by a statement.
+    queues: Vec<Queue>,
+    /// Replies whose readers are notified after the commit.
     replies: Vec<Uuid>,
-    bell: Bell,
+    notifier: Notifier,
     actor: Actor,
     clock: Clock,
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Postgres>, bell: Bell, actor: Actor, clock: Clock) -> Self {
-        Self { inner, jobs: Vec::new(), rings: Vec::new(), replies: Vec::new(), bell, actor, clock }
+    pub(super) fn new(inner: Transaction<'static, Postgres>, notifier: Notifier, actor: Actor, clock: Clock) -> Self {
+        Self { inner, jobs: Vec::new(), queues: Vec::new(), replies: Vec::new(), notifier, actor, clock }
     }
 
     /// On whose behalf the transaction writes.
@@ -55,16 +55,16 @@ impl Tx {
     }
 
     /// Has the workers of `queue` look for work after the commit: jobs of theirs became due by a statement.
-    pub(crate) fn ring(&mut self, queue: Queue) {
-        self.rings.push(queue);
+    pub(crate) fn notify_queue(&mut self, queue: Queue) {
+        self.queues.push(queue);
     }
 
     /// Has readers told, if and only if the transaction commits, that a reply changed.
-    pub(crate) fn announce(&mut self, reply_id: Uuid) {
+    pub(crate) fn notify_reply(&mut self, reply_id: Uuid) {
         self.replies.push(reply_id);
     }
 
-    /// Stores everything, jobs included, then rings for the queues that got work and for the replies that changed.
+    /// Commits the transaction with its jobs, then notifies the queues that have new jobs and the readers of changed replies.
     pub async fn commit(mut self) -> Result<()> {
         if !self.jobs.is_empty() {
             insert_jobs(&mut self.inner, &self.jobs).await?;
@@ -72,12 +72,12 @@ impl Tx {
         self.inner.commit().await?;
         failpoint::pass(failpoint::AFTER_COMMIT);
         for job in &self.jobs {
-            self.bell.ring_in(job.queue, job.delay.unwrap_or_default());
+            self.notifier.notify_queue_in(job.queue, job.delay.unwrap_or_default());
         }
-        for queue in self.rings {
-            self.bell.ring(queue);
+        for queue in self.queues {
+            self.notifier.notify_queue(queue);
         }
-        self.replies.into_iter().for_each(|id| self.bell.announce(id));
+        self.replies.into_iter().for_each(|id| self.notifier.notify_reply(id));
         Ok(())
     }
 

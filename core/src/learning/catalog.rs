@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::rules::LessonStatus;
 use crate::Result;
+use crate::activity::Noun;
 use crate::actor::Caller;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Sort key of lists that are ordered by position: the position and the id.
 pub type Position = (i32, Uuid);
@@ -117,8 +119,12 @@ pub async fn roadmaps(
 }
 
 /// Finds a visible roadmap.
-pub async fn find_roadmap(connection: &mut PgConnection, caller: &Caller, roadmap_id: Uuid) -> Result<Option<Roadmap>> {
-    Ok(select_roadmaps(connection, caller, Some(roadmap_id), None, false, 1).await?.pop())
+pub async fn find_roadmap(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    roadmap_id: Uuid,
+) -> Result<Roadmap, Rejected<NotFound>> {
+    select_roadmaps(connection, caller, Some(roadmap_id), None, false, 1).await?.pop().or_not_found(Noun::Roadmap)
 }
 
 /// At most `limit` visible roadmaps that the caller started.

@@ -1,4 +1,4 @@
-//! Writing jobs.
+//! Stores new jobs.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use ulid::Ulid;
 use super::{Envelope, Job, Queue, TRACEPARENT};
 use crate::Result;
 
-/// A job that is about to be stored.
+/// A job that is to be stored.
 #[derive(Debug)]
 pub struct NewJob {
-    /// Where it will wait.
+    /// Its queue.
     pub queue: Queue,
-    /// How long until it is due; `None` = now.
+    /// How long until it is due; `None` if it is due at once.
     pub delay: Option<Duration>,
     payload: Vec<u8>,
     max_attempts: i32,
@@ -29,8 +29,8 @@ impl NewJob {
 
 /// Stores jobs of any queues in one statement.
 ///
-/// Every column is filled: one row that the storage cannot read would stop its whole queue. `run_at` is the database's
-/// clock; `idempotency_key` stays null because it is unique for ever and a duplicate would abort the caller.
+/// Every column is filled, because a row that apalis' storage cannot read would stop its whole queue. `run_at` uses the
+/// database's clock. `idempotency_key` stays null, because it is unique for ever and a duplicate would abort the caller.
 pub(crate) async fn insert_jobs(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<()> {
     let ids: Vec<String> = jobs.iter().map(|_| Ulid::generate().to_string()).collect();
     let queues: Vec<&str> = jobs.iter().map(|job| job.queue.name()).collect();
@@ -40,7 +40,7 @@ pub(crate) async fn insert_jobs(connection: &mut PgConnection, jobs: &[NewJob]) 
     sqlx::query!(
         "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata)
          SELECT id, queue, payload, 'Pending', 0, max_attempts,
-             -- A delay begins here, at the end of the transaction.
+             -- A delay starts here, at the end of the transaction.
              CASE WHEN delay = 0 THEN now() ELSE clock_timestamp() + make_interval(secs => delay) END, 0, ''::hstore
          FROM unnest($1::text[], $2::text[], $3::bytea[], $4::integer[], $5::float8[])
              AS t (id, queue, payload, max_attempts, delay)",

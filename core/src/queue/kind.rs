@@ -1,15 +1,15 @@
-//! A kind of job, as a value.
+//! Kinds of jobs as values.
 
 use super::{Job, Queue};
 
-/// A kind of job, to look for.
+/// A kind of job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct JobKind {
     name: &'static str,
     queue: Queue,
 }
 
-impl Kind {
+impl JobKind {
     /// The kind of the jobs `J`.
     pub const fn of<J: Job>() -> Self {
         Self { name: J::KIND, queue: J::QUEUE }

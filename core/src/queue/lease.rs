@@ -1,8 +1,8 @@
-//! Taking jobs, keeping them alive, giving them up: every statement of a worker on the jobs table.
+//! Claiming, finishing and releasing jobs: every statement of a worker on the jobs table.
 //!
-//! A job moves `Pending → Running → Done`, or through `Failed` (waits for its next attempt) to `Killed` (dead). The
-//! attempt is counted when the job is taken, so a job that takes its process down is counted too. Every later statement
-//! names the worker and the time of its claim: who lost a job to a rescue cannot change it any more.
+//! A job moves from `Pending` to `Running` and `Done`, or through `Failed` (it waits for its next attempt) to `Killed` (it is
+//! dead). The attempt is counted when the job is claimed, so an attempt that crashes its process is counted too. Every later
+//! statement names the worker and the time of the claim, so a worker that has lost a job can no longer change it.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use sqlx::PgConnection;
 use super::Queue;
 use crate::Result;
 
-/// A worker that has not been heard of for so long is lost, and its jobs are taken from it.
-pub const SILENCE: Duration = Duration::from_secs(15);
+/// A worker that has not sent a heartbeat for this long is lost, and its jobs are given to others.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A job that this worker holds.
+/// A job that a worker has claimed.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// The job's id (a ULID).
     pub id: String,
     /// The stored envelope.
     pub payload: Vec<u8>,
-    /// The number of this start, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
-    /// Starts after which the job is dead.
+    /// The number of attempts after which the job is dead.
     pub max_attempts: i32,
-    /// When it was taken, by the database's clock: tells this hold from every other.
+    /// When it was claimed, by the database's clock. It identifies the lease together with the job and the worker.
     pub taken_at: DateTime<Utc>,
-    /// For how long it had been due when it was taken, in seconds, by the database's clock.
+    /// How long it had been due when it was claimed, in seconds, by the database's clock.
     pub waited: f64,
 }
 
@@ -37,44 +37,44 @@ pub struct Lease {
 pub enum Outcome {
     /// Its effect is committed.
     Done,
-    /// To be tried again after a delay.
+    /// It failed and is to be retried.
     Retry {
-        /// How long from now, by the database's clock.
+        /// The delay until it is due again, by the database's clock.
         delay: Duration,
-        /// Why; shown to operators.
+        /// The error, which is shown to operators.
         error: String,
     },
-    /// It is not time yet: it waits outside of any worker, and the run does not count as an attempt.
+    /// It ran too early. It waits in the table, and the run does not count as an attempt.
     Snooze {
-        /// How long from now, by the database's clock.
+        /// The delay until it is due again, by the database's clock.
         delay: Duration,
     },
-    /// Never to be tried again by itself.
+    /// It failed and is not retried automatically.
     Dead {
-        /// Why; shown to operators.
+        /// The error, which is shown to operators.
         error: String,
     },
 }
 
-/// The end of one run, to be stored.
+/// The outcome of a run that is to be stored.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// The job.
+    /// The id of the job.
     pub id: String,
     /// [`Lease::taken_at`].
     pub taken_at: DateTime<Utc>,
-    /// How.
+    /// How the run ended.
     pub outcome: Outcome,
 }
 
 impl Lease {
-    /// The end of this run.
+    /// This lease with the outcome of its run.
     pub fn finished(&self, outcome: Outcome) -> Finished {
         Finished { id: self.id.clone(), taken_at: self.taken_at, outcome }
     }
 }
 
-/// Takes up to `limit` due jobs of a queue, oldest first; none while the queue is paused.
+/// Claims up to `limit` due jobs of a queue, oldest first. Claims none while the queue is paused.
 pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, limit: i64) -> Result<Vec<Lease>> {
     Ok(sqlx::query_as!(
         Lease,
@@ -100,13 +100,13 @@ pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, li
     .await?)
 }
 
-/// Longest delay of a retry: a provider may ask for any.
-const LONGEST_DELAY: Duration = Duration::from_hours(24);
+/// Longest delay of a retry. A provider may ask for any delay.
+const MAX_DELAY: Duration = Duration::from_hours(24);
 
-/// Stores how runs ended, in one statement. Returns how many counted: a run whose job was rescued meanwhile does not.
-/// The errors of all attempts stay with the job, the newest ten.
+/// Stores the outcomes of runs in one statement. Returns how many were stored: an outcome is ignored if its job has been given
+/// to another worker. The errors of the newest ten attempts are kept with the job.
 ///
-/// Takes whatever it gets: a group that cannot be stored is tried again for ever, so one bad outcome would stop its queue.
+/// Accepts any outcome, because a batch that cannot be stored is retried for ever, so one invalid outcome would stop its queue.
 pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Finished]) -> Result<u64> {
     let ids: Vec<&str> = finished.iter().map(|f| f.id.as_str()).collect();
     let taken_at: Vec<DateTime<Utc>> = finished.iter().map(|f| f.taken_at).collect();
@@ -116,13 +116,13 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
     for f in finished {
         let (status, delay, error) = match &f.outcome {
             Outcome::Done => ("Done", Duration::ZERO, None),
-            Outcome::Retry { delay, error } => ("Failed", (*delay).min(LONGEST_DELAY), Some(error)),
-            Outcome::Snooze { delay } => ("Pending", (*delay).min(LONGEST_DELAY), None),
+            Outcome::Retry { delay, error } => ("Failed", (*delay).min(MAX_DELAY), Some(error)),
+            Outcome::Snooze { delay } => ("Pending", (*delay).min(MAX_DELAY), None),
             Outcome::Dead { error } => ("Killed", Duration::ZERO, Some(error)),
         };
         statuses.push(status);
         delays.push(delay.as_secs_f64());
-        // Postgres stores no NUL; an error can quote one from a payload.
+        // Postgres cannot store NUL, which an error may quote from a payload.
         errors.push(error.map(|error| error.replace('\0', "\u{fffd}")));
     }
     let counted = sqlx::query_scalar!(
@@ -144,7 +144,7 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
                FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::text[])
                    AS f (id, taken_at, status, delay, error)
                WHERE j.id = f.id AND j.lock_at = f.taken_at
-                   -- Written so that the job can only be found by its id, not among all that the worker holds or held.
+                   -- Written so that the planner finds the job by its id, not among all jobs of the worker.
                    AND j.lock_by IS NOT DISTINCT FROM $1 AND j.status || '' = 'Running'
                RETURNING j.job_type, j.status
            ), counted AS (
@@ -168,8 +168,8 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
     Ok(counted.unsigned_abs())
 }
 
-/// Gives jobs back that were taken and not started: they are due again and the attempt does not count.
-pub async fn hand_back(connection: &mut PgConnection, worker: &str, ids: &[String]) -> Result<u64> {
+/// Releases jobs that were claimed but not started. They are due again, and the attempt does not count.
+pub async fn release(connection: &mut PgConnection, worker: &str, ids: &[String]) -> Result<u64> {
     let result = sqlx::query!(
         "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
          WHERE id = ANY ($2) AND lock_by = $1 AND status = 'Running'",
@@ -181,23 +181,29 @@ pub async fn hand_back(connection: &mut PgConnection, worker: &str, ids: &[Strin
     Ok(result.rows_affected())
 }
 
-/// Gives back what this worker holds in the database and not in its hands: the answer to a claim was lost on the way.
-/// `in_hand` are the jobs it knows of; claims of the last `grace` may still be on their way. Returns how many there were.
-pub async fn disown(connection: &mut PgConnection, worker: &str, in_hand: &[String], grace: Duration) -> Result<u64> {
+/// Releases jobs that the worker has claimed according to the database but does not know of, because the response to the claim
+/// was lost. `leased` are the jobs it knows of. The response to a claim may still arrive for as long as `ack_timeout`. Returns
+/// how many jobs were released.
+pub async fn release_unacknowledged(
+    connection: &mut PgConnection,
+    worker: &str,
+    leased: &[String],
+    ack_timeout: Duration,
+) -> Result<u64> {
     let result = sqlx::query!(
         "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
          WHERE lock_by = $1 AND status = 'Running' AND id <> ALL ($2)
            AND lock_at < clock_timestamp() - make_interval(secs => $3)",
         worker,
-        in_hand,
-        grace.as_secs_f64()
+        leased,
+        ack_timeout.as_secs_f64()
     )
     .execute(connection)
     .await?;
     Ok(result.rows_affected())
 }
 
-/// Says that workers are alive; registers the ones that are new.
+/// Stores a heartbeat of workers, and registers new workers.
 pub async fn heartbeat(connection: &mut PgConnection, workers: &[(String, Queue)]) -> Result<()> {
     let names: Vec<&str> = workers.iter().map(|(name, _)| name.as_str()).collect();
     let queues: Vec<&str> = workers.iter().map(|(_, queue)| queue.name()).collect();
@@ -214,8 +220,8 @@ pub async fn heartbeat(connection: &mut PgConnection, workers: &[(String, Queue)
     Ok(())
 }
 
-/// Says that workers have ended: what they still hold is taken from them at once, not after a silence.
-pub async fn sign_off(connection: &mut PgConnection, workers: &[(String, Queue)]) -> Result<()> {
+/// Deregisters workers, so that jobs they still hold are given to others at once rather than after the heartbeat timeout.
+pub async fn deregister(connection: &mut PgConnection, workers: &[(String, Queue)]) -> Result<()> {
     let names: Vec<&str> = workers.iter().map(|(name, _)| name.as_str()).collect();
     sqlx::query!("UPDATE apalis.workers SET last_seen = to_timestamp(0) WHERE id = ANY ($1)", &names as &[&str])
         .execute(connection)
@@ -223,10 +229,10 @@ pub async fn sign_off(connection: &mut PgConnection, workers: &[(String, Queue)]
     Ok(())
 }
 
-/// Takes jobs away from workers that have not been heard of for `silence`. They are due again after a short random
-/// delay that grows with the attempts, so that jobs that ran beside one that kills its process part from it; a job with
-/// no attempts left is dead. Returns how many there were.
-pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<u64> {
+/// Takes the jobs of workers that have not sent a heartbeat for `timeout`. They are due again after a random delay that grows
+/// with the attempts, so that a job that kills its process is separated from the jobs that ran beside it. A job without
+/// attempts left is dead. Returns how many jobs were taken.
+pub async fn rescue(connection: &mut PgConnection, timeout: Duration) -> Result<u64> {
     let rescued = sqlx::query_scalar!(
         r#"WITH lost AS (
                SELECT j.id FROM apalis.jobs j LEFT JOIN apalis.workers w ON w.id = j.lock_by
@@ -252,7 +258,7 @@ pub async fn rescue(connection: &mut PgConnection, silence: Duration) -> Result<
                ON CONFLICT (queue, slot, worker) DO UPDATE SET failed = c.failed + excluded.failed
            )
            SELECT count(*) AS "taken!" FROM taken"#,
-        silence.as_secs_f64()
+        timeout.as_secs_f64()
     )
     .fetch_one(connection)
     .await?;

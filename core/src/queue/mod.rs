@@ -1,4 +1,4 @@
-//! Jobs: what they are, which queue they go to, and the only way to enqueue them.
+//! Jobs, their queues, and the only way to enqueue them.
 //!
 //! A job is declared here (kind, queue, attempts, deadline) and run in the worker. It is enqueued on a [`Tx`], so the
 //! record and the job commit together. Payloads hold ids and small values, are versioned, and are decoded by the
@@ -19,18 +19,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::enqueue::*;
-pub use self::kind::Kind;
-pub use self::notifier::{Bell, CHANNEL, REPLIES_CHANNEL};
+pub use self::kind::JobKind;
+pub use self::notifier::{CHANNEL, Notifier, REPLIES_CHANNEL};
 pub use self::stored::{Stored, stored};
 
-/// The queues. Each has its own worker, concurrency and share of the pool, so that one cannot slow another.
+/// The queues. Each has its own worker, concurrency and connections, so that one cannot slow down another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Queue {
     /// Writes the activity log.
     Activity,
-    /// Rolls one learner's progress up.
+    /// Rolls up one learner's progress.
     Progress,
-    /// Recomputes everybody's progress after a content change.
+    /// Recomputes the progress of all learners after a content change.
     ProgressBulk,
     /// Recounts likes.
     Likes,
@@ -45,7 +45,7 @@ impl Queue {
     pub const ALL: [Self; 6] =
         [Self::Activity, Self::Progress, Self::ProgressBulk, Self::Likes, Self::Replies, Self::Maintenance];
 
-    /// The queue's name in the database, in configuration and on the command line.
+    /// The name of the queue in the database, in the configuration and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Activity => "activity",
@@ -63,28 +63,29 @@ impl Queue {
     }
 }
 
-/// A kind of job.
+/// A kind of job. Implemented by the payload.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
-    /// Names the kind in payloads, logs and metrics: `verb_noun`, never reused for something else.
+    /// The name of the kind in payloads, logs and metrics. Never reused for another kind.
     const KIND: &'static str;
-    /// Where it waits.
+    /// The queue of these jobs.
     const QUEUE: Queue;
-    /// Starts, crashes included, after which the job is dead.
+    /// The number of attempts, including crashed ones, after which a job is dead.
     const MAX_ATTEMPTS: i32;
-    /// How long one run may take. Must be below the worker's drain limit, unless the job heeds the shutdown.
+    /// How long a run may take. Must be below the worker's drain limit, unless the job reacts to a shutdown.
     const DEADLINE: Duration;
-    /// Whether a run ends in time by itself when the worker is told to stop.
+    /// Whether a run ends in time when the worker is told to stop.
     const HEEDS_SHUTDOWN: bool = false;
 }
 
-/// What is stored for a job. Readable one release back and forward: fields are only ever added, with a default.
+/// The stored form of a job. It is compatible with the previous and the next release: fields are only ever added, with a
+/// default.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Envelope<T> {
     /// [`Job::KIND`].
     pub kind: String,
-    /// Version of the payload's meaning; 1 so far for every kind.
+    /// The version of the payload. It is 1 for every kind so far.
     pub v: u16,
-    /// W3C `traceparent` of the request that caused the job.
+    /// The W3C `traceparent` of the request that caused the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// The job itself.
@@ -92,6 +93,6 @@ pub struct Envelope<T> {
 }
 
 tokio::task_local! {
-    /// The W3C `traceparent` of the request or job that is being worked on; jobs enqueued meanwhile carry it on.
+    /// The W3C `traceparent` of the current request or job. Jobs that it enqueues continue the trace.
     pub static TRACEPARENT: Option<String>;
 }

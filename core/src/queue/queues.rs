@@ -1,4 +1,4 @@
-//! Whole queues, as operators see them: how much waits, runs, fails and is done, and who works.
+//! The state of queues and workers, for operators.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,41 +6,41 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Queue;
-use super::lease::SILENCE;
+use super::lease::HEARTBEAT_TIMEOUT;
 use crate::Result;
 
-/// A queue at a moment.
+/// The current state of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct QueueState {
-    /// Its name. Not always one of [`Queue`]: jobs of a queue that this program does not know are not hidden.
+    /// The name of the queue. May differ from those of [`Queue`], because jobs of unknown queues are not hidden.
     pub name: String,
     /// Jobs that could run now.
     pub due: i64,
-    /// For how long the oldest of them has been due, in seconds; none = nothing is due.
+    /// How long the oldest of them has been due, in seconds; `None` if no job is due.
     pub oldest_due_seconds: Option<f64>,
-    /// Jobs that have not been tried and wait for their time.
+    /// Jobs that have not been attempted and are not due yet.
     pub scheduled: i64,
-    /// Jobs that failed and wait for their next attempt.
+    /// Jobs that have failed and wait for their next attempt.
     pub retrying: i64,
-    /// Jobs that a worker has.
+    /// Jobs that a worker has claimed.
     pub running: i64,
-    /// Jobs that have given up and that no operator has discarded.
+    /// Jobs that are dead and have not been discarded.
     pub dead: i64,
     /// Jobs done in the last minute. Runs are counted in slots of ten seconds.
     pub done_last_minute: i64,
     /// Jobs done in the last hour.
     pub done_last_hour: i64,
-    /// Attempts that failed in the last hour, lost workers included.
+    /// Attempts that failed in the last hour, including those of lost workers.
     pub failed_last_hour: i64,
-    /// Workers that gave a sign of life within [`SILENCE`], one for each process.
+    /// Workers that have sent a heartbeat within [`HEARTBEAT_TIMEOUT`], one for each process.
     pub workers: i64,
-    /// Since when it is paused; none = it is not.
+    /// When it was paused; `None` if it is not paused.
     pub paused_at: Option<DateTime<Utc>>,
-    /// Who paused it; none = the command line.
+    /// Who paused it; `None` for the command line.
     pub paused_by: Option<Uuid>,
 }
 
-/// All queues, by name. Its cost grows with what is not finished, never with what is.
+/// The state of all queues, by name. The cost depends on the number of unfinished jobs, not on the finished ones.
 pub async fn overview(connection: &mut PgConnection) -> Result<Vec<QueueState>> {
     let known: Vec<&str> = Queue::ALL.into_iter().map(Queue::name).collect();
     let queues = sqlx::query_as!(
@@ -91,34 +91,34 @@ pub async fn overview(connection: &mut PgConnection) -> Result<Vec<QueueState>> 
            LEFT JOIN paused_queues p ON p.queue = n.name
            ORDER BY n.name"#,
         &known as &[&str],
-        SILENCE.as_secs_f64()
+        HEARTBEAT_TIMEOUT.as_secs_f64()
     );
     Ok(queues.fetch_all(connection).await?)
 }
 
-/// One start of a process, in the role of working one queue.
+/// A worker: one start of a process, for one of its queues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Worker {
-    /// Its name; never used by another start.
+    /// Its name, which is never reused by another start.
     pub name: String,
-    /// The queue that it works.
+    /// The queue that it processes.
     pub queue: String,
     /// When it started.
     pub started_at: Option<DateTime<Utc>>,
-    /// Its last sign of life.
+    /// Its last heartbeat.
     pub last_seen: DateTime<Utc>,
-    /// Whether that was within [`SILENCE`]. If not, its jobs are about to be given to others.
-    pub alive: bool,
-    /// Jobs that it has.
+    /// Whether that was within [`HEARTBEAT_TIMEOUT`]. If not, its jobs will be given to others.
+    pub is_alive: bool,
+    /// The number of jobs it has claimed.
     pub held: i64,
 }
 
-/// Workers that are alive, and those that are not and still have jobs: at most `limit` after that name, by name.
+/// Live workers, and lost workers that still have jobs, by name: at most `limit` after the name `after`.
 pub async fn workers(connection: &mut PgConnection, after: Option<&str>, limit: i64) -> Result<Vec<Worker>> {
     let workers = sqlx::query_as!(
         Worker,
         r#"SELECT w.id AS name, w.worker_type AS queue, w.started_at, w.last_seen,
-               w.last_seen > now() - make_interval(secs => $3) AS "alive!", coalesce(h.held, 0) AS "held!"
+               w.last_seen > now() - make_interval(secs => $3) AS "is_alive!", coalesce(h.held, 0) AS "held!"
            FROM apalis.workers w
            LEFT JOIN (SELECT lock_by, count(*) AS held FROM apalis.jobs WHERE status IN ('Queued', 'Running') GROUP BY 1) h
                ON h.lock_by = w.id
@@ -126,7 +126,7 @@ pub async fn workers(connection: &mut PgConnection, after: Option<&str>, limit: 
            ORDER BY w.id LIMIT $2"#,
         after.unwrap_or_default(),
         limit,
-        SILENCE.as_secs_f64()
+        HEARTBEAT_TIMEOUT.as_secs_f64()
     );
     Ok(workers.fetch_all(connection).await?)
 }

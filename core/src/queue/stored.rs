@@ -1,4 +1,4 @@
-//! Stored jobs of one kind, decoded: what the reconcilers compare with the work that waits.
+//! Decoded jobs of one kind, which the reconcilers compare with the pending work.
 
 use sqlx::PgConnection;
 
@@ -8,17 +8,17 @@ use crate::Result;
 /// The jobs of one kind.
 #[derive(Debug)]
 pub struct Stored<J> {
-    /// Those that will run, or are running.
+    /// Jobs that are running or will run.
     pub live: Vec<J>,
-    /// Those that died within a day.
+    /// Jobs that died within the last day.
     pub dead: Vec<J>,
 }
 
-/// Decoded here and not in SQL: one payload that cannot be read would fail the statement, and with it everything that
-/// the safety net is for.
+/// Reads the jobs of one kind. They are decoded here rather than in SQL, where one unreadable payload would make the statement,
+/// and with it the whole reconciler, fail.
 pub async fn stored<J: Job>(connection: &mut PgConnection) -> Result<Stored<J>> {
     let rows = sqlx::query!(
-        // One part for each index: in a single condition they would have every finished job read, every few seconds.
+        // One part for each index. A single condition would read every finished job, every few seconds.
         r#"SELECT job AS "job!", false AS "is_dead!" FROM apalis.jobs
            WHERE job_type = $1 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
            UNION ALL

@@ -1,4 +1,4 @@
-//! What a process tells about itself: logs and traces.
+//! Telemetry: logs and traces.
 
 mod otlp;
 pub mod trace;
@@ -17,8 +17,8 @@ pub fn init(config: &Config) {
     start(config, None);
 }
 
-/// Starts logging, and sends the spans of this process to the collector, if one is configured, as those of `service`.
-/// Within a runtime, which sends them. Say [`Traces::flush`] before the process ends.
+/// Starts logging, and sends the spans of this process to the collector, if one is configured, under the name `service`. Must be
+/// called within a runtime, which sends the spans. Call [`Traces::flush`] before the process ends.
 pub fn init_service(config: &Config, service: &'static str) -> Result<Traces, ConfigError> {
     let traces = Traces::start(config, service)?;
     start(config, Some(&traces));
@@ -33,6 +33,6 @@ fn start(config: &Config, traces: Option<&Traces>) {
         LogFormat::Text => layer.with_target(false).with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    // Fails only when a subscriber is set already, which is what we want then.
+    // Fails only if a subscriber is set already, which is kept then.
     let _ = tracing_subscriber::registry().with(traces.and_then(Traces::layer)).with(logs).try_init();
 }

@@ -1,4 +1,4 @@
-//! Sends spans to a collector, in batches, out of the way of the work.
+//! Sends spans to a collector, in batches and in the background.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,18 +19,19 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Config, ConfigError};
 
-/// How long one delivery may take.
+/// How long sending one batch may take.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
-/// How long the last deliveries may take when the process ends.
+/// How long sending the last spans may take when the process ends.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-/// A collector that does not answer is worth a line this often.
-const COMPLAINT: Duration = Duration::from_mins(1);
+/// How often a failing collector is logged.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The spans that wait to be sent. Few are kept: a collector that does not answer costs spans, never work.
+/// The spans that wait to be sent. Their number is limited: if the collector does not answer, spans are lost, but nothing is
+/// delayed.
 #[must_use = "spans that are not flushed are lost at the end of the process"]
 #[derive(Debug, Default)]
 pub struct Traces {
-    /// None = no collector is configured.
+    /// `None` if no collector is configured.
     provider: Option<SdkTracerProvider>,
 }
 
@@ -61,7 +62,7 @@ impl Traces {
         Ok(Self { provider: Some(provider) })
     }
 
-    /// Turns tracing's spans into those of the collector: ours, with what went wrong in them.
+    /// The layer that converts our own spans, with the errors and warnings logged within them.
     pub(super) fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -74,49 +75,48 @@ impl Traces {
         Some(layer.with_filter(filter.with_max_level_hint(LevelFilter::INFO)))
     }
 
-    /// Sends what waits. Takes 5 s at most.
+    /// Sends the pending spans. Takes at most 5 s.
     pub async fn flush(self) {
         let Some(provider) = self.provider else { return };
         let flushed = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_LIMIT)).await;
         if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!(result = ?flushed, "the last spans could not be delivered");
+            tracing::warn!(result = ?flushed, "cannot send the last spans");
         }
     }
 }
 
-/// The collector's address as a client of it. The exporter calls from a thread of its own, without a runtime, so the
-/// requests are made on ours.
+/// A client of the collector. The exporter uses a thread without a runtime, so the requests run on ours.
 #[derive(Debug)]
 struct Collector {
     http: reqwest::Client,
     runtime: Handle,
-    complained_at: Mutex<Option<Instant>>,
+    logged_at: Mutex<Option<Instant>>,
 }
 
 impl Collector {
     fn new() -> Result<Self, reqwest::Error> {
-        // A second call finds the provider installed, which is as good.
+        // Fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(DELIVERY_LIMIT).user_agent("cairn").build()?;
-        Ok(Self { http, runtime: Handle::current(), complained_at: Mutex::default() })
+        Ok(Self { http, runtime: Handle::current(), logged_at: Mutex::default() })
     }
 
-    fn complain(&self, error: &HttpError) {
-        let mut complained_at = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if complained_at.is_none_or(|at| at.elapsed() >= COMPLAINT) {
-            *complained_at = Some(Instant::now());
+    fn log_failure(&self, error: &HttpError) {
+        let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            *logged_at = Some(Instant::now());
             let causes = std::iter::successors(Some(&**error as &dyn std::error::Error), |error| error.source());
             let error = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            tracing::warn!(error, "spans cannot be delivered to the collector and are dropped");
+            tracing::warn!(error, "cannot send spans to the collector; they are dropped");
         }
     }
 }
 
 async fn deliver(http: reqwest::Client, request: Request<Bytes>) -> Result<Response<Bytes>, reqwest::Error> {
-    // An address may hold credentials, and errors are logged.
+    // The URL is removed from errors, which are logged, because it may contain credentials.
     let answer = http.execute(request.try_into()?).await;
     answer.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url)?;
-    // Whatever it says beyond its status is of no use here.
+    // The body of the response is not needed.
     Ok(Response::new(Bytes::new()))
 }
 
@@ -132,7 +132,7 @@ impl HttpClient for Collector {
         Box::pin(async move {
             let delivery = self.runtime.spawn(deliver(self.http.clone(), request));
             let answer = delivery.await.map_err(HttpError::from).and_then(|answer| answer.map_err(HttpError::from));
-            answer.inspect_err(|error| self.complain(error))
+            answer.inspect_err(|error| self.log_failure(error))
         })
     }
 }

@@ -1,12 +1,12 @@
-//! Attempts at writing a reply.
+//! Attempts at generating a reply.
 //!
-//! Each has a number, one higher than the last, that goes with everything it writes: what an older attempt still writes
-//! changes nothing, and neither does what comes after the reply has reached its final state.
+//! Each attempt has a number, one higher than the last, that fences everything it writes: writes of an older attempt have no
+//! effect, and neither have writes after the reply has reached its final state.
 //!
 //! ```text
 //! queued ──begin──► streaming ──complete──► completed
-//!    ▲                 │  ├──────fail─────► failed
-//!    └────put_back─────┘  └ begin: a later attempt, because this one's worker was lost
+//!    ▲                │  ├───────fail──────► failed
+//!    └─────requeue────┘  └ begin: a later attempt, because the worker of this one was lost
 //! ```
 
 use std::time::Duration;
@@ -22,39 +22,38 @@ use crate::clock::new_id;
 use crate::db::Tx;
 use crate::tools::jobs::GenerateReply;
 
-/// One attempt at writing a reply, with everything that was fixed when the question was asked.
+/// One attempt at generating a reply, with everything that was recorded when the question was asked.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The reply.
+    /// The id of the reply.
     pub reply_id: Uuid,
-    /// Number of the attempt, from 1: the fencing token.
+    /// The number of the attempt, from 1, which is the fencing token.
     pub number: i32,
-    /// Its chat.
+    /// The chat of the reply.
     pub chat_id: Uuid,
-    /// Who asked.
+    /// The user who asked.
     pub user_id: Uuid,
-    /// Who answers.
+    /// The tool that answers.
     pub tool: Tool,
-    /// The message with the question; none when it was cleared.
+    /// The message with the question; `None` if it was cleared.
     pub question_id: Option<Uuid>,
-    /// What was asked.
+    /// The text of the question.
     pub question: String,
-    /// What was known then.
+    /// The context that was recorded with the question.
     pub context: Context,
     /// The system instruction.
     pub instruction: String,
-    /// The model that the instruction asks for; none = the configured default.
+    /// The model that the instruction requests; `None` for the configured default.
     pub model: Option<String>,
-    /// From 0 to 2; none = the model's own.
+    /// The temperature, from 0 to 2; `None` for the default of the model.
     pub temperature: Option<f64>,
-    /// Longest answer, in tokens.
+    /// The maximum length of the answer, in tokens.
     pub max_tokens: i32,
-    /// Codes of how earlier attempts ended, since the reply was asked for.
+    /// The codes of how earlier attempts ended since the reply was last requested.
     pub earlier: Vec<String>,
 }
 
-/// For how long the reply of a job has been asked for and not written; `None` when it is finished or gone, or was retried
-/// since.
+/// How long ago the reply of a job was requested; `None` if the reply is finished or removed, or was retried since.
 pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> Result<Option<Duration>> {
     let seconds = sqlx::query_scalar!(
         r#"SELECT greatest(0, extract(epoch FROM now() - queued_at))::float8 AS "seconds!"
@@ -65,8 +64,8 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
     Ok(seconds.fetch_optional(connection).await?.map(Duration::from_secs_f64))
 }
 
-/// Begins an attempt; `None` when the reply is finished or gone, so there is nothing to write. An attempt that was under
-/// way loses its right to write. Tell readers afterwards ([`crate::queue::Bell::announce`]): the text begins anew.
+/// Begins an attempt; `None` if the reply is finished or removed. An earlier attempt that is still in progress may no longer
+/// write. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_reply`]), because the text starts over.
 pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str) -> Result<Option<Attempt>> {
     let row = sqlx::query!(
         r#"WITH reply AS (
@@ -108,7 +107,7 @@ pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str
     }))
 }
 
-/// Whether an attempt may still write; where not, it should stop.
+/// Whether an attempt may still write. If not, it should stop.
 pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
     let may = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming') AS "may!""#,
@@ -118,10 +117,10 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Resu
     Ok(may.fetch_one(connection).await?)
 }
 
-/// Stores the next piece of an attempt's text; `seq` counts from 1 without a gap. False when the attempt may no longer
-/// write: then it should stop. Tell readers afterwards ([`crate::queue::Bell::announce`]).
+/// Stores the next chunk of an attempt's text. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
+/// write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_reply`]).
 pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, text: &str) -> Result<bool> {
-    // The reply's row is locked, so that whoever ends the reply has seen the last piece there will be.
+    // The row of the reply is locked, so that a transaction that ends the reply sees all of its chunks.
     let inserted = sqlx::query!(
         "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content)
          SELECT id, attempt, $3, $4 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
@@ -138,24 +137,24 @@ pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, 
 /// What an attempt used.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
-    /// The model that was asked.
+    /// The model that was used.
     pub model: Option<String>,
-    /// Tokens of the request.
+    /// The tokens of the request.
     pub prompt_tokens: Option<i32>,
-    /// Tokens of the answer.
+    /// The tokens of the answer.
     pub completion_tokens: Option<i32>,
-    /// From the start to the first piece of text.
+    /// The time from the start to the first piece of text.
     pub first_token: Option<Duration>,
-    /// The answer ended because it was as long as it may be.
+    /// Whether the answer was cut off at its maximum length.
     pub is_cut: bool,
-    /// Millionths of the operator's currency.
+    /// The cost in millionths of the operator's currency.
     pub cost_micros: Option<i64>,
 }
 
-/// Completes a reply: stores its answer as a message of the chat. False, with nothing written, when the attempt may no
-/// longer write, so a reply gets one answer however many attempts finish.
+/// Completes a reply: stores its answer as a message of the chat. Writes nothing and returns `false` if the attempt may no longer
+/// write, so a reply gets one answer, however many attempts finish.
 pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage) -> Result<bool> {
-    // The chat first, as when a question is asked: the other way round the two could wait for each other for ever.
+    // The chat is locked first, as when a question is asked. In the other order the two could deadlock.
     let chat = sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", attempt.chat_id);
     if chat.execute(&mut **tx).await?.rows_affected() == 0 {
         return Ok(false);
@@ -181,29 +180,28 @@ pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage)
     if completed.execute(&mut **tx).await?.rows_affected() == 0 {
         return Ok(false);
     }
-    end(tx, attempt, None, usage).await?;
+    finish(tx, attempt, None, usage).await?;
     let target = Target::new(Noun::ToolChat, attempt.chat_id, attempt.tool.title());
     let details = serde_json::json!({ "tool_type": attempt.tool.name(), "reply_id": attempt.reply_id });
     let received = Action::new(Noun::Reply, Verb::Received).target(Some(target)).by(attempt.user_id);
     tx.record(received.with(details))?;
-    tx.announce(attempt.reply_id);
+    tx.notify_reply(attempt.reply_id);
     Ok(true)
 }
 
-/// Puts a reply back into the queue: a later attempt will write it anew. `detail` is for operators. False when the attempt
-/// may no longer write.
-pub async fn put_back(tx: &mut Tx, attempt: &Attempt, reason: Reason, detail: &str, usage: &Usage) -> Result<bool> {
-    let put_back = sqlx::query!(
+/// Requeues a reply for another attempt. `detail` is for operators. Returns `false` if the attempt may no longer write.
+pub async fn requeue(tx: &mut Tx, attempt: &Attempt, reason: Reason, detail: &str, usage: &Usage) -> Result<bool> {
+    let requeue = sqlx::query!(
         "UPDATE ai_replies SET state = 'queued' WHERE id = $1 AND attempt = $2 AND state = 'streaming'",
         attempt.reply_id,
         attempt.number
     );
-    let may = put_back.execute(&mut **tx).await?.rows_affected() == 1;
-    end_in(tx, attempt, may, reason, detail, usage).await
+    let may = requeue.execute(&mut **tx).await?.rows_affected() == 1;
+    finish_if_owned(tx, attempt, may, reason, detail, usage).await
 }
 
-/// Gives a reply up. `last` is how this attempt ended, `reason` why there is no other; `detail` is for operators. False
-/// when the attempt may no longer write.
+/// Gives up a reply. `last` is how this attempt ended, `reason` is why there is no other one, and `detail` is for operators.
+/// Returns `false` if the attempt may no longer write.
 pub async fn fail(
     tx: &mut Tx,
     attempt: &Attempt,
@@ -220,15 +218,15 @@ pub async fn fail(
         reason.code()
     );
     let may = failed.execute(&mut **tx).await?.rows_affected() == 1;
-    end_in(tx, attempt, may, last, detail, usage).await
+    finish_if_owned(tx, attempt, may, last, detail, usage).await
 }
 
-/// Notes what an attempt used that may no longer write: it was paid for.
-pub async fn give_way(connection: &mut PgConnection, attempt: &Attempt, usage: &Usage) -> Result<()> {
-    end(connection, attempt, Some((Reason::Cancelled, "")), usage).await
+/// Records what an attempt used that may no longer write, because it was billed.
+pub async fn record_superseded(connection: &mut PgConnection, attempt: &Attempt, usage: &Usage) -> Result<()> {
+    finish(connection, attempt, Some((Reason::Cancelled, "")), usage).await
 }
 
-async fn end_in(
+async fn finish_if_owned(
     tx: &mut Tx,
     attempt: &Attempt,
     may: bool,
@@ -237,14 +235,14 @@ async fn end_in(
     usage: &Usage,
 ) -> Result<bool> {
     if may {
-        end(tx, attempt, Some((reason, detail)), usage).await?;
-        tx.announce(attempt.reply_id);
+        finish(tx, attempt, Some((reason, detail)), usage).await?;
+        tx.notify_reply(attempt.reply_id);
     }
     Ok(may)
 }
 
-/// Notes how an attempt ended and what it used. How it ended stays as it is where that is known already.
-async fn end(
+/// Records how an attempt ended and what it used. If how it ended is known already, that is kept.
+async fn finish(
     connection: &mut PgConnection,
     attempt: &Attempt,
     failed: Option<(Reason, &str)>,
@@ -274,7 +272,7 @@ async fn end(
     Ok(())
 }
 
-/// Text as Postgres can store it: a model may send anything, NUL characters included.
+/// Removes what Postgres cannot store: a model may send anything, including NUL characters.
 fn storable(text: &str) -> String {
     text.replace('\0', "")
 }

@@ -1,6 +1,6 @@
-//! Stopping replies: one that is no longer wanted, and the open one of a chat that is cleared.
+//! Stopping replies: a reply that is no longer wanted, and the open reply of a chat that is cleared.
 //!
-//! Nobody tells the worker: it sees within a second that it may write no more.
+//! The worker is not notified. It notices within a second that it may no longer write.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::refusal::{NotFound, OrRefuse, Rejected};
 pub enum CancelRefusal {
     /// The caller has no such reply.
     NotFound(NotFound),
-    /// It was completed or had failed before.
+    /// The reply has already been completed or has failed.
     Finished,
 }
 
@@ -28,7 +28,7 @@ impl From<NotFound> for CancelRefusal {
     }
 }
 
-/// Stops a reply of the caller. What there is of the answer becomes a message of the chat. Repeating it changes nothing.
+/// Stops a reply of the caller. The incomplete answer becomes a message of the chat. Repeating the call changes nothing.
 pub async fn cancel(tx: &mut UserTx, reply_id: Uuid) -> Result<(), Rejected<CancelRefusal>> {
     let reply = sqlx::query!(
         "SELECT r.chat_id, c.tool_type FROM ai_replies r JOIN tool_chats c ON c.id = r.chat_id
@@ -38,7 +38,7 @@ pub async fn cancel(tx: &mut UserTx, reply_id: Uuid) -> Result<(), Rejected<Canc
     );
     let reply = reply.fetch_optional(&mut ***tx).await?.or_not_found(Noun::Reply)?;
     let tool = stored_tool(&reply.tool_type)?;
-    // The chat before the reply, like everybody.
+    // The chat is locked before the reply, as everywhere.
     sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", reply.chat_id).execute(&mut ***tx).await?;
     if stop(tx, reply.chat_id, Some(reply_id), Reason::Cancelled).await?.is_none() {
         let state =
@@ -55,8 +55,8 @@ pub async fn cancel(tx: &mut UserTx, reply_id: Uuid) -> Result<(), Rejected<Canc
     Ok(())
 }
 
-/// Removes the messages of the caller's chat with a tool, with everything else that tells what was said, and stops its
-/// open reply. A chat that is empty already is left alone.
+/// Removes the messages of the caller's chat with a tool, and everything else that contains their text, and stops its open
+/// reply. An empty chat is not changed.
 pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
     let chat_id = sqlx::query_scalar!(
         "SELECT id FROM tool_chats WHERE user_id = $1 AND tool_type = $2 FOR NO KEY UPDATE",
@@ -65,7 +65,7 @@ pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
     );
     let Some(chat_id) = chat_id.fetch_optional(&mut ***tx).await? else { return Ok(()) };
     let stopped = stop(tx, chat_id, None, Reason::Cleared).await?;
-    // The replies stay, because they count as questions.
+    // The replies are kept, because they count as questions.
     sqlx::query!(
         "DELETE FROM ai_reply_chunks k USING ai_replies r WHERE r.chat_id = $1 AND k.reply_id = r.id",
         chat_id
@@ -84,7 +84,7 @@ pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
     Ok(())
 }
 
-/// Stops the open reply of a chat that the transaction has locked, or `only` that one. Returns which it was.
+/// Stops the open reply of a chat that the transaction has locked, or only the reply `only`. Returns its id.
 async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) -> Result<Option<Uuid>> {
     let stopped = sqlx::query_scalar!(
         "WITH reply AS (
@@ -102,13 +102,13 @@ async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) ->
     );
     let stopped = stopped.fetch_optional(&mut **tx).await?;
     if let Some(id) = stopped {
-        tx.announce(id);
+        tx.notify_reply(id);
     }
     Ok(stopped)
 }
 
-/// Makes what there is of a stopped reply a message. Reads by a statement of its own: the one that stopped the reply may
-/// have waited for the last piece to be written, and would not see it.
+/// Stores the incomplete answer of a stopped reply as a message. Reads it in a separate statement, because the one that stopped
+/// the reply may have waited for the last chunk, which it would not see.
 async fn keep_partial(connection: &mut PgConnection, chat_id: Uuid, reply_id: Uuid) -> Result<()> {
     let text = sqlx::query_scalar!(
         "SELECT string_agg(k.content, '' ORDER BY k.seq)

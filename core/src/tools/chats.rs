@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::Tool;
 use crate::Result;
+use crate::activity::Noun;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// A learner's chat with a tool. A learner has at most one with each.
 #[derive(Clone, Debug)]
@@ -122,7 +124,7 @@ pub async fn list_by_id(
 }
 
 /// The chat with that id.
-pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Chat>> {
+pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Chat, Rejected<NotFound>> {
     let chat = select_chats!("tool_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1", id);
-    Ok(chat.fetch_optional(connection).await?)
+    chat.fetch_optional(connection).await?.or_not_found(Noun::Chat)
 }

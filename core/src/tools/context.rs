@@ -1,66 +1,65 @@
-//! What a model is told beside the question, fixed when the question is asked.
+//! What a model receives besides the question, recorded when the question is asked.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::actor::Caller;
 use crate::library::search::{self, HitKind};
 
-/// So much of the platform's content is given at most.
+/// Most items of the platform's content in a context.
 const MAX_SOURCES: i64 = 5;
 
-/// What was known when a question was asked. Stored with the reply, so that what is edited later changes no answer and
-/// no attempt at it.
+/// What was known when a question was asked. It is stored with the reply, so that later edits do not affect the answer or
+/// further attempts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
-    /// What the platform has on the question, the best first.
+    /// The platform's content on the question, the best match first.
     #[serde(default)]
     pub sources: Vec<Source>,
-    /// Who asks, if the instruction wants to know.
+    /// The learner, if the instruction asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learner: Option<Learner>,
 }
 
-/// A piece of the platform's content that an answer can point to.
+/// An item of the platform's content that an answer can refer to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// What it is.
+    /// The kind of item.
     pub kind: HitKind,
-    /// Its id.
+    /// The id of the item.
     pub id: Uuid,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// What it is about.
+    /// A summary of the item.
     pub about: String,
 }
 
-/// Who asks.
+/// The learner who asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learner {
     /// First name.
     pub first_name: String,
-    /// Where they are; none = nothing started.
+    /// Their position; `None` if they have not started a roadmap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
 }
 
-/// Where a learner is: in the roadmap of which they did something last, unfinished ones first.
+/// A learner's position: the roadmap in which they were last active, preferring unfinished ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// Title of the roadmap.
+    /// The title of the roadmap.
     pub roadmap: String,
-    /// Whole percent of it; none = there is nothing to do.
+    /// The completed part in percent; `None` if the roadmap has no lessons.
     pub percent: Option<i16>,
-    /// Title of the first stage that is not completed; none = all are.
+    /// The title of the first stage that is not completed; `None` if all are completed.
     pub stage: Option<String>,
 }
 
-/// Gathers what to tell about a question.
+/// Gathers the context of a user's question.
 pub(super) async fn gather(
     connection: &mut PgConnection,
-    caller: &Caller,
+    user_id: Uuid,
     question: &str,
     include_learner: bool,
 ) -> Result<Context> {
@@ -68,11 +67,11 @@ pub(super) async fn gather(
     let sources =
         hits.into_iter().map(|hit| Source { kind: hit.kind, id: hit.id, title: hit.title, about: hit.snippet });
     let sources = sources.collect();
-    let learner = if include_learner { learner(connection, caller).await? } else { None };
+    let learner = if include_learner { learner(connection, user_id).await? } else { None };
     Ok(Context { sources, learner })
 }
 
-async fn learner(connection: &mut PgConnection, caller: &Caller) -> Result<Option<Learner>> {
+async fn learner(connection: &mut PgConnection, user_id: Uuid) -> Result<Option<Learner>> {
     let row = sqlx::query!(
         r#"SELECT u.first_name, p.roadmap AS "roadmap?", p.percent AS "percent?", p.stage AS "stage?"
            FROM users u
@@ -87,7 +86,7 @@ async fn learner(connection: &mut PgConnection, caller: &Caller) -> Result<Optio
                ORDER BY p.status = 'completed', p.updated_at DESC, r.id LIMIT 1
            ) p ON true
            WHERE u.id = $1"#,
-        caller.user_id
+        user_id
     );
     let Some(row) = row.fetch_optional(connection).await? else { return Ok(None) };
     let (percent, stage) = (row.percent, row.stage);

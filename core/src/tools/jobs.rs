@@ -11,12 +11,12 @@ use crate::Result;
 use crate::db::Tx;
 use crate::queue::{Job, Queue, stored};
 
-/// Writes the answer to a question.
+/// Generates the answer to a question.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct GenerateReply {
-    /// The reply to fill.
+    /// The reply.
     pub reply_id: Uuid,
-    /// Which retry of it by its learner this is, 0 = none. When it was retried since, another job does it.
+    /// How often the learner has retried the reply. After a further retry, the job is obsolete.
     #[serde(default)]
     pub retry: i32,
 }
@@ -24,16 +24,16 @@ pub struct GenerateReply {
 impl Job for GenerateReply {
     const KIND: &'static str = "generate_reply";
     const QUEUE: Queue = Queue::Replies;
-    /// Waiting for a provider counts: half an hour of pauses, with room for crashes.
+    /// Waits for a provider count as attempts: enough for half an hour of them, and for crashes.
     const MAX_ATTEMPTS: i32 = 100;
-    /// Above what an answer may take in all, which the job watches over itself.
+    /// Longer than the time limit of an answer, which the job enforces itself.
     const DEADLINE: Duration = Duration::from_secs(150);
-    /// What is unfinished then goes to another worker.
+    /// An unfinished reply is handed over to another worker.
     const HEEDS_SHUTDOWN: bool = true;
 }
 
-/// Open replies whose last job is dead: nobody would ever finish them, so they fail and the chat is free again. Those that
-/// have no job at all (removed by hand) get one. The dead job of what was retried since says nothing.
+/// Fails open replies whose last job is dead, because they would never be finished, and their chat would stay blocked. Enqueues a
+/// job for open replies that have none (it was removed by hand). A dead job of a reply that was retried since is ignored.
 pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     let jobs = stored::<GenerateReply>(tx).await?;
     let live: HashSet<Uuid> = jobs.live.iter().map(|job| job.reply_id).collect();

@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::Tool;
 use super::replies::ReplyState;
 use crate::Result;
+use crate::activity::Noun;
 use crate::actor::Caller;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Who wrote a message. Stored in the column `role`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -124,7 +126,11 @@ pub async fn list_oldest_first(
 }
 
 /// The text of a message in one of the caller's chats, and the tool of that chat.
-pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<(Tool, String)>> {
+pub async fn find(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    id: Uuid,
+) -> Result<(Tool, String), Rejected<NotFound>> {
     let row = sqlx::query!(
         r#"SELECT c.tool_type AS "tool: Tool", m.content
            FROM tool_messages m JOIN tool_chats c ON c.id = m.chat_id
@@ -132,7 +138,8 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         id,
         caller.user_id
     );
-    Ok(row.fetch_optional(connection).await?.map(|row| (row.tool, row.content)))
+    let row = row.fetch_optional(connection).await?.or_not_found(Noun::Message)?;
+    Ok((row.tool, row.content))
 }
 
 /// The greatest number of earlier messages that a model is given.

@@ -1,4 +1,4 @@
-//! Asking a tool.
+//! Asking a tool a question.
 
 use std::time::Duration;
 
@@ -20,25 +20,24 @@ use crate::refusal::{OrRefuse, Rejected};
 use crate::settings::Settings;
 use crate::tools::jobs::GenerateReply;
 
-/// How many questions a learner may ask in 24 hours, over all tools. What was asked counts, answered or not, and counts
-/// again when it is retried: each time somebody is set to work.
+/// How many questions a learner may ask in 24 hours, over all tools. A question counts whether or not it was answered, and
+/// counts again when its reply is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// At most so many.
+    /// The maximum.
     pub limit: i64,
-    /// Asked in the last 24 hours.
+    /// The number of questions in the last 24 hours.
     pub used: i64,
-    /// When one more than now may be asked; none if nothing was asked, or the limit is 0.
+    /// When one more question may be asked; `None` if none was asked, or the limit is 0.
     pub resets_at: Option<DateTime<Utc>>,
-    /// Until then, by the database's clock; 24 hours where `resets_at` is none.
+    /// The time until `resets_at`, by the database's clock; 24 hours if that is `None`.
     pub resets_in: Duration,
 }
 
-/// The caller's quota and what is used of it.
+/// The caller's quota, and how much of it is used.
 pub async fn quota(connection: &mut PgConnection, caller: &Caller, settings: &Settings) -> Result<Quota> {
     let limit = settings.daily_questions.max(0);
-    // While no more than the limit was asked, the oldest question is the next to fall out; after the limit was lowered,
-    // more have to.
+    // Usually the oldest question is the next to leave the 24 hours. If the limit was lowered, several have to leave.
     let row = sqlx::query!(
         r#"SELECT count(*) AS "used!", min(at) FILTER (WHERE nth <= $2) + interval '24 hours' AS resets_at,
                extract(epoch FROM min(at) FILTER (WHERE nth <= $2) + interval '24 hours' - now())::float8
@@ -56,56 +55,58 @@ pub async fn quota(connection: &mut PgConnection, caller: &Caller, settings: &Se
     Ok(Quota { limit, used: row.used, resets_at: row.resets_at, resets_in: Duration::from_secs_f64(seconds) })
 }
 
-/// What is asked.
+/// A question.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Whom.
+    /// The tool that is asked.
     pub tool: Tool,
-    /// What.
+    /// The text.
     pub text: &'a str,
-    /// The message of another chat that it was taken from.
+    /// The message of another chat that the text was copied from.
     pub transferred_from: Option<Uuid>,
 }
 
-/// A question that will be answered.
+/// A question that was accepted.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// The reply, queued.
+    /// The queued reply.
     pub reply_id: Uuid,
     /// The stored question.
     pub message: Message,
 }
 
-/// Why a question is not taken.
+/// Why a question is not accepted.
 #[derive(Clone, Debug)]
 pub enum AskRefusal {
-    /// The chat has a reply that is queued or being written.
+    /// The chat has a reply that is queued or being generated.
     ReplyOpen,
-    /// As many replies as allowed are being written for the caller, in other chats.
+    /// The caller has the maximum number of open replies in other chats.
     TooManyOpen {
         /// `ai.open_replies_per_user`.
         limit: i64,
     },
-    /// No question is left for now.
+    /// The quota is used up.
     QuotaUsed(Quota),
     /// The tool has no active instruction.
     Unavailable,
 }
 
-/// Asks a tool: stores the question and a queued reply, and has the worker write the answer. The instruction that is
-/// active now, the text as it is now and what the platform has on it now are what will be answered, whatever is edited or
-/// cleared meanwhile.
+/// Asks a tool: admits the question, gathers its context, stores it with a queued reply, and enqueues the job that generates the
+/// answer. The answer is based on the active instruction, the text and the context of this moment, whatever is edited or
+/// cleared later.
 pub async fn ask(
     tx: &mut UserTx,
     settings: &Settings,
     question: &Question<'_>,
 ) -> Result<Accepted, Rejected<AskRefusal>> {
     let (tool, text) = (question.tool, question.text);
-    let room = make_room(tx, settings, tool, text).await?;
+    let slot = admit_question(tx, settings, tool).await?;
+    let user_id = tx.caller().user_id;
+    let context = context::gather(tx, user_id, text, slot.include_learner).await?;
     let (reply_id, message_id) = (new_id(), new_id());
-    let created_at = insert_question(tx, &room, reply_id, message_id, text).await?;
+    let created_at = insert_question(tx, &slot, &context, reply_id, message_id, text).await?;
     tx.enqueue(&GenerateReply { reply_id, retry: 0 })?;
-    let target = Target::new(Noun::ToolChat, room.chat_id, tool.title());
+    let target = Target::new(Noun::ToolChat, slot.chat_id, tool.title());
     let mut details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
     if let Some(message_id) = question.transferred_from {
         details["transferred_from"] = serde_json::json!(message_id);
@@ -123,23 +124,23 @@ pub async fn ask(
     Ok(Accepted { reply_id, message })
 }
 
-/// Where a question can be put, and what is fixed now.
-pub(super) struct Room {
+/// Permission to ask a question: the chat, which is locked, and the active instruction.
+pub(super) struct AskSlot {
     pub(super) chat_id: Uuid,
     pub(super) instruction_id: Uuid,
-    pub(super) context: Context,
+    /// Whether the instruction asks for information about the learner.
+    pub(super) include_learner: bool,
 }
 
-/// Whether the caller may ask a tool now. If so, their chat is locked, so that it stays true until the transaction ends.
-pub(super) async fn make_room(
+/// Checks whether the caller may ask a tool now. If so, locks their chat, so that they still may when the transaction ends.
+pub(super) async fn admit_question(
     tx: &mut UserTx,
     settings: &Settings,
     tool: Tool,
-    text: &str,
-) -> Result<Room, Rejected<AskRefusal>> {
+) -> Result<AskSlot, Rejected<AskRefusal>> {
     let caller = tx.caller().clone();
-    // Questions of one learner wait for each other here, so that the counts below are exact. Locks are always taken in
-    // the order user, chat, reply.
+    // Concurrent questions of one learner wait for each other here, so that the counts below are exact. Locks are always
+    // taken in the order user, chat, reply.
     sqlx::query!("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", caller.user_id).execute(&mut ***tx).await?;
     let quota = quota(tx, &caller, settings).await?;
     if quota.used >= quota.limit {
@@ -159,13 +160,12 @@ pub(super) async fn make_room(
     if here > 0 {
         return Err(Rejected::Refused(AskRefusal::ReplyOpen));
     }
-    let context = context::gather(tx, &caller, text, instruction.include_learner).await?;
-    Ok(Room { chat_id, instruction_id: instruction.id, context })
+    Ok(AskSlot { chat_id, instruction_id: instruction.id, include_learner: instruction.include_learner })
 }
 
 /// Gets or creates the caller's chat with a tool, and locks it until the transaction ends.
 async fn lock_chat(connection: &mut PgConnection, caller: &Caller, tool: Tool) -> Result<Uuid> {
-    // The conflict names columns because the constraint of an adopted table may be called anything.
+    // The conflict names columns, because the constraint of an adopted table may have any name.
     let chat_id = sqlx::query_scalar!(
         "INSERT INTO tool_chats (id, user_id, tool_type) VALUES ($1, $2, $3)
          ON CONFLICT (user_id, tool_type) DO UPDATE SET updated_at = now()
@@ -177,7 +177,7 @@ async fn lock_chat(connection: &mut PgConnection, caller: &Caller, tool: Tool) -
     Ok(chat_id.fetch_one(connection).await?)
 }
 
-/// How many replies are open in a chat of the caller, and in their other ones.
+/// The number of open replies in a chat of the caller, and in their other chats.
 async fn open_replies(connection: &mut PgConnection, caller: &Caller, chat_id: Uuid) -> Result<(i64, i64)> {
     let open = sqlx::query!(
         r#"SELECT count(*) FILTER (WHERE r.chat_id = $2) AS "here!", count(*) FILTER (WHERE r.chat_id <> $2) AS "elsewhere!"
@@ -190,11 +190,12 @@ async fn open_replies(connection: &mut PgConnection, caller: &Caller, chat_id: U
     Ok((open.here, open.elsewhere))
 }
 
-/// Stores question and reply. Returns the question's time: later than that of any message in the chat, even when clocks
-/// disagree.
+/// Stores the question and its reply. Returns the time of the question, which is later than that of any message in the chat,
+/// even if clocks disagree.
 async fn insert_question(
     tx: &mut UserTx,
-    room: &Room,
+    slot: &AskSlot,
+    context: &Context,
     reply_id: Uuid,
     message_id: Uuid,
     text: &str,
@@ -209,12 +210,12 @@ async fn insert_question(
                (SELECT max(created_at) FROM tool_messages WHERE chat_id = $2) + interval '1 microsecond')
            RETURNING created_at AS "created_at!""#,
         reply_id,
-        room.chat_id,
+        slot.chat_id,
         tx.caller().user_id,
         message_id,
-        room.instruction_id,
+        slot.instruction_id,
         text,
-        Json(&room.context) as _
+        Json(context) as _
     );
     Ok(created_at.fetch_one(&mut ***tx).await?)
 }

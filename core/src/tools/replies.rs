@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use super::{Reason, Tool};
 use crate::Result;
+use crate::activity::Noun;
 use crate::actor::Caller;
 use crate::db::Tx;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// The state of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -54,7 +56,7 @@ pub struct Reply {
 }
 
 /// Finds a reply of the caller.
-pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Option<Reply>> {
+pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Reply, Rejected<NotFound>> {
     let reply = sqlx::query_as!(
         Reply,
         r#"SELECT r.id, c.tool_type AS "tool: Tool", r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
@@ -69,7 +71,7 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         id,
         caller.user_id
     );
-    Ok(reply.fetch_optional(connection).await?)
+    reply.fetch_optional(connection).await?.or_not_found(Noun::Reply)
 }
 
 /// Fails an open reply that no worker is writing, whatever attempt it is in. Returns false if the reply is finished or no
@@ -90,7 +92,7 @@ pub async fn fail_open(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
     );
     let failed = failed.fetch_one(&mut **tx).await? == 1;
     if failed {
-        tx.announce(id);
+        tx.notify_reply(id);
     }
     Ok(failed)
 }

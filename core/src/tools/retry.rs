@@ -1,11 +1,11 @@
-//! Asking for a reply again.
+//! Retrying a reply.
 
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::questions::{self, AskRefusal};
 use super::replies::ReplyState;
-use super::stored_tool;
+use super::{context, stored_tool};
 use crate::activity::{Action, Noun, Target, Verb};
 use crate::db::UserTx;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
@@ -17,9 +17,9 @@ use crate::tools::jobs::GenerateReply;
 pub enum RetryRefusal {
     /// The caller has no such reply.
     NotFound(NotFound),
-    /// It is neither failed nor cancelled, its question was cleared, or it was retried too often.
+    /// The reply is neither failed nor cancelled, its question was cleared, or it was retried too often.
     NotRetryable,
-    /// A question would be refused too.
+    /// A new question would be refused too.
     Ask(AskRefusal),
 }
 
@@ -35,8 +35,8 @@ impl From<AskRefusal> for RetryRefusal {
     }
 }
 
-/// Asks for a reply once more, as if its question were asked now: it counts as a question, and the instruction that is
-/// active now is what the answer is written under. What there was of the answer goes.
+/// Requests a reply again, as if its question were asked now: it counts as a question, and the answer is based on the active
+/// instruction and the context of this moment. The incomplete answer is removed.
 pub async fn retry(tx: &mut UserTx, settings: &Settings, reply_id: Uuid) -> Result<(), Rejected<RetryRefusal>> {
     let reply = sqlx::query!(
         r#"SELECT r.state AS "state: ReplyState", r.question, r.question_id, c.tool_type
@@ -49,11 +49,13 @@ pub async fn retry(tx: &mut UserTx, settings: &Settings, reply_id: Uuid) -> Resu
         return Err(Rejected::Refused(RetryRefusal::NotRetryable));
     }
     let tool = stored_tool(&reply.tool_type)?;
-    let room = questions::make_room(tx, settings, tool, &reply.question).await.map_err(Rejected::widen)?;
+    let slot = questions::admit_question(tx, settings, tool).await.map_err(Rejected::widen)?;
+    let user_id = tx.caller().user_id;
+    let context = context::gather(tx, user_id, &reply.question, slot.include_learner).await?;
     sqlx::query!("DELETE FROM tool_messages m USING ai_replies r WHERE r.id = $1 AND m.id = r.answer_id", reply_id)
         .execute(&mut ***tx)
         .await?;
-    // The next attempt's number is taken at once: readers drop what they have.
+    // The number of the next attempt is used at once, so that readers drop their text.
     let retry = sqlx::query_scalar!(
         r#"UPDATE ai_replies
            SET state = 'queued', attempt = attempt + 1, reason = NULL, started_at = NULL, finished_at = NULL,
@@ -63,13 +65,13 @@ pub async fn retry(tx: &mut UserTx, settings: &Settings, reply_id: Uuid) -> Resu
              AND cardinality(retried_at) < 20
            RETURNING cardinality(retried_at) AS "retry!""#,
         reply_id,
-        room.instruction_id,
-        Json(&room.context) as _
+        slot.instruction_id,
+        Json(&context) as _
     );
     let retry = retry.fetch_optional(&mut ***tx).await?.or_refuse(RetryRefusal::NotRetryable)?;
     tx.enqueue(&GenerateReply { reply_id, retry })?;
-    tx.announce(reply_id);
-    let target = Target::new(Noun::ToolChat, room.chat_id, tool.title());
+    tx.notify_reply(reply_id);
+    let target = Target::new(Noun::ToolChat, slot.chat_id, tool.title());
     let details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
     tx.record(Action::new(Noun::Reply, Verb::Retried).target(Some(target)).with(details))?;
     Ok(())

@@ -1,11 +1,11 @@
-//! Following a reply while it is written: what a reader has, and what comes next.
+//! Following a reply while it is generated: what a reader has received, and what comes next.
 //!
-//! A reader's place is a [`Position`]. It goes out with every event and comes back when the reader returns, to whatever
-//! process, so that nobody remembers readers: each step is read from the rows, by position.
+//! A reader has a [`Position`]. It is sent with every event, and the reader sends it back when it reconnects to any process, so
+//! no process has to remember readers. Each read is answered from the stored rows, by position.
 //!
 //! ```text
-//! 0.0 ── text 1.1, 1.2, … ──┬── over ─► 1.end
-//!                           └── restarted 2.0: drop the text ── text 2.1, … ── over ─► 2.end
+//! 0.0 ── text 1.1, 1.2, … ──┬── end ─► 1.end
+//!                           └── restarted 2.0: drop the text ── text 2.1, … ── end ─► 2.end
 //! ```
 
 use std::fmt;
@@ -19,14 +19,14 @@ use super::replies::ReplyState;
 use crate::Result;
 use crate::users::tokens::TokenSubject;
 
-/// Most pieces of text in one step: a reader that lags reads on when it has taken them.
+/// Most chunks in one result. A slow reader reads again when it has received them.
 const PAGE: usize = 32;
 
-/// How much of a reply a reader has. Written as `attempt.seq`, or `attempt.end` when it has everything.
+/// How much of a reply a reader has received. Written as `attempt.seq`, or `attempt.end` if it has everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     attempt: i32,
-    /// Pieces of that attempt that the reader has; [`Position::END`] = all, and how it ended.
+    /// The last chunk of that attempt that the reader has; [`Position::END`] if it has all of them and how the reply ended.
     seq: i32,
 }
 
@@ -47,9 +47,9 @@ impl fmt::Display for Position {
     }
 }
 
-/// Not the position of any reader.
+/// The text is not a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of an event of this stream")]
+#[error("not the id of an event of this stream")]
 pub struct MalformedPosition;
 
 impl FromStr for Position {
@@ -66,76 +66,81 @@ impl FromStr for Position {
     }
 }
 
-/// What happened to a reply, to somebody who follows it.
+/// A change of a reply, for a reader that follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// The text begins anew: the reader drops what it has.
+pub enum ReplyUpdate {
+    /// The text starts over: the reader drops what it has.
     Restarted,
-    /// The next piece of text.
+    /// The next chunk of text.
     Text(String),
-    /// Over: the answer is a message of the chat; none = it was cleared since.
+    /// The reply is completed.
     Completed {
-        /// The message.
+        /// The message with the answer; `None` if it was cleared since.
         message_id: Option<Uuid>,
-        /// Whether it holds a block to copy.
+        /// Whether the answer contains a block to copy.
         has_copyable_content: bool,
     },
-    /// Over: given up.
+    /// The reply has failed.
     Failed {
-        /// Code of the [`super::Reason`].
+        /// The code of the [`super::Reason`].
         reason: String,
     },
-    /// Over: stopped.
+    /// The reply was cancelled.
     Cancelled {
-        /// Code of the [`super::Reason`].
+        /// The code of the [`super::Reason`].
         reason: String,
-        /// The message with what there was of the answer; none if there was nothing, or it was cleared.
+        /// The message with the incomplete answer; `None` if there was no text, or it was cleared.
         message_id: Option<Uuid>,
     },
 }
 
-/// What to do after a step.
+/// What a reader does after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// There is more: read again.
+pub enum Continuation {
+    /// Read again, because there is more.
     Read,
-    /// Wait until something happens.
+    /// Wait until the reply changes.
     Wait,
-    /// The reader has everything.
-    Over,
+    /// Stop, because the reader has everything.
+    Finished,
 }
 
-/// What a reader gets at once.
+/// The result of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// What happened since, in order, each with the reader's position after it.
-    pub news: Vec<(Position, News)>,
-    /// What then.
-    pub next: Next,
+pub struct ReadResult {
+    /// The changes since the reader's position, in order, each with the position after it.
+    pub updates: Vec<(Position, ReplyUpdate)>,
+    /// What to do next.
+    pub next: Continuation,
 }
 
-/// Who wants to read what.
+/// What a reader wants to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// The reply.
+pub struct ReadRequest {
+    /// The id of the reply.
     pub reply_id: Uuid,
     /// The reader's session.
     pub subject: TokenSubject,
-    /// What the reader has.
+    /// How much of it the reader has received.
     pub position: Position,
 }
 
-/// The next step of each reader, in order; `None` for one who may not read (any more): the reply is not theirs or gone, or
-/// the session has ended. One statement for all of them, so that many readers cost little more than few.
-pub async fn read(connection: &mut PgConnection, wanted: &[Wanted], now: DateTime<Utc>) -> Result<Vec<Option<Step>>> {
-    let replies: Vec<Uuid> = wanted.iter().map(|wanted| wanted.reply_id).collect();
-    let users: Vec<Uuid> = wanted.iter().map(|wanted| wanted.subject.user_id).collect();
-    let sessions: Vec<Uuid> = wanted.iter().map(|wanted| wanted.subject.session_id).collect();
-    let attempts: Vec<i32> = wanted.iter().map(|wanted| wanted.position.attempt).collect();
-    let seqs: Vec<i32> = wanted.iter().map(|wanted| wanted.position.seq).collect();
-    // The limits keep each lookup one by key: joined freely, the planner may read all users for a few readers.
-    // The last piece that a reader has comes too, without its text: it shows that the position is one, and that the
-    // pieces have not been removed since. Pieces are removed for a whole reply at once.
+/// Reads for several readers, and returns their results in order; `None` for a reader who may not, or no longer, read the reply:
+/// it belongs to somebody else or was removed, or the session has ended. One statement serves all of them, so that many
+/// readers cost little more than few.
+pub async fn read(
+    connection: &mut PgConnection,
+    requests: &[ReadRequest],
+    now: DateTime<Utc>,
+) -> Result<Vec<Option<ReadResult>>> {
+    let replies: Vec<Uuid> = requests.iter().map(|request| request.reply_id).collect();
+    let users: Vec<Uuid> = requests.iter().map(|request| request.subject.user_id).collect();
+    let sessions: Vec<Uuid> = requests.iter().map(|request| request.subject.session_id).collect();
+    let attempts: Vec<i32> = requests.iter().map(|request| request.position.attempt).collect();
+    let seqs: Vec<i32> = requests.iter().map(|request| request.position.seq).collect();
+    // The limits make each lookup use a key. Otherwise the planner may read all users for a few readers.
+    // The last chunk that a reader has is read too, without its text. It shows that the position is valid, and that the chunks
+    // have not been removed since. Chunks are removed for a whole reply at once.
     let rows = sqlx::query_as!(
         Found,
         r#"SELECT w.nth AS "nth!", r.attempt AS "attempt!", r.state AS "state!: ReplyState", r.reason,
@@ -170,17 +175,17 @@ pub async fn read(connection: &mut PgConnection, wanted: &[Wanted], now: DateTim
     )
     .fetch_all(connection)
     .await?;
-    let mut steps = vec![None; wanted.len()];
+    let mut results = vec![None; requests.len()];
     for found in rows {
-        let place = usize::try_from(found.nth).unwrap_or_default().wrapping_sub(1);
-        if let (Some(step), Some(wanted)) = (steps.get_mut(place), wanted.get(place)) {
-            *step = Some(found.step(wanted.position));
+        let index = usize::try_from(found.nth).unwrap_or_default().wrapping_sub(1);
+        if let (Some(result), Some(request)) = (results.get_mut(index), requests.get(index)) {
+            *result = Some(found.result(request.position));
         }
     }
-    Ok(steps)
+    Ok(results)
 }
 
-/// What is stored of a reply, from a reader's position on.
+/// The stored state of a reply, from a reader's position.
 #[derive(Clone, Debug)]
 struct Found {
     nth: i64,
@@ -189,27 +194,27 @@ struct Found {
     reason: Option<String>,
     answer_id: Option<Uuid>,
     has_copyable_content: bool,
-    /// Of the first of `texts`: the reader's own, if its position is in this attempt.
+    /// The number of the first of `texts`, which is the reader's last chunk if its position is in this attempt.
     first_seq: Option<i32>,
     texts: Vec<String>,
-    /// The answer, if the reader has nothing of it and its pieces have been removed.
+    /// The whole answer, if the reader has none of it and its chunks have been removed.
     whole_text: Option<String>,
 }
 
 impl Found {
-    fn step(self, has: Position) -> Step {
-        let over = self.over();
-        if over.is_some() && has == Position::end(self.attempt) {
-            return Step { news: Vec::new(), next: Next::Over };
+    fn result(self, has: Position) -> ReadResult {
+        let end = self.end();
+        if end.is_some() && has == Position::end(self.attempt) {
+            return ReadResult { updates: Vec::new(), next: Continuation::Finished };
         }
         let mut at = Position { attempt: self.attempt, seq: 0 };
-        let mut news = Vec::new();
+        let mut updates = Vec::new();
         let is_here = has.attempt == self.attempt && has.seq > 0;
         if has.seq > 0 && !(is_here && self.first_seq == Some(has.seq)) {
-            news.push((at, News::Restarted));
+            updates.push((at, ReplyUpdate::Restarted));
             if is_here {
-                // The pieces have been removed: from the start, then.
-                return Step { news, next: Next::Read };
+                // The chunks have been removed, so the reader has to start over.
+                return ReadResult { updates, next: Continuation::Read };
             }
         }
         let is_full = self.texts.len() == PAGE;
@@ -220,26 +225,27 @@ impl Found {
         }
         for text in texts.into_iter().chain(self.whole_text) {
             at.seq += 1;
-            news.push((at, News::Text(text)));
+            updates.push((at, ReplyUpdate::Text(text)));
         }
         if is_full {
-            return Step { news, next: Next::Read };
+            return ReadResult { updates, next: Continuation::Read };
         }
-        let next = if over.is_some() { Next::Over } else { Next::Wait };
-        news.extend(over.map(|over| (Position::end(self.attempt), over)));
-        Step { news, next }
+        let next = if end.is_some() { Continuation::Finished } else { Continuation::Wait };
+        updates.extend(end.map(|end| (Position::end(self.attempt), end)));
+        ReadResult { updates, next }
     }
 
     /// How the reply ended, if it did.
-    fn over(&self) -> Option<News> {
+    fn end(&self) -> Option<ReplyUpdate> {
         let reason = || self.reason.clone().unwrap_or_default();
         match self.state {
             ReplyState::Queued | ReplyState::Streaming => None,
-            ReplyState::Completed => {
-                Some(News::Completed { message_id: self.answer_id, has_copyable_content: self.has_copyable_content })
-            }
-            ReplyState::Failed => Some(News::Failed { reason: reason() }),
-            ReplyState::Cancelled => Some(News::Cancelled { reason: reason(), message_id: self.answer_id }),
+            ReplyState::Completed => Some(ReplyUpdate::Completed {
+                message_id: self.answer_id,
+                has_copyable_content: self.has_copyable_content,
+            }),
+            ReplyState::Failed => Some(ReplyUpdate::Failed { reason: reason() }),
+            ReplyState::Cancelled => Some(ReplyUpdate::Cancelled { reason: reason(), message_id: self.answer_id }),
         }
     }
 }
@@ -252,7 +258,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// What the query finds for a reader: `texts` are all pieces that are stored of the attempt.
+    /// What the query finds for a reader. `texts` are all stored chunks of the attempt.
     fn found(attempt: i32, state: ReplyState, texts: &[&str], has: &str, answer: Option<&str>) -> Found {
         let seq = if at(has).attempt == attempt { at(has).seq } else { 0 };
         let stored: Vec<(i32, &str)> = (1..).zip(texts.iter().copied()).filter(|(n, _)| *n >= seq).take(PAGE).collect();
@@ -269,30 +275,36 @@ mod tests {
         }
     }
 
-    /// The events of a reader that starts at `has` and reads until it has to wait or has everything.
-    fn follow(attempt: i32, state: ReplyState, texts: &[&str], has: &str, answer: Option<&str>) -> (Vec<String>, Next) {
+    /// The events of a reader that starts at `has` and reads until it has to wait or is finished.
+    fn follow(
+        attempt: i32,
+        state: ReplyState,
+        texts: &[&str],
+        has: &str,
+        answer: Option<&str>,
+    ) -> (Vec<String>, Continuation) {
         let (mut has, mut events) = (at(has), Vec::new());
         loop {
-            let step = found(attempt, state, texts, &has.to_string(), answer).step(has);
-            for (position, news) in step.news {
-                let what = match news {
-                    News::Restarted => "restarted".to_owned(),
-                    News::Text(text) => text,
-                    News::Completed { .. } => "completed".to_owned(),
-                    News::Failed { reason } => format!("failed {reason}"),
-                    News::Cancelled { reason, .. } => format!("cancelled {reason}"),
+            let result = found(attempt, state, texts, &has.to_string(), answer).result(has);
+            for (position, update) in result.updates {
+                let what = match update {
+                    ReplyUpdate::Restarted => "restarted".to_owned(),
+                    ReplyUpdate::Text(text) => text,
+                    ReplyUpdate::Completed { .. } => "completed".to_owned(),
+                    ReplyUpdate::Failed { reason } => format!("failed {reason}"),
+                    ReplyUpdate::Cancelled { reason, .. } => format!("cancelled {reason}"),
                 };
                 events.push(format!("{position} {what}"));
                 has = position;
             }
-            if step.next != Next::Read {
-                return (events, step.next);
+            if result.next != Continuation::Read {
+                return (events, result.next);
             }
         }
     }
 
     #[test]
-    fn positions_are_written_and_read() {
+    fn positions_are_formatted_and_parsed() {
         for text in ["0.0", "1.7", "2.end", "2147483646.2147483646"] {
             assert_eq!(at(text).to_string(), text);
         }
@@ -304,43 +316,46 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_gets_what_it_lacks_and_then_waits() {
+    fn a_reader_gets_what_is_missing_and_then_waits() {
         use ReplyState::{Queued, Streaming};
         let texts = ["a", "b", "c"];
-        assert_eq!(follow(0, Queued, &[], "0.0", None), (vec![], Next::Wait));
+        assert_eq!(follow(0, Queued, &[], "0.0", None), (vec![], Continuation::Wait));
         let (events, next) = follow(1, Streaming, &texts, "0.0", None);
-        assert_eq!((events, next), (vec!["1.1 a".into(), "1.2 b".into(), "1.3 c".into()], Next::Wait));
-        assert_eq!(follow(1, Streaming, &texts, "1.2", None), (vec!["1.3 c".into()], Next::Wait));
-        assert_eq!(follow(1, Streaming, &texts, "1.3", None), (vec![], Next::Wait));
+        assert_eq!((events, next), (vec!["1.1 a".into(), "1.2 b".into(), "1.3 c".into()], Continuation::Wait));
+        assert_eq!(follow(1, Streaming, &texts, "1.2", None), (vec!["1.3 c".into()], Continuation::Wait));
+        assert_eq!(follow(1, Streaming, &texts, "1.3", None), (vec![], Continuation::Wait));
     }
 
     #[test]
-    fn who_lags_reads_page_by_page() {
+    fn a_slow_reader_reads_page_by_page() {
         let texts: Vec<String> = (1..=100).map(|n| format!("t{n}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         for start in [0, 1, 31, 32, 33, 99, 100] {
             let (events, next) = follow(1, ReplyState::Completed, &texts, &format!("1.{start}"), Some("unused"));
             let expected: Vec<String> = (start + 1..=100).map(|n| format!("1.{n} t{n}")).collect();
             assert_eq!(events, [expected, vec!["1.end completed".into()]].concat(), "from {start}");
-            assert_eq!(next, Next::Over);
+            assert_eq!(next, Continuation::Finished);
         }
     }
 
     #[test]
-    fn a_new_attempt_makes_readers_drop_what_they_have() {
+    fn a_new_attempt_makes_readers_drop_their_text() {
         let texts = ["x", "y"];
         let (events, _) = follow(2, ReplyState::Streaming, &texts, "1.5", None);
         assert_eq!(events, ["2.0 restarted", "2.1 x", "2.2 y"]);
-        // Nothing to drop.
+        // Readers without text have nothing to drop.
         for has in ["1.0", "0.0"] {
             assert_eq!(follow(2, ReplyState::Streaming, &texts, has, None).0, ["2.1 x", "2.2 y"]);
         }
-        // Retried after the reader had seen it fail: dropped at once, before anything is written.
-        assert_eq!(follow(2, ReplyState::Queued, &[], "1.end", None), (vec!["2.0 restarted".into()], Next::Wait));
+        // The reply was retried after the reader had seen it fail. The text is dropped before there is new text.
+        assert_eq!(
+            follow(2, ReplyState::Queued, &[], "1.end", None),
+            (vec!["2.0 restarted".into()], Continuation::Wait)
+        );
     }
 
     #[test]
-    fn a_position_that_is_none_starts_anew() {
+    fn an_invalid_position_starts_over() {
         let texts = ["x", "y"];
         for has in ["1.3", "1.end", "7.1"] {
             let (events, _) = follow(1, ReplyState::Streaming, &texts, has, None);
@@ -349,26 +364,26 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_told_once() {
+    fn the_end_is_sent_once() {
         let texts = ["x"];
         let end = |state, has| follow(3, state, &texts, has, Some("x"));
-        assert_eq!(end(ReplyState::Completed, "3.1"), (vec!["3.end completed".into()], Next::Over));
-        assert_eq!(end(ReplyState::Failed, "3.1"), (vec!["3.end failed why".into()], Next::Over));
-        assert_eq!(end(ReplyState::Cancelled, "3.1"), (vec!["3.end cancelled why".into()], Next::Over));
+        assert_eq!(end(ReplyState::Completed, "3.1"), (vec!["3.end completed".into()], Continuation::Finished));
+        assert_eq!(end(ReplyState::Failed, "3.1"), (vec!["3.end failed why".into()], Continuation::Finished));
+        assert_eq!(end(ReplyState::Cancelled, "3.1"), (vec!["3.end cancelled why".into()], Continuation::Finished));
         for state in [ReplyState::Completed, ReplyState::Failed, ReplyState::Cancelled] {
-            assert_eq!(end(state, "3.end"), (vec![], Next::Over));
+            assert_eq!(end(state, "3.end"), (vec![], Continuation::Finished));
         }
     }
 
     #[test]
-    fn who_comes_after_the_pieces_were_removed_gets_the_whole_text() {
+    fn a_reader_gets_the_whole_text_after_the_chunks_were_removed() {
         let end = |has| follow(1, ReplyState::Completed, &[], has, Some("whole")).0;
         assert_eq!(end("0.0"), ["1.1 whole", "1.end completed"]);
         for has in ["1.1", "1.5"] {
             assert_eq!(end(has), ["1.0 restarted", "1.1 whole", "1.end completed"]);
         }
         assert_eq!(end("1.end"), Vec::<String>::new());
-        // Cleared: there is nothing left to show.
+        // The reply was cleared, so there is no text left.
         let cleared = |has| follow(1, ReplyState::Cancelled, &[], has, None).0;
         assert_eq!(cleared("1.5"), ["1.0 restarted", "1.end cancelled why"]);
         assert_eq!(cleared("0.0"), ["1.end cancelled why"]);

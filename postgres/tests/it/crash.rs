@@ -1,4 +1,4 @@
-//! Kills of every process involved, and what they leave behind.
+//! Recovery after each of the processes has been killed.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use rustix::process::{Pid, getpgid, getpgrp};
 
 use crate::support::{Process, commit, full, is_alive, kill, notes, passable_dir, until};
 
-/// Process id in the pid file of the server on `root`.
+/// The process id in the pid file of the server on `root`.
 fn postmaster(root: &Path) -> u32 {
     let text = std::fs::read_to_string(root.join("data/postmaster.pid")).unwrap();
     text.lines().next().unwrap().parse().unwrap()
@@ -31,17 +31,17 @@ async fn an_immediate_restart_keeps_commits_port_and_url() {
 }
 
 #[tokio::test]
-async fn a_terminals_interrupt_does_not_reach_the_server() {
+async fn an_interrupt_from_the_terminal_does_not_reach_the_server() {
     let dir = passable_dir();
     let server = Server::start(full(dir.path())).await.unwrap();
-    // A terminal signals the whole process group in its foreground.
+    // A terminal sends signals to its whole foreground process group.
     let group = getpgid(Pid::from_raw(i32::try_from(server.pid()).unwrap())).unwrap();
     assert_ne!(group, getpgrp());
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_killed_server_recovers_what_was_committed() {
+async fn a_killed_server_recovers_committed_data() {
     let dir = passable_dir();
     let mut server = Server::start(full(dir.path())).await.unwrap();
     let url = server.url("postgres");
@@ -57,7 +57,7 @@ async fn a_killed_server_recovers_what_was_committed() {
 }
 
 #[tokio::test]
-async fn a_server_ends_with_its_killed_owner() {
+async fn a_server_ends_when_its_owner_is_killed() {
     let dir = passable_dir();
     let root = dir.path().join("postgres");
     let owner = Process::serving(&root).await;
@@ -70,7 +70,7 @@ async fn a_server_ends_with_its_killed_owner() {
 }
 
 #[tokio::test]
-async fn the_next_start_need_not_wait_for_the_end_of_the_former_server() {
+async fn a_start_waits_for_the_earlier_server_to_end() {
     let dir = passable_dir();
     let root = dir.path().join("postgres");
     Process::serving(&root).await.kill();
@@ -80,7 +80,7 @@ async fn the_next_start_need_not_wait_for_the_end_of_the_former_server() {
 }
 
 #[tokio::test]
-async fn a_throw_away_directory_goes_with_its_killed_owner() {
+async fn a_throw_away_directory_is_removed_when_its_owner_is_killed() {
     let dir = passable_dir();
     let root = dir.path().join("removed");
     let owner = Process::serving(&root).await;
@@ -99,7 +99,7 @@ async fn a_server_without_owner_and_watcher_is_taken_over() {
     let data = root.canonicalize().unwrap().join("data");
     kill(watcher(&data));
     owner.kill();
-    assert!(is_alive(pid), "nobody is left to end it");
+    assert!(is_alive(pid), "neither the owner nor the watcher is left to end it");
 
     let server = Server::start(full(&root)).await.unwrap();
     assert!(!is_alive(pid) && server.pid() != pid);
@@ -107,7 +107,7 @@ async fn a_server_without_owner_and_watcher_is_taken_over() {
     server.stop().await.unwrap();
 }
 
-/// The watcher of the server on `data`: the shell that has the directory as an argument.
+/// Finds the watcher of the server on `data`: the shell that has the directory as an argument.
 #[cfg(target_os = "linux")]
 fn watcher(data: &Path) -> u32 {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -125,7 +125,7 @@ async fn a_pid_file_that_names_another_program_does_not_stop_a_start() {
     let mut server = Server::start(full(dir.path())).await.unwrap();
     let url = server.url("postgres");
     commit(&url, "kept").await;
-    // Under the server's own account, since Postgres knows by itself that processes of others are not it.
+    // It runs under the server's account, because Postgres ignores processes of other users anyway.
     let account = dir.path().join("data").metadata().unwrap();
     let mut command = Command::new("sleep");
     command.arg("600");
@@ -141,16 +141,16 @@ async fn a_pid_file_that_names_another_program_does_not_stop_a_start() {
 
     server.restart_immediate().await.unwrap();
     assert_eq!(notes(&url).await, ["kept"]);
-    assert!(other.0.try_wait().unwrap().is_none(), "the other program is left alone");
+    assert!(other.0.try_wait().unwrap().is_none(), "the other program is still running");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_killed_initdb_is_done_again() {
+async fn a_killed_initdb_is_repeated() {
     let dir = passable_dir();
     let root = dir.path().join("postgres");
     let owner = Process::holding(&root);
-    until("initdb works", || root.join("data.unfinished/PG_VERSION").exists() || root.join("data").exists()).await;
+    until("initdb is running", || root.join("data.unfinished/PG_VERSION").exists() || root.join("data").exists()).await;
     owner.kill();
     let server = Server::start(full(&root)).await.unwrap();
     commit(&server.url("postgres"), "works").await;
@@ -159,7 +159,7 @@ async fn a_killed_initdb_is_done_again() {
 }
 
 #[tokio::test]
-async fn what_a_killed_initdb_left_behind_is_not_taken_for_a_cluster() {
+async fn remains_of_a_killed_initdb_are_not_mistaken_for_a_cluster() {
     let dir = passable_dir();
     let unfinished = dir.path().join("data.unfinished");
     std::fs::create_dir(&unfinished).unwrap();

@@ -1,4 +1,4 @@
-//! Starting, stopping, sharing.
+//! Starting, stopping and sharing servers.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection};
 use crate::support::{Process, commit, full, is_alive, notes, passable_dir, setting};
 
 #[tokio::test]
-async fn data_port_and_password_outlive_a_stop() {
+async fn data_port_and_password_survive_a_stop() {
     let dir = passable_dir();
     let root = dir.path().join("postgres");
     let server = Server::start(full(&root)).await.unwrap();
@@ -28,7 +28,7 @@ async fn data_port_and_password_outlive_a_stop() {
 }
 
 #[tokio::test]
-async fn dropping_a_server_frees_its_data_for_the_next() {
+async fn dropping_a_server_releases_its_data_root() {
     let dir = passable_dir();
     let server = Server::start(full(dir.path())).await.unwrap();
     commit(&server.url("postgres"), "kept").await;
@@ -39,7 +39,7 @@ async fn dropping_a_server_frees_its_data_for_the_next() {
 }
 
 #[tokio::test]
-async fn settings_are_those_of_the_durability_and_the_caller() {
+async fn settings_depend_on_the_durability_and_the_caller() {
     let dir = passable_dir();
     let options = Options::new(dir.path(), Durability::Relaxed).settings(&[("work_mem", "7MB")]);
     let server = Server::start(options).await.unwrap();
@@ -60,17 +60,17 @@ async fn settings_are_those_of_the_durability_and_the_caller() {
 }
 
 #[tokio::test]
-async fn a_setting_that_postgres_refuses_is_named_in_the_error() {
+async fn an_invalid_setting_is_named_in_the_error() {
     let dir = passable_dir();
     let error = Server::start(full(dir.path()).settings(&[("work_mem", "much")])).await.unwrap_err().to_string();
     assert!(error.contains("work_mem"), "{error}");
     assert!(!error.contains('\n'), "{error}");
-    // The failed start has not left the data claimed.
+    // The failed start has released the data root.
     Server::start(full(dir.path())).await.unwrap().stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn only_who_has_the_password_gets_in() {
+async fn the_password_is_required_to_connect() {
     let dir = passable_dir();
     let server = Server::start(full(dir.path())).await.unwrap();
     let file = server.root().join("password");
@@ -89,7 +89,7 @@ async fn only_who_has_the_password_gets_in() {
 }
 
 #[tokio::test]
-async fn two_starters_at_once_give_one_server() {
+async fn two_concurrent_starts_result_in_one_server() {
     let dir = passable_dir();
     let start = || tokio::spawn(Server::start(full(dir.path())));
     let results = [start(), start()];
@@ -119,36 +119,36 @@ async fn a_server_of_another_process_is_refused_or_shared() {
     assert_eq!(notes(&url).await, ["from the other process"]);
     assert!(matches!(shared.restart_immediate().await, Err(Error::NotOwner)));
     shared.stop().await.unwrap();
-    assert!(is_alive(pid), "only its owner stops it");
+    assert!(is_alive(pid), "only its owner can stop it");
     assert_eq!(notes(&url).await, ["from the other process"]);
 }
 
 #[tokio::test]
 async fn the_server_never_runs_as_root_and_needs_no_reachable_directory() {
-    // Nobody but this user can enter it, as with a home directory.
+    // Only this user can enter it, as with a home directory.
     let closed = tempfile::tempdir().unwrap();
     std::fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
     let root = closed.path().join("deep").join("postgres");
     let server = Server::start(full(&root)).await.unwrap();
     commit(&server.url("postgres"), "kept").await;
     assert_ne!(server.root().join("data").metadata().unwrap().uid(), 0);
-    let place = server.root().to_owned();
+    let used_root = server.root().to_owned();
     server.stop().await.unwrap();
 
     let server = Server::start(full(&root)).await.unwrap();
-    assert_eq!(server.root(), place, "the same place at every start");
+    assert_eq!(server.root(), used_root, "the same directory at every start");
     assert_eq!(notes(&server.url("postgres")).await, ["kept"]);
     server.stop().await.unwrap();
-    if !place.starts_with(closed.path()) {
-        std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+    if !used_root.starts_with(closed.path()) {
+        std::fs::remove_dir_all(used_root.parent().unwrap()).unwrap();
     }
 }
 
 #[tokio::test]
-async fn data_of_another_user_is_refused_by_name() {
+async fn data_of_another_user_is_refused() {
     let dir = passable_dir();
     if chown(dir.path(), Some(4711), None).is_err() {
-        return; // Only root can give a directory away.
+        return; // Only root can change the owner of a directory.
     }
     let error = Server::start(full(dir.path())).await.unwrap_err();
     assert!(matches!(error, Error::Ownership { owner: 4711, .. }), "{error}");

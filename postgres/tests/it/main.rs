@@ -1,4 +1,4 @@
-//! Behaviour of the embedded Postgres, on real servers.
+//! Tests of the embedded Postgres with real servers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

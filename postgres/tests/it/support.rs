@@ -1,4 +1,4 @@
-//! What several tests use.
+//! Functions that several tests use.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-/// Tells the test [`hold`] of another process which data root to start a server on.
+/// The environment variable that tells the test [`hold`] in another process which data root to use.
 const HOLD: &str = "CAIRN_TEST_HOLD";
 
-/// A temporary directory that other accounts can pass through, so that the data goes where the test says.
+/// Creates a temporary directory that other accounts can traverse, so that the data is stored where the test expects it.
 pub(crate) fn passable_dir() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -25,14 +25,14 @@ pub(crate) fn full(root: &Path) -> Options {
     Options::new(root, Durability::Full)
 }
 
-/// Commits one row to table `note`.
+/// Commits a row to the table `note`.
 pub(crate) async fn commit(url: &str, body: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql("CREATE TABLE IF NOT EXISTS note (body text)").execute(&mut connection).await.unwrap();
     sqlx::query("INSERT INTO note VALUES ($1)").bind(body).execute(&mut connection).await.unwrap();
 }
 
-/// All rows of table `note`.
+/// The rows of the table `note`.
 pub(crate) async fn notes(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query_scalar("SELECT body FROM note ORDER BY body").fetch_all(&mut connection).await.unwrap()
@@ -47,7 +47,7 @@ pub(crate) fn kill(pid: u32) {
     kill_process(to_pid(pid), Signal::KILL).unwrap();
 }
 
-/// Whether process `pid` runs; one that ended but that nobody waited for does not.
+/// Whether the process `pid` is running. A zombie is not.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     test_kill_process(to_pid(pid)).is_ok() && !stat.contains(") Z")
@@ -61,26 +61,26 @@ fn to_pid(pid: u32) -> Pid {
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Another process, killed at the latest at the end of the test.
+/// Another process, which is killed at the end of the test at the latest.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    /// A process that starts a server on `root` and does nothing else until it is killed.
+    /// Starts a process that runs a server on `root` until it is killed.
     pub(crate) fn holding(root: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--ignored", "--exact", "support::hold"]).env(HOLD, root);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// As [`Self::holding`], returning once the server is there.
+    /// Like [`Self::holding`], but returns once the server is running.
     pub(crate) async fn serving(root: &Path) -> Self {
         let process = Self::holding(root);
-        until("the other process serves", || holder_file(root).exists()).await;
+        until("the server of the other process is running", || holder_file(root).exists()).await;
         process
     }
 
@@ -96,13 +96,13 @@ impl Drop for Process {
     }
 }
 
-/// Appears beside the data root when the server of [`Process::serving`] is there.
+/// The file beside the data root that is created when the server of [`Process::serving`] is running.
 fn holder_file(root: &Path) -> PathBuf {
     root.with_extension("serving")
 }
 
 #[tokio::test]
-#[ignore = "the other process of the tests that need one"]
+#[ignore = "runs as the other process of tests that need one"]
 #[expect(clippy::disallowed_methods, reason = "set by the test that started this process")]
 async fn hold() {
     let Some(root) = std::env::var_os(HOLD).map(PathBuf::from) else { return };

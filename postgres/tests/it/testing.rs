@@ -1,4 +1,4 @@
-//! Databases for tests.
+//! Tests of the databases for tests.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ async fn notes(pool: &PgPool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn test_databases_are_isolated_and_gone_after_drop() {
+async fn test_databases_are_isolated_and_dropped() {
     let first = test_database("notes", prepare).await.unwrap();
     let second = test_database("notes", prepare).await.unwrap();
     let (in_first, in_second) =
@@ -37,7 +37,7 @@ async fn test_databases_are_isolated_and_gone_after_drop() {
     let gone = "SELECT count(*) FROM pg_database WHERE datname = $1";
     let begun = Instant::now();
     while sqlx::query_scalar::<_, i64>(gone).bind(&name).fetch_one(&in_second).await.unwrap() > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "not dropped because connections to it are open");
+        assert!(begun.elapsed() < Duration::from_secs(30), "open connections prevent the database from being dropped");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -71,7 +71,7 @@ async fn a_failed_preparation_leaves_no_template() {
 }
 
 #[tokio::test]
-async fn a_connection_left_open_to_the_template_does_no_harm() {
+async fn an_open_connection_to_the_template_is_harmless() {
     let mut left_open = None;
     let database = test_database("leaking", async |url: &str| {
         left_open = Some(PgConnection::connect(url).await?);
@@ -83,14 +83,14 @@ async fn a_connection_left_open_to_the_template_does_no_harm() {
 }
 
 #[tokio::test]
-async fn processes_can_share_a_server_and_sweep_what_killed_ones_left() {
+async fn processes_can_share_a_server_and_remove_databases_of_killed_ones() {
     let server = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
     let mut ended = Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
     server.create_database_if_missing(&format!("cairn_test_{}_0", ended.id())).await.unwrap();
     server.create_database_if_missing(&format!("cairn_test_{}_0", std::process::id())).await.unwrap();
 
-    let test = "testing::test_databases_are_isolated_and_gone_after_drop";
+    let test = "testing::test_databases_are_isolated_and_dropped";
     let run = || {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test]).env(URL_VARIABLE, server.url("postgres")).stdout(Stdio::null());
@@ -103,14 +103,14 @@ async fn processes_can_share_a_server_and_sweep_what_killed_ones_left() {
     let names = "SELECT datname FROM pg_database WHERE datname LIKE 'cairn_test_%' OR datname LIKE 'cairn_template_%'";
     let names: Vec<String> = sqlx::query_scalar(names).fetch_all(&pool).await.unwrap();
     let templates = names.iter().filter(|name| name.starts_with("cairn_template_")).count();
-    assert_eq!(templates, 1, "they share it: {names:?}");
-    assert!(names.contains(&format!("cairn_test_{}_0", std::process::id())), "this process lives");
-    assert!(!names.contains(&format!("cairn_test_{}_0", ended.id())), "swept");
+    assert_eq!(templates, 1, "the processes share the template: {names:?}");
+    assert!(names.contains(&format!("cairn_test_{}_0", std::process::id())), "this process is alive");
+    assert!(!names.contains(&format!("cairn_test_{}_0", ended.id())), "the process has ended");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_throw_away_server_leaves_nothing_and_sweeps_what_killed_ones_left() {
+async fn a_throw_away_server_removes_its_directory_and_those_of_killed_processes() {
     let server = throw_away_server(Durability::Full, &[]).await.unwrap();
     let root = server.root().to_owned();
     assert!(root.join("data").exists());

@@ -1,4 +1,4 @@
-//! The stub does what scripts say.
+//! The stub follows its scripts.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
 fn client() -> Client {
-    // A second call finds the provider installed, which is as good.
+    // Fails if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
 }
@@ -22,7 +22,7 @@ async fn ask(stub: &Stub, question: &str) -> reqwest::Result<Response> {
     client().post(format!("{}/chat/completions", stub.base_url())).bearer_auth("key").json(&body).send().await
 }
 
-/// The data of each frame.
+/// The data of each event.
 fn frames(body: &str) -> Vec<&str> {
     body.split("\n\n").filter_map(|frame| frame.strip_prefix("data: ")).collect()
 }
@@ -52,7 +52,7 @@ async fn an_answer_streams_in_every_dialect() {
 }
 
 #[tokio::test]
-async fn faults_befall_as_often_as_told() {
+async fn a_fault_applies_as_often_as_requested() {
     let stub = Stub::start().await.unwrap();
     let script = "words=4,fault=429,retry_after=7,times=2";
     for _ in 0..2 {
@@ -68,7 +68,7 @@ async fn faults_befall_as_often_as_told() {
 }
 
 #[tokio::test]
-async fn streams_break_where_they_are_told_to() {
+async fn streams_fail_where_requested() {
     let stub = Stub::start().await.unwrap();
     let broken = ask(&stub, "stub:words=10,at=4,fault=disconnect").await.unwrap().text().await;
     assert!(broken.unwrap_err().is_decode(), "the body ends in the middle of a chunk");
@@ -97,7 +97,7 @@ async fn a_client_that_hangs_up_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_outage_answers_nobody_until_it_is_over() {
+async fn nothing_is_answered_during_an_outage() {
     let stub = Stub::start().await.unwrap();
     stub.set_out(true);
     assert!(ask(&stub, "Hello?").await.is_err());
@@ -107,11 +107,11 @@ async fn an_outage_answers_nobody_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn mistakes_are_not_taken_for_faults() {
+async fn mistakes_in_scripts_are_not_mistaken_for_faults() {
     let stub = Stub::start().await.unwrap();
     let mistaken = ask(&stub, "stub:fault=earthquake").await.unwrap();
     assert_eq!(mistaken.status(), StatusCode::IM_A_TEAPOT);
-    assert!(mistaken.text().await.unwrap().contains("`earthquake` is no fault"));
+    assert!(mistaken.text().await.unwrap().contains("`earthquake` is not a fault"));
     let elsewhere = client().get(format!("{}/embeddings", stub.base_url())).send().await.unwrap();
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND);
     assert_eq!("fault=stall".parse::<Script>().unwrap().fault, Fault::Stall);

@@ -1,12 +1,12 @@
-//! Jobs, queues and workers as the board's pages read them.
+//! Jobs, queues and workers in the form that the board's pages read.
 
 use apalis_core::backend::{QueueInfo, RunningWorker, StatType, Statistic};
-use cairn_core::queue::board::StoredJob;
+use cairn_core::queue::inspect::{AttemptError, JobDetails, Payload};
 use cairn_core::queue::queues::{QueueState, Worker};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// The numbers of a queue, or of all. The titles are those that the pages know; from some they take the length of lists.
+/// The figures of one queue or of all queues. The pages know these titles, and take the length of lists from some of them.
 pub(super) fn statistics(state: &QueueState, done: i64) -> Vec<Statistic> {
     [
         ("RUNNING_JOBS", state.running),
@@ -26,7 +26,7 @@ pub(super) fn statistics(state: &QueueState, done: i64) -> Vec<Statistic> {
     .collect()
 }
 
-/// All queues as one.
+/// The sums over all queues.
 pub(super) fn total(states: &[QueueState]) -> QueueState {
     states.iter().fold(QueueState::default(), |total, state| QueueState {
         due: total.due + state.due,
@@ -59,59 +59,50 @@ pub(super) fn running_worker(worker: &Worker) -> RunningWorker {
     }
 }
 
-/// A job as the serialized form of apalis' task, of which the pages demand every field.
-pub(super) fn task(job: &StoredJob) -> Value {
-    let args = serde_json::from_slice(&job.payload)
-        .unwrap_or_else(|_| json!({"unreadable": String::from_utf8_lossy(&job.payload)}));
-    let runs: Vec<Value> = job.result.as_ref().map_or_else(Vec::new, |result| runs(&job.id, result));
+/// A job in the serialized form of an apalis task. The pages require every field.
+pub(super) fn task(details: &JobDetails) -> Value {
+    let job = &details.job;
+    let args = match &details.payload {
+        Payload::Json(json) => json.clone(),
+        Payload::Unreadable(text) => json!({"unreadable": text}),
+    };
     json!({
         "args": args,
         "ctx": {
             "task_id": job.id,
             "attempt": job.attempts.max(0),
-            "status": job.status,
-            "run_at": job.run_at,
-            "done_at": past(job.done_at),
-            "lock_at": past(job.lock_at),
-            "lock_by": job.lock_by,
+            "status": details.status,
+            "run_at": job.run_at.map_or(0, seconds),
+            "done_at": job.ended_at.map(seconds),
+            "lock_at": job.started_at.map(seconds),
+            "lock_by": job.worker,
             "idempotency_key": null,
             "metadata": {},
             "max_attempts": job.max_attempts.max(0),
-            "priority": job.priority.max(0),
+            "priority": details.priority.max(0),
             "queue": job.queue,
-            "runs": runs,
+            "runs": details.errors.iter().map(|error| run(&job.id, error)).collect::<Vec<_>>(),
         }
     })
 }
 
-/// The failed runs that the job remembers; the pages show the last.
-fn runs(id: &str, result: &Value) -> Vec<Value> {
-    let attempts = result["attempts"].as_array().map_or(&[][..], Vec::as_slice);
-    attempts
-        .iter()
-        .map(|attempt| {
-            let at = attempt["at"].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
-            let at = at.map(|at| at.timestamp());
-            json!({
-                "result": {
-                    "task_id": id,
-                    "attempt": attempt["attempt"].as_u64().unwrap_or(0),
-                    "status": "Failed",
-                    "result": {"Err": attempt["error"].as_str().unwrap_or_default()},
-                },
-                "lock_at": at.unwrap_or(0),
-                "lock_by": "",
-                "done_at": at,
-            })
-        })
-        .collect()
+/// A failed run. The pages show the last one of a job.
+fn run(id: &str, failed: &AttemptError) -> Value {
+    let at = failed.at.map(seconds);
+    json!({
+        "result": {
+            "task_id": id,
+            "attempt": failed.attempt.unwrap_or(0).max(0),
+            "status": "Failed",
+            "result": {"Err": failed.error},
+        },
+        "lock_at": at.unwrap_or(0),
+        "lock_by": "",
+        "done_at": at,
+    })
 }
 
-fn past(seconds: i64) -> Option<i64> {
-    (seconds > 0).then_some(seconds)
-}
-
-/// Seconds since 1970; what lies before is the beginning.
+/// Seconds since 1970, or 0 for an earlier time.
 fn seconds(time: DateTime<Utc>) -> u64 {
     time.timestamp().try_into().unwrap_or(0)
 }
@@ -119,38 +110,48 @@ fn seconds(time: DateTime<Utc>) -> u64 {
 #[cfg(test)]
 mod tests {
     use apalis_board_api::RawTask;
+    use cairn_core::queue::inspect::{JobSummary, State};
 
     use super::*;
 
-    fn job(payload: &[u8], result: Option<Value>) -> StoredJob {
-        StoredJob {
-            id: "01JD0000000000000000000000".to_owned(),
-            queue: "likes".to_owned(),
+    fn job(payload: Payload, errors: Vec<AttemptError>) -> JobDetails {
+        JobDetails {
+            job: JobSummary {
+                id: "01JD0000000000000000000000".to_owned(),
+                queue: "likes".to_owned(),
+                kind: None,
+                state: State::Dead,
+                attempts: 2,
+                max_attempts: 25,
+                run_at: None,
+                started_at: None,
+                worker: None,
+                ended_at: DateTime::from_timestamp(7, 0),
+                error: None,
+                at: None,
+            },
             status: "Killed".to_owned(),
-            attempts: 2,
-            max_attempts: 25,
             priority: -1,
-            lock_by: None,
-            run_at: 0,
-            lock_at: 0,
-            done_at: 7,
-            payload: payload.to_vec(),
-            result,
+            enqueued_at: None,
+            payload,
+            errors,
+            discarded_by: None,
         }
     }
 
-    /// As the pages read it.
-    fn read(job: &StoredJob) -> RawTask<Value> {
+    fn failed(attempt: i64, error: &str) -> AttemptError {
+        AttemptError { attempt: Some(attempt), at: DateTime::from_timestamp(attempt, 0), error: error.to_owned() }
+    }
+
+    /// Reads a job as the pages do.
+    fn read(job: &JobDetails) -> RawTask<Value> {
         serde_json::from_value(task(job)).unwrap()
     }
 
     #[test]
-    fn a_job_is_a_task_to_the_pages() {
-        let result = json!({"Err": "second", "attempts": [
-            {"attempt": 1, "at": "2026-01-01T00:00:00+00:00", "error": "first"},
-            {"attempt": 2, "at": "2026-01-01T00:00:01.5+00:00", "error": "second"},
-        ]});
-        let task = read(&job(br#"{"kind":"count_likes"}"#, Some(result))).0;
+    fn the_pages_can_read_a_job_as_a_task() {
+        let payload = Payload::Json(json!({"kind": "count_likes"}));
+        let task = read(&job(payload, vec![failed(1, "first"), failed(2, "second")])).0;
         assert_eq!(task.args["kind"], "count_likes");
         let (id, queue) = (task.task_id().unwrap().to_string(), task.queue().unwrap().to_string());
         assert_eq!((id.as_str(), queue.as_str()), ("01JD0000000000000000000000", "likes"));
@@ -160,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_shown_all_the_same() {
-        let task = read(&job(&[b'x', 0xff, 0], Some(json!("what?")))).0;
+    fn an_unreadable_payload_is_shown() {
+        let task = read(&job(Payload::Unreadable("x\u{fffd}\0".to_owned()), Vec::new())).0;
         assert_eq!(task.args["unreadable"], "x\u{fffd}\0");
         assert!(task.runs().is_empty());
     }

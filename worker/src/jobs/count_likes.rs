@@ -11,7 +11,7 @@ pub(super) async fn run(context: Context, job: CountLikes) -> Result<(), JobErro
     let Some(wait) = likes::due_in(&mut connection, job.project_id).await? else { return Ok(()) };
     drop(connection);
     if !wait.is_zero() {
-        // Counted a moment ago: the likes that come in meanwhile go into one count.
+        // Counted a moment ago. The likes that arrive in the meantime are covered by one count.
         return Err(JobError::Snooze(wait));
     }
     let mut tx = context.db.begin().await?;

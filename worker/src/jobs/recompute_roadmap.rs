@@ -1,4 +1,5 @@
-//! Recomputes a roadmap's learners after a content change, a chunk at a time, and hands over to the next job after a while.
+//! Recomputes the progress of a roadmap's learners after a content change, in chunks. A job that has run for a while
+//! enqueues the next one to continue.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +9,17 @@ use tokio::time::sleep;
 
 use crate::{Context, JobError};
 
-/// How long one job goes on: far longer than a chunk, so that most of them do not pay for a job; not so long that who pauses
-/// the queue or stops the worker has to wait.
-const TURN: Duration = Duration::from_secs(1);
+/// How long one job runs: far longer than a chunk, so that most chunks do not cost a job, but not so long that pausing the
+/// queue or stopping the worker takes a noticeable time.
+const TIME_SLICE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(context: Context, mut job: RecomputeRoadmap) -> Result<(), JobError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let mut tx = context.db.begin().await?;
         let next = recompute::recompute_chunk(&mut tx, job).await?;
         let Some(NextChunk { job: next, pause }) = next else { return Ok(tx.commit().await?) };
-        if begun.elapsed() + pause >= TURN || context.shutdown.is_cancelled() {
+        if started.elapsed() + pause >= TIME_SLICE || context.shutdown.is_cancelled() {
             tx.enqueue_in(&next, pause)?;
             return Ok(tx.commit().await?);
         }

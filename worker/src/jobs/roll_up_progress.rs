@@ -1,4 +1,4 @@
-//! Rolls one learner's progress in one roadmap up.
+//! Rolls up one learner's progress in one roadmap.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use cairn_core::learning::rollup::Pair;
 
 use crate::{Context, JobError};
 
-/// How long a pair that was rolled up too often just now is left alone: what comes in meanwhile goes into one rollup.
-const REST: Duration = Duration::from_millis(100);
+/// How long a pair that was rolled up too often is postponed. Changes in the meantime are covered by one rollup.
+const THROTTLE_DELAY: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: Context, job: RollUpProgress) -> Result<(), JobError> {
     let pair = Pair { user_id: job.user_id, roadmap_id: job.roadmap_id };
-    // It rests outside the worker: learners who click without end take no place from those who do not.
-    if context.rollups.run(pair).await? { Err(JobError::Snooze(REST)) } else { Ok(()) }
+    // It waits outside the worker, so that learners who click incessantly do not occupy slots that others need.
+    if context.rollups.run(pair).await? { Err(JobError::Snooze(THROTTLE_DELAY)) } else { Ok(()) }
 }

@@ -1,13 +1,13 @@
-//! Stops calling an endpoint that is down.
+//! A circuit breaker: stops calling an endpoint that is down.
 //!
 //! ```text
-//! closed ──5 failures in a row──► open ──after a pause──► one call is let through ──works──► closed
-//!                                  ▲                              │
-//!                                  └──────── twice the pause ─────┘ fails
+//! closed ──5 failures in a row──► open ──after a pause──► one trial call ──succeeds──► closed
+//!                                  ▲                           │
+//!                                  └────── twice the pause ────┘ fails
 //! ```
 //!
-//! While it is open, jobs go back into the queue at once instead of waiting for a connection, each for its own time out.
-//! Kept per process: it only spares calls, and what is true of an endpoint is soon known to each.
+//! While it is open, jobs return to the queue at once instead of each waiting for its own timeout. The state is kept per
+//! process: it only saves calls, and each process soon finds out by itself whether the endpoint works.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,8 +21,8 @@ const FAILURES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long to wait while somebody else tries.
-const PROBE: Duration = Duration::from_secs(2);
+/// How long to wait while a trial call is in progress.
+const TRIAL_WAIT: Duration = Duration::from_secs(2);
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Default)]
@@ -34,7 +34,7 @@ pub(crate) struct Breaker {
 enum State {
     Closed { failures: u32 },
     Open { until: Instant, pause: Duration },
-    Probing { pause: Duration },
+    HalfOpen { pause: Duration },
 }
 
 impl Default for State {
@@ -44,22 +44,22 @@ impl Default for State {
 }
 
 impl Breaker {
-    /// Leave to call; `Err` = not now, but after this time.
+    /// Permission to call the endpoint; `Err` holds the time to wait first.
     pub(crate) fn admit(&self) -> Result<Permit, Duration> {
         let mut state = self.state();
-        let is_probe = match *state {
+        let is_trial = match *state {
             State::Closed { .. } => false,
             State::Open { until, pause } => {
                 let now = Instant::now();
                 if now < until {
                     return Err(until - now);
                 }
-                *state = State::Probing { pause };
+                *state = State::HalfOpen { pause };
                 true
             }
-            State::Probing { .. } => return Err(PROBE),
+            State::HalfOpen { .. } => return Err(TRIAL_WAIT),
         };
-        Ok(Permit { breaker: Some(self.clone()), is_probe })
+        Ok(Permit { breaker: Some(self.clone()), is_trial })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -67,24 +67,24 @@ impl Breaker {
     }
 }
 
-/// Leave to call once. Say how it went; a permit that is dropped says nothing, and lets another one try. The default one
-/// is of a provider that has no breaker.
+/// Permission for one call, whose result is to be reported. Dropping a permit reports nothing and allows another trial call.
+/// The default is for a provider without a breaker.
 #[derive(Default)]
 pub(crate) struct Permit {
     breaker: Option<Breaker>,
-    is_probe: bool,
+    is_trial: bool,
 }
 
 impl Permit {
-    /// The endpoint works, whatever became of the call.
-    pub(crate) fn works(&mut self) {
+    /// The endpoint works, whatever the call returned.
+    pub(crate) fn succeeded(&mut self) {
         if let Some(breaker) = self.breaker.take() {
             *breaker.state() = State::default();
         }
     }
 
     /// The endpoint does not work.
-    pub(crate) fn fails(&mut self) {
+    pub(crate) fn failed(&mut self) {
         let Some(breaker) = self.breaker.take() else { return };
         let mut state = breaker.state();
         let pause = match *state {
@@ -93,20 +93,20 @@ impl Permit {
                 return;
             }
             State::Closed { .. } => PAUSE,
-            State::Probing { pause } if self.is_probe => (pause * 2).min(LONGEST_PAUSE),
-            // A call from before: nothing new.
-            State::Open { .. } | State::Probing { .. } => return,
+            State::HalfOpen { pause } if self.is_trial => (pause * 2).min(LONGEST_PAUSE),
+            // The call began before the breaker opened, so it shows nothing new.
+            State::Open { .. } | State::HalfOpen { .. } => return,
         };
-        tracing::warn!(pause_s = pause.as_secs(), "the AI provider does not work; it is not called for a while");
+        tracing::warn!(pause_s = pause.as_secs(), "the AI provider does not work; calls are suspended");
         *state = State::Open { until: Instant::now() + pause, pause };
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(breaker) = self.breaker.take().filter(|_| self.is_probe) else { return };
+        let Some(breaker) = self.breaker.take().filter(|_| self.is_trial) else { return };
         let mut state = breaker.state();
-        if let State::Probing { pause } = *state {
+        if let State::HalfOpen { pause } = *state {
             *state = State::Open { until: Instant::now(), pause };
         }
     }
@@ -118,50 +118,50 @@ mod tests {
 
     use super::*;
 
-    fn fail(breaker: &Breaker) {
-        breaker.admit().unwrap().fails();
+    fn report_failure(breaker: &Breaker) {
+        breaker.admit().unwrap().failed();
     }
 
-    fn waits(breaker: &Breaker) -> Duration {
+    fn wait_time(breaker: &Breaker) -> Duration {
         breaker.admit().err().unwrap_or_default()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_opens_after_failures_in_a_row_and_lets_one_call_try() {
+    async fn it_opens_after_consecutive_failures_and_allows_one_trial_call() {
         let breaker = Breaker::default();
         for _ in 0..FAILURES - 1 {
-            fail(&breaker);
+            report_failure(&breaker);
         }
-        breaker.admit().unwrap().works();
+        breaker.admit().unwrap().succeeded();
         for _ in 0..FAILURES {
-            fail(&breaker);
+            report_failure(&breaker);
         }
-        assert_eq!(waits(&breaker), PAUSE);
+        assert_eq!(wait_time(&breaker), PAUSE);
         advance(PAUSE).await;
-        let mut probe = breaker.admit().unwrap();
-        assert_eq!(waits(&breaker), PROBE, "one at a time");
-        probe.works();
-        assert_eq!(waits(&breaker), Duration::ZERO);
+        let mut trial = breaker.admit().unwrap();
+        assert_eq!(wait_time(&breaker), TRIAL_WAIT, "one trial at a time");
+        trial.succeeded();
+        assert_eq!(wait_time(&breaker), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_failed_try_doubles_the_pause_up_to_its_bound() {
+    async fn each_failed_trial_doubles_the_pause_up_to_its_limit() {
         let breaker = Breaker::default();
         for _ in 0..FAILURES {
-            fail(&breaker);
+            report_failure(&breaker);
         }
         for seconds in [5, 10, 20, 30, 30] {
-            assert_eq!(waits(&breaker), Duration::from_secs(seconds));
+            assert_eq!(wait_time(&breaker), Duration::from_secs(seconds));
             advance(Duration::from_secs(seconds)).await;
-            fail(&breaker);
+            report_failure(&breaker);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_try_that_is_given_up_lets_another_one_try() {
+    async fn an_abandoned_trial_allows_another_one() {
         let breaker = Breaker::default();
         for _ in 0..FAILURES {
-            fail(&breaker);
+            report_failure(&breaker);
         }
         advance(PAUSE).await;
         drop(breaker.admit().unwrap());
@@ -169,21 +169,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn late_failures_change_nothing() {
+    async fn failures_of_earlier_calls_change_nothing() {
         let breaker = Breaker::default();
         let mut late: Vec<Permit> = (0..3).map(|_| breaker.admit().unwrap()).collect();
         for _ in 0..FAILURES {
-            fail(&breaker);
+            report_failure(&breaker);
         }
-        late.pop().unwrap().fails();
-        assert_eq!(waits(&breaker), PAUSE);
+        late.pop().unwrap().failed();
+        assert_eq!(wait_time(&breaker), PAUSE);
         advance(PAUSE).await;
-        let probe = breaker.admit().unwrap();
-        late.pop().unwrap().fails();
-        assert_eq!(waits(&breaker), PROBE, "the try is still under way");
-        late.pop().unwrap().works();
-        assert!(breaker.admit().is_ok(), "a late success counts");
-        drop(probe);
+        let trial = breaker.admit().unwrap();
+        late.pop().unwrap().failed();
+        assert_eq!(wait_time(&breaker), TRIAL_WAIT, "the trial is still in progress");
+        late.pop().unwrap().succeeded();
+        assert!(breaker.admit().is_ok(), "the success of an earlier call counts");
+        drop(trial);
         assert!(breaker.admit().is_ok());
     }
 }

@@ -1,5 +1,5 @@
-//! The built-in provider: answers from the platform's own content, by search, without any model. The same question over
-//! the same content gets the same answer.
+//! The built-in provider: answers by searching the platform's own content, without a model. The same question over the
+//! same content gets the same answer.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::{Ended, Out, Piece};
 /// Its name, as stored with a reply.
 pub const NAME: &str = "library";
 
-/// Words of one piece of the stream.
-const WORDS: usize = 5;
+/// Words in one piece of the stream.
+const WORDS_PER_PIECE: usize = 5;
 
 /// The built-in provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Library {
-    /// Between two pieces: like the others it writes while the learner reads.
+    /// The pause between two pieces, so that the answer appears gradually, as with other providers.
     pub pause: Duration,
 }
 
@@ -29,13 +29,13 @@ impl Default for Library {
 }
 
 impl Library {
-    /// Answers from what was found when the question was asked.
+    /// Answers from the content that was found when the question was asked.
     pub(super) async fn generate(&self, attempt: &Attempt, out: Out) -> Ended {
         let text = answer(attempt.tool, &attempt.question, &attempt.context.sources).concat();
         let words: Vec<&str> = text.split_inclusive(' ').collect();
-        for piece in words.chunks(WORDS) {
+        for piece in words.chunks(WORDS_PER_PIECE) {
             if out.send(Piece::Text(piece.concat())).await.is_err() {
-                break; // nobody listens any more
+                break; // the receiver is gone
             }
             tokio::time::sleep(self.pause).await;
         }
@@ -73,9 +73,9 @@ fn answer(tool: Tool, question: &str, sources: &[Source]) -> Vec<String> {
     pieces
 }
 
-/// The paragraphs of a skeleton with the question put in, between two markers.
+/// The paragraphs of a skeleton with the question filled in, between two markers.
 fn filled(skeleton: &str, question: &str, start: &str, end: &str) -> Vec<String> {
-    // Brackets of the question must not end the block early.
+    // Brackets in the question must not end the block early.
     let question = question.replace('[', "(").replace(']', ")");
     let skeleton =
         skeleton.replace("{title}", &one_line(&question, 80)).replace("{question}", &one_line(&question, 1000));
@@ -105,7 +105,7 @@ fn is_russian(text: &str) -> bool {
     text.chars().any(|c| ('\u{400}'..='\u{52f}').contains(&c))
 }
 
-/// What is said, in one language. Skeletons hold `{title}` and `{question}`.
+/// The texts in one language. Skeletons hold `{title}` and `{question}`.
 struct Phrases {
     opening: &'static str,
     found: &'static str,
@@ -119,29 +119,29 @@ struct Phrases {
 }
 
 const ENGLISH: Phrases = Phrases {
-    opening: "This is the built-in library provider: no AI model is configured here, so this answer was put together \
-              by a search over the platform's own content.\n\n",
-    found: "What fits your question best:\n\n",
-    nothing_found: "Nothing on the platform matches the words of your question. Try the name of a thing or a task, \
+    opening: "This is the built-in library provider: no AI model is configured here, so this answer was assembled \
+              by searching the platform's own content.\n\n",
+    found: "The best matches for your question:\n\n",
+    nothing_found: "Nothing on the platform matches the words of your question. Try naming a thing or a task, \
                     such as \"form\", \"layout\" or \"deploy\", ask about one thing at a time, or look through the \
                     roadmaps and the glossary.\n",
-    closing: "Start with the first one. If it is not what you meant, ask again with the words it uses.\n",
+    closing: "Start with the first one. If it is not what you meant, ask again in the words used there.\n",
     lesson: "lesson",
     prompt: "prompt",
     term: "glossary term",
     specification: "# Specification: {title}\n\n\
         ## Goal\n{question}\n\n\
-        ## Users\nWho opens it first, and what do they want to get done? Name one kind of person.\n\n\
-        ## Scope\nIn: the one action this is for, from start to end.\nOut: everything it works without.\n\n\
+        ## Users\nWho will use it first, and what do they want to get done? Name one kind of person.\n\n\
+        ## Scope\nIn: the one action this is for, from start to finish.\nOut: everything it can do without.\n\n\
         ## Screens\n1. The start: what it is and where the action begins.\n2. The action itself.\n\
-        3. The confirmation.\nFor each: what is shown when it is empty, loading or wrong.\n\n\
+        3. The confirmation.\nFor each: what is shown when it is empty, loading or has failed.\n\n\
         ## Data\nWhat is stored, which of it is required, and who may see and change it.\n\n\
-        ## Rules\nWhat is checked, what is refused, and what is said then.\n\n\
+        ## Rules\nWhat is validated, what is rejected, and what message is shown then.\n\n\
         ## Acceptance criteria\n- A new visitor completes the action without help.\n\
-        - Wrong input is refused with a message that says what to change.\n\
+        - Invalid input is rejected with a message that says what to change.\n\
         - It works on a phone and with a keyboard alone.\n",
     idea: "**Name:** {title}\n\n\
-        **In one sentence:** a small site around this wish: {question}\n\n\
+        **In one sentence:** a small site for this idea: {question}\n\n\
         **For whom:** you and three people you can ask this week.\n\n\
         **First steps:**\n1. Write the one action that the site is for, as a sentence.\n\
         2. Write the text of its page, headings first, without any layout.\n\
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_it_is_first_and_names_its_sources() {
+    fn it_introduces_itself_and_names_its_sources() {
         let pieces = answer(Tool::Assistant, "How do I lay out a page?", &[source()]);
         assert!(pieces[0].starts_with("This is the built-in library provider: no AI model is configured"));
         let text = pieces.concat();

@@ -1,8 +1,8 @@
-//! Who writes answers: the built-in provider, or an endpoint that speaks OpenAI's chat-completions format.
+//! The providers of answers: the built-in one, or an endpoint that implements OpenAI's chat-completions format.
 //!
-//! A provider takes what was fixed when the question was asked and sends the answer piece by piece. It knows nothing of
-//! jobs, attempts or readers: how long it may take, when to stop and what a [`Failure`] means for the reply is decided by
-//! the job (`jobs/generate_reply`).
+//! A provider receives what was recorded when the question was asked and sends the answer piece by piece. It knows nothing
+//! about jobs, attempts or readers: the job (`jobs/generate_reply`) decides how long it may take, when to stop and what a
+//! [`Failure`] means for the reply.
 
 mod breaker;
 pub mod library;
@@ -20,51 +20,51 @@ pub(crate) use self::breaker::Permit;
 pub use self::library::Library;
 pub use self::openai::OpenAi;
 
-/// Who writes answers.
+/// A provider of answers.
 pub enum Provider {
     /// The built-in one.
     Library(Library),
-    /// An endpoint.
+    /// A configured endpoint.
     OpenAi(Box<OpenAi>),
 }
 
-/// What was said before, newest first.
+/// The earlier messages of a conversation, newest first.
 pub type History = Vec<(Author, String)>;
 
-/// What a provider sends while it writes.
+/// What a provider sends while it generates an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// The request was taken, so it is paid for from now on: so many tokens.
+    /// The request was accepted and is billed from now on.
     Accepted {
-        /// By our count; the provider's own comes with the end, if at all.
+        /// Tokens of the request by our count. The provider's own count comes at the end, if at all.
         prompt_tokens: i32,
     },
-    /// It is at work, and there is no text yet.
+    /// The provider is working, but there is no text yet.
     Thinking,
     /// More of the answer.
     Text(String),
 }
 
-/// How an answer ended that is complete.
+/// The end of a complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     /// Tokens of the request, by the provider's count.
     pub prompt_tokens: Option<i32>,
     /// Tokens of the answer, by the provider's count.
     pub completion_tokens: Option<i32>,
-    /// It is as long as it may be, and ends there.
+    /// Whether the answer was cut off at its maximum length.
     pub is_cut: bool,
 }
 
-/// Why there is no answer, or only the beginning of one.
+/// Why there is no complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Its class.
+    /// The kind of failure.
     pub reason: Reason,
-    /// When the provider wants to be asked again.
+    /// How long the provider asked to wait before the next request.
     pub after: Option<Duration>,
-    /// What the provider said, at most a few hundred characters, for operators. May quote the question, so it is stored
-    /// with the attempt and never logged. Never holds the key.
+    /// The provider's message for operators, at most a few hundred characters. May quote the question, so it is stored with
+    /// the attempt and never logged. Never contains the key.
     pub detail: String,
 }
 
@@ -74,11 +74,11 @@ impl Failure {
     }
 }
 
-/// Where a provider sends pieces to.
+/// Where a provider sends pieces.
 pub type Out = mpsc::Sender<Piece>;
 
 impl Provider {
-    /// The provider that is configured.
+    /// The configured provider.
     pub fn from_config(config: &Config) -> cairn_core::Result<Self> {
         match &config.ai {
             None => Ok(Self::Library(Library::default())),
@@ -88,7 +88,7 @@ impl Provider {
         }
     }
 
-    /// Its name, as stored with a reply: of an endpoint, its host.
+    /// Its name, as stored with a reply. The name of an endpoint is its host.
     pub fn name(&self) -> &str {
         match self {
             Self::Library(_) => library::NAME,
@@ -96,7 +96,7 @@ impl Provider {
         }
     }
 
-    /// How long it may take.
+    /// How long an answer may take.
     pub fn limits(&self) -> AiLimits {
         match self {
             Self::Library(_) => AiLimits::default(),
@@ -104,7 +104,7 @@ impl Provider {
         }
     }
 
-    /// The model that an attempt is made with.
+    /// The model used for an attempt.
     pub fn model<'a>(&'a self, attempt: &'a Attempt) -> Option<&'a str> {
         match self {
             Self::Library(_) => None,
@@ -112,7 +112,7 @@ impl Provider {
         }
     }
 
-    /// Characters of earlier messages that it may have use for.
+    /// How many characters of earlier messages it can use.
     pub fn history_chars(&self) -> i64 {
         match self {
             Self::Library(_) => 0,
@@ -120,7 +120,7 @@ impl Provider {
         }
     }
 
-    /// Leave to call it; `Err` = not now, but after this time.
+    /// Permission to call it; `Err` holds the time to wait first.
     pub(crate) fn admit(&self) -> Result<Permit, Duration> {
         match self {
             Self::Library(_) => Ok(Permit::default()),
@@ -128,7 +128,7 @@ impl Provider {
         }
     }
 
-    /// Writes an answer. Returns when it is complete; what was sent until then are its pieces, in order.
+    /// Generates an answer, sends its pieces in order, and returns when it is complete.
     pub async fn generate(&self, attempt: &Attempt, history: History, out: Out) -> Result<Ended, Failure> {
         match self {
             Self::Library(library) => Ok(library.generate(attempt, out).await),
@@ -136,8 +136,8 @@ impl Provider {
         }
     }
 
-    /// Whether it can be used, without a question: `Ok(Some(false))` = it answers, and does not list the configured model;
-    /// `Ok(None)` = it answers, and lists none. The built-in one is always there.
+    /// Whether it can be used, checked without asking a question. `Ok(Some(false))` means that it does not list the configured
+    /// model, `Ok(None)` that it lists no models at all. The built-in provider can always be used.
     pub async fn check(&self) -> Result<Option<bool>, Failure> {
         match self {
             Self::Library(_) => Ok(Some(true)),
@@ -145,7 +145,7 @@ impl Provider {
         }
     }
 
-    /// Fills in what the provider did not say: the tokens of `text`, and what the attempt cost.
+    /// Fills in what the provider did not report: the number of tokens of `text`, and the cost of the attempt.
     pub fn account(&self, usage: &mut Usage, text: &str) {
         if let Self::OpenAi(provider) = self {
             provider.account(usage, text);

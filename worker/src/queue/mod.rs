@@ -1,11 +1,19 @@
 //! One queue as a source of work for an apalis worker: apalis' own [`Backend`] trait over the jobs table.
 //!
-//! `apalis-postgres` brings a backend of its own; docs/JOBS.md says what it does that ours must not: heartbeats stop
+//! ```text
+//! jobs table ──claim──▶ Producer ──▶ LeasedJobs ──▶ QueueBackend ──▶ apalis worker
+//!      ▲                                                                  │
+//!      └──────────── batches of outcomes ──────────── Completer ◀─────────┘
+//! ```
+//!
+//! `apalis-postgres` has a backend of its own. docs/JOBS.md lists what it does that ours must not do: heartbeats stop
 //! while jobs wait in memory, one database error ends the worker and drops what runs, a failed flush loses
-//! acknowledgements, and handing a job back counts as an attempt. Here claiming, acknowledging and heartbeats are tasks
-//! of their own ([`desk`]) that outlive any database error, and the backend only passes on what was claimed.
+//! acknowledgements, and releasing a job counts as an attempt. Here claims, acknowledgements and heartbeats are tasks of
+//! their own that survive any database error, and the backend only passes on what was claimed.
 
-mod desk;
+mod completer;
+mod leased;
+mod producer;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,20 +25,36 @@ use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::future::BoxSyncFuture;
 use cairn_core::queue::lease::Lease;
 use futures_util::FutureExt;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 
-pub(crate) use self::desk::Desk;
+pub(crate) use self::completer::Completer;
+use self::leased::LeasedJobs;
+use self::producer::Producer;
+use crate::health::QueueHealth;
 
-/// The backend of one queue's worker.
-pub(crate) struct QueueBackend {
-    desk: Arc<Desk>,
-    closing: Option<BoxSyncFuture<()>>,
+/// Starts claiming jobs of a queue under the name `worker`, until `stop` is cancelled. Returns the source of claimed
+/// jobs, and what takes their outcomes.
+pub(crate) fn open(
+    health: Arc<QueueHealth>,
+    worker: String,
+    pool: PgPool,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) -> (QueueBackend, Completer) {
+    let leased = Arc::new(LeasedJobs::new(health.clone()));
+    let completer =
+        Completer::start(health.clone(), worker.clone(), leased.clone(), pool.clone(), wake.clone(), stop.clone());
+    Producer { queue: health.queue, health, worker, leased: leased.clone(), pool, wake, stop }.start();
+    (QueueBackend { leased, closing: None }, completer)
 }
 
-impl QueueBackend {
-    pub(crate) fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, closing: None }
-    }
+/// The backend of one queue's apalis worker.
+pub(crate) struct QueueBackend {
+    leased: Arc<LeasedJobs>,
+    closing: Option<BoxSyncFuture<()>>,
 }
 
 impl Backend for QueueBackend {
@@ -42,7 +66,7 @@ impl Backend for QueueBackend {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Option<Result<Task<Lease>, Infallible>>> {
-        self.desk.poll_take(cx).map(|lease| {
+        self.leased.poll_start(cx).map(|lease| {
             let id = TaskId::from_string(lease.id.clone());
             let attempt = usize::try_from(lease.attempt - 1).unwrap_or(0);
             Some(Ok(TaskBuilder::new(lease).task_id(id).attempt(attempt).build()))
@@ -50,10 +74,10 @@ impl Backend for QueueBackend {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
-        let desk = &self.desk;
+        let leased = &self.leased;
         let closing = self.closing.get_or_insert_with(|| {
-            let desk = desk.clone();
-            async move { desk.settled().await }.boxed().into()
+            let leased = leased.clone();
+            async move { leased.drained().await }.boxed().into()
         });
         closing.poll_unpin(cx).map(Ok)
     }

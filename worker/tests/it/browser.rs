@@ -1,4 +1,4 @@
-//! The board in a real browser: Chromium, told what to do over `WebDriver`.
+//! Tests the board in a real browser: Chromium, controlled over `WebDriver`.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -7,21 +7,21 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Bench, eventually, http_client};
+use crate::support::{Harness, eventually, http_client};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_board_is_drawn() {
+async fn a_browser_renders_the_board() {
     let Some(browser) = Browser::start().await else { return };
-    let bench = Bench::new().await;
-    let (worker, ops) = bench.serve().await;
-    bench.enqueue_events(2).await;
-    let dead = bench.insert_raw("likes", b"garbage").await;
-    eventually("they have run", async || {
-        bench.count("activity", "Done").await == 2 && bench.count("likes", "Killed").await == 1
+    let harness = Harness::new().await;
+    let (worker, ops) = harness.serve().await;
+    harness.enqueue_events(2).await;
+    let dead = harness.insert_raw("likes", b"garbage").await;
+    eventually("the jobs have run", async || {
+        harness.count("activity", "Done").await == 2 && harness.count("likes", "Killed").await == 1
     })
     .await;
     let done: String = sqlx::query_scalar("SELECT min(id) FROM apalis.jobs WHERE job_type = 'activity'")
-        .fetch_one(bench.pool())
+        .fetch_one(harness.pool())
         .await
         .unwrap();
 
@@ -35,7 +35,7 @@ async fn the_board_is_drawn() {
     worker.stop().await;
 }
 
-/// A browser, and the program that steers it. Dropping it ends both.
+/// A browser and its driver. Dropping it ends both.
 struct Browser {
     driver: Child,
     session: String,
@@ -44,7 +44,7 @@ struct Browser {
 }
 
 impl Browser {
-    /// `None` = this machine has none, which only CI must have.
+    /// `None` if this machine has no browser, which is an error only on CI.
     #[expect(clippy::disallowed_methods, reason = "tests have no configuration to read it from")]
     async fn start() -> Option<Self> {
         let (http, profile) = (http_client(), TempDir::new().unwrap());
@@ -59,7 +59,7 @@ impl Browser {
                      `apt-get install chromium chromium-driver`"
                 );
                 assert!(std::env::var_os("CI").is_none(), "{missing}");
-                eprintln!("the board was not looked at: {missing}");
+                eprintln!("the board was not tested: {missing}");
                 return None;
             }
         };
@@ -108,7 +108,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Not killed, so that it can end the browser.
+        // Terminated rather than killed, so that it can end the browser.
         let _ = Command::new("kill").args(["-TERM", &self.driver.id().to_string()]).status();
         let _ = self.driver.wait();
     }

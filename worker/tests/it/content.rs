@@ -1,33 +1,34 @@
-//! Content changes: everybody is recomputed, whatever the edit and whatever becomes of the worker.
+//! Content changes: all learners are recomputed, whatever was edited and whatever happens to the worker.
 
 use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::{self, recompute_chunk};
 use cairn_core::queue::{Job, Queue, lease};
 use sqlx::AssertSqlSafe;
 
-use crate::course::{Course, differences, is_settled, note_rollups, number, run};
-use crate::support::{Bench, eventually};
+use crate::course::{Course, differences, is_settled, number, record_rollups, run};
+use crate::support::{Harness, eventually};
 
 #[expect(clippy::cast_possible_wrap, reason = "it is small")]
 const CHUNK: i64 = recompute::CHUNK as i64;
 /// More than one chunk.
 const LEARNERS: i64 = CHUNK + 100;
 
-/// A course and its learners, everything rolled up.
-async fn add_course(bench: &Bench) -> Course {
-    let course = Course::new(bench).await;
-    course.add_crowd(bench, LEARNERS).await;
-    // Facts written by SQL have no jobs; the walk does for them.
-    edit(bench, "UPDATE progress_dirty SET done_version = 0").await;
-    let worker = bench.start();
-    eventually("everything is rolled up", async || is_settled(bench).await).await;
+/// Creates a course and learners whose progress is rolled up.
+async fn add_course(harness: &Harness) -> Course {
+    let course = Course::new(harness).await;
+    course.add_crowd(harness, LEARNERS).await;
+    // Facts written in SQL have no jobs, so a recomputation has to roll them up.
+    edit(harness, "UPDATE progress_dirty SET done_version = 0").await;
+    let worker = harness.start();
+    eventually("everything is rolled up", async || is_settled(harness).await).await;
     worker.stop().await;
     course
 }
 
-/// Edits content as an editor does: with the recomputation in the same transaction. Returns how many learners that concerns.
-async fn edit(bench: &Bench, statement: &str) -> i64 {
-    let mut tx = bench.db.begin().await.unwrap();
+/// Edits content and enqueues the recomputation in the same transaction, as an import does. Returns the number of affected
+/// learners.
+async fn edit(harness: &Harness, statement: &str) -> i64 {
+    let mut tx = harness.db.begin().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await.unwrap();
     recompute::enqueue_stale(&mut tx).await.unwrap();
     let behind = "SELECT count(*) FROM progress_dirty d JOIN roadmaps r ON r.id = d.roadmap_id
@@ -37,7 +38,7 @@ async fn edit(bench: &Bench, statement: &str) -> i64 {
     behind
 }
 
-/// Each goes on from the one before.
+/// A sequence of edits, each based on the one before.
 fn edits(course: &Course) -> Vec<(&'static str, String)> {
     let update = |table: &str, set: &str, id| format!("UPDATE {table} SET {set} WHERE id = '{id}'");
     let (published, draft, archived) =
@@ -70,7 +71,10 @@ fn edits(course: &Course) -> Vec<(&'static str, String)> {
             "it moves to another stage",
             format!("UPDATE stage_lessons SET stage_id = '{second}' WHERE lesson_id = '{lesson}'"),
         ),
-        ("it stands in two", format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{third}', '{lesson}')")),
+        (
+            "it is in two stages",
+            format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{third}', '{lesson}')"),
+        ),
         ("stages can be done in any order", update("roadmaps", "is_sequential = false", course.roadmap)),
         ("unpublish a module", update("course_modules", draft, course.module)),
         ("publish a module", update("course_modules", published, course.module)),
@@ -84,46 +88,46 @@ fn edits(course: &Course) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_edit_everybody_is_recomputed() {
-    let bench = Bench::new().await;
-    let course = add_course(&bench).await;
-    let worker = bench.start();
+async fn every_kind_of_edit_recomputes_all_learners() {
+    let harness = Harness::new().await;
+    let course = add_course(&harness).await;
+    let worker = harness.start();
     for (what, statement) in edits(&course) {
-        assert_eq!(edit(&bench, &statement).await, LEARNERS, "{what}");
-        eventually(what, async || is_settled(&bench).await).await;
-        assert_eq!(differences(bench.pool()).await, [""; 0], "{what}");
+        assert_eq!(edit(&harness, &statement).await, LEARNERS, "{what}");
+        eventually(what, async || is_settled(&harness).await).await;
+        assert_eq!(differences(harness.pool()).await, [""; 0], "{what}");
     }
     worker.stop().await;
 }
 
-/// How a walk loses its worker or its job.
+/// How a recomputation loses its worker or its job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Loss {
-    /// Killed in the middle of a chunk: its transaction is gone.
+    /// The worker is killed in the middle of a chunk, and its transaction is rolled back.
     BeforeTheEffect,
-    /// Killed after it: the job is still said to run.
+    /// The worker is killed after a chunk is committed. The job is still marked as running.
     AfterTheEffect,
-    /// The next chunk's job is deleted, which no crash does.
+    /// The job of the next chunk is deleted, which no crash can cause.
     OfTheJob,
 }
 
-/// Under the eyes of whoever counts: each learner is computed exactly once, for all that.
+/// Each learner is computed exactly once, as the recorded rollups show.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_walk_goes_on_from_where_it_was_lost() {
+async fn an_interrupted_recomputation_continues_where_it_stopped() {
     for loss in [Loss::BeforeTheEffect, Loss::AfterTheEffect, Loss::OfTheJob] {
-        let bench = Bench::new().await;
-        let course = add_course(&bench).await;
-        note_rollups(&bench).await;
-        edit(&bench, &format!("UPDATE lessons SET publication = 'published' WHERE id = '{}'", course.draft_lesson))
+        let harness = Harness::new().await;
+        let course = add_course(&harness).await;
+        record_rollups(&harness).await;
+        edit(&harness, &format!("UPDATE lessons SET publication = 'published' WHERE id = '{}'", course.draft_lesson))
             .await;
-        let mut connection = bench.pool().acquire().await.unwrap();
+        let mut connection = harness.pool().acquire().await.unwrap();
         lease::heartbeat(&mut connection, &[("dead".to_owned(), Queue::ProgressBulk)]).await.unwrap();
         let [ref job] = lease::claim(&mut connection, Queue::ProgressBulk, "dead", 1).await.unwrap()[..] else {
-            panic!("one walk")
+            panic!("there must be one job")
         };
         let payload: serde_json::Value = serde_json::from_slice(&job.payload).unwrap();
         let job: RecomputeRoadmap = serde_json::from_value(payload["data"].clone()).unwrap();
-        let mut tx = bench.db.begin().await.unwrap();
+        let mut tx = harness.db.begin().await.unwrap();
         let next = recompute_chunk(&mut tx, job).await.unwrap().expect("more than one chunk");
         tx.enqueue_in(&next.job, next.pause).unwrap();
         match loss {
@@ -131,46 +135,51 @@ async fn a_walk_goes_on_from_where_it_was_lost() {
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),
         }
         if loss == Loss::OfTheJob {
-            run(&bench, format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name())).await;
+            run(&harness, format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name()))
+                .await;
         }
-        let done = number(&bench, "SELECT count(*) FROM computed").await;
+        let done = number(&harness, "SELECT count(*) FROM computed").await;
         assert_eq!(done, if loss == Loss::BeforeTheEffect { 0 } else { CHUNK }, "{loss:?}");
-        run(&bench, "UPDATE apalis.workers SET last_seen = now() - interval '1 minute'").await;
-        let worker = bench.start();
-        eventually("the walk has ended", async || is_settled(&bench).await).await;
+        run(&harness, "UPDATE apalis.workers SET last_seen = now() - interval '1 minute'").await;
+        let worker = harness.start();
+        eventually("the recomputation has ended", async || is_settled(&harness).await).await;
         worker.stop().await;
         let computed = "SELECT count(*) FROM (SELECT user_id FROM computed GROUP BY user_id HAVING count(*) = 1) c";
-        assert_eq!(number(&bench, computed).await, LEARNERS, "{loss:?}");
-        assert_eq!(number(&bench, "SELECT count(*) FROM computed").await, LEARNERS, "{loss:?}");
-        assert_eq!(differences(bench.pool()).await, [""; 0], "{loss:?}");
+        assert_eq!(number(&harness, computed).await, LEARNERS, "{loss:?}");
+        assert_eq!(number(&harness, "SELECT count(*) FROM computed").await, LEARNERS, "{loss:?}");
+        assert_eq!(differences(harness.pool()).await, [""; 0], "{loss:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_walk_hands_over_once_its_worker_is_told_to_stop() {
-    let bench = Bench::new().await;
-    let course = add_course(&bench).await;
-    note_rollups(&bench).await;
-    edit(&bench, &format!("UPDATE lessons SET publication = 'published' WHERE id = '{}'", course.draft_lesson)).await;
-    // The second chunk waits for one of its learners.
-    let mut holder = bench.pool().begin().await.unwrap();
+async fn a_recomputation_hands_over_when_its_worker_is_told_to_stop() {
+    let harness = Harness::new().await;
+    let course = add_course(&harness).await;
+    record_rollups(&harness).await;
+    edit(&harness, &format!("UPDATE lessons SET publication = 'published' WHERE id = '{}'", course.draft_lesson)).await;
+    // The second chunk has to wait for the lock of one of its learners.
+    let mut holder = harness.pool().begin().await.unwrap();
     let of_the_second = "SELECT FROM users
                          WHERE id = (SELECT user_id FROM progress_dirty ORDER BY user_id OFFSET $1 LIMIT 1) FOR UPDATE";
     sqlx::query(of_the_second).bind(CHUNK).execute(&mut *holder).await.unwrap();
-    let worker = bench.start();
+    let worker = harness.start();
     let computed = "SELECT count(*) FROM computed";
-    let waits = async || number(&bench, computed).await == CHUNK && bench.is_waited_for().await;
+    let waits = async || number(&harness, computed).await == CHUNK && harness.is_lock_awaited().await;
     eventually("the second chunk waits", waits).await;
     worker.begin_stop();
     holder.rollback().await.unwrap();
     worker.stop().await;
-    assert_eq!(number(&bench, computed).await, 2 * CHUNK, "what was begun is done, and nothing more");
+    assert_eq!(
+        number(&harness, computed).await,
+        2 * CHUNK,
+        "the chunk that had started is finished, and no other is started"
+    );
     let waiting =
         "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress-bulk' AND status = 'Pending' AND attempts = 0";
-    assert_eq!(number(&bench, waiting).await, 1);
-    let worker = bench.start();
-    eventually("the walk has ended", async || is_settled(&bench).await).await;
+    assert_eq!(number(&harness, waiting).await, 1);
+    let worker = harness.start();
+    eventually("the recomputation has ended", async || is_settled(&harness).await).await;
     worker.stop().await;
-    assert_eq!(number(&bench, computed).await, LEARNERS);
-    assert_eq!(differences(bench.pool()).await, [""; 0]);
+    assert_eq!(number(&harness, computed).await, LEARNERS);
+    assert_eq!(differences(harness.pool()).await, [""; 0]);
 }

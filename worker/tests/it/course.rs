@@ -1,4 +1,4 @@
-//! A course and learners in it, and what should be stored for them.
+//! A course, its learners, and the progress that should be stored for them.
 
 use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
@@ -7,34 +7,34 @@ use cairn_core::learning::lessons;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::Bench;
+use crate::support::Harness;
 
-/// The rules once more, in plain Rust: core's tests have them.
+/// The rules implemented independently in plain Rust, shared with the tests of core.
 #[path = "../../../core/tests/it/rollup/expected.rs"]
 #[expect(clippy::type_complexity, reason = "rows are read as tuples")]
 mod expected;
 
 pub(crate) use expected::differences;
 
-/// Three stages of three lessons, all shown and required, and one more lesson and stage that are drafts.
+/// Three stages of three lessons each, all published and required, and a further lesson and stage that are drafts.
 pub(crate) struct Course {
     pub(crate) module: Uuid,
     pub(crate) roadmap: Uuid,
     pub(crate) stages: Vec<Uuid>,
-    /// Three of each stage in turn.
+    /// Three lessons of each stage in turn.
     pub(crate) lessons: Vec<Uuid>,
-    /// Stands in the first stage.
+    /// Belongs to the first stage.
     pub(crate) draft_lesson: Uuid,
-    /// Holds a lesson of its own.
+    /// Contains a lesson of its own.
     pub(crate) draft_stage: Uuid,
 }
 
 impl Course {
-    pub(crate) async fn new(bench: &Bench) -> Self {
+    pub(crate) async fn new(harness: &Harness) -> Self {
         let ids = |n: usize| (0..n).map(|_| new_id()).collect::<Vec<_>>();
         let (module, roadmap, stages, lessons) = (new_id(), new_id(), ids(4), ids(11));
         run(
-            bench,
+            harness,
             format!(
                 "INSERT INTO course_modules (id, slug, title, publication) VALUES ('{module}', '{module}', 'M', 'published');
                  INSERT INTO roadmaps (id, slug, title, publication) VALUES ('{roadmap}', '{roadmap}', 'R', 'published')"
@@ -45,7 +45,7 @@ impl Course {
             let publication = if n < 3 { "published" } else { "draft" };
             let values = format!("'{stage}', '{roadmap}', '{stage}', 'S', {n}, '{publication}'");
             let columns = "id, roadmap_id, slug, title, position, publication";
-            run(bench, format!("INSERT INTO stages ({columns}) VALUES ({values})")).await;
+            run(harness, format!("INSERT INTO stages ({columns}) VALUES ({values})")).await;
         }
         for (n, lesson) in lessons.iter().enumerate() {
             let (publication, stage) = match n {
@@ -54,15 +54,16 @@ impl Course {
             };
             let values = format!("'{lesson}', '{module}', '{lesson}', 'L', 5, '{publication}'");
             let columns = "id, module_id, slug, title, duration_minutes, publication";
-            run(bench, format!("INSERT INTO lessons ({columns}) VALUES ({values})")).await;
-            run(bench, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')")).await;
+            run(harness, format!("INSERT INTO lessons ({columns}) VALUES ({values})")).await;
+            run(harness, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')"))
+                .await;
         }
         let (draft_lesson, draft_stage) = (lessons[9], stages[3]);
         Self { module, roadmap, stages, lessons, draft_lesson, draft_stage }
     }
 
-    /// Learners of all kinds: each did another part of the lessons. Their numbers are not stored yet.
-    pub(crate) async fn add_crowd(&self, bench: &Bench, learners: i64) {
+    /// Adds learners who have completed different sets of lessons. Their progress is not rolled up yet.
+    pub(crate) async fn add_crowd(&self, harness: &Harness, learners: i64) {
         let lessons: Vec<String> = self.lessons.iter().map(ToString::to_string).collect();
         let statements = format!(
             "INSERT INTO users (email, first_name) SELECT n || '@example.test', 'L' FROM generate_series(1, {learners}) n;
@@ -75,33 +76,33 @@ impl Course {
                  WHERE u.n % 13 <> l.n",
             lessons.join(",")
         );
-        run(bench, statements).await;
+        run(harness, statements).await;
     }
 }
 
-/// Runs statements; tests put ids into them as they are.
-pub(crate) async fn run(bench: &Bench, statements: impl Into<String>) {
+/// Runs statements, into which tests insert ids directly.
+pub(crate) async fn run(harness: &Harness, statements: impl Into<String>) {
     let statements = statements.into();
-    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statements.clone())).execute(bench.pool()).await {
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statements.clone())).execute(harness.pool()).await {
         panic!("{error}\nin {statements}");
     }
 }
 
-/// The one number of a query.
-pub(crate) async fn number(bench: &Bench, query: impl Into<String>) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(query.into())).fetch_one(bench.pool()).await.unwrap()
+/// The only value of a query.
+pub(crate) async fn number(harness: &Harness, query: impl Into<String>) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(query.into())).fetch_one(harness.pool()).await.unwrap()
 }
 
-pub(crate) async fn add_user(bench: &Bench) -> Uuid {
+pub(crate) async fn add_user(harness: &Harness) -> Uuid {
     let id = new_id();
-    run(bench, format!("INSERT INTO users (id, email, first_name) VALUES ('{id}', '{id}@example.test', 'L')")).await;
+    run(harness, format!("INSERT INTO users (id, email, first_name) VALUES ('{id}', '{id}@example.test', 'L')")).await;
     id
 }
 
-/// A learner completes a lesson, or takes it back, as a request does it.
-pub(crate) async fn act(bench: &Bench, user_id: Uuid, lesson: Uuid, done: bool) {
+/// A learner completes or uncompletes a lesson, as in a request.
+pub(crate) async fn set_completed(harness: &Harness, user_id: Uuid, lesson: Uuid, done: bool) {
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
-    let mut tx = bench.db.begin_as(&caller).await.unwrap();
+    let mut tx = harness.db.begin_as(&caller).await.unwrap();
     let lesson = lessons::open(&mut tx, lesson).await.unwrap();
     let change =
         if done { complete(&mut tx, &lesson).await.unwrap() } else { uncomplete(&mut tx, &lesson).await.unwrap() };
@@ -109,20 +110,20 @@ pub(crate) async fn act(bench: &Bench, user_id: Uuid, lesson: Uuid, done: bool) 
     tx.commit().await.unwrap();
 }
 
-/// Writes down each rollup that computes: whom, when, and up to which content.
-pub(crate) async fn note_rollups(bench: &Bench) {
+/// Records each rollup from now on: for whom and when.
+pub(crate) async fn record_rollups(harness: &Harness) {
     let statements = "CREATE TABLE computed (user_id uuid NOT NULL, at timestamptz NOT NULL);
-         CREATE FUNCTION note_computed() RETURNS trigger LANGUAGE plpgsql AS $$
+         CREATE FUNCTION record_computed() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN INSERT INTO computed VALUES (NEW.user_id, clock_timestamp()); RETURN NULL; END $$;
-         CREATE TRIGGER note_computed AFTER UPDATE OF done_seq ON progress_dirty
-             FOR EACH ROW EXECUTE FUNCTION note_computed()";
-    run(bench, statements).await;
+         CREATE TRIGGER record_computed AFTER UPDATE OF done_seq ON progress_dirty
+             FOR EACH ROW EXECUTE FUNCTION record_computed()";
+    run(harness, statements).await;
 }
 
-/// Whether no marker is behind, neither with facts nor with content, and every walk has ended.
-pub(crate) async fn is_settled(bench: &Bench) -> bool {
+/// Whether all markers are up to date with the facts and the content, and every recomputation has ended.
+pub(crate) async fn is_settled(harness: &Harness) -> bool {
     let behind = "SELECT (SELECT count(*) FROM progress_dirty d JOIN roadmaps r ON r.id = d.roadmap_id
                           WHERE d.done_seq < d.requested_seq OR d.done_version < r.content_version)
                        + (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version)";
-    number(bench, behind).await == 0
+    number(harness, behind).await == 0
 }

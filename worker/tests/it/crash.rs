@@ -1,26 +1,26 @@
-//! The real binaries, killed, stopped and cut off in every way that we know.
+//! The real binaries, which are killed, stopped and disconnected in every known way.
 
 use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use cairn_chaos::processes::{Program, free_port};
-use cairn_chaos::{Blow, Blows, Plan, run};
+use cairn_chaos::{Fault, Plan, Schedule, run};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Bench, eventually};
+use crate::support::{Harness, eventually};
 
-/// For a process to start, come by its failpoint, or drain.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a process may take to start, reach its failpoint, or drain.
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(40);
 
-fn worker(bench: &Bench, logs: &TempDir) -> Program {
-    worker_on(bench, logs, free_port().unwrap())
+fn worker(harness: &Harness, logs: &TempDir) -> Program {
+    worker_on(harness, logs, free_port().unwrap())
 }
 
-fn worker_on(bench: &Bench, logs: &TempDir, ops_port: u16) -> Program {
+fn worker_on(harness: &Harness, logs: &TempDir, ops_port: u16) -> Program {
     let environment = vec![
-        ("DATABASE_URL", bench.url()),
+        ("DATABASE_URL", harness.url()),
         ("CAIRN_OPS_ADDR", format!("127.0.0.1:{ops_port}")),
         ("CAIRN_LOG", "warn".to_owned()),
     ];
@@ -28,74 +28,80 @@ fn worker_on(bench: &Bench, logs: &TempDir, ops_port: u16) -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_blow_loses_or_repeats_anything() {
+async fn no_fault_loses_or_repeats_anything() {
     let report = run(Plan::each_once(), |_| {}).await.unwrap();
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.blows.len(), Blow::ALL.len(), "{report}");
-    assert!(report.accepted > 500, "no load: {report}");
+    assert_eq!(report.faults.len(), Fault::ALL.len(), "{report}");
+    assert!(report.accepted > 500, "too little load: {report}");
     assert!(report.slowest_recovery() < Duration::from_mins(1), "{report}");
 }
 
-/// Every worker is stopped and started anew several times while learners act: each drains and exits with 0 (the harness
-/// checks it), and no job is run twice.
+/// Every worker is stopped and started again several times under load. Each drains and exits with 0, which the chaos run
+/// checks, and no job runs twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_and_repeats_nothing() {
-    let plan = Plan { learners: 10, pause: Duration::from_millis(300), blows: Blows::Each(vec![Blow::StopWorker; 12]) };
+    let plan =
+        Plan { learners: 10, pause: Duration::from_millis(300), faults: Schedule::Each(vec![Fault::StopWorker; 12]) };
     let report = run(plan, |_| {}).await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.repeated_runs, 0, "{report}");
-    assert!(report.accepted > 200, "no load: {report}");
+    assert!(report.accepted > 200, "too little load: {report}");
 }
 
-/// Each start takes the job, dies of it, and leaves it to the next, until its attempts are used up. What ran beside it
-/// is done.
+/// Each start claims the job, dies of it, and leaves it to the next start, until its attempts are used up. The jobs that
+/// ran beside it are done.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_kills_its_process_stops_at_its_cap() {
-    let bench = Bench::new().await;
+async fn a_job_that_kills_its_process_stops_at_its_attempt_limit() {
+    let harness = Harness::new().await;
     let logs = TempDir::new().unwrap();
-    let program = worker(&bench, &logs);
-    bench
+    let program = worker(&harness, &logs);
+    harness
         .insert_raw(
             "likes",
             br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#,
         )
         .await;
-    sqlx::query("UPDATE apalis.jobs SET max_attempts = 3").execute(bench.pool()).await.unwrap();
-    bench.enqueue_events(50).await;
+    sqlx::query("UPDATE apalis.jobs SET max_attempts = 3").execute(harness.pool()).await.unwrap();
+    harness.enqueue_events(50).await;
     for attempt in 1..=3 {
         let mut process = program.start(Some("count_likes")).unwrap();
-        let status = process.ended(PATIENCE).await.unwrap();
+        let status = process.ended(PROCESS_TIMEOUT).await.unwrap();
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "start {attempt}");
-        assert_eq!(bench.count("likes", "Running").await, 1, "start {attempt} has died of it");
-        // Instead of waiting for the silence and the backoff.
+        assert_eq!(harness.count("likes", "Running").await, 1, "start {attempt} died of the job");
+        // Instead of waiting for the heartbeat timeout and the backoff.
         sqlx::raw_sql(
             "UPDATE apalis.workers SET last_seen = now() - interval '1 hour';
              UPDATE apalis.jobs SET run_at = now() WHERE status = 'Failed'",
         )
-        .execute(bench.pool())
+        .execute(harness.pool())
         .await
         .unwrap();
     }
     let process = program.start(Some("count_likes")).unwrap();
-    eventually("it is dead", async || bench.count("likes", "Killed").await == 1).await;
-    eventually("the others are done", async || bench.count("activity", "Done").await == 50).await;
-    assert_eq!(bench.logged().await, 50);
+    eventually("the job is dead", async || harness.count("likes", "Killed").await == 1).await;
+    eventually("the other jobs are done", async || harness.count("activity", "Done").await == 50).await;
+    assert_eq!(harness.logged().await, 50);
     let attempts: i32 = sqlx::query_scalar("SELECT attempts FROM apalis.jobs WHERE job_type = 'likes'")
-        .fetch_one(bench.pool())
+        .fetch_one(harness.pool())
         .await
         .unwrap();
     assert_eq!(attempts, 3);
     drop(process);
 }
 
-/// Started again at once, with the same configuration, beside jobs that its predecessor held.
+/// A worker that is started again at once with the same configuration.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_never_has_the_name_of_an_earlier_one() {
-    let bench = Bench::new().await;
+async fn worker_names_are_never_reused() {
+    let harness = Harness::new().await;
     let logs = TempDir::new().unwrap();
-    let program = worker(&bench, &logs);
+    let program = worker(&harness, &logs);
     let names = async || -> HashSet<String> {
-        sqlx::query_scalar("SELECT id FROM apalis.workers").fetch_all(bench.pool()).await.unwrap().into_iter().collect()
+        sqlx::query_scalar("SELECT id FROM apalis.workers")
+            .fetch_all(harness.pool())
+            .await
+            .unwrap()
+            .into_iter()
+            .collect()
     };
     let mut known = HashSet::new();
     for start in 1..=3 {
@@ -110,24 +116,24 @@ async fn a_worker_never_has_the_name_of_an_earlier_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_the_worker_at_once() {
-    let bench = Bench::new().await;
+    let harness = Harness::new().await;
     let logs = TempDir::new().unwrap();
-    let [project] = bench.liked_projects(1).await[..] else { unreachable!() };
-    let held = bench.hold_likes(&[project]).await;
+    let [project] = harness.liked_projects(1).await[..] else { unreachable!() };
+    let held = harness.hold_likes(&[project]).await;
     let ops_port = free_port().unwrap();
-    let mut process = worker_on(&bench, &logs, ops_port).start(None).unwrap();
-    let waits = async || bench.count("likes", "Running").await == 1 && bench.is_waited_for().await;
-    eventually("the job waits for what is held", waits).await;
+    let mut process = worker_on(&harness, &logs, ops_port).start(None).unwrap();
+    let waits = async || harness.count("likes", "Running").await == 1 && harness.is_lock_awaited().await;
+    eventually("the job waits for the lock", waits).await;
     process.signal(Signal::TERM).unwrap();
-    // Signals that come at once are one.
+    // Two signals in quick succession would be merged.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    eventually("it is stopping", async || {
+    eventually("the worker is stopping", async || {
         let Ok(answer) = reqwest::get(format!("http://127.0.0.1:{ops_port}/health/ready")).await else { return false };
         answer.text().await.is_ok_and(|text| text.contains("stopping"))
     })
     .await;
-    assert!(process.is_running().unwrap(), "it drains");
+    assert!(process.is_running().unwrap(), "the worker is draining");
     process.signal(Signal::TERM).unwrap();
-    assert_eq!(process.ended(PATIENCE).await.unwrap().code(), Some(130));
+    assert_eq!(process.ended(PROCESS_TIMEOUT).await.unwrap().code(), Some(130));
     drop(held);
 }

@@ -1,4 +1,4 @@
-//! One queue, or one learner, does not hold up another.
+//! One queue or one learner does not delay another.
 
 use cairn_core::clock::new_id;
 use cairn_core::learning::jobs::RollUpProgress;
@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::replies::Desk;
-use crate::support::{Bench, eventually};
+use crate::replies::ReplyHarness;
+use crate::support::{Harness, eventually};
 
-/// A learner in a roadmap with one lesson, which he has just completed.
+/// Adds a learner whose progress in the roadmap is stale.
 async fn add_stale_learner(pool: &PgPool, roadmap_id: Uuid) -> Uuid {
     sqlx::query_scalar(
         "WITH u AS (INSERT INTO users (id, email, first_name) VALUES ($1, $1 || '@example.test', 'L') RETURNING id)
@@ -33,74 +33,74 @@ async fn add_roadmap(pool: &PgPool) -> Uuid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_a_lock_leave_other_queues_their_connections() {
-    let bench = Bench::new().await;
-    let projects = bench.liked_projects(40).await;
-    let held = bench.hold_likes(&projects).await;
-    let worker = bench.start();
-    eventually("all places of likes are taken", async || bench.count("likes", "Running").await == 16).await;
-    let roadmap_id = add_roadmap(bench.pool()).await;
-    let user_id = add_stale_learner(bench.pool(), roadmap_id).await;
-    let mut tx = bench.db.begin().await.unwrap();
+async fn jobs_that_wait_for_a_lock_do_not_use_the_connections_of_other_queues() {
+    let harness = Harness::new().await;
+    let projects = harness.liked_projects(40).await;
+    let held = harness.hold_likes(&projects).await;
+    let worker = harness.start();
+    eventually("all slots for likes are in use", async || harness.count("likes", "Running").await == 16).await;
+    let roadmap_id = add_roadmap(harness.pool()).await;
+    let user_id = add_stale_learner(harness.pool(), roadmap_id).await;
+    let mut tx = harness.db.begin().await.unwrap();
     tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
-    bench.enqueue_events(500).await;
-    eventually("the rollup is done", async || bench.count("progress", "Done").await == 1).await;
-    eventually("the events are logged", async || bench.count("activity", "Done").await == 500).await;
-    assert_eq!(bench.count("likes", "Done").await, 0, "likes still wait");
+    harness.enqueue_events(500).await;
+    eventually("the rollup is done", async || harness.count("progress", "Done").await == 1).await;
+    eventually("the events are logged", async || harness.count("activity", "Done").await == 500).await;
+    assert_eq!(harness.count("likes", "Done").await, 0, "the likes are still waiting");
     drop(held);
-    eventually("the likes are counted", async || bench.marked_projects().await == 0).await;
+    eventually("the likes are counted", async || harness.marked_projects().await == 0).await;
     worker.stop().await;
 }
 
-/// More questions than there are places, and a provider that never answers any.
+/// There are more questions than slots, and the provider never answers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_provider_holds_up_no_other_queue() {
-    let desk = Desk::new().await;
-    let bench = &desk.bench;
+async fn a_stalled_provider_delays_no_other_queue() {
+    let fixture = ReplyHarness::new().await;
+    let harness = &fixture.harness;
     for _ in 0..12 {
-        desk.ask("stub:headers=600000 Hello?").await;
+        fixture.ask("stub:headers=600000 Hello?").await;
     }
-    let worker = bench.start();
-    eventually("all places of replies are taken", async || bench.count("replies", "Running").await == 8).await;
-    let roadmap_id = add_roadmap(bench.pool()).await;
-    let user_id = add_stale_learner(bench.pool(), roadmap_id).await;
-    let mut tx = bench.db.begin().await.unwrap();
+    let worker = harness.start();
+    eventually("all slots for replies are in use", async || harness.count("replies", "Running").await == 8).await;
+    let roadmap_id = add_roadmap(harness.pool()).await;
+    let user_id = add_stale_learner(harness.pool(), roadmap_id).await;
+    let mut tx = harness.db.begin().await.unwrap();
     tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
-    bench.liked_projects(20).await;
-    bench.enqueue_events(500).await;
-    eventually("the rollup is done", async || bench.count("progress", "Done").await == 1).await;
-    eventually("the likes are counted", async || bench.marked_projects().await == 0).await;
-    eventually("the events are logged", async || bench.logged().await == 512).await;
-    assert_eq!(bench.count("replies", "Running").await, 8, "replies still wait");
-    desk.cancel_all().await;
+    harness.liked_projects(20).await;
+    harness.enqueue_events(500).await;
+    eventually("the rollup is done", async || harness.count("progress", "Done").await == 1).await;
+    eventually("the likes are counted", async || harness.marked_projects().await == 0).await;
+    eventually("the events are logged", async || harness.logged().await == 512).await;
+    assert_eq!(harness.count("replies", "Running").await, 8, "the replies are still waiting");
+    fixture.cancel_all().await;
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_takes_no_more_than_it_has_places_for_and_its_worker_beats_meanwhile() {
-    let bench = Bench::with("CAIRN_WORKER_CONCURRENCY", "likes=2").await;
-    let projects = bench.liked_projects(20).await;
-    let held = bench.hold_likes(&projects).await;
-    let worker = bench.start();
-    eventually("both places are taken", async || bench.count("likes", "Running").await == 2).await;
-    let last_beat = async || -> DateTime<Utc> {
+async fn a_queue_claims_only_for_free_slots_while_heartbeats_continue() {
+    let harness = Harness::with("CAIRN_WORKER_CONCURRENCY", "likes=2").await;
+    let projects = harness.liked_projects(20).await;
+    let held = harness.hold_likes(&projects).await;
+    let worker = harness.start();
+    eventually("both slots are in use", async || harness.count("likes", "Running").await == 2).await;
+    let last_heartbeat = async || -> DateTime<Utc> {
         sqlx::query_scalar("SELECT last_seen FROM apalis.workers WHERE worker_type = 'likes'")
-            .fetch_one(bench.pool())
+            .fetch_one(harness.pool())
             .await
             .unwrap()
     };
     for _ in 0..2 {
-        let before = last_beat().await;
-        eventually("it beats while all places wait", async || last_beat().await > before).await;
+        let before = last_heartbeat().await;
+        eventually("a heartbeat is sent while all slots are in use", async || last_heartbeat().await > before).await;
     }
-    assert_eq!(bench.count("likes", "Running").await, 2);
+    assert_eq!(harness.count("likes", "Running").await, 2);
     drop(held);
-    eventually("all are counted", async || bench.marked_projects().await == 0).await;
+    eventually("all likes are counted", async || harness.marked_projects().await == 0).await;
     let repeated: i64 =
         sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = 'likes' AND attempts > 1")
-            .fetch_one(bench.pool())
+            .fetch_one(harness.pool())
             .await
             .unwrap();
     assert_eq!(repeated, 0);
@@ -108,51 +108,51 @@ async fn a_queue_takes_no_more_than_it_has_places_for_and_its_worker_beats_meanw
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_leaves_queues_alone_that_are_not_its_own() {
-    let bench = Bench::with("CAIRN_WORKER_QUEUES", "likes").await;
-    bench.enqueue_events(1).await;
-    bench.liked_projects(3).await;
-    let worker = bench.start();
-    eventually("its queue is worked", async || bench.marked_projects().await == 0).await;
+async fn a_worker_processes_only_its_configured_queues() {
+    let harness = Harness::with("CAIRN_WORKER_QUEUES", "likes").await;
+    harness.enqueue_events(1).await;
+    harness.liked_projects(3).await;
+    let worker = harness.start();
+    eventually("the likes are counted", async || harness.marked_projects().await == 0).await;
     worker.stop().await;
-    assert_eq!(bench.count("activity", "Pending").await, 1);
+    assert_eq!(harness.count("activity", "Pending").await, 1);
     let registered: Vec<String> =
-        sqlx::query_scalar("SELECT worker_type FROM apalis.workers").fetch_all(bench.pool()).await.unwrap();
+        sqlx::query_scalar("SELECT worker_type FROM apalis.workers").fetch_all(harness.pool()).await.unwrap();
     assert_eq!(registered, ["likes"]);
 }
 
-/// More of those who click without end than the queue has places.
+/// There are more learners who click incessantly than the queue has slots.
 #[tokio::test(flavor = "multi_thread")]
-async fn learners_that_rest_take_no_place_from_one_that_does_not() {
-    let bench = Bench::new().await;
-    let pool = bench.pool();
+async fn throttled_learners_occupy_no_slots() {
+    let harness = Harness::new().await;
+    let pool = harness.pool();
     let roadmap_id = add_roadmap(pool).await;
-    let mut tx = bench.db.begin().await.unwrap();
+    let mut tx = harness.db.begin().await.unwrap();
     for _ in 0..300 {
         let user_id = add_stale_learner(pool, roadmap_id).await;
         tx.enqueue(&RollUpProgress { user_id, roadmap_id }).unwrap();
     }
     tx.commit().await.unwrap();
-    // Whose marker is locked rests, like who is ahead of his time; only, this lasts until it is let go.
+    // A learner whose marker is locked is postponed like one who is throttled, but until the lock is released.
     let mut held = pool.begin().await.unwrap();
     sqlx::query("SELECT FROM progress_dirty FOR UPDATE").execute(&mut *held).await.unwrap();
-    let worker = bench.start();
-    let looked_at = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND lock_at IS NOT NULL";
-    eventually("they have been looked at", async || {
-        sqlx::query_scalar::<_, i64>(looked_at).fetch_one(pool).await.unwrap() == 300
+    let worker = harness.start();
+    let claimed = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND lock_at IS NOT NULL";
+    eventually("all of them have been claimed", async || {
+        sqlx::query_scalar::<_, i64>(claimed).fetch_one(pool).await.unwrap() == 300
     })
     .await;
     let newcomer = add_stale_learner(pool, roadmap_id).await;
-    let mut tx = bench.db.begin().await.unwrap();
+    let mut tx = harness.db.begin().await.unwrap();
     tx.enqueue(&RollUpProgress { user_id: newcomer, roadmap_id }).unwrap();
     tx.commit().await.unwrap();
-    eventually("the newcomer is rolled up", async || bench.count("progress", "Done").await == 1).await;
+    eventually("the newcomer is rolled up", async || harness.count("progress", "Done").await == 1).await;
     held.rollback().await.unwrap();
-    eventually("all are rolled up", async || bench.count("progress", "Done").await == 301).await;
+    eventually("all learners are rolled up", async || harness.count("progress", "Done").await == 301).await;
     let attempts: i32 = sqlx::query_scalar("SELECT max(attempts) FROM apalis.jobs WHERE job_type = 'progress'")
         .fetch_one(pool)
         .await
         .unwrap();
-    assert_eq!(attempts, 1, "resting is no failure");
+    assert_eq!(attempts, 1, "being throttled does not count as an attempt");
     worker.stop().await;
 }

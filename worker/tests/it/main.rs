@@ -1,4 +1,4 @@
-//! The worker against a real Postgres.
+//! Tests of the worker against a real Postgres.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,10 +6,10 @@ mod browser;
 mod content;
 mod course;
 mod crash;
-mod eyes;
 mod faults;
 mod isolation;
 mod jobs;
+mod observability;
 mod progress;
 mod replies;
 mod shutdown;

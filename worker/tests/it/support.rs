@@ -1,4 +1,4 @@
-//! A database of its own for each test, a worker in this process, and ways to look at jobs.
+//! Gives each test a database of its own, a worker in this process, and ways to inspect jobs.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) db: Db,
     pub(crate) config: Config,
     _database: Option<TestDatabase>,
 }
 
-impl Bench {
+impl Harness {
     pub(crate) async fn new() -> Self {
         let database = test_database(&cairn_core::db::schema_fingerprint(), async |url: &str| {
             migrate(&connect_options(url)?)
@@ -36,16 +36,16 @@ impl Bench {
         Self { _database: Some(database), ..Self::on(&url) }
     }
 
-    /// With settings of its own.
+    /// Creates a harness with this setting.
     pub(crate) async fn with(key: &str, value: &str) -> Self {
-        let bench = Self::new().await;
-        let url = bench.url();
+        let harness = Self::new().await;
+        let url = harness.url();
         let values =
             [("DATABASE_URL", url.as_str()), (key, value)].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Self { config: Config::from_values(&HashMap::from(values)).unwrap(), ..bench }
+        Self { config: Config::from_values(&HashMap::from(values)).unwrap(), ..harness }
     }
 
-    /// On a database that the caller keeps.
+    /// Creates a harness on a database that the caller owns.
     pub(crate) fn on(url: &str) -> Self {
         let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.to_owned())])).unwrap();
         Self { db: Db::connect(url, url, 12).unwrap(), config, _database: None }
@@ -59,7 +59,7 @@ impl Bench {
         self.db.pool()
     }
 
-    /// Enqueues `n` events that the activity queue accepts; returns their ids.
+    /// Enqueues `n` valid events. Returns their ids.
     pub(crate) async fn enqueue_events(&self, n: usize) -> Vec<Uuid> {
         let mut tx = self.db.begin().await.unwrap();
         let mut ids = Vec::new();
@@ -72,7 +72,7 @@ impl Bench {
         ids
     }
 
-    /// Enqueues an event that the table refuses.
+    /// Enqueues an event that the table rejects.
     pub(crate) async fn enqueue_bad_event(&self) {
         let mut tx = self.db.begin().await.unwrap();
         let event = Event { action: "not an action".to_owned(), ..signed_in(tx.now()) };
@@ -80,7 +80,7 @@ impl Bench {
         tx.commit().await.unwrap();
     }
 
-    /// Writes a job as nobody should.
+    /// Inserts a job directly, bypassing the library.
     pub(crate) async fn insert_raw(&self, queue: &str, payload: &[u8]) -> String {
         let id = new_id().to_string();
         sqlx::query("INSERT INTO apalis.jobs (id, job_type, job, max_attempts) VALUES ($1, $2, $3, 3)")
@@ -93,7 +93,7 @@ impl Bench {
         id
     }
 
-    /// Published projects with one like each that is not counted, and the jobs that will count them.
+    /// Creates published projects with one uncounted like each, and the jobs that will count them.
     pub(crate) async fn liked_projects(&self, n: usize) -> Vec<Uuid> {
         let author = new_id();
         sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, 'author@example.test', 'A')")
@@ -125,12 +125,12 @@ impl Bench {
         projects
     }
 
-    /// Projects whose likes are not counted.
+    /// The number of projects with uncounted likes.
     pub(crate) async fn marked_projects(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM likes_dirty").fetch_one(self.pool()).await.unwrap()
     }
 
-    /// Keeps the likes of these projects from being counted until what it returns is dropped.
+    /// Prevents the likes of these projects from being counted until the returned connection is dropped.
     pub(crate) async fn hold_likes(&self, projects: &[Uuid]) -> PgConnection {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         sqlx::query("SELECT pg_advisory_lock(likes_lock_key(id)) FROM unnest($1) AS t (id)")
@@ -141,14 +141,14 @@ impl Bench {
         connection
     }
 
-    /// Whether somebody in this database waits for a lock: a job that was claimed has not always begun.
-    pub(crate) async fn is_waited_for(&self) -> bool {
+    /// Whether a session of this database is waiting for a lock. A job that has been claimed may not have started yet.
+    pub(crate) async fn is_lock_awaited(&self) -> bool {
         let query = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
                                     WHERE NOT granted AND datname = current_database())";
         sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
     }
 
-    /// Jobs of a queue in a state.
+    /// The number of jobs of a queue with a status.
     pub(crate) async fn count(&self, queue: &str, status: &str) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE job_type = $1 AND status = $2")
             .bind(queue)
@@ -158,13 +158,13 @@ impl Bench {
             .unwrap()
     }
 
-    /// Rows of the activity log.
+    /// The number of rows of the activity log.
     pub(crate) async fn logged(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM activity_log").fetch_one(self.pool()).await.unwrap()
     }
 
-    /// Makes a recount of likes run and not end, until the transaction that is returned does.
-    pub(crate) async fn hold_a_recount(&self) -> Transaction<'static, Postgres> {
+    /// Starts a recount of likes that cannot end before the returned transaction does.
+    pub(crate) async fn block_a_recount(&self) -> Transaction<'static, Postgres> {
         sqlx::raw_sql(
             "INSERT INTO users (id, email, first_name) VALUES ('00000000-0000-7000-8000-000000000001', 'a@example.test', 'A');
              INSERT INTO showcase_projects (id, user_id, title, status, published_at)
@@ -182,11 +182,11 @@ impl Bench {
             br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#,
         )
         .await;
-        self.db.bell().ring(cairn_core::queue::Queue::Likes);
+        self.db.notifier().notify_queue(cairn_core::queue::Queue::Likes);
         holder
     }
 
-    /// A worker with its ops port.
+    /// Starts a worker with its ops port.
     pub(crate) async fn serve(&self) -> (Worker, Ops) {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -203,7 +203,7 @@ impl Bench {
     }
 }
 
-/// A worker in this process.
+/// A worker that runs in this process.
 pub(crate) struct Worker {
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -251,13 +251,13 @@ impl Ops {
         answer.json().await.unwrap()
     }
 
-    /// One sample of the metrics, named with its labels; `None` = there is none.
+    /// The value of a sample, which is named with its labels; `None` if there is no such sample.
     pub(crate) async fn metric(&self, sample: &str) -> Option<f64> {
         let text = self.get("/metrics").await.text().await.unwrap();
         text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
     }
 
-    /// Status, reason (or `ready`) and what is said of the listener.
+    /// The status code, the reason (or `ready`) and the state of the listener.
     pub(crate) async fn readiness(&self) -> (u16, String, String) {
         let answer = self.get("/health/ready").await;
         let status = answer.status().as_u16();
@@ -267,17 +267,17 @@ impl Ops {
         (status, text(reason), text(&body["listener"]))
     }
 
-    /// Whether nobody listens any more.
-    pub(crate) async fn is_gone(&self) -> bool {
+    /// Whether the port is closed.
+    pub(crate) async fn is_closed(&self) -> bool {
         self.http.get(&self.base).send().await.is_err_and(|error| error.is_connect())
     }
 }
 
-/// Waits until `condition` holds; fails after a generous bound.
+/// Waits until `condition` holds. Fails after a generous timeout.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !condition().await {
-        assert!(begun.elapsed() < Duration::from_mins(1), "never happened: {what}");
+        assert!(started.elapsed() < Duration::from_mins(1), "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

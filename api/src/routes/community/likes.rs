@@ -3,13 +3,12 @@
 use cairn_core::community::likes::{self, LikeState};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
-use crate::{App, Code, Problem};
+use crate::operation::{Problems, Tag};
+use crate::{App, Problem};
 
 /// Likes of projects.
 pub struct LikesApi {
@@ -18,26 +17,18 @@ pub struct LikesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems =
-    &[("likeProject", &[Code::ProjectNotFound]), ("unlikeProject", &[Code::ProjectNotFound])];
+pub const PROBLEMS: Problems = &[];
 
-/// Where you and a project stand.
+/// The likes of a project.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct ProjectLike {
-    /// The project.
+    /// Identifies the project.
     pub project_id: Uuid,
-    /// Whether you like it.
+    /// Whether you like the project.
     pub is_liked: bool,
-    /// How many people like it, your own like included.
+    /// The number of likes, yours included.
     #[oai(validator(minimum(value = "0")))]
     pub likes_count: i64,
-}
-
-impl Example for ProjectLike {
-    fn example() -> Self {
-        Self { project_id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d01), is_liked: true, likes_count: 13 }
-    }
 }
 
 impl ProjectLike {
@@ -50,7 +41,7 @@ impl ProjectLike {
 impl LikesApi {
     /// Like a project
     ///
-    /// Only published projects can be liked. Repeating the call changes nothing.
+    /// Only published projects can be liked. Repeating the call has no effect.
     #[oai(path = "/projects/:project_id/like", method = "put", operation_id = "likeProject", tag = Tag::Projects)]
     async fn like_project(
         &self,
@@ -64,9 +55,9 @@ impl LikesApi {
         Ok(Json(ProjectLike::new(project_id.0, state)))
     }
 
-    /// Take a like back
+    /// Unlike a project
     ///
-    /// Repeating the call changes nothing.
+    /// Repeating the call has no effect.
     #[oai(path = "/projects/:project_id/like", method = "delete", operation_id = "unlikeProject", tag = Tag::Projects)]
     async fn unlike_project(
         &self,

@@ -1,5 +1,4 @@
-//! What learners show each other.
+//! Learners' projects and their likes.
 
 pub mod likes;
 pub mod projects;
-pub mod schema;

@@ -3,18 +3,18 @@
 use cairn_core::actor::Caller;
 use cairn_core::community::projects;
 use cairn_core::settings;
-use poem_openapi::OpenApi;
+use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
+use poem_openapi::{Enum, Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::schema::{NewProject, Project, ProjectSort};
 use crate::answers::Created;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
-use crate::{App, Code, Problem};
+use crate::{App, Problem};
 
 /// Projects.
 pub struct ProjectsApi {
@@ -23,11 +23,144 @@ pub struct ProjectsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("listProjects", &[]),
-    ("createProject", &[Code::IdempotencyKeyReused]),
-    ("getProject", &[Code::ProjectNotFound]),
-];
+pub const PROBLEMS: Problems = &[];
+
+/// The status of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case", remote = "projects::ProjectStatus")]
+pub enum ProjectStatus {
+    /// Only its author sees it.
+    Draft,
+    /// Awaits moderation.
+    Submitted,
+    /// Everyone sees it.
+    Published,
+    /// A mentor rejected it.
+    Rejected,
+}
+
+/// The order of a list of projects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum ProjectSort {
+    /// The most recently published first.
+    #[default]
+    Newest,
+    /// The most liked first. A project that is liked while you page through the list may be missed or listed twice.
+    Popular,
+}
+
+/// The author of a project.
+#[derive(Clone, Debug, Object)]
+pub struct ProjectAuthor {
+    /// Identifies the author.
+    pub id: Uuid,
+    /// The first name.
+    pub first_name: String,
+    /// The last name; null if there is none.
+    pub last_name: Option<String>,
+}
+
+/// A project, as you see it.
+#[derive(Clone, Debug, Object)]
+pub struct Project {
+    /// Identifies the project.
+    pub id: Uuid,
+    /// The author.
+    pub author: ProjectAuthor,
+    /// The title.
+    pub title: String,
+    /// A summary in a sentence or two.
+    pub summary: String,
+    /// The description, in Markdown.
+    pub description: String,
+    /// The URL of the running project; null if there is none.
+    pub project_url: Option<String>,
+    /// The URL of the source code; null if there is none.
+    pub repository_url: Option<String>,
+    /// The URL of a picture; null if there is none.
+    pub cover_url: Option<String>,
+    /// Where it is on its way to being shown.
+    pub status: ProjectStatus,
+    /// The number of likes, which always includes your own.
+    #[oai(validator(minimum(value = "0")))]
+    pub likes_count: i64,
+    /// Whether you like the project.
+    pub is_liked: bool,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it was first published; null if it never was.
+    pub published_at: Option<DateTime<Utc>>,
+}
+
+impl From<projects::Project> for Project {
+    fn from(project: projects::Project) -> Self {
+        Self {
+            id: project.id,
+            author: ProjectAuthor {
+                id: project.author_id,
+                first_name: project.author_first_name,
+                last_name: project.author_last_name,
+            },
+            title: project.title,
+            summary: project.summary,
+            description: project.description,
+            project_url: project.project_url,
+            repository_url: project.repository_url,
+            cover_url: project.cover_url,
+            status: project.status.into(),
+            likes_count: project.likes_count,
+            is_liked: project.is_liked,
+            created_at: project.created_at,
+            published_at: project.published_at,
+        }
+    }
+}
+
+/// A new project.
+#[derive(Clone, Debug, Object)]
+#[oai(remote = "projects::NewProject")]
+pub struct NewProject {
+    /// The title. Surrounding white space is removed.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub title: String,
+    /// A summary in a sentence or two.
+    #[oai(default, validator(max_length = 1000))]
+    pub summary: String,
+    /// The description, in Markdown.
+    #[oai(default, validator(max_length = 20000))]
+    pub description: String,
+    /// The URL of the running project; null if there is none.
+    #[oai(validator(max_length = 2000, pattern = r"^https?://\S+$"))]
+    pub project_url: Option<String>,
+    /// The URL of the source code; null if there is none.
+    #[oai(validator(max_length = 2000, pattern = r"^https?://\S+$"))]
+    pub repository_url: Option<String>,
+    /// The URL of a picture; null if there is none.
+    #[oai(validator(max_length = 2000, pattern = r"^https?://\S+$"))]
+    pub cover_url: Option<String>,
+}
+
+impl NewProject {
+    /// The project to store, or what is wrong with it beyond the schema.
+    fn checked(&self) -> Result<projects::NewProject, Problem> {
+        let title = self.title.trim();
+        if title.is_empty() {
+            return Err(Problem::invalid_field("/title", "blank", "A title is expected."));
+        }
+        let urls = [
+            ("project_url", &self.project_url),
+            ("repository_url", &self.repository_url),
+            ("cover_url", &self.cover_url),
+        ];
+        for (name, url) in urls {
+            if url.as_ref().is_some_and(|url| url.chars().any(char::is_control)) {
+                return Err(Problem::invalid_field(format!("/{name}"), "invalid", "An http or https URL is expected."));
+            }
+        }
+        Ok(projects::NewProject { title: title.to_owned(), ..self.clone().into() })
+    }
+}
 
 #[OpenApi]
 impl ProjectsApi {
@@ -56,10 +189,10 @@ impl ProjectsApi {
         }
     }
 
-    /// Show a project
+    /// Create a project
     ///
-    /// It is published at once, unless the platform has learners' projects looked at first: then its status is
-    /// `submitted`, and only you see it until a mentor publishes it.
+    /// It is published at once, unless the platform moderates learners' projects: then its status is `submitted`, and
+    /// only you see it until a mentor publishes it.
     #[oai(path = "/projects", method = "post", operation_id = "createProject", tag = Tag::Projects)]
     async fn create_project(
         &self,
@@ -83,7 +216,7 @@ impl ProjectsApi {
 
     /// Get a project
     ///
-    /// Published ones, and your own whatever their status.
+    /// A published project, or one of your own in any status.
     #[oai(path = "/projects/:project_id", method = "get", operation_id = "getProject", tag = Tag::Projects)]
     async fn get_project(
         &self,

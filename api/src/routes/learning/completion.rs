@@ -2,16 +2,15 @@
 
 use cairn_core::learning::facts::{self, FactChange, Mark};
 use cairn_core::learning::lessons::{self, lesson_status};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
-use super::{LessonState, LessonStatus, example_id};
+use super::LessonState;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
+use crate::view::view;
 use crate::{App, Code, Problem};
 
 /// Starting, completing and reopening lessons.
@@ -22,39 +21,33 @@ pub struct CompletionApi {
 
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[
-    ("startLesson", &[Code::LessonNotFound, Code::StageLocked]),
-    ("completeLesson", &[Code::LessonNotFound, Code::StageLocked, Code::TasksIncomplete]),
-    ("uncompleteLesson", &[Code::LessonNotFound, Code::StageLocked]),
+    ("startLesson", &[Code::StageLocked]),
+    ("completeLesson", &[Code::StageLocked, Code::TasksIncomplete]),
+    ("uncompleteLesson", &[Code::StageLocked]),
 ];
 
-/// Where the numbers of a roadmap will have seen the change.
-#[derive(Clone, Debug, Object)]
-pub struct ProgressMark {
-    /// The roadmap.
-    pub roadmap_id: Uuid,
-    /// Send it as `min_seq` to `/v1/roadmaps/{roadmap_id}/progress`.
-    #[oai(validator(minimum(value = "0")))]
-    pub seq: i64,
-}
-
-impl From<Mark> for ProgressMark {
-    fn from(mark: Mark) -> Self {
-        Self { roadmap_id: mark.roadmap_id, seq: mark.seq }
+view! {
+    /// The sequence number of a change in a roadmap.
+    pub struct ProgressMark from Mark {
+        /// Identifies the roadmap.
+        roadmap_id: Uuid,
+        /// The sequence number of the change, to send as `min_seq` to `/v1/roadmaps/{roadmap_id}/progress`.
+        #[oai(validator(minimum(value = "0")))]
+        seq: i64,
     }
 }
 
-/// What an action on a lesson left behind.
+/// The result of an action on a lesson.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct LessonChange {
-    /// The lesson.
+    /// Identifies the lesson.
     pub lesson_id: Uuid,
-    /// Whether this call changed anything; false if it was so before.
-    pub changed: bool,
-    /// How far you are now.
+    /// Whether the call changed anything; false if the lesson was in this state before.
+    pub is_changed: bool,
+    /// Your state now.
     #[oai(flatten)]
     pub state: LessonState,
-    /// The roadmaps that the lesson stands in. Their numbers follow within moments.
+    /// The roadmaps that contain the lesson. Their progress is updated within moments.
     pub progress: Vec<ProgressMark>,
 }
 
@@ -63,21 +56,9 @@ impl LessonChange {
     pub(super) fn new(lesson_id: Uuid, change: FactChange) -> Self {
         Self {
             lesson_id,
-            changed: change.is_changed,
+            is_changed: change.is_changed,
             state: LessonState::new(lesson_status(change.fact, false), change.fact),
             progress: change.marks.into_iter().map(ProgressMark::from).collect(),
-        }
-    }
-}
-
-impl Example for LessonChange {
-    fn example() -> Self {
-        let now: DateTime<Utc> = DateTime::UNIX_EPOCH;
-        Self {
-            lesson_id: example_id(4),
-            changed: true,
-            state: LessonState { status: LessonStatus::Completed, started_at: Some(now), completed_at: Some(now) },
-            progress: vec![ProgressMark { roadmap_id: example_id(2), seq: 3 }],
         }
     }
 }
@@ -86,7 +67,7 @@ impl Example for LessonChange {
 impl CompletionApi {
     /// Start a lesson
     ///
-    /// Starting again changes nothing.
+    /// Starting a lesson again has no effect.
     #[oai(path = "/lessons/:lesson_id/start", method = "post", operation_id = "startLesson", tag = Tag::Lessons)]
     async fn start_lesson(
         &self,
@@ -103,8 +84,8 @@ impl CompletionApi {
 
     /// Complete a lesson
     ///
-    /// Completing again changes nothing and keeps the time. A lesson whose rule is `tasks` needs its required tasks
-    /// checked first.
+    /// Completing a lesson again has no effect; the time of completion stays. In a lesson with the rule `tasks`, all
+    /// required tasks must be checked first.
     #[oai(
         path = "/lessons/:lesson_id/completion",
         method = "put",
@@ -124,9 +105,9 @@ impl CompletionApi {
         Ok(Json(LessonChange::new(lesson_id.0, change)))
     }
 
-    /// Take the completion of a lesson back
+    /// Reopen a lesson
     ///
-    /// The lesson is in progress again; checked tasks stay checked. Of a lesson that is not completed it changes nothing.
+    /// The lesson is in progress again; checked tasks stay checked. Has no effect on a lesson that is not completed.
     #[oai(
         path = "/lessons/:lesson_id/completion",
         method = "delete",

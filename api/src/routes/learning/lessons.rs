@@ -4,14 +4,14 @@ use cairn_core::learning::{course, lessons, locks};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
-use super::{CompletionRule, LessonState, LessonStatus, MissingStage, example_id};
+use super::{CompletionRule, LessonState, MissingStage};
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
-use crate::{App, Code, Problem};
+use crate::operation::{Problems, Tag};
+use crate::view::view;
+use crate::{App, Problem};
 
 /// Lessons.
 pub struct LessonsApi {
@@ -20,11 +20,11 @@ pub struct LessonsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("getLesson", &[Code::LessonNotFound])];
+pub const PROBLEMS: Problems = &[];
 
-/// What a material is.
+/// The kind of a material.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "course::MaterialKind")]
 #[expect(missing_docs, reason = "each says itself")]
 pub enum MaterialKind {
     Link,
@@ -33,52 +33,36 @@ pub enum MaterialKind {
     Document,
 }
 
-impl From<course::MaterialKind> for MaterialKind {
-    fn from(kind: course::MaterialKind) -> Self {
-        match kind {
-            course::MaterialKind::Link => Self::Link,
-            course::MaterialKind::Video => Self::Video,
-            course::MaterialKind::File => Self::File,
-            course::MaterialKind::Document => Self::Document,
-        }
+view! {
+    /// A material of a lesson.
+    pub struct Material from lessons::Material {
+        /// Identifies the material.
+        id: Uuid,
+        /// The kind of material.
+        kind: MaterialKind,
+        /// The title.
+        title: String,
+        /// The URL of the material.
+        url: String,
     }
 }
 
-/// Something that goes with a lesson.
-#[derive(Clone, Debug, Object)]
-pub struct Material {
-    /// The material's id.
-    pub id: Uuid,
-    /// What it is.
-    pub kind: MaterialKind,
-    /// Its title.
-    pub title: String,
-    /// Where it is.
-    pub url: String,
-}
-
-impl From<lessons::Material> for Material {
-    fn from(material: lessons::Material) -> Self {
-        Self { id: material.id, kind: material.kind.into(), title: material.title, url: material.url }
-    }
-}
-
-/// Something to do in a lesson.
+/// A task of a lesson.
 #[derive(Clone, Debug, Object)]
 pub struct LessonTask {
-    /// The task's id.
+    /// Identifies the task.
     pub id: Uuid,
-    /// Its name inside the lesson.
+    /// The name of the task in URLs, unique in the lesson.
     pub slug: String,
-    /// What to do.
+    /// The task in a few words.
     pub title: String,
-    /// More about it, in Markdown.
+    /// Details, in Markdown.
     pub description: String,
-    /// Whether the completion of a lesson whose rule is `tasks` waits for it.
+    /// Whether the task must be checked before a lesson with the rule `tasks` is completed.
     pub is_required: bool,
     /// Whether you have checked it.
     pub is_checked: bool,
-    /// When you checked it.
+    /// When you checked it; null if you have not.
     pub checked_at: Option<DateTime<Utc>>,
 }
 
@@ -96,29 +80,29 @@ impl From<lessons::Task> for LessonTask {
     }
 }
 
-/// A stage that a lesson stands in.
+/// A stage that contains a lesson.
 #[derive(Clone, Debug, Object)]
 pub struct LessonStage {
-    /// Its roadmap.
+    /// Identifies the roadmap of the stage.
     pub roadmap_id: Uuid,
-    /// The roadmap's title.
+    /// The title of the roadmap.
     pub roadmap_title: String,
-    /// The stage.
+    /// Identifies the stage.
     pub stage_id: Uuid,
-    /// The stage's title.
+    /// The title of the stage.
     pub stage_title: String,
-    /// Whether the lesson counts there.
+    /// Whether the lesson is required to complete the stage.
     pub is_required: bool,
     /// Whether the stage is locked for you.
-    pub locked: bool,
-    /// Why: the earlier stages that are not completed. Empty unless it is locked.
+    pub is_locked: bool,
+    /// The earlier stages that you have not completed; empty unless the stage is locked.
     pub locked_by: Vec<MissingStage>,
 }
 
 impl From<locks::LessonPlacement> for LessonStage {
     fn from(placement: locks::LessonPlacement) -> Self {
         Self {
-            locked: placement.is_locked(),
+            is_locked: placement.is_locked(),
             roadmap_id: placement.roadmap_id,
             roadmap_title: placement.roadmap_title,
             stage_id: placement.stage_id,
@@ -131,40 +115,39 @@ impl From<locks::LessonPlacement> for LessonStage {
 
 /// A lesson, with your state.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct Lesson {
-    /// The lesson's id.
+    /// Identifies the lesson.
     pub id: Uuid,
-    /// Its name in addresses.
+    /// The name of the lesson in URLs.
     pub slug: String,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// What it is about.
+    /// A summary in a sentence or two.
     pub summary: String,
-    /// How long it takes, in minutes.
+    /// The estimated duration, in minutes.
     #[oai(validator(minimum(value = "1")))]
     pub duration_minutes: i32,
-    /// How it is completed.
+    /// How the lesson is completed.
     pub completion: CompletionRule,
-    /// The module it belongs to.
+    /// Identifies the module of the lesson.
     pub module_id: Uuid,
-    /// The module's title.
+    /// The title of the module.
     pub module_title: String,
-    /// How far you are.
+    /// Your state.
     #[oai(flatten)]
     pub state: LessonState,
-    /// Whether it is locked: it stands in at least one stage, and every such stage is locked for you. Then its body,
-    /// video, materials and tasks are withheld, and `stages` says why.
-    pub locked: bool,
-    /// The stages it stands in.
+    /// Whether the lesson is locked: it is in at least one stage, and all of its stages are locked for you. The body,
+    /// video, materials and tasks of a locked lesson are withheld, and `stages` says why.
+    pub is_locked: bool,
+    /// The stages that contain the lesson.
     pub stages: Vec<LessonStage>,
-    /// The lesson itself, in Markdown; null while it is locked.
+    /// The content, in Markdown; null if the lesson is locked.
     pub body: Option<String>,
-    /// Where its video is; null if it has none, and while it is locked.
+    /// The URL of the video; null if there is none, or if the lesson is locked.
     pub video_url: Option<String>,
-    /// What goes with it, in order; empty while it is locked.
+    /// The materials, in order; empty if the lesson is locked.
     pub materials: Vec<Material>,
-    /// What to do, in order; empty while it is locked.
+    /// The tasks, in order; empty if the lesson is locked.
     pub tasks: Vec<LessonTask>,
 }
 
@@ -180,7 +163,7 @@ impl From<lessons::Lesson> for Lesson {
             completion: lesson.completion.into(),
             module_id: lesson.module_id,
             module_title: lesson.module_title,
-            locked: lesson.is_locked,
+            is_locked: lesson.is_locked,
             stages: lesson.placements.into_iter().map(LessonStage::from).collect(),
             body: lesson.body,
             video_url: lesson.video_url,
@@ -190,58 +173,11 @@ impl From<lessons::Lesson> for Lesson {
     }
 }
 
-impl Example for Lesson {
-    fn example() -> Self {
-        Self {
-            id: example_id(4),
-            slug: "hello-html".to_owned(),
-            title: "Hello, HTML".to_owned(),
-            summary: "An empty file becomes a page.".to_owned(),
-            duration_minutes: 15,
-            completion: CompletionRule::Tasks,
-            module_id: example_id(1),
-            module_title: "HTML basics".to_owned(),
-            state: LessonState {
-                status: LessonStatus::InProgress,
-                started_at: Some(DateTime::UNIX_EPOCH),
-                completed_at: None,
-            },
-            locked: false,
-            stages: vec![LessonStage {
-                roadmap_id: example_id(2),
-                roadmap_title: "Your first web page".to_owned(),
-                stage_id: example_id(3),
-                stage_title: "Start".to_owned(),
-                is_required: true,
-                locked: false,
-                locked_by: Vec::new(),
-            }],
-            body: Some("# Hello\n\nOpen an editor.".to_owned()),
-            video_url: None,
-            materials: vec![Material {
-                id: example_id(5),
-                kind: MaterialKind::Link,
-                title: "The list of elements".to_owned(),
-                url: "https://elements.example".to_owned(),
-            }],
-            tasks: vec![LessonTask {
-                id: example_id(6),
-                slug: "make-a-file".to_owned(),
-                title: "Make a file named index.html".to_owned(),
-                description: String::new(),
-                is_required: true,
-                is_checked: false,
-                checked_at: None,
-            }],
-        }
-    }
-}
-
 #[OpenApi]
 impl LessonsApi {
     /// Get a lesson
     ///
-    /// A lesson that is locked for you shows its title, summary and duration, and why it is locked, but not its content.
+    /// A locked lesson has a title, a summary, a duration and the reason why it is locked, but no content.
     #[oai(path = "/lessons/:lesson_id", method = "get", operation_id = "getLesson", tag = Tag::Lessons)]
     async fn get_lesson(
         &self,

@@ -12,15 +12,16 @@ use cairn_core::learning::course;
 use cairn_core::learning::lessons::Fact;
 use cairn_core::learning::rules::{self, StageCounts};
 use chrono::{DateTime, Utc};
-use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
-/// How far you are with a lesson, stage or roadmap.
+use crate::view::view;
+
+/// Your status in a lesson, stage or roadmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "rules::LessonStatus")]
 pub enum LessonStatus {
-    /// Earlier stages have to be completed first.
+    /// Earlier stages must be completed first.
     Locked,
     /// You can start it.
     Available,
@@ -30,44 +31,24 @@ pub enum LessonStatus {
     Completed,
 }
 
-impl From<rules::LessonStatus> for LessonStatus {
-    fn from(status: rules::LessonStatus) -> Self {
-        match status {
-            rules::LessonStatus::Locked => Self::Locked,
-            rules::LessonStatus::Available => Self::Available,
-            rules::LessonStatus::InProgress => Self::InProgress,
-            rules::LessonStatus::Completed => Self::Completed,
-        }
-    }
-}
-
 /// How a lesson is completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "course::CompletionRule")]
 pub enum CompletionRule {
-    /// You say when you are done.
+    /// The learner marks the lesson as completed.
     Manual,
     /// Checking the last required task completes it.
     Tasks,
 }
 
-impl From<course::CompletionRule> for CompletionRule {
-    fn from(rule: course::CompletionRule) -> Self {
-        match rule {
-            course::CompletionRule::Manual => Self::Manual,
-            course::CompletionRule::Tasks => Self::Tasks,
-        }
-    }
-}
-
-/// How far you are with a lesson.
+/// Your state in a lesson.
 #[derive(Clone, Debug, Object)]
 pub struct LessonState {
     /// Your status.
     pub status: LessonStatus,
-    /// When you first started it.
+    /// When you first started the lesson; null if you have not.
     pub started_at: Option<DateTime<Utc>>,
-    /// When you completed it; null unless it is completed.
+    /// When you completed the lesson; null unless it is completed.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
@@ -81,40 +62,18 @@ impl LessonState {
     }
 }
 
-/// A stage that has to be completed first.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct MissingStage {
-    /// The stage.
-    pub stage_id: Uuid,
-    /// Its title.
-    pub title: String,
-    /// Its required lessons.
-    #[oai(validator(minimum(value = "1")))]
-    pub lessons_total: i32,
-    /// Those that you have completed.
-    #[oai(validator(minimum(value = "0")))]
-    pub lessons_completed: i32,
-}
-
-impl Example for MissingStage {
-    fn example() -> Self {
-        Self { stage_id: example_id(5), title: "First steps".to_owned(), lessons_total: 6, lessons_completed: 4 }
+view! {
+    /// A stage that must be completed first.
+    pub struct MissingStage from StageCounts {
+        /// Identifies the stage.
+        stage_id: Uuid,
+        /// The title of the stage.
+        title: String,
+        /// The number of required lessons.
+        #[oai(validator(minimum(value = "1")))]
+        lessons_total: i32,
+        /// How many of them you have completed.
+        #[oai(validator(minimum(value = "0")))]
+        lessons_completed: i32,
     }
-}
-
-impl From<StageCounts> for MissingStage {
-    fn from(stage: StageCounts) -> Self {
-        Self {
-            stage_id: stage.stage_id,
-            title: stage.title,
-            lessons_total: stage.lessons_total,
-            lessons_completed: stage.lessons_completed,
-        }
-    }
-}
-
-/// An id for examples.
-const fn example_id(n: u128) -> Uuid {
-    Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_6000 + n)
 }

@@ -1,14 +1,15 @@
 //! Modules.
 
 use cairn_core::learning::catalog;
+use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
+use crate::view::view;
 use crate::{App, Problem};
 
 /// Modules.
@@ -18,43 +19,31 @@ pub struct ModulesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("listModules", &[])];
+pub const PROBLEMS: Problems = &[];
 
-/// A module: the home of lessons on one subject.
-#[derive(Clone, Debug, Object)]
-pub struct Module {
-    /// The module's id.
-    pub id: Uuid,
-    /// Its name in addresses.
-    pub slug: String,
-    /// Its title.
-    pub title: String,
-    /// What it is about.
-    pub summary: String,
-    /// Its lessons.
-    #[oai(validator(minimum(value = "0")))]
-    pub lessons_total: i32,
-    /// Those that you have completed.
-    #[oai(validator(minimum(value = "0")))]
-    pub lessons_completed: i32,
-}
-
-impl From<catalog::Module> for Module {
-    fn from(module: catalog::Module) -> Self {
-        Self {
-            id: module.id,
-            slug: module.slug,
-            title: module.title,
-            summary: module.summary,
-            lessons_total: module.lessons_total,
-            lessons_completed: module.lessons_completed,
-        }
+view! {
+    /// A module: lessons on one subject.
+    pub struct Module from catalog::Module {
+        /// Identifies the module.
+        id: Uuid,
+        /// The name in URLs.
+        slug: String,
+        /// The title.
+        title: String,
+        /// A summary in a sentence or two.
+        summary: String,
+        /// The number of lessons.
+        #[oai(validator(minimum(value = "0")))]
+        lessons_total: i32,
+        /// How many of them you have completed.
+        #[oai(validator(minimum(value = "0")))]
+        lessons_completed: i32,
     }
 }
 
 #[OpenApi]
 impl ModulesApi {
-    /// List the modules
+    /// List modules
     #[oai(path = "/modules", method = "get", operation_id = "listModules", tag = Tag::Lessons)]
     async fn list_modules(
         &self,

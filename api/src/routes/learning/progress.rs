@@ -4,17 +4,16 @@ use cairn_core::learning::{catalog, progress};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use super::roadmaps::Roadmap;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Problem};
 
-/// Most roadmaps that an answer lists.
+/// The most roadmaps that an answer lists.
 const MAX_ROADMAPS: i64 = 200;
 
 /// The caller's own progress and activity.
@@ -24,14 +23,13 @@ pub struct ProgressApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("getMyProgress", &[]), ("listMyActivity", &[])];
+pub const PROBLEMS: Problems = &[];
 
-/// Your progress everywhere.
+/// Your progress in all roadmaps that you started.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct MyProgress {
     /// Whole percent of the required lessons of all roadmaps that you started, each lesson counted once; null if there
-    /// is nothing to do.
+    /// are no such lessons.
     #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
     pub percent: Option<i16>,
     /// The roadmaps that you started, in order; at most 200.
@@ -39,34 +37,28 @@ pub struct MyProgress {
     pub roadmaps: Vec<Roadmap>,
 }
 
-impl Example for MyProgress {
-    fn example() -> Self {
-        Self { percent: Some(33), roadmaps: vec![Roadmap::example()] }
-    }
-}
-
-/// What something was done to.
+/// The object of an activity.
 #[derive(Clone, Debug, Object)]
 pub struct ActivityTarget {
-    /// What it is: `lesson`, `task`, `stage`, `roadmap`, `project`, …
+    /// The type of the object: `lesson`, `task`, `stage`, `roadmap`, `project`, …
     #[oai(rename = "type")]
     pub kind: String,
-    /// Its id.
+    /// Identifies the object.
     pub id: Uuid,
-    /// Its title at that time.
+    /// The title of the object at that time.
     pub title: String,
 }
 
-/// Something that you did.
+/// An action of yours.
 #[derive(Clone, Debug, Object)]
 pub struct Activity {
-    /// The activity's id.
+    /// Identifies the activity.
     pub id: Uuid,
-    /// When.
+    /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// What: `lesson.completed`, `task.checked`, `project.liked`, … Expect new ones.
+    /// The action: `lesson.completed`, `task.checked`, `project.liked`, … New ones may be added.
     pub action: String,
-    /// What it was done to; null if to nothing in particular.
+    /// The object of the action; null if it has none.
     pub target: Option<ActivityTarget>,
 }
 
@@ -84,7 +76,7 @@ impl From<progress::Activity> for Activity {
 
 #[OpenApi]
 impl ProgressApi {
-    /// Get my progress in all roadmaps that I started
+    /// Get my progress in all started roadmaps
     #[oai(path = "/me/progress", method = "get", operation_id = "getMyProgress", tag = Tag::Me)]
     async fn get_my_progress(&self, caller: Member) -> Result<Json<MyProgress>, Problem> {
         let mut snapshot = self.app.snapshot().await?;
@@ -95,7 +87,7 @@ impl ProgressApi {
 
     /// List my activity
     ///
-    /// An action is listed moments after it was accepted.
+    /// Newest first. An action is listed moments after it was accepted.
     #[oai(path = "/me/activity", method = "get", operation_id = "listMyActivity", tag = Tag::Me)]
     async fn list_my_activity(
         &self,

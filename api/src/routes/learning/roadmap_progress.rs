@@ -4,14 +4,14 @@ use cairn_core::learning::{catalog, progress, tree};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
-use super::{LessonStatus, MissingStage, example_id};
+use super::{LessonStatus, MissingStage};
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
-use crate::{App, Code, Problem};
+use crate::operation::{Problems, Tag};
+use crate::view::view;
+use crate::{App, Problem};
 
 /// The caller's progress in one roadmap.
 pub struct RoadmapProgressApi {
@@ -20,97 +20,64 @@ pub struct RoadmapProgressApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("getRoadmapProgress", &[Code::RoadmapNotFound])];
+pub const PROBLEMS: Problems = &[];
 
-/// How far you are in a roadmap. Only its required lessons count.
-#[derive(Clone, Debug, Object)]
-pub struct RoadmapProgress {
-    /// Your status; never `locked`.
-    pub status: LessonStatus,
-    /// Whole percent, rounded down, but at least 1 once anything is completed; null if there is nothing to do.
-    #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
-    pub percent: Option<i16>,
-    /// Required lessons.
-    #[oai(validator(minimum(value = "0")))]
-    pub lessons_total: i32,
-    /// Those that you have completed.
-    #[oai(validator(minimum(value = "0")))]
-    pub lessons_completed: i32,
-    /// Stages that have required lessons.
-    #[oai(validator(minimum(value = "0")))]
-    pub stages_total: i32,
-    /// Those that you have completed.
-    #[oai(validator(minimum(value = "0")))]
-    pub stages_completed: i32,
-    /// When you completed it; null unless it is completed now.
-    pub completed_at: Option<DateTime<Utc>>,
-    /// When you completed it for the first time. Stays when lessons are added later.
-    pub achieved_at: Option<DateTime<Utc>>,
-    /// The sequence number of the last change of yours that these numbers have seen.
-    #[oai(validator(minimum(value = "0")))]
-    pub seq: i64,
-    /// Whether they have seen all of your changes.
-    pub is_current: bool,
-    /// Whether the content has changed and your stored numbers have not followed yet. These are counted from the content as
-    /// it is now; what follows from them, such as achievements, is recorded within moments.
-    pub recalculating: bool,
-}
-
-impl From<&catalog::Roadmap> for RoadmapProgress {
-    fn from(roadmap: &catalog::Roadmap) -> Self {
-        Self {
-            status: roadmap.status.into(),
-            percent: roadmap.percent,
-            lessons_total: roadmap.lessons_total,
-            lessons_completed: roadmap.lessons_completed,
-            stages_total: roadmap.stages_total,
-            stages_completed: roadmap.stages_completed,
-            completed_at: roadmap.completed_at,
-            achieved_at: roadmap.achieved_at,
-            seq: roadmap.seq,
-            is_current: roadmap.is_current,
-            recalculating: roadmap.is_recalculating,
-        }
+view! {
+    /// Your progress in a roadmap. Only required lessons count.
+    pub struct RoadmapProgress from &catalog::Roadmap {
+        /// Your status; never `locked`.
+        status: LessonStatus,
+        /// The completed share of the required lessons, in whole percent, rounded down, but at least 1 once a lesson is
+        /// completed; null if there are no required lessons.
+        #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
+        percent: Option<i16>,
+        /// The number of required lessons.
+        #[oai(validator(minimum(value = "0")))]
+        lessons_total: i32,
+        /// How many of them you have completed.
+        #[oai(validator(minimum(value = "0")))]
+        lessons_completed: i32,
+        /// The number of stages that have required lessons.
+        #[oai(validator(minimum(value = "0")))]
+        stages_total: i32,
+        /// How many of them you have completed.
+        #[oai(validator(minimum(value = "0")))]
+        stages_completed: i32,
+        /// When you completed it; null unless it is completed now.
+        completed_at: Option<DateTime<Utc>>,
+        /// When you first completed it; null if you never have. It stays when lessons are added later.
+        achieved_at: Option<DateTime<Utc>>,
+        /// The sequence number of the last change of yours that is included.
+        #[oai(validator(minimum(value = "0")))]
+        seq: i64,
+        /// Whether all of your changes are included.
+        is_current: bool,
+        /// Whether the content has changed and your stored numbers have not followed yet. These are counted from the content as
+        /// it is now; what follows from them, such as achievements, is recorded within moments.
+        is_recalculating: bool,
     }
 }
 
-impl Example for RoadmapProgress {
-    fn example() -> Self {
-        Self {
-            status: LessonStatus::InProgress,
-            percent: Some(33),
-            lessons_total: 3,
-            lessons_completed: 1,
-            stages_total: 2,
-            stages_completed: 1,
-            completed_at: None,
-            achieved_at: None,
-            seq: 2,
-            is_current: true,
-            recalculating: false,
-        }
-    }
-}
-
-/// How far you are in a stage. Only its required lessons count.
+/// Your progress in a stage. Only required lessons count.
 #[derive(Clone, Debug, Object)]
 pub struct StageProgress {
     /// Your status.
     pub status: LessonStatus,
-    /// Whole percent, rounded down, but at least 1 once anything is completed; null if there is nothing to do.
+    /// The completed share of the required lessons, in whole percent, rounded down, but at least 1 once a lesson is
+    /// completed; null if there are no required lessons.
     #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
     pub percent: Option<i16>,
-    /// Required lessons.
+    /// The number of required lessons.
     #[oai(validator(minimum(value = "0")))]
     pub lessons_total: i32,
-    /// Those that you have completed.
+    /// How many of them you have completed.
     #[oai(validator(minimum(value = "0")))]
     pub lessons_completed: i32,
     /// When you completed it; null unless it is completed now.
     pub completed_at: Option<DateTime<Utc>>,
-    /// When you completed it for the first time. Stays when lessons are added later.
+    /// When you first completed it; null if you never have. It stays when lessons are added later.
     pub achieved_at: Option<DateTime<Utc>>,
-    /// Why it is locked: the earlier stages that are not completed. Empty unless it is locked.
+    /// The earlier stages that you have not completed; empty unless the stage is locked.
     pub locked_by: Vec<MissingStage>,
 }
 
@@ -128,56 +95,34 @@ impl From<tree::Stage> for StageProgress {
     }
 }
 
-impl Example for StageProgress {
-    fn example() -> Self {
-        Self {
-            status: LessonStatus::Completed,
-            percent: Some(100),
-            lessons_total: 1,
-            lessons_completed: 1,
-            completed_at: Some(DateTime::UNIX_EPOCH),
-            achieved_at: Some(DateTime::UNIX_EPOCH),
-            locked_by: Vec::new(),
-        }
-    }
-}
-
 /// Your progress in one stage.
 #[derive(Clone, Debug, Object)]
 pub struct StageNumbers {
-    /// The stage.
+    /// Identifies the stage.
     pub stage_id: Uuid,
-    /// How far you are.
+    /// Your progress.
     #[oai(flatten)]
     pub progress: StageProgress,
 }
 
 /// Your progress in one roadmap and its stages.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct RoadmapNumbers {
-    /// The roadmap.
+    /// Identifies the roadmap.
     pub roadmap_id: Uuid,
-    /// How far you are.
+    /// Your progress.
     #[oai(flatten)]
     pub progress: RoadmapProgress,
-    /// Its stages, in order.
+    /// The stages, in order.
     pub stages: Vec<StageNumbers>,
-}
-
-impl Example for RoadmapNumbers {
-    fn example() -> Self {
-        let stage = StageNumbers { stage_id: example_id(3), progress: StageProgress::example() };
-        Self { roadmap_id: example_id(2), progress: RoadmapProgress::example(), stages: vec![stage] }
-    }
 }
 
 #[OpenApi]
 impl RoadmapProgressApi {
     /// Get my progress in a roadmap
     ///
-    /// After a change, send its sequence number as `min_seq`: the answer then waits, up to a second, until the numbers
-    /// have seen it. Look at `is_current` to know whether they have.
+    /// After a change, send its sequence number as `min_seq`: the answer then waits, up to a second, until the change is
+    /// included. `is_current` says whether it is.
     #[oai(
         path = "/roadmaps/:roadmap_id/progress",
         method = "get",
@@ -197,9 +142,7 @@ impl RoadmapProgressApi {
             progress::wait_for(&self.app.db, &caller, roadmap_id.0, min_seq).await?;
         }
         let mut snapshot = self.app.snapshot().await?;
-        let mut roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
-            .await?
-            .ok_or_else(Problem::roadmap_not_found)?;
+        let mut roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0).await?;
         roadmap.is_current &= roadmap.seq >= min_seq.0.unwrap_or(0);
         let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;
         Ok(Json(RoadmapNumbers {

@@ -3,19 +3,17 @@
 use std::collections::HashMap;
 
 use cairn_core::learning::{catalog, tree};
-use chrono::DateTime;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use super::roadmap_progress::{RoadmapProgress, StageProgress};
-use super::{CompletionRule, LessonState, LessonStatus, example_id};
+use super::{CompletionRule, LessonState};
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
-use crate::{App, Code, Problem};
+use crate::{App, Problem};
 
 /// Roadmaps.
 pub struct RoadmapsApi {
@@ -24,22 +22,22 @@ pub struct RoadmapsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("listRoadmaps", &[]), ("getRoadmap", &[Code::RoadmapNotFound])];
+pub const PROBLEMS: Problems = &[];
 
-/// A way through lessons, with your progress.
+/// A roadmap with your progress.
 #[derive(Clone, Debug, Object)]
 pub struct Roadmap {
-    /// The roadmap's id.
+    /// Identifies the roadmap.
     pub id: Uuid,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// What it leads to.
+    /// A summary in a sentence or two.
     pub summary: String,
-    /// Whether a stage opens only when the earlier ones are completed.
+    /// Whether a stage is locked until the earlier ones are completed.
     pub is_sequential: bool,
-    /// How far you are.
+    /// Your progress.
     #[oai(flatten)]
     pub progress: RoadmapProgress,
 }
@@ -57,40 +55,27 @@ impl From<catalog::Roadmap> for Roadmap {
     }
 }
 
-impl Example for Roadmap {
-    fn example() -> Self {
-        Self {
-            id: example_id(2),
-            slug: "first-web-page".to_owned(),
-            title: "Your first web page".to_owned(),
-            summary: "From an empty file to a page that others can open.".to_owned(),
-            is_sequential: true,
-            progress: RoadmapProgress::example(),
-        }
-    }
-}
-
-/// A lesson in a stage, with your state. Its content is at `/v1/lessons/{lesson_id}`.
+/// A lesson in a stage, with your state. The content is at `/v1/lessons/{lesson_id}`.
 #[derive(Clone, Debug, Object)]
 pub struct StageLesson {
-    /// The lesson's id.
+    /// Identifies the lesson.
     pub id: Uuid,
-    /// Its name in addresses.
+    /// The name in URLs.
     pub slug: String,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// What it is about.
+    /// A summary in a sentence or two.
     pub summary: String,
-    /// How long it takes, in minutes.
+    /// The estimated duration, in minutes.
     #[oai(validator(minimum(value = "1")))]
     pub duration_minutes: i32,
-    /// How it is completed.
+    /// How the lesson is completed.
     pub completion: CompletionRule,
-    /// Whether it counts here.
+    /// Whether the lesson is required to complete the stage.
     pub is_required: bool,
-    /// Whether it is locked: no stage that it stands in is open for you.
-    pub locked: bool,
-    /// How far you are.
+    /// Whether the lesson is locked: all stages that contain it are locked for you.
+    pub is_locked: bool,
+    /// Your state.
     #[oai(flatten)]
     pub state: LessonState,
 }
@@ -106,7 +91,7 @@ impl From<tree::StageLesson> for StageLesson {
             duration_minutes: lesson.duration_minutes,
             completion: lesson.completion.into(),
             is_required: lesson.is_required,
-            locked: lesson.is_locked,
+            is_locked: lesson.is_locked,
         }
     }
 }
@@ -114,29 +99,28 @@ impl From<tree::StageLesson> for StageLesson {
 /// A stage of a roadmap, with your progress.
 #[derive(Clone, Debug, Object)]
 pub struct Stage {
-    /// The stage's id.
+    /// Identifies the stage.
     pub id: Uuid,
-    /// Its name inside the roadmap.
+    /// The name in URLs, unique in the roadmap.
     pub slug: String,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// What it is about.
+    /// A summary in a sentence or two.
     pub summary: String,
-    /// How far you are.
+    /// Your progress.
     #[oai(flatten)]
     pub progress: StageProgress,
-    /// Its lessons, in order.
+    /// The lessons, in order.
     pub lessons: Vec<StageLesson>,
 }
 
 /// A roadmap with its stages and lessons, in order, with your progress.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct RoadmapTree {
     /// The roadmap itself.
     #[oai(flatten)]
     pub roadmap: Roadmap,
-    /// Its stages, in order.
+    /// The stages, in order.
     pub stages: Vec<Stage>,
 }
 
@@ -158,38 +142,9 @@ impl RoadmapTree {
     }
 }
 
-impl Example for RoadmapTree {
-    fn example() -> Self {
-        let lesson = StageLesson {
-            id: example_id(4),
-            slug: "hello-html".to_owned(),
-            title: "Hello, HTML".to_owned(),
-            summary: "An empty file becomes a page.".to_owned(),
-            duration_minutes: 15,
-            completion: CompletionRule::Manual,
-            is_required: true,
-            locked: false,
-            state: LessonState {
-                status: LessonStatus::Completed,
-                started_at: Some(DateTime::UNIX_EPOCH),
-                completed_at: Some(DateTime::UNIX_EPOCH),
-            },
-        };
-        let stage = Stage {
-            id: example_id(3),
-            slug: "start".to_owned(),
-            title: "Start".to_owned(),
-            summary: "Everything that you need to begin.".to_owned(),
-            progress: StageProgress::example(),
-            lessons: vec![lesson],
-        };
-        Self { roadmap: Roadmap::example(), stages: vec![stage] }
-    }
-}
-
 #[OpenApi]
 impl RoadmapsApi {
-    /// List the roadmaps with my progress
+    /// List roadmaps with my progress
     #[oai(path = "/roadmaps", method = "get", operation_id = "listRoadmaps", tag = Tag::Roadmaps)]
     async fn list_roadmaps(
         &self,
@@ -205,8 +160,9 @@ impl RoadmapsApi {
 
     /// Get a roadmap with its stages and lessons
     ///
-    /// The status and numbers of the roadmap and its stages follow your actions within moments (see `is_current`); the
-    /// state of each lesson is as of now. Everything belongs to the same content, also while it is `recalculating`.
+    /// The progress of the roadmap and its stages follows your actions within moments (see `is_current`); the state of
+    /// each lesson is always up to date. The answer describes one version of the content, also while `is_recalculating`
+    /// is true.
     #[oai(path = "/roadmaps/:roadmap_id", method = "get", operation_id = "getRoadmap", tag = Tag::Roadmaps)]
     async fn get_roadmap(
         &self,
@@ -215,9 +171,7 @@ impl RoadmapsApi {
         roadmap_id: Path<Uuid>,
     ) -> Result<Json<RoadmapTree>, Problem> {
         let mut snapshot = self.app.snapshot().await?;
-        let roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0)
-            .await?
-            .ok_or_else(Problem::roadmap_not_found)?;
+        let roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0).await?;
         let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;
         let lessons = tree::lessons(&mut snapshot, &caller, &roadmap, &stages).await?;
         Ok(Json(RoadmapTree::new(roadmap, stages, lessons)))

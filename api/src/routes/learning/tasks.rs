@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::completion::LessonChange;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
 use crate::{App, Code, Problem};
 
 /// Checking the tasks of a lesson.
@@ -18,17 +18,14 @@ pub struct TasksApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("checkTask", &[Code::LessonNotFound, Code::TaskNotFound, Code::StageLocked]),
-    ("uncheckTask", &[Code::LessonNotFound, Code::TaskNotFound, Code::StageLocked]),
-];
+pub const PROBLEMS: Problems = &[("checkTask", &[Code::StageLocked]), ("uncheckTask", &[Code::StageLocked])];
 
 #[OpenApi]
 impl TasksApi {
     /// Check a task
     ///
-    /// It starts the lesson. In a lesson whose rule is `tasks`, checking the last required task completes it; optional
-    /// tasks never matter. Checking again changes nothing.
+    /// Starts the lesson if it has not been started. In a lesson with the rule `tasks`, checking the last required task
+    /// completes the lesson; optional tasks do not count. Checking a task again has no effect.
     #[oai(
         path = "/lessons/:lesson_id/tasks/:task_id/check",
         method = "put",
@@ -53,7 +50,8 @@ impl TasksApi {
 
     /// Uncheck a task
     ///
-    /// A required task of a completed lesson whose rule is `tasks` reopens the lesson. Unchecking again changes nothing.
+    /// Unchecking a required task of a completed lesson with the rule `tasks` reopens the lesson. Unchecking a task again
+    /// has no effect.
     #[oai(
         path = "/lessons/:lesson_id/tasks/:task_id/check",
         method = "delete",

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::answers::NoContent;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -22,7 +22,7 @@ pub struct StylesApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[];
 
-/// What a style looks like.
+/// The category of a style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", remote = "styles::StyleCategory")]
 #[expect(missing_docs, reason = "each names itself")]
@@ -42,41 +42,41 @@ view! {
     pub struct StyleSummary from styles::Style {
         /// Identifies the style card.
         id: Uuid,
-        /// The name in addresses.
+        /// The name in URLs.
         slug: String,
         /// The title.
         title: String,
-        /// What the style looks like.
+        /// The category.
         category: StyleCategory,
-        /// Words to find it by.
+        /// The tags.
         tags: Vec<String>,
-        /// The address of a picture; null if there is none.
+        /// The URL of a picture; null if there is none.
         preview_url: Option<String>,
-        /// How often it was used, some seconds ago at most.
+        /// The number of uses, up to a few seconds ago.
         usage_count: i32,
     }
 }
 
 view! {
-    /// A style card: a look to build in, with the prompt that asks for it.
+    /// A style card: a visual style, with the prompt that asks for it.
     pub struct Style from styles::Style {
         /// Identifies the style card.
         id: Uuid,
-        /// The name in addresses.
+        /// The name in URLs.
         slug: String,
         /// The title.
         title: String,
-        /// What the style looks like.
+        /// The category.
         category: StyleCategory,
         /// What is typical of the style, in Markdown.
         description: String,
         /// The prompt that asks an AI tool for this style.
         prompt: String,
-        /// Words to find it by.
+        /// The tags.
         tags: Vec<String>,
-        /// The address of a picture; null if there is none.
+        /// The URL of a picture; null if there is none.
         preview_url: Option<String>,
-        /// How often it was used, some seconds ago at most.
+        /// The number of uses, up to a few seconds ago.
         usage_count: i32,
     }
 }
@@ -90,7 +90,7 @@ impl StylesApi {
         _caller: Member,
         /// Only style cards of this category.
         category: Query<Option<StyleCategory>>,
-        /// Only style cards with this tag. Repeat it for those that have several.
+        /// Only style cards with this tag. Repeat the parameter for several tags, all of which are required.
         #[oai(validator(max_items = 10))]
         tag: Query<Vec<String>>,
         limit: Query<Limit>,

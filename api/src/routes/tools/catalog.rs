@@ -1,67 +1,59 @@
-//! Which tools there are.
+//! The AI tools and the quota.
 
 use cairn_core::settings;
-use cairn_core::tools::{self, Tool, questions};
+use cairn_core::tools::questions::{self, Quota};
+use cairn_core::tools::{self, Tool};
 use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::ToolType;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
+use crate::view::view;
 use crate::{App, Problem};
 
-/// Which tools there are.
+/// The AI tools and the quota.
 pub struct CatalogApi {
     /// The app.
     pub app: App,
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("listTools", &[])];
+pub const PROBLEMS: Problems = &[];
 
-/// A tool you can ask.
+/// A tool.
 #[derive(Clone, Debug, Object)]
 pub struct ToolInfo {
-    /// Its name in paths.
+    /// The name of the tool in paths.
     pub tool_type: ToolType,
-    /// What people call it.
+    /// The title.
     pub title: String,
-    /// What it does.
+    /// What the tool does.
     pub description: String,
-    /// The model that it asks for; null = the platform's default.
+    /// The model that the tool asks; null if it is the platform's default.
     pub model: Option<String>,
 }
 
-/// How many questions you may ask in 24 hours, over all tools.
-#[derive(Clone, Debug, Object)]
-pub struct ToolQuota {
-    /// At most so many.
-    pub limit: i64,
-    /// Asked in the last 24 hours.
-    pub used: i64,
-    /// When the next question comes free again; null while nothing is used.
-    pub resets_at: Option<DateTime<Utc>>,
+view! {
+    /// Your quota of questions in 24 hours, over all tools.
+    pub struct ToolQuota from Quota {
+        /// The number of questions that you may ask.
+        limit: i64,
+        /// The number of questions that you asked in the last 24 hours.
+        used: i64,
+        /// When the next question becomes available; null if the quota is unused.
+        resets_at: Option<DateTime<Utc>>,
+    }
 }
 
-/// The tools, and what you may ask them.
+/// The tools and your quota.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct ToolList {
     /// The tools.
     pub items: Vec<ToolInfo>,
     /// Your quota.
     pub quota: ToolQuota,
-}
-
-impl Example for ToolList {
-    fn example() -> Self {
-        Self {
-            items: Tool::ALL.iter().map(|&tool| info(tool, None)).collect(),
-            quota: ToolQuota { limit: 50, used: 1, resets_at: Some(DateTime::UNIX_EPOCH) },
-        }
-    }
 }
 
 fn info(tool: Tool, model: Option<String>) -> ToolInfo {
@@ -84,7 +76,7 @@ impl CatalogApi {
         let quota = questions::quota(&mut connection, &caller, &settings).await?;
         Ok(Json(ToolList {
             items: Tool::ALL.iter().map(|&tool| info(tool, models.remove(&tool).flatten())).collect(),
-            quota: ToolQuota { limit: quota.limit, used: quota.used, resets_at: quota.resets_at },
+            quota: quota.into(),
         }))
     }
 }

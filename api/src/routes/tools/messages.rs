@@ -1,22 +1,22 @@
 //! A tool's messages.
 
-use cairn_core::settings;
+use cairn_core::settings::{self, Settings};
 use cairn_core::tools::cancel;
 use cairn_core::tools::messages::{self, Author};
-use cairn_core::tools::questions::{self, Question};
+use cairn_core::tools::questions::{self, Accepted as Asked, Question};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
+use super::ToolType;
 use super::replies::ReplyState;
-use super::{ToolType, accepted, check_length};
 use crate::answers::{Accepted, NoContent};
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
-use crate::routes::{Problems, Tag};
+use crate::problem::FieldError;
 use crate::{App, Code, Problem};
 
 /// A tool's messages.
@@ -26,24 +26,12 @@ pub struct MessagesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("listToolMessages", &[]),
-    (
-        "askTool",
-        &[
-            Code::IdempotencyKeyReused,
-            Code::MessageTooLong,
-            Code::ReplyOpen,
-            Code::TooManyOpenReplies,
-            Code::QuotaExceeded,
-        ],
-    ),
-    ("clearTool", &[]),
-];
+pub const PROBLEMS: Problems =
+    &[("askTool", &[Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded])];
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "Author")]
 pub enum MessageRole {
     /// You.
     User,
@@ -54,21 +42,21 @@ pub enum MessageRole {
 /// A message of your chat with a tool.
 #[derive(Clone, Debug, Object)]
 pub struct ToolMessage {
-    /// The message's id.
+    /// Identifies the message.
     pub id: Uuid,
     /// Who wrote it.
     pub role: MessageRole,
-    /// Its text; the tool's is Markdown.
+    /// The text; Markdown in the tool's messages.
     pub content: String,
-    /// Whether the text holds a block to copy, between `[ТЗ_START]` and `[ТЗ_END]`, `[SPEC_START]` and `[SPEC_END]`, or
+    /// Whether the text contains a block to copy, between `[ТЗ_START]` and `[ТЗ_END]`, `[SPEC_START]` and `[SPEC_END]`, or
     /// `[IDEA_START]` and `[IDEA_END]`.
     pub has_copyable_content: bool,
     /// When it was stored. Messages of a chat never have the same time.
     pub created_at: DateTime<Utc>,
-    /// The reply to this question, or the one whose answer this is.
+    /// Identifies the reply to this question, or the reply whose answer this is; null if there is none.
     pub reply_id: Option<Uuid>,
-    /// That reply's state. While it is `queued` or `streaming` there is something to follow; an answer whose reply is
-    /// `cancelled` is what there was of it.
+    /// The state of that reply; null if there is none. While it is `queued` or `streaming`, the reply can be streamed. The
+    /// answer of a `cancelled` reply is incomplete.
     pub reply_state: Option<ReplyState>,
 }
 
@@ -76,10 +64,7 @@ impl From<messages::Message> for ToolMessage {
     fn from(message: messages::Message) -> Self {
         Self {
             id: message.id,
-            role: match message.author {
-                Author::User => MessageRole::User,
-                Author::Assistant => MessageRole::Assistant,
-            },
+            role: message.author.into(),
             content: message.content,
             has_copyable_content: message.has_copyable_content,
             created_at: message.created_at,
@@ -91,51 +76,35 @@ impl From<messages::Message> for ToolMessage {
 
 /// A question to a tool.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct NewQuestion {
-    /// The question. Space around it is removed; how long it may be is a setting of the platform (8,000 characters unless
-    /// changed).
+    /// The question. Surrounding white space is removed. The maximum length is a setting of the platform (by default 8,000
+    /// characters).
     #[oai(validator(min_length = 1, max_length = 100_000))]
     pub message: String,
 }
 
-impl Example for NewQuestion {
-    fn example() -> Self {
-        Self { message: "How do I centre a card on the page?".to_owned() }
-    }
-}
-
-/// A question that will be answered.
+/// An accepted question.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct AcceptedQuestion {
-    /// The reply: read it until its state is final.
+    /// Identifies the reply, to be read until its state is final.
     pub reply_id: Uuid,
-    /// Your question as stored.
+    /// The question as stored.
     pub message: ToolMessage,
-    /// The reply's state.
+    /// The state of the reply.
     pub state: ReplyState,
 }
 
-impl Example for AcceptedQuestion {
-    fn example() -> Self {
-        let reply_id = Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d04);
-        let message = ToolMessage {
-            id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d03),
-            role: MessageRole::User,
-            content: NewQuestion::example().message,
-            has_copyable_content: false,
-            created_at: DateTime::UNIX_EPOCH,
-            reply_id: Some(reply_id),
-            reply_state: Some(ReplyState::Queued),
-        };
-        Self { reply_id, message, state: ReplyState::Queued }
+impl From<Asked> for AcceptedQuestion {
+    fn from(asked: Asked) -> Self {
+        Self { reply_id: asked.reply_id, message: asked.message.into(), state: ReplyState::Queued }
     }
 }
 
 #[OpenApi]
 impl MessagesApi {
-    /// List the messages of my chat with a tool, newest first
+    /// List the messages of my chat with a tool
+    ///
+    /// Newest first.
     #[oai(path = "/tools/:tool_type/messages", method = "get", operation_id = "listToolMessages", tag = Tag::Tools)]
     async fn list_tool_messages(
         &self,
@@ -151,10 +120,10 @@ impl MessagesApi {
         page.answer(rows, |last| Some((last.created_at, last.id)))
     }
 
-    /// Ask a tool
+    /// Ask a tool a question
     ///
-    /// The answer is written in the background: read the reply, or the messages, to get it. A chat answers one question
-    /// at a time.
+    /// The answer is written in the background: stream the reply, or read it, to get the answer. One question of a chat is
+    /// answered at a time.
     #[oai(path = "/tools/:tool_type/messages", method = "post", operation_id = "askTool", tag = Tag::Tools)]
     async fn ask_tool(
         &self,
@@ -177,7 +146,7 @@ impl MessagesApi {
         check_length(&settings, text, "/message")?;
         let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
         let asked = questions::ask(&mut tx, &settings, &question).await?;
-        let answer = accepted(asked);
+        let answer = AcceptedQuestion::from(asked);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Accepted(answer))
@@ -185,8 +154,8 @@ impl MessagesApi {
 
     /// Clear my chat with a tool
     ///
-    /// Removes all messages, for good, and cancels an open reply. What was asked still counts for the quota. Repeating it
-    /// changes nothing.
+    /// Deletes all messages permanently and cancels an open reply. The questions still count towards the quota. Repeating
+    /// the call has no effect.
     #[oai(path = "/tools/:tool_type/messages", method = "delete", operation_id = "clearTool", tag = Tag::Tools)]
     async fn clear_tool(
         &self,
@@ -199,4 +168,14 @@ impl MessagesApi {
         tx.commit().await?;
         Ok(NoContent)
     }
+}
+
+/// Refuses a question that has more characters than the platform allows.
+pub(super) fn check_length(settings: &Settings, text: &str, pointer: &str) -> Result<(), Problem> {
+    let max = settings.max_message_chars;
+    if text.chars().count() <= max {
+        return Ok(());
+    }
+    let message = format!("At most {max} characters are allowed.");
+    Err(Problem::message_too_long().with_errors(vec![FieldError::at(pointer, "too_long", message)]))
 }

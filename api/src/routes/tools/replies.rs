@@ -8,15 +8,15 @@ use cairn_core::tools::retry;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object, OpenApi};
+use poem_openapi::{Enum, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::ToolType;
 use crate::answers::Accepted;
 use crate::caller::Member;
-use crate::routes::{Problems, Tag};
+use crate::operation::{Problems, Tag};
+use crate::view::view;
 use crate::{App, Code, Problem};
 
 /// Replies of the tools.
@@ -27,111 +27,60 @@ pub struct RepliesApi {
 
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[
-    ("getReply", &[Code::ReplyNotFound]),
-    ("cancelReply", &[Code::ReplyNotFound, Code::ReplyFinished]),
-    (
-        "retryReply",
-        &[Code::ReplyNotFound, Code::ReplyNotRetryable, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded],
-    ),
+    ("cancelReply", &[Code::ReplyFinished]),
+    ("retryReply", &[Code::ReplyNotRetryable, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded]),
 ];
 
-/// How far a reply is. `completed`, `failed` and `cancelled` are final.
+/// The state of a reply. `completed`, `failed` and `cancelled` are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "replies::ReplyState")]
 pub enum ReplyState {
-    /// Waits for its turn.
+    /// Waiting to be written.
     Queued,
-    /// Is being written.
+    /// Being written.
     Streaming,
-    /// Done.
+    /// Completed.
     Completed,
-    /// Given up; see the reason.
+    /// Failed; see `reason`.
     Failed,
-    /// Stopped; see the reason.
+    /// Cancelled; see `reason`.
     Cancelled,
 }
 
-impl From<replies::ReplyState> for ReplyState {
-    fn from(state: replies::ReplyState) -> Self {
-        match state {
-            replies::ReplyState::Queued => Self::Queued,
-            replies::ReplyState::Streaming => Self::Streaming,
-            replies::ReplyState::Completed => Self::Completed,
-            replies::ReplyState::Failed => Self::Failed,
-            replies::ReplyState::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-/// A reply to one of your questions.
-#[derive(Clone, Debug, Object)]
-#[oai(example)]
-pub struct Reply {
-    /// The reply's id.
-    pub id: Uuid,
-    /// Who answers.
-    pub tool_type: ToolType,
-    /// How far it is.
-    pub state: ReplyState,
-    /// Why it failed or was cancelled, for programs.
-    pub reason: Option<String>,
-    /// The answer, or what there is of it. It becomes shorter when it is written anew, which `attempts` counts.
-    pub text: String,
-    /// How often writing it was begun.
-    #[oai(validator(minimum(value = "0")))]
-    pub attempts: i32,
-    /// Whether the answer holds a block to copy; false until it is a message.
-    pub has_copyable_content: bool,
-    /// The message with the question; null when it was cleared.
-    pub question_id: Option<Uuid>,
-    /// The message with the answer, or with what there was of it when it was cancelled; null while there is none, and
-    /// when it was cleared.
-    pub answer_id: Option<Uuid>,
-    /// When the question was asked.
-    pub created_at: DateTime<Utc>,
-    /// When it reached its final state.
-    pub finished_at: Option<DateTime<Utc>>,
-}
-
-impl From<replies::Reply> for Reply {
-    fn from(reply: replies::Reply) -> Self {
-        Self {
-            id: reply.id,
-            tool_type: reply.tool.into(),
-            state: reply.state.into(),
-            reason: reply.reason,
-            text: reply.text,
-            attempts: reply.attempts,
-            has_copyable_content: reply.has_copyable_content,
-            question_id: reply.question_id,
-            answer_id: reply.answer_id,
-            created_at: reply.created_at,
-            finished_at: reply.finished_at,
-        }
-    }
-}
-
-impl Example for Reply {
-    fn example() -> Self {
-        Self {
-            id: Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d04),
-            tool_type: ToolType::Assistant,
-            state: ReplyState::Completed,
-            reason: None,
-            text: "Use a grid with `place-items: center`.".to_owned(),
-            attempts: 1,
-            has_copyable_content: false,
-            question_id: Some(Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d03)),
-            answer_id: Some(Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d05)),
-            created_at: DateTime::UNIX_EPOCH,
-            finished_at: Some(DateTime::UNIX_EPOCH),
-        }
+view! {
+    /// A reply to one of your questions.
+    pub struct Reply from replies::Reply {
+        /// Identifies the reply.
+        id: Uuid,
+        /// The tool that answers.
+        #[oai(rename = "tool_type")]
+        tool: ToolType,
+        /// The state.
+        state: ReplyState,
+        /// Why the reply failed or was cancelled, as a code; null otherwise.
+        reason: Option<String>,
+        /// The answer so far. A new attempt starts over, so that the text becomes shorter.
+        text: String,
+        /// The number of attempts at writing the answer.
+        #[oai(validator(minimum(value = "0")))]
+        attempts: i32,
+        /// Whether the answer contains a block to copy; false until the reply is final.
+        has_copyable_content: bool,
+        /// Identifies the message with the question; null if it was cleared.
+        question_id: Option<Uuid>,
+        /// Identifies the message with the answer, which is incomplete if the reply was cancelled; null if there is none yet,
+        /// or if it was cleared.
+        answer_id: Option<Uuid>,
+        /// When the question was asked.
+        created_at: DateTime<Utc>,
+        /// When the reply reached its final state; null until then.
+        finished_at: Option<DateTime<Utc>>,
     }
 }
 
 #[OpenApi]
 impl RepliesApi {
-    /// Get a reply of mine
+    /// Get a reply
     #[oai(path = "/replies/:reply_id", method = "get", operation_id = "getReply", tag = Tag::Tools)]
     async fn get_reply(
         &self,
@@ -143,10 +92,10 @@ impl RepliesApi {
         find(&mut connection, &caller, reply_id.0).await
     }
 
-    /// Cancel a reply of mine
+    /// Cancel a reply
     ///
-    /// Works until the reply is completed or has failed; repeating it changes nothing. What there is of the answer stays
-    /// in the chat, as a message whose reply is `cancelled`. The question counts all the same.
+    /// Possible until the reply is completed or has failed; repeating the call has no effect. The answer so far stays in
+    /// the chat, as a message whose reply is `cancelled`. The question still counts towards the quota.
     #[oai(path = "/replies/:reply_id/cancel", method = "post", operation_id = "cancelReply", tag = Tag::Tools)]
     async fn cancel_reply(
         &self,
@@ -161,11 +110,11 @@ impl RepliesApi {
         Ok(reply)
     }
 
-    /// Have a reply of mine written anew
+    /// Retry a reply
     ///
-    /// For a reply that failed or was cancelled, while its question is in the chat. It is as if the question were asked
-    /// now: it counts once more, and what there is of the answer goes. The reply keeps its id, and those who follow it are
-    /// told to drop what they have.
+    /// For a reply that failed or was cancelled, as long as its question is in the chat. The question is asked again: it
+    /// counts towards the quota once more, and the answer so far is deleted. The reply keeps its id, and its streams get
+    /// the event `restart`.
     #[oai(path = "/replies/:reply_id/retry", method = "post", operation_id = "retryReply", tag = Tag::Tools)]
     async fn retry_reply(
         &self,
@@ -183,6 +132,5 @@ impl RepliesApi {
 }
 
 async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Json<Reply>, Problem> {
-    let reply = replies::find(connection, caller, id).await?;
-    Ok(Json(reply.ok_or_else(Problem::reply_not_found)?.into()))
+    Ok(Json(replies::find(connection, caller, id).await?.into()))
 }

@@ -1,33 +1,32 @@
-//! Replies as they are written.
+//! Streams of replies.
 
 use std::str::FromStr;
 
-use cairn_core::tools::stream::{News, Position};
+use cairn_core::tools::stream::{Position, ReplyUpdate};
 use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::registry::MetaSchema;
-use poem_openapi::types::{Example, ParseError, ParseFromParameter, ParseResult, ToJSON};
+use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, ToJSON};
 use poem_openapi::{ApiResponse, Object, OpenApi, Union};
 use uuid::Uuid;
 
-use super::replies::Reply;
 use crate::answers::Events;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::parameter_type;
-use crate::routes::{Problems, Tag};
 use crate::streams::Following;
 use crate::{App, Code, Problem};
 
-/// Replies as they are written.
+/// Streams of replies.
 pub struct StreamApi {
     /// The app.
     pub app: App,
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("streamReply", &[Code::ReplyNotFound, Code::TooManyStreams])];
+pub const PROBLEMS: Problems = &[("streamReply", &[Code::TooManyStreams])];
 
-/// The id of the last event that a reader got.
+/// The id of the last event that a client received.
 pub struct LastEventId(Position);
 
 impl LastEventId {
@@ -36,8 +35,8 @@ impl LastEventId {
 
 parameter_type!(LastEventId, "last_event_id", required: true, MetaSchema {
     description: Some(
-        "The `id` of the last event that you got, when you come back; `EventSource` sends it by itself. What follows it \
-         is sent. An id that does not fit the reply any more is answered with `restart`."),
+        "The `id` of the last event that you received, to resume after it; `EventSource` sends it by itself. An id that \
+         is no longer valid for the reply is answered with `restart`."),
     max_length: Some(LastEventId::MAX_LENGTH),
     pattern: Some("^[0-9]+\\.([0-9]+|end)$".to_owned()),
     example: Some("1.7".into()),
@@ -52,106 +51,77 @@ impl ParseFromParameter for LastEventId {
 
 /// The next piece of the answer.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct ReplyChunk {
-    /// Append it to what you have.
+    /// The text to append.
     pub text: String,
 }
 
-impl Example for ReplyChunk {
-    fn example() -> Self {
-        Self { text: "Use a grid with ".to_owned() }
-    }
-}
-
-/// The answer is written anew: drop the text that you have.
+/// The answer starts over: discard the text received so far.
 #[derive(Clone, Debug, Object)]
 pub struct ReplyRestart {}
 
-/// The reply is completed: what you have is the answer.
+/// The reply is completed: the text received is the answer.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct ReplyCompleted {
-    /// The message with the answer; null when it was cleared since.
+    /// Identifies the message with the answer; null if it was cleared since.
     pub message_id: Option<Uuid>,
-    /// Whether the answer holds a block to copy.
+    /// Whether the answer contains a block to copy.
     pub has_copyable_content: bool,
 }
 
-impl Example for ReplyCompleted {
-    fn example() -> Self {
-        let reply = Reply::example();
-        Self { message_id: reply.answer_id, has_copyable_content: reply.has_copyable_content }
-    }
-}
-
-/// The reply was given up.
+/// The reply failed.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct ReplyFailed {
-    /// Why, for programs.
+    /// Why, as a code.
     pub reason: String,
 }
 
-impl Example for ReplyFailed {
-    fn example() -> Self {
-        Self { reason: "provider_unavailable".to_owned() }
-    }
-}
-
-/// The reply was stopped.
+/// The reply was cancelled.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct ReplyCancelled {
-    /// Why, for programs: `cancelled` by you, or `cleared` with its chat.
+    /// Why, as a code: `cancelled` by the learner, or `cleared` with the chat.
     pub reason: String,
-    /// The message with what there was of the answer; null if there was nothing, or it was cleared.
+    /// Identifies the message with the incomplete answer; null if there is none, or if it was cleared.
     pub message_id: Option<Uuid>,
 }
 
-impl Example for ReplyCancelled {
-    fn example() -> Self {
-        Self { reason: "cancelled".to_owned(), message_id: Reply::example().answer_id }
-    }
-}
-
-/// What happens to a reply. The event's name is the same as `type`.
+/// An event of a reply. The name of the event is its `type`.
 #[derive(Clone, Debug, Union)]
 #[oai(discriminator_name = "type", one_of)]
 pub enum ReplyEvent {
     /// The next piece of the answer.
     #[oai(mapping = "chunk")]
     Chunk(ReplyChunk),
-    /// The answer is written anew.
+    /// The answer starts over.
     #[oai(mapping = "restart")]
     Restart(ReplyRestart),
-    /// Over: completed.
+    /// The end: completed.
     #[oai(mapping = "completed")]
     Completed(ReplyCompleted),
-    /// Over: given up.
+    /// The end: failed.
     #[oai(mapping = "failed")]
     Failed(ReplyFailed),
-    /// Over: stopped.
+    /// The end: cancelled.
     #[oai(mapping = "cancelled")]
     Cancelled(ReplyCancelled),
 }
 
-impl From<News> for ReplyEvent {
-    fn from(news: News) -> Self {
+impl From<ReplyUpdate> for ReplyEvent {
+    fn from(news: ReplyUpdate) -> Self {
         match news {
-            News::Text(text) => Self::Chunk(ReplyChunk { text }),
-            News::Restarted => Self::Restart(ReplyRestart {}),
-            News::Completed { message_id, has_copyable_content } => {
+            ReplyUpdate::Text(text) => Self::Chunk(ReplyChunk { text }),
+            ReplyUpdate::Restarted => Self::Restart(ReplyRestart {}),
+            ReplyUpdate::Completed { message_id, has_copyable_content } => {
                 Self::Completed(ReplyCompleted { message_id, has_copyable_content })
             }
-            News::Failed { reason } => Self::Failed(ReplyFailed { reason }),
-            News::Cancelled { reason, message_id } => Self::Cancelled(ReplyCancelled { reason, message_id }),
+            ReplyUpdate::Failed { reason } => Self::Failed(ReplyFailed { reason }),
+            ReplyUpdate::Cancelled { reason, message_id } => Self::Cancelled(ReplyCancelled { reason, message_id }),
         }
     }
 }
 
 impl ReplyEvent {
-    /// As it is sent to somebody who is at `position` when they have got it.
+    /// The event as it is sent, with the position of a client that has received it.
     pub(crate) fn into_event(self, position: Position) -> Event {
         let name = match self {
             Self::Chunk(_) => "chunk",
@@ -164,30 +134,30 @@ impl ReplyEvent {
     }
 }
 
-/// A reply as it is written.
+/// The stream of a reply.
 #[derive(ApiResponse)]
 pub enum StreamReplyResponse {
     /// The events, until the reply is in its final state.
     #[oai(status = 200)]
     Events(Events<ReplyEvent>),
-    /// There is nothing to follow: the reply is in its final state, and you have everything, the last event included.
+    /// There is nothing left to stream: the reply is in its final state, and you have received the last event.
     #[oai(status = 204)]
     Nothing,
 }
 
 #[OpenApi]
 impl StreamApi {
-    /// Follow a reply of mine while it is written
+    /// Stream a reply
     ///
-    /// Server-sent events: each `chunk` is appended to the text; `restart` says that the answer is written anew, so drop
-    /// what you have; `completed`, `failed` or `cancelled` comes last. The stream begins with everything that there is, or
-    /// with what follows `Last-Event-ID`, and goes on until the last event. If it ends before that, the connection was
-    /// lost or the service restarts: open it again with the `id` of the last event that you got, and nothing is missing
-    /// or repeated. Comments come at least every 15 seconds while nothing else does.
+    /// Server-sent events: append each `chunk` to the text; after `restart` the answer starts over, so discard the text;
+    /// `completed`, `failed` or `cancelled` comes last. The stream starts with the answer so far, or after
+    /// `Last-Event-ID`, and continues until the last event. If it ends earlier, the connection was lost or the service is
+    /// restarting: reconnect with the `id` of the last event that you received, and nothing is missing or repeated.
+    /// Comments keep an idle connection open; they are sent at least every 15 seconds.
     ///
-    /// The answer is 204 if the reply is in its final state and `Last-Event-ID` is the `id` of the last event: an
-    /// `EventSource` then stops coming back. Text that is no longer kept in pieces comes as one. A stream ends within
-    /// seconds when its session does.
+    /// The answer is 204 if the reply is in its final state and `Last-Event-ID` is the `id` of the last event, so that an
+    /// `EventSource` stops reconnecting. The text of an older reply may come in one piece. A stream ends within seconds
+    /// of its session.
     #[oai(path = "/replies/:reply_id/stream", method = "get", operation_id = "streamReply", tag = Tag::Tools)]
     async fn stream_reply(
         &self,

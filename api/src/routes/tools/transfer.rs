@@ -1,24 +1,23 @@
-//! Taking an idea from one tool to another.
+//! Transfers of an idea from one tool to another.
 
 use cairn_core::actor::Caller;
 use cairn_core::settings;
 use cairn_core::tools::questions::{self, Question};
 use cairn_core::tools::{Tool, copyable_block, messages};
 use poem_openapi::param::{Header, Path};
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::messages::AcceptedQuestion;
-use super::{ToolType, accepted, check_length};
+use super::ToolType;
+use super::messages::{AcceptedQuestion, check_length};
 use crate::answers::Accepted;
 use crate::caller::Member;
+use crate::operation::{Problems, Tag};
 use crate::params::{Body, IdempotencyKey, IdempotentRequest};
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
-/// Taking an idea from one tool to another.
+/// Transfers of an idea from one tool to another.
 pub struct TransferApi {
     /// The app.
     pub app: App,
@@ -27,43 +26,29 @@ pub struct TransferApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[(
     "transferToTool",
-    &[
-        Code::MessageNotFound,
-        Code::IdempotencyKeyReused,
-        Code::MessageTooLong,
-        Code::ReplyOpen,
-        Code::TooManyOpenReplies,
-        Code::QuotaExceeded,
-    ],
+    &[Code::MessageNotFound, Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded],
 )];
 
-/// What to take to a tool: either `message_id` or `text`.
+/// The idea to transfer: either `message_id` or `text`.
 #[derive(Clone, Debug, Object)]
-#[oai(example)]
 pub struct Transfer {
-    /// A message of yours in the chat of another tool: its first block to copy is taken.
+    /// Identifies a message in your chat with another tool, whose first block to copy is transferred.
     pub message_id: Option<Uuid>,
-    /// The text itself. Space around it is removed; it may be as long as a question.
+    /// The text to transfer. Surrounding white space is removed. It may be as long as a question.
     #[oai(validator(min_length = 1, max_length = 100_000))]
     pub text: Option<String>,
 }
 
-impl Example for Transfer {
-    fn example() -> Self {
-        Self { message_id: Some(Uuid::from_u128(0x0198_c2f0_7a53_7cc1_9d2e_3f6b_8a1c_5d05)), text: None }
-    }
-}
-
 #[OpenApi]
 impl TransferApi {
-    /// Take an idea to a tool, and ask it there
+    /// Transfer an idea to a tool
     ///
-    /// Puts a block of another tool's answer, or any text, into the chat of this tool as a question.
+    /// Asks this tool a question with a block of another tool's answer, or with any text.
     #[oai(path = "/tools/:tool_type/transfer", method = "post", operation_id = "transferToTool", tag = Tag::Tools)]
     async fn transfer_to_tool(
         &self,
         caller: Member,
-        /// The tool to take it to.
+        /// The tool to transfer it to.
         tool_type: Path<ToolType>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<Transfer>,
@@ -83,13 +68,13 @@ impl TransferApi {
             }
         };
         if text.is_empty() {
-            return Err(Problem::invalid_field(pointer, "blank", "There is nothing to take."));
+            return Err(Problem::invalid_field(pointer, "blank", "There is nothing to transfer."));
         }
         let settings = settings::load(&mut tx).await?;
         check_length(&settings, &text, pointer)?;
         let question = Question { tool, text: &text, transferred_from: body.message_id };
         let asked = questions::ask(&mut tx, &settings, &question).await?;
-        let answer = accepted(asked);
+        let answer = AcceptedQuestion::from(asked);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Accepted(answer))
@@ -103,8 +88,7 @@ async fn idea_in(
     message_id: Uuid,
     target: Tool,
 ) -> Result<String, Problem> {
-    let (tool, content) =
-        messages::find(connection, caller, message_id).await?.ok_or_else(Problem::message_not_found)?;
+    let (tool, content) = messages::find(connection, caller, message_id).await?;
     if tool == target {
         return Err(Problem::invalid_field("/message_id", "same_tool", "The message is in the chat of this tool."));
     }

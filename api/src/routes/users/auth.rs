@@ -1,4 +1,4 @@
-//! Getting in and staying in.
+//! Registration and sessions.
 
 use cairn_core::users::accounts::{self, NewAccount};
 use cairn_core::users::rules::{Email, Password, PersonName};
@@ -6,18 +6,17 @@ use cairn_core::users::sessions::{self, OpenSession, Refresh};
 use cairn_core::users::tokens::ACCESS_TOKEN_LIFETIME;
 use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
-use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::me::User;
 use crate::answers::{Created, NoContent};
 use crate::caller::{Client, Member};
+use crate::operation::{Problems, Tag};
 use crate::params::Body;
 use crate::problem::FieldError;
-use crate::routes::{Problems, Tag};
 use crate::{App, Code, Problem};
 
-/// Getting in and staying in.
+/// Registration and sessions.
 pub struct AuthApi {
     /// The app.
     pub app: App,
@@ -41,119 +40,73 @@ pub const PROBLEMS: Problems = &[
     ("refreshSession", &[Code::InvalidRefreshToken]),
 ];
 
-/// Who registers.
+/// A registration.
 #[derive(Object)]
-#[oai(example)]
 pub struct RegisterRequest {
-    /// Where mail reaches them. Upper and lower case do not count.
+    /// The email address. Case is ignored.
     #[oai(validator(min_length = 3, max_length = 254))]
     pub email: String,
-    /// 10 to 128 characters, any.
+    /// The password: any 10 to 128 characters.
     #[oai(validator(min_length = 10, max_length = 128))]
     pub password: String,
-    /// First name.
+    /// The first name.
     #[oai(validator(min_length = 1, max_length = 100))]
     pub first_name: String,
-    /// Last name, if there is one.
+    /// The last name; null if there is none.
     #[oai(validator(min_length = 1, max_length = 100))]
     pub last_name: Option<String>,
-    /// From an invite link. It decides the role; needed unless registration is open.
+    /// The code of an invite, which decides the role. Required unless registration is open.
     #[oai(validator(min_length = 1, max_length = 64))]
     pub invite_code: Option<String>,
 }
 
-impl Example for RegisterRequest {
-    fn example() -> Self {
-        Self {
-            email: "learner@example.com".to_owned(),
-            password: "correct horse battery".to_owned(),
-            first_name: "Demo".to_owned(),
-            last_name: Some("Learner".to_owned()),
-            invite_code: Some("Zk3vT0aWc2m5Qx9dLr7PyA".to_owned()),
-        }
-    }
-}
-
-/// Who signs in.
+/// Credentials.
 #[derive(Object)]
-#[oai(example)]
 pub struct LoginRequest {
-    /// The address of the account.
+    /// The email address of the account.
     #[oai(validator(min_length = 1, max_length = 254))]
     pub email: String,
-    /// Its password.
+    /// The password of the account.
     #[oai(validator(min_length = 1, max_length = 128))]
     pub password: String,
 }
 
-impl Example for LoginRequest {
-    fn example() -> Self {
-        Self { email: "learner@example.com".to_owned(), password: "correct horse battery".to_owned() }
-    }
-}
-
-/// What keeps a session going.
+/// A refresh token.
 #[derive(Object)]
-#[oai(example)]
 pub struct RefreshRequest {
     /// The latest refresh token of the session.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub refresh_token: String,
 }
 
-impl Example for RefreshRequest {
-    fn example() -> Self {
-        Self { refresh_token: "q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM".to_owned() }
-    }
-}
-
 /// A pair of tokens.
 #[derive(Object)]
-#[oai(example)]
 pub struct Tokens {
-    /// Send it as `Authorization: Bearer …`.
+    /// The access token, to send as `Authorization: Bearer …`.
     pub access_token: String,
-    /// Seconds until the access token expires.
+    /// The time until the access token expires, in seconds.
     pub expires_in: i64,
-    /// Good for one refreshSession. Keep it secret.
+    /// The refresh token, which can be used once, with `refreshSession`. Keep it secret.
     pub refresh_token: String,
     /// When the session ends unless it is refreshed before.
     pub session_expires_at: DateTime<Utc>,
 }
 
-impl Example for Tokens {
-    fn example() -> Self {
-        Self {
-            access_token: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl".to_owned(),
-            expires_in: ACCESS_TOKEN_LIFETIME.num_seconds(),
-            refresh_token: RefreshRequest::example().refresh_token,
-            session_expires_at: DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_030),
-        }
-    }
-}
-
 /// A new session.
 #[derive(Object)]
-#[oai(example)]
 pub struct SignIn {
-    /// Who signed in.
+    /// The user who signed in.
     pub user: User,
-    /// How to call as them.
+    /// The tokens of the session.
     pub tokens: Tokens,
-}
-
-impl Example for SignIn {
-    fn example() -> Self {
-        Self { user: User::example(), tokens: Tokens::example() }
-    }
 }
 
 #[OpenApi]
 impl AuthApi {
-    /// Register
+    /// Register an account
     ///
-    /// Makes an account and signs in. While registration is by invite, `invite_code` is needed; each invite can be used a
-    /// limited number of times.
+    /// Creates an account and signs in. While registration is by invite only, `invite_code` is required; each invite can
+    /// be used a limited number of times.
     #[oai(path = "/auth/register", method = "post", operation_id = "register", tag = Tag::Auth)]
     async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Created<SignIn>, Problem> {
         let (app, now, invite) = (&self.app, self.app.now(), body.invite_code.as_deref());
@@ -164,7 +117,7 @@ impl AuthApi {
         let password_hash = app.passwords.hash(&password).await?;
         let new = NewAccount { email, first_name, last_name, password_hash };
 
-        let mut tx = app.begin_for(&client).await?;
+        let mut tx = app.begin_for(&client.0).await?;
         let user = accounts::register(&mut tx, &new, invite).await?;
         let session = sessions::open(&mut tx, &user).await?;
         tx.commit().await?;
@@ -175,7 +128,7 @@ impl AuthApi {
 
     /// Sign in
     ///
-    /// Opens a session. It ends when it is signed out, revoked, or not refreshed for 30 days.
+    /// Opens a session. It ends when the user signs out, when it is revoked, or when it is not refreshed for 30 days.
     #[oai(path = "/auth/login", method = "post", operation_id = "login", tag = Tag::Auth)]
     async fn login(&self, client: Client, body: Body<LoginRequest>) -> Result<Json<SignIn>, Problem> {
         let app = &self.app;
@@ -190,7 +143,7 @@ impl AuthApi {
             return Err(Problem::account_suspended());
         }
 
-        let mut tx = app.begin_for(&client).await?;
+        let mut tx = app.begin_for(&client.0).await?;
         let session = sessions::sign_in(&mut tx, &found.user).await?;
         tx.commit().await?;
         app.throttle.forget(attempts);
@@ -200,11 +153,11 @@ impl AuthApi {
     /// Refresh a session
     ///
     /// Exchanges the refresh token for a new pair of tokens; the session then lasts another 30 days. Each refresh token
-    /// is used once. If the answer was lost, the same token may be sent again within 10 seconds; later, a second use
-    /// means that somebody else has it, and ends the whole session.
+    /// can be used once. If the answer was lost, the same token may be sent again within 10 seconds; a later second use
+    /// means that the token was stolen, and ends the whole session.
     #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshSession", tag = Tag::Auth)]
     async fn refresh(&self, client: Client, body: Body<RefreshRequest>) -> Result<Json<Tokens>, Problem> {
-        let mut tx = self.app.begin_for(&client).await?;
+        let mut tx = self.app.begin_for(&client.0).await?;
         let refresh = sessions::refresh(&mut tx, &body.refresh_token).await?;
         // Also after a reuse, which revokes the session.
         tx.commit().await?;
@@ -216,7 +169,7 @@ impl AuthApi {
 
     /// Sign out
     ///
-    /// Ends the session of the access token. Other sessions go on.
+    /// Ends the session of the access token. Other sessions are not affected.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = Tag::Auth)]
     async fn logout(&self, caller: Member) -> Result<NoContent, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;

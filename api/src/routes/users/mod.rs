@@ -1,4 +1,4 @@
-//! Getting in, staying in, and oneself.
+//! Registration, sessions and accounts.
 
 pub mod auth;
 pub mod me;

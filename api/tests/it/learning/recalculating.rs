@@ -28,7 +28,7 @@ fn comparable(value: &Value) -> Value {
     match value {
         Value::Object(members) => members
             .iter()
-            .filter(|(key, _)| *key != "recalculating")
+            .filter(|(key, _)| *key != "is_recalculating")
             .map(|(key, value)| {
                 let value = if key.ends_with("_at") { json!(value.is_string()) } else { comparable(value) };
                 (key.clone(), value)
@@ -40,7 +40,7 @@ fn comparable(value: &Value) -> Value {
 }
 
 fn recalculating(answers: &Value) -> [&Value; 3] {
-    ["tree", "progress", "list"].map(|answer| &answers[answer]["recalculating"])
+    ["tree", "progress", "list"].map(|answer| &answers[answer]["is_recalculating"])
 }
 
 fn sum(items: &Value, member: &str) -> i64 {

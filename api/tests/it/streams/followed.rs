@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
 use cairn_core::tools::Reason;
-use cairn_core::tools::stream::{Position, Wanted};
+use cairn_core::tools::stream::{Position, ReadRequest, ReadResult};
 use cairn_core::users::tokens::TokenSubject;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -275,7 +275,7 @@ async fn one_connection_listens_for_all_streams() {
     }
     until(&app, LISTENING, 1).await;
     assert_eq!(app.app.streams.open_count(), 50);
-    assert!(app.app.streams.hears());
+    assert!(app.app.streams.is_listening());
     drop(readers);
     assert_eq!(app.app.streams.open_count(), 0);
     app.run_jobs().await;
@@ -297,11 +297,12 @@ async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     let session_id = sqlx::query_scalar("SELECT id FROM sessions WHERE user_id = $1").bind(anna.id);
     let session_id = session_id.fetch_one(app.app.pool()).await.unwrap();
     let subject = TokenSubject { user_id: anna.id, session_id };
-    let wanted = [Wanted { reply_id, subject, position: Position::default() }; 50];
+    let requests = [ReadRequest { reply_id, subject, position: Position::default() }; 50];
     let mut tx = app.app.db.begin().await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
-    let steps = cairn_core::tools::stream::read(&mut tx, &wanted, app.app.now()).await.unwrap();
-    assert!(steps.iter().all(|step| step.as_ref().is_some_and(|step| step.news.len() == 1)), "{steps:?}");
+    let results = cairn_core::tools::stream::read(&mut tx, &requests, app.app.now()).await.unwrap();
+    let one = |result: &Option<ReadResult>| result.as_ref().is_some_and(|result| result.updates.len() == 1);
+    assert!(results.iter().all(one), "{results:?}");
     let read: Vec<(String, i64)> = sqlx::query_as(
         "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
          WHERE relname IN ('users', 'sessions', 'ai_replies', 'ai_reply_chunks') ORDER BY 1",

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use jsonschema::Validator;
 use poem::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Reply;
 use super::follow::data_of;
@@ -15,11 +15,7 @@ pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(&cairn_api::openapi_json()).unwrap());
 
 /// The document with its schemas as JSON Schema says them.
-static CONVERTED: LazyLock<Value> = LazyLock::new(|| {
-    let mut document = DOCUMENT.clone();
-    convert(&mut document);
-    document
-});
+static CONVERTED: LazyLock<Value> = LazyLock::new(cairn_api::openapi_as_json_schema);
 
 /// An operation of the document.
 #[derive(Clone, Debug)]
@@ -233,28 +229,4 @@ pub(crate) fn check(pointer: &str, value: &Value, name: &str) {
     let errors: Vec<String> =
         validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
     assert!(errors.is_empty(), "{name} does not fit the document ({pointer}): {errors:#?}\n{value:#}");
-}
-
-/// OpenAPI 3.0 says `nullable` and boolean exclusive bounds where JSON Schema says otherwise.
-fn convert(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(convert),
-        Value::Object(members) => {
-            members.values_mut().for_each(convert);
-            for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
-                if members.get(exclusive).is_some_and(Value::is_boolean)
-                    && members.remove(exclusive) == Some(true.into())
-                    && let Some(limit) = members.remove(bound)
-                {
-                    members.insert(exclusive.to_owned(), limit);
-                }
-            }
-            if members.get("nullable") == Some(&true.into()) {
-                members.remove("nullable");
-                let inner = Value::Object(std::mem::take(members));
-                *members = Map::from_iter([("anyOf".to_owned(), json!([inner, {"type": "null"}]))]);
-            }
-        }
-        _ => {}
-    }
 }

@@ -1,9 +1,10 @@
-//! `cairn jobs stats`, `workers`, `list` and `show`: tables for people, JSON for programs.
+//! `cairn jobs stats`, `workers`, `list` and `show`, as tables or as JSON.
 
 use cairn_core::db::Db;
-use cairn_core::queue::inspect::{self, Filter, Payload, State, Whole};
+use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
 use cairn_core::queue::queues::{self, QueueState};
-use cairn_core::queue::{Kind, Queue};
+use cairn_core::queue::{JobKind, Queue};
+use cairn_core::refusal::{NotFound, Rejected};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Postgres;
@@ -21,16 +22,16 @@ pub(crate) struct Format {
 
 #[derive(clap::Args)]
 pub(crate) struct List {
-    /// Only those in this state.
+    /// Only jobs in this state.
     #[arg(long, value_parser = super::state())]
     state: Option<State>,
-    /// Only those of this queue.
+    /// Only jobs of this queue.
     #[arg(long, value_parser = super::queue())]
     queue: Option<Queue>,
-    /// Only those of this kind.
+    /// Only jobs of this kind.
     #[arg(long, value_parser = super::kind())]
-    kind: Option<Kind>,
-    /// At most so many.
+    kind: Option<JobKind>,
+    /// Maximum number of jobs.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
     #[command(flatten)]
@@ -39,7 +40,7 @@ pub(crate) struct List {
 
 #[derive(clap::Args)]
 pub(crate) struct Show {
-    /// The job's id.
+    /// Id of the job.
     id: String,
     #[command(flatten)]
     format: Format,
@@ -100,10 +101,10 @@ pub(super) async fn workers(db: &Db, format: Format) -> Result<(), Failure> {
         return print_json(&workers);
     }
     if workers.is_empty() {
-        return print_line("no worker has given a sign of life for 15 s: start cairn-worker or `cairn dev`");
+        return print_line("no worker has sent a heartbeat for 15 s: start cairn-worker or `cairn dev`");
     }
     let rows = workers.into_iter().map(|worker| {
-        let alive = if worker.alive { "" } else { "lost: its jobs are about to be given to others" };
+        let alive = if worker.is_alive { "" } else { "lost: its jobs will be given to others" };
         let held = worker.held.to_string();
         vec![worker.queue, held, time(worker.started_at), time(Some(worker.last_seen)), worker.name, alive.to_owned()]
     });
@@ -112,10 +113,10 @@ pub(super) async fn workers(db: &Db, format: Format) -> Result<(), Failure> {
 
 pub(super) async fn list(db: &Db, args: &List) -> Result<(), Failure> {
     let filter = Filter::new(args.state, args.queue, args.kind).ok_or_else(|| super::elsewhere(args.kind))?;
-    let mut jobs: Vec<inspect::Job> = Vec::new();
+    let mut jobs: Vec<JobSummary> = Vec::new();
     loop {
         let wanted = i64::from(args.limit) - i64::try_from(jobs.len()).unwrap_or(i64::MAX);
-        let after = jobs.last().and_then(inspect::Job::key);
+        let after = jobs.last().and_then(JobSummary::key);
         if wanted <= 0 || (after.is_none() && !jobs.is_empty()) {
             break;
         }
@@ -129,7 +130,7 @@ pub(super) async fn list(db: &Db, args: &List) -> Result<(), Failure> {
         return print_json(&jobs);
     }
     if jobs.is_empty() {
-        return print_line("there are no such jobs");
+        return print_line("no jobs found");
     }
     let rows = jobs.into_iter().map(|job| {
         let when = time(job.ended_at.or(job.run_at));
@@ -141,14 +142,18 @@ pub(super) async fn list(db: &Db, args: &List) -> Result<(), Failure> {
 }
 
 pub(super) async fn job(db: &Db, args: &Show) -> Result<(), Failure> {
-    let Some(found) = inspect::find(&mut *connection(db).await?, &args.id).await? else {
-        let fix = "`cairn jobs list` shows those that there are";
-        return Err(Failure::failed(format!("job {} does not exist, or is gone: {fix}", args.id)));
+    let found = match inspect::find(&mut *connection(db).await?, &args.id).await {
+        Ok(found) => found,
+        Err(Rejected::Refused(NotFound(_))) => {
+            let fix = "run `cairn jobs list` to see the jobs";
+            return Err(Failure::failed(format!("job {} does not exist or has been removed: {fix}", args.id)));
+        }
+        Err(Rejected::Failed(error)) => return Err(error.into()),
     };
     if args.format.json { print_json(&found) } else { show(&found) }
 }
 
-fn show(found: &Whole) -> Result<(), Failure> {
+fn show(found: &JobDetails) -> Result<(), Failure> {
     let job = &found.job;
     let discarded_by = found.discarded_by.as_deref().map(|id| if id.is_empty() { "the command line" } else { id });
     let lines = [
@@ -173,11 +178,11 @@ fn show(found: &Whole) -> Result<(), Failure> {
     }
     match &found.payload {
         Payload::Json(json) => print_line(&format!("payload       {json:#}")),
-        Payload::Unreadable(text) => print_line(&format!("payload       cannot be read: {}", printable(text))),
+        Payload::Unreadable(text) => print_line(&format!("payload       unreadable: {}", printable(text))),
     }
 }
 
-/// Without what would move a terminal's cursor.
+/// Replaces control characters, which could move the cursor of a terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

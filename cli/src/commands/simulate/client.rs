@@ -1,4 +1,4 @@
-//! Calls of the API, each timed, each judged.
+//! Calls the API, and counts and times the calls.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use crate::failure::Failure;
 /// How long a request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// A client that all learners share.
+/// The HTTP client that all learners share.
 pub(super) fn http_client() -> Result<reqwest::Client, Failure> {
-    // A second call finds the provider installed, which is as good.
+    // Fails if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5))
@@ -21,10 +21,10 @@ pub(super) fn http_client() -> Result<reqwest::Client, Failure> {
         .no_proxy()
         .user_agent("cairn-simulate")
         .build()
-        .map_err(|error| Failure::failed(format!("no HTTP client: {error}")))
+        .map_err(|error| Failure::failed(format!("cannot create an HTTP client: {error}")))
 }
 
-/// The API as one learner calls it.
+/// One learner's client of the API.
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
@@ -33,7 +33,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `base` is an address such as `http://127.0.0.1:8080`.
+    /// `base` is a URL such as `http://127.0.0.1:8080`.
     pub(super) fn new(http: reqwest::Client, base: String) -> Self {
         Self { http, base, access_token: None, stats: Stats::default() }
     }
@@ -42,8 +42,8 @@ impl Client {
         self.call(what, Method::GET, path, None, &[]).await
     }
 
-    /// Sends a request. `expected` are codes of problems that are no error. Returns the answer if there is one: what is
-    /// refused or went wrong is counted, and is nothing to the learner.
+    /// Sends a request and returns the body of a successful response. Refusals and errors are counted. `expected` holds the
+    /// problem codes that do not count as errors.
     pub(super) async fn call(
         &mut self,
         what: &'static str,
@@ -59,7 +59,7 @@ impl Client {
         if let Some(body) = &body {
             request = request.json(body);
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let answer = match request.send().await {
             Ok(answer) => {
                 let status = answer.status();
@@ -67,7 +67,7 @@ impl Client {
             }
             Err(error) => Err(error),
         };
-        self.stats.request(begun.elapsed());
+        self.stats.request(started.elapsed());
         let (status, bytes) = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -92,7 +92,7 @@ impl Client {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::stats::Stats;
 
-/// How long numbers, or a reply, may take to come.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Answers that come with studying in any order.
+/// How long progress figures or a reply may take.
+const RESULT_TIMEOUT: Duration = Duration::from_mins(1);
+/// Refusals that are expected because lessons are studied in any order.
 const STUDY_REFUSALS: [&str; 2] = ["stage_locked", "tasks_incomplete"];
+/// Refusals that are expected because questions are asked at any time.
 const ASK_REFUSALS: [&str; 3] = ["reply_open", "too_many_open_replies", "quota_exceeded"];
 const QUESTIONS: [&str; 6] = [
     "How do I centre a card on the page?",
@@ -25,13 +26,13 @@ const QUESTIONS: [&str; 6] = [
     "Suggest a small project for a weekend.",
 ];
 
-/// Who to be and what to do.
+/// Who the learner is and what they do.
 pub(super) struct Plan {
     pub(super) email: String,
     pub(super) invite: String,
     pub(super) seed: u64,
     pub(super) actions: u32,
-    /// Mean pause between two actions.
+    /// The mean pause between two actions.
     pub(super) think: Duration,
 }
 
@@ -45,15 +46,15 @@ struct Learner<'a> {
     rng: StdRng,
     refresh_token: String,
     roadmaps: Vec<String>,
-    /// In the order of the roadmaps; a lesson may come more than once.
+    /// In the order of the roadmaps. A lesson may occur more than once.
     lessons: Vec<Lesson>,
-    /// Indexes of lessons that were completed by this learner at some time.
+    /// Indexes of the lessons that this learner has completed.
     completed: Vec<usize>,
     on_action: &'a (dyn Fn() + Sync),
 }
 
-/// Registers and acts; tells what happened.
-pub(super) async fn live(mut client: Client, plan: &Plan, on_action: &(dyn Fn() + Sync)) -> Stats {
+/// Registers and performs the planned actions. Returns what happened.
+pub(super) async fn run(mut client: Client, plan: &Plan, on_action: &(dyn Fn() + Sync)) -> Stats {
     let body = json!({
         "email": plan.email, "password": "a simulated learner", "first_name": "Simulated", "invite_code": plan.invite,
     });
@@ -71,7 +72,7 @@ pub(super) async fn live(mut client: Client, plan: &Plan, on_action: &(dyn Fn() 
         on_action,
     };
     learner.take_tokens(&session["tokens"]);
-    learner.look_around().await;
+    learner.explore().await;
     if learner.lessons.is_empty() {
         learner.client.stats.error("no lessons".to_owned(), || "import a course first: cairn import".to_owned());
         return learner.client.stats;
@@ -79,7 +80,7 @@ pub(super) async fn live(mut client: Client, plan: &Plan, on_action: &(dyn Fn() 
     for _ in 0..plan.actions {
         let pause = plan.think.mul_f64(learner.rng.random_range(0.0..2.0));
         tokio::time::sleep(pause).await;
-        learner.act().await;
+        learner.perform_action().await;
         (learner.on_action)();
     }
     learner.client.stats
@@ -91,8 +92,8 @@ impl Learner<'_> {
         tokens["refresh_token"].as_str().unwrap_or_default().clone_into(&mut self.refresh_token);
     }
 
-    /// Reads the roadmaps and remembers their lessons.
-    async fn look_around(&mut self) {
+    /// Reads the roadmaps and stores their lessons.
+    async fn explore(&mut self) {
         self.client.get("get me", "/me").await;
         let roadmaps = self.client.get("list roadmaps", "/roadmaps?limit=100").await.unwrap_or_default();
         for roadmap in items(&roadmaps["items"]) {
@@ -103,24 +104,24 @@ impl Learner<'_> {
             }
             self.roadmaps.push(id);
         }
-        self.client.stats.action("look around");
+        self.client.stats.action("explore roadmaps");
     }
 
-    async fn act(&mut self) {
+    async fn perform_action(&mut self) {
         match self.rng.random_range(0..100) {
             0..50 => self.study().await,
             50..58 => self.reopen().await,
             58..64 => self.repeat().await,
             64..72 => self.read().await,
-            72..76 => self.look_at_progress().await,
-            76..79 => self.show_project().await,
+            72..76 => self.view_progress().await,
+            76..79 => self.create_project().await,
             79..92 => self.like().await,
             92..97 => self.ask().await,
             _ => self.refresh().await,
         }
     }
 
-    /// A lesson to study: mostly the next one, sometimes any.
+    /// Chooses a lesson to study: usually the next one, sometimes any.
     fn choose(&mut self) -> usize {
         if self.rng.random_bool(0.7) {
             let next = (0..self.lessons.len()).find(|index| !self.completed.contains(index));
@@ -147,11 +148,11 @@ impl Learner<'_> {
         let done = self.client.call("complete lesson", Method::PUT, &path, None, &STUDY_REFUSALS).await;
         if let Some(change) = done {
             self.completed.push(index);
-            self.wait_for_numbers(&change).await;
+            self.wait_for_rollup(&change).await;
         }
     }
 
-    /// Checks the tasks of a lesson in any order; now and then forgets one, or changes its mind.
+    /// Checks the tasks of a lesson in random order. Sometimes leaves one out or unchecks one again.
     async fn check_tasks(&mut self, lesson_id: &str) {
         let Some(lesson) = self.client.get("get lesson", &format!("/lessons/{lesson_id}")).await else { return };
         let mut tasks: Vec<String> = items(&lesson["tasks"]).iter().map(|task| text(&task["id"])).collect();
@@ -170,27 +171,27 @@ impl Learner<'_> {
         }
     }
 
-    /// Measures how long the numbers take to follow a completion, of some completions.
-    async fn wait_for_numbers(&mut self, change: &Value) {
-        if change["changed"] != true || !self.rng.random_bool(0.5) {
+    /// For some completions, measures how long the progress figures take to include them.
+    async fn wait_for_rollup(&mut self, change: &Value) {
+        if change["is_changed"] != true || !self.rng.random_bool(0.5) {
             return;
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         for mark in items(&change["progress"]) {
             let path = format!("/roadmaps/{}/progress?min_seq={}", text(&mark["roadmap_id"]), mark["seq"]);
             loop {
-                let Some(numbers) = self.client.get("get progress", &path).await else { return };
-                if numbers["is_current"] == true {
+                let Some(progress) = self.client.get("get progress", &path).await else { return };
+                if progress["is_current"] == true {
                     break;
                 }
-                if begun.elapsed() > PATIENCE {
-                    self.client.stats.error("numbers did not follow".to_owned(), || path.clone());
+                if started.elapsed() > RESULT_TIMEOUT {
+                    self.client.stats.error("progress was not updated".to_owned(), || path.clone());
                     return;
                 }
             }
         }
         if !items(&change["progress"]).is_empty() {
-            self.client.stats.rollup(begun.elapsed());
+            self.client.stats.rollup(started.elapsed());
         }
     }
 
@@ -215,22 +216,22 @@ impl Learner<'_> {
         self.client.get("get lesson", &format!("/lessons/{}", self.lessons[index].id)).await;
     }
 
-    async fn look_at_progress(&mut self) {
+    async fn view_progress(&mut self) {
         let Some(id) = self.roadmaps.choose(&mut self.rng).cloned() else { return };
-        self.client.stats.action("look at progress");
+        self.client.stats.action("view progress");
         self.client.get("get roadmap", &format!("/roadmaps/{id}")).await;
     }
 
-    async fn show_project(&mut self) {
+    async fn create_project(&mut self) {
         let number: u32 = self.rng.random();
         let body = json!({"title": format!("Project {number}"), "summary": "Made in a simulation."});
-        self.client.stats.action("show a project");
+        self.client.stats.action("create a project");
         self.client.call("create project", Method::POST, "/projects", Some(body), &[]).await;
     }
 
     async fn like(&mut self) {
         let projects = self.client.get("list projects", "/projects?limit=50").await.unwrap_or_default();
-        let Some(project) = items(&projects["items"]).choose(&mut self.rng) else { return self.show_project().await };
+        let Some(project) = items(&projects["items"]).choose(&mut self.rng) else { return self.create_project().await };
         let path = format!("/projects/{}/like", text(&project["id"]));
         if self.rng.random_bool(0.3) {
             self.client.stats.action("unlike a project");
@@ -248,13 +249,13 @@ impl Learner<'_> {
         let (path, body) = (format!("/tools/{tool}/messages"), json!({"message": question}));
         let asked = self.client.call("ask tool", Method::POST, &path, Some(body), &ASK_REFUSALS).await;
         let Some(reply_id) = asked.map(|asked| text(&asked["reply_id"])) else { return };
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
             let Some(reply) = self.client.get("get reply", &format!("/replies/{reply_id}")).await else { return };
             match reply["state"].as_str().unwrap_or_default() {
                 "completed" => return,
-                "queued" | "streaming" if begun.elapsed() < PATIENCE => {}
+                "queued" | "streaming" if started.elapsed() < RESULT_TIMEOUT => {}
                 state => {
                     let reason = reply["reason"].to_string();
                     self.client.stats.error(format!("reply is {state}"), || format!("{reply_id}: {reason}"));
@@ -276,7 +277,7 @@ impl Learner<'_> {
     }
 }
 
-/// The items of a list; none if it is no list.
+/// The items of a JSON array; empty for any other value.
 fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

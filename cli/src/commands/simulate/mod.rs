@@ -1,4 +1,4 @@
-//! `cairn simulate`: learners use a running platform, through its HTTP API only; then everything derived is checked.
+//! `cairn simulate`: simulates learners who use a running platform through its HTTP API, then verifies every derived value.
 
 mod client;
 mod learner;
@@ -19,62 +19,65 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::client::{Client, http_client};
-use self::learner::{Plan, live};
+use self::learner::Plan;
 use self::stats::Stats;
 use super::verify::show;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::{print, print_line, progress_bar, tell};
+use crate::output::{print, print_line, progress_bar, report};
 
-/// How long the queues may take to run empty.
+/// How long the queues may take to become empty.
 const SETTLE_LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many learners.
+    /// Number of learners.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     learners: u32,
-    /// Where the API is.
+    /// Base URL of the API.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: Url,
-    /// An invite that they all register with; it must have as many uses.
+    /// Invite that all learners register with. It must allow as many uses.
     #[arg(long, default_value = demo::INVITE_CODE, value_name = "CODE")]
     invite: String,
-    /// Repeats the choices of an earlier run.
+    /// Seed of an earlier run, to repeat its choices.
     #[arg(long)]
     seed: Option<u64>,
-    /// What each learner does after signing up.
+    /// Number of actions of each learner.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     actions_per_learner: u32,
-    /// How many learners act at once.
+    /// How many learners are active at once.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
-    /// Mean pause of a learner between two actions, in milliseconds; 0 = as fast as the API answers.
+    /// Mean pause of a learner between two actions, in milliseconds; 0 means as fast as the API answers.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=60_000), value_name = "MS")]
     think_ms: u64,
-    /// Also use an API on another machine.
+    /// Allow an API on another machine.
     #[arg(long)]
     allow_remote: bool,
-    /// Do not look into the database afterwards.
+    /// Do not verify the database afterwards.
     #[arg(long)]
     no_verify: bool,
 }
 
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<(), Failure> {
     if !args.allow_remote && !is_local(&args.url) {
-        return Err(Failure::setup(format!("{} is another machine: give --allow-remote if you mean it", args.url)));
+        return Err(Failure::setup(format!(
+            "{} is not on this machine: add --allow-remote to use it anyway",
+            args.url
+        )));
     }
     let seed = args.seed.unwrap_or_else(rand::random);
-    tell(&format!("{} learners, {} actions each, seed {seed}", args.learners, args.actions_per_learner));
+    report(&format!("{} learners, {} actions each, seed {seed}", args.learners, args.actions_per_learner));
     let domain = format!("{}.simulated.test", new_id().simple());
-    let begun = Instant::now();
-    let mut stats = act(&args, seed, &domain).await?;
-    print(&stats.table(begun.elapsed()))?;
+    let started = Instant::now();
+    let mut stats = run_learners(&args, seed, &domain).await?;
+    print(&stats.table(started.elapsed()))?;
     let verified = if args.no_verify { Ok(true) } else { settle_and_verify(config, data_dir, &domain).await };
     if stats.errors() > 0 {
         return Err(Failure::failed(format!("{} errors", stats.errors())));
     }
-    if verified? { Ok(()) } else { Err(Failure::Told) }
+    if verified? { Ok(()) } else { Err(Failure::AlreadyReported) }
 }
 
 fn is_local(url: &Url) -> bool {
@@ -82,12 +85,12 @@ fn is_local(url: &Url) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Lets all learners live, so many at once; gives the sum of what happened.
-async fn act(args: &Args, seed: u64, domain: &str) -> Result<Stats, Failure> {
+/// Runs all learners, a limited number at once. Returns the sum of their statistics.
+async fn run_learners(args: &Args, seed: u64, domain: &str) -> Result<Stats, Failure> {
     let http = http_client()?;
     let base = args.url.as_str().trim_end_matches('/').to_owned();
-    let bar = progress_bar(u64::from(args.learners) * u64::from(args.actions_per_learner), "acting");
-    let places = Arc::new(Semaphore::new(args.concurrency as usize));
+    let bar = progress_bar(u64::from(args.learners) * u64::from(args.actions_per_learner), "simulating");
+    let slots = Arc::new(Semaphore::new(args.concurrency as usize));
     let mut learners = JoinSet::new();
     for number in 0..args.learners {
         let client = Client::new(http.clone(), base.clone());
@@ -98,10 +101,10 @@ async fn act(args: &Args, seed: u64, domain: &str) -> Result<Stats, Failure> {
             actions: args.actions_per_learner,
             think: Duration::from_millis(args.think_ms),
         };
-        let (places, bar) = (Arc::clone(&places), bar.clone());
+        let (slots, bar) = (Arc::clone(&slots), bar.clone());
         learners.spawn(async move {
-            let _place = places.acquire_owned().await;
-            live(client, &plan, &|| bar.inc(1)).await
+            let _slot = slots.acquire_owned().await;
+            learner::run(client, &plan, &|| bar.inc(1)).await
         });
     }
     let mut all = Stats::default();
@@ -112,30 +115,30 @@ async fn act(args: &Args, seed: u64, domain: &str) -> Result<Stats, Failure> {
     Ok(all)
 }
 
-/// Waits until nothing is under way, then checks the whole database. Tells whether it is in order.
+/// Waits until all work is done, then verifies the whole database. Returns whether there are no differences.
 async fn settle_and_verify(config: &Config, data_dir: &Path, domain: &str) -> Result<bool, Failure> {
     let database = Database::ready(config, data_dir).await?;
     let db = database.connect()?;
     let mut connection = db.pool().acquire().await.map_err(cairn_core::Error::from)?;
     if health::accounts_at(&mut connection, domain).await? == 0 {
         return Err(Failure::setup(
-            "nobody signed up in the database of this configuration: set DATABASE_URL to the API's, or give --no-verify",
+            "no learner signed up in the configured database: set DATABASE_URL to the one of the API, or add --no-verify",
         ));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     while health::unsettled(&mut connection).await? > 0 {
-        if begun.elapsed() > SETTLE_LIMIT {
-            tell("the queues did not run empty; is a worker running?");
+        if started.elapsed() > SETTLE_LIMIT {
+            report("the queues did not become empty: is a worker running?");
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    print_line(&format!("  {:<28} {:.1} s", "queues empty after", begun.elapsed().as_secs_f64()))?;
-    let report = verify(db.pool(), Mode::Strict).await?;
+    print_line(&format!("  {:<28} {:.1} s", "queues empty after", started.elapsed().as_secs_f64()))?;
+    let verified = verify(db.pool(), Mode::Strict).await?;
     drop(connection);
     database.close().await?;
-    show(&report)?;
-    Ok(report.is_clean())
+    show(&verified)?;
+    Ok(verified.is_clean())
 }
 
 #[cfg(test)]

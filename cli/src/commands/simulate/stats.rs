@@ -1,16 +1,16 @@
-//! What happened, counted and timed.
+//! Counts and times what happened.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Counts of one learner, or of all of them.
+/// The statistics of one learner, or of all learners.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     actions: BTreeMap<&'static str, u64>,
-    /// Answers that are no error: a locked stage, tasks that are missing.
+    /// Refusals that are not errors, such as a locked stage or an unfinished task.
     refusals: BTreeMap<String, u64>,
-    /// Kind of error, how often, and the first one in full.
+    /// For each kind of error, how often it occurred and the first one in full.
     errors: BTreeMap<String, (u64, String)>,
     requests: Vec<Duration>,
     rollups: Vec<Duration>,
@@ -33,7 +33,7 @@ impl Stats {
         self.requests.push(took);
     }
 
-    /// From the answer to a completion until the numbers had seen it.
+    /// The time from the response to a completion until the progress figures include it.
     pub(super) fn rollup(&mut self, took: Duration) {
         self.rollups.push(took);
     }
@@ -56,7 +56,7 @@ impl Stats {
         self.rollups.extend(other.rollups);
     }
 
-    /// The table at the end.
+    /// The table that is printed at the end.
     pub(super) fn table(&mut self, took: Duration) -> String {
         let mut table = String::new();
         let actions: u64 = self.actions.values().sum();
@@ -64,7 +64,7 @@ impl Stats {
             line(&mut table, name, &count.to_string());
         }
         for (code, count) in &self.refusals {
-            line(&mut table, &format!("answered {code}"), &format!("{count} (expected)"));
+            line(&mut table, &format!("refused with {code}"), &format!("{count} (expected)"));
         }
         line(&mut table, "actions", &format!("{actions} in {:.1} s", took.as_secs_f64()));
         line(&mut table, "actions/s", &format!("{:.0}", per_second(actions, took)));
@@ -84,21 +84,21 @@ fn line(table: &mut String, name: &str, value: &str) {
     let _ = writeln!(table, "  {name:<28} {value}");
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
+#[expect(clippy::cast_precision_loss, reason = "an approximate figure")]
 fn per_second(count: u64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64().max(0.001)
 }
 
 fn percentiles(times: &mut [Duration]) -> String {
     if times.is_empty() {
-        return "none measured".to_owned();
+        return "not measured".to_owned();
     }
     times.sort_unstable();
     let ms = |percent| percentile(times, percent).as_secs_f64() * 1000.0;
     format!("{:.1} / {:.1} ms", ms(50), ms(99))
 }
 
-/// The nearest rank: the smallest time that `percent` of all times do not exceed. `sorted` must not be empty.
+/// The nearest-rank percentile: the smallest time that `percent` of all times do not exceed. `sorted` must not be empty.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted[rank - 1]
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(percentile(&times, 50), Duration::from_millis(100));
         assert_eq!(percentile(&times, 99), Duration::from_millis(198));
         assert_eq!(percentile(&times[..1], 99), Duration::from_millis(1));
-        assert_eq!(percentiles(&mut []), "none measured");
+        assert_eq!(percentiles(&mut []), "not measured");
     }
 
     #[test]

@@ -35,14 +35,15 @@ pub use self::node::Problem;
 pub use self::values::Publication;
 
 /// Reads a document, YAML or JSON (which is YAML), of at most 10 MB. Nothing of it may be used unless all of it is
-/// right; otherwise returns every problem, in the order of the file. A syntax error ends the reading and comes alone.
+/// right; otherwise returns the problems in the order of the file: the first [`MAX_FAULTS`](crate::schema::MAX_FAULTS)
+/// departures from the schema, and all that a schema cannot say. A syntax error ends the reading and comes alone.
 pub fn parse(text: &str) -> Result<Course, Vec<Problem>> {
     let document = node::read(text).map_err(|problem| vec![problem])?;
-    let mut problems = check::check(&document);
+    let json = document.to_json();
+    let mut problems = check::check(&document, &json);
     problems.extend(rules::check(&document));
     if problems.is_empty() {
-        let at = document.at;
-        serde_json::from_value(document.into_json()).map_err(|error| vec![at.problem(error.to_string())])
+        serde_json::from_value(json.value).map_err(|error| vec![document.at.problem(error.to_string())])
     } else {
         problems.sort();
         Err(problems)

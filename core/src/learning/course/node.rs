@@ -6,6 +6,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatter, Spanned};
 
+use crate::schema::{Json, member, number};
+
 /// Longest document, in bytes.
 pub(super) const MAX_BYTES: usize = 10_000_000;
 /// Deepest nesting; a course needs 9.
@@ -116,17 +118,67 @@ impl Node {
     }
 
     /// The same without places.
-    pub(super) fn into_json(self) -> serde_json::Value {
-        match self.value {
+    pub(super) fn to_json(&self) -> Json {
+        let mut json = Json::default();
+        json.value = self.value_at("", &mut json.duplicates);
+        json
+    }
+
+    fn value_at(&self, pointer: &str, duplicates: &mut Vec<String>) -> serde_json::Value {
+        match &self.value {
             Value::Null => serde_json::Value::Null,
-            Value::Bool(value) => value.into(),
-            Value::Integer(value) => value.into(),
-            Value::Float(value) => value.into(),
-            Value::Text(value) => value.into(),
-            Value::List(items) => items.into_iter().map(Self::into_json).collect(),
-            Value::Object(entries) => entries.into_iter().map(|(key, node)| (key.name, node.into_json())).collect(),
+            Value::Bool(value) => (*value).into(),
+            Value::Integer(value) => (*value).into(),
+            Value::Float(value) => number(*value),
+            Value::Text(value) => value.as_str().into(),
+            Value::List(items) => {
+                let items = items.iter().enumerate();
+                items.map(|(index, item)| item.value_at(&member(pointer, &index.to_string()), duplicates)).collect()
+            }
+            Value::Object(entries) => {
+                let mut object = serde_json::Map::new();
+                for (key, node) in entries {
+                    let pointer = member(pointer, &key.name);
+                    let value = node.value_at(&pointer, duplicates);
+                    if object.insert(key.name.clone(), value).is_some() {
+                        duplicates.push(pointer);
+                    }
+                }
+                object.into()
+            }
         }
     }
+
+    /// What a pointer leads to: the value (of a repeated key, the last), the place of its key, and what messages call it.
+    /// Where a key is missing, it leads to the object that lacks it.
+    pub(super) fn locate(&self, pointer: &str) -> Located {
+        let (mut node, mut key, mut name) = (self, self.at, "the document".to_owned());
+        for segment in pointer.split('/').skip(1) {
+            let segment = segment.replace("~1", "/").replace("~0", "~");
+            match &node.value {
+                Value::Object(entries) => {
+                    let entry = entries.iter().rfind(|(key, _)| key.name == segment);
+                    key = entry.map_or(node.at, |(key, _)| key.at);
+                    node = entry.map_or(node, |(_, node)| node);
+                    name = segment;
+                }
+                Value::List(items) => {
+                    node = segment.parse().ok().and_then(|index: usize| items.get(index)).unwrap_or(node);
+                    key = node.at;
+                    name = format!("an item of {name}");
+                }
+                _ => {}
+            }
+        }
+        Located { at: node.at, key, name }
+    }
+}
+
+/// Where a pointer leads.
+pub(super) struct Located {
+    pub(super) at: At,
+    pub(super) key: At,
+    pub(super) name: String,
 }
 
 /// Reads a document. The problem is one of syntax; the parser ends at the first.

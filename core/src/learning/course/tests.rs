@@ -60,32 +60,42 @@ fn the_small_document_is_right() {
 #[test]
 fn each_problem_is_told_with_its_place() {
     for (from, to, expected) in [
-        ("slug: basics", "slug: Basics", "c.yaml:3:11: slug is \"Basics\": a slug is lower-case letters and digits"),
-        ("slug: basics", "slug: b", "c.yaml:3:11: slug is 1 characters long: at least 2"),
-        ("title: Basics", "title: ''", "c.yaml:4:12: title is empty: at least 1"),
-        ("title: Basics", "title: 2026", "c.yaml:4:12: title must be text: put it in quotes"),
-        ("title: Basics", "title:", "c.yaml:4:10: title must be text, but nothing is given"),
-        ("title: Basics", "titel: Basics", "c.yaml:4:5: \"titel\" is not known here; known are slug, title, summary"),
-        ("title: Basics", "titel: Basics", "c.yaml:3:5: title is missing in an item of modules"),
-        ("title: Basics", "title: A\n    title: B", "c.yaml:5:5: \"title\" is given twice"),
-        ("title: Basics", "title: \"a\\0b\"", "c.yaml:4:12: title contains a NUL character"),
-        ("duration_minutes: 5", "duration_minutes: 601", "c.yaml:8:27: duration_minutes is 601: at most 600"),
-        ("duration_minutes: 5", "duration_minutes: 0", "c.yaml:8:27: duration_minutes is 0: at least 1"),
-        ("duration_minutes: 5", "duration_minutes: 1.5", "c.yaml:8:27: duration_minutes must be a whole number"),
-        ("duration_minutes: 5", "duration_minutes: '5'", "c.yaml:8:27: duration_minutes must be a whole number"),
-        ("title: Way", "title: Way\n    sequential: yes", "c.yaml:18:17: sequential must be true or false"),
+        (
+            "slug: basics",
+            "slug: Basics",
+            "c.yaml:3:11: slug: Lower-case letters a-z and digits, joined by single hyphens",
+        ),
+        ("slug: basics", "slug: b", "c.yaml:3:11: slug: At least 2 characters are expected."),
+        ("title: Basics", "title: ''", "c.yaml:4:12: title: At least 1 character is expected."),
+        ("title: Basics", "title: 2026", "c.yaml:4:12: title: A string is expected; put it in quotes."),
+        ("title: Basics", "title:", "c.yaml:4:10: title: A string is expected, not null."),
+        ("title: Basics", "titel: Basics", "c.yaml:4:5: titel: There is no such member; is title meant?"),
+        ("title: Basics", "titel: Basics", "c.yaml:3:5: title: This member is required."),
+        ("title: Basics", "title: A\n    title: B", "c.yaml:5:5: title: This member is there more than once."),
+        ("title: Basics", "title: \"a\\ab\"", "c.yaml:4:12: title: The control character U+0007 is not allowed"),
+        ("title: Basics", "title: Basics\n    summary: 'x\n\n      y'\n    \"a\\ab\": 1", "c.yaml:8:5: \"a\\u{7}b\": "),
+        ("title: Basics", "title: \"a\\0b\"", "c.yaml:4:12: title: The character U+0000 is not allowed."),
+        ("duration_minutes: 5", "duration_minutes: 601", "c.yaml:8:27: duration_minutes: At most 600 is allowed."),
+        ("duration_minutes: 5", "duration_minutes: 0", "c.yaml:8:27: duration_minutes: At least 1 is expected."),
+        ("duration_minutes: 5", "duration_minutes: 1.5", "c.yaml:8:27: duration_minutes: A whole number is expected."),
+        ("duration_minutes: 5", "duration_minutes: '5'", "c.yaml:8:27: duration_minutes: A whole number is expected."),
+        ("title: Way", "title: Way\n    sequential: yes", "c.yaml:18:17: sequential: True or false is expected."),
         (
             "title: Way",
             "title: Way\n    publication: hidden",
-            "publication is \"hidden\": use one of draft, published, archived",
+            "publication: One of \"draft\", \"published\", \"archived\" is expected.",
         ),
-        ("kind: planning", "kind: plan", "c.yaml:27:11: kind is \"plan\": use one of planning, research, design"),
-        ("kind: planning", "kind: planning\n    color: '#FFFFFF'", "c.yaml:28:12: color is \"#FFFFFF\": a colour is #"),
-        ("title: First", "title: F\n        video_url: ftp://x", "c.yaml:8:20: video_url is \"ftp://x\": an address"),
+        ("kind: planning", "kind: plan", "c.yaml:27:11: kind: One of \"planning\", \"research\", \"design\""),
+        ("kind: planning", "kind: planning\n    color: '#FFFFFF'", "c.yaml:28:12: color: A colour is expected: #"),
+        (
+            "title: First",
+            "title: F\n        video_url: ftp://x",
+            "c.yaml:8:20: video_url: An address that starts with http:// or https://",
+        ),
         (
             "title: First",
             "title: F\n        completion: all",
-            "c.yaml:8:21: completion is \"all\": use one of manual, tasks",
+            "c.yaml:8:21: completion: One of \"manual\", \"tasks\" is expected.",
         ),
         ("slug: second", "slug: first", "c.yaml:12:15: lesson \"first\" stands twice, first in line 6"),
         (
@@ -103,8 +113,8 @@ fn each_problem_is_told_with_its_place() {
             "category: other",
             "c.yaml:31:15: category \"other\" of prompt \"ask\" is not in prompt_categories",
         ),
-        ("version: 1", "version: 2", "c.yaml:1:10: version is 2: at most 1"),
-        ("version: 1", "styles: {}", "c.yaml:1:9: styles must be a list"),
+        ("version: 1", "version: 2", "c.yaml:1:10: version: At most 1 is allowed."),
+        ("version: 1", "styles: {}", "c.yaml:1:9: styles: An array is expected."),
         (
             "title: Start",
             "title: S\n      - slug: start\n        title: T",
@@ -156,10 +166,10 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
 #[test]
 fn long_texts_and_lists_are_refused() {
     let problems = after("title: Basics", &format!("title: {}", "я".repeat(201)));
-    assert_eq!(problems, ["c.yaml:4:12: title is 201 characters long: at most 200"]);
+    assert_eq!(problems, ["c.yaml:4:12: title: At most 200 characters are allowed."]);
     let tags = vec!["tag"; 21].join(", ");
     let problems = after("    body: Ask.", &format!("    body: Ask.\n    tags: [{tags}]"));
-    assert_eq!(problems, ["c.yaml:33:11: tags has 21 items: at most 20"]);
+    assert_eq!(problems, ["c.yaml:33:11: tags: At most 20 items are allowed."]);
     let huge = format!("{SMALL}\n# {}", "x".repeat(10_000_000));
     assert!(problems_of(&huge).contains("at most 10000000"));
 }
@@ -171,15 +181,16 @@ fn problems_of(text: &str) -> String {
 #[test]
 fn what_is_no_document_is_refused_in_one_line() {
     for (text, expected) in [
-        ("", "nothing is given"),
+        ("", "the document: An object is expected, not null."),
         ("version: [", "not readable as YAML or JSON"),
         ("a\tb: {", "not readable as YAML or JSON"),
-        ("- 1", "the document must be an object with keys"),
+        ("- 1", "the document: An object is expected."),
         ("version: 1\n---\nversion: 1", "one document only"),
         ("version: &v 1\nmodules: *v", "anchors and aliases"),
         ("version: *v", "anchors and aliases"),
-        ("<<: {version: 1}", "\"<<\" is not known here"),
+        ("<<: {version: 1}", "<<: There is no such member; known are version, modules"),
         ("version: .nan", "`.nan` rejected"),
+        ("version: .inf", "`.inf` rejected"),
         ("version: 99999999999999999999", "version"),
         (&format!("version: {}{}", "[".repeat(100), "]".repeat(100)), "nested too deeply"),
         (&"[".repeat(1_000_000), "not readable as YAML or JSON"),
@@ -216,7 +227,7 @@ const AWKWARD: [&str; 16] = [
     "line\r\nfeed",
     "quote\" and ' both",
     "ends\n",
-    "é ü я 漢\u{1F600}\u{85}\u{2028}",
+    "é ü я 漢\u{1F600}\u{a0}\u{2028}",
 ];
 
 #[test]
@@ -233,7 +244,10 @@ fn what_is_written_is_read_again_as_it_was() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_survives_writing_and_reading(body in "[^\0]{1,40}", title in "[^\0]{1,20}") {
+    fn any_text_without_control_characters_survives_writing_and_reading(
+        body in "[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x{9f}]{1,40}",
+        title in "[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x{9f}]{1,20}",
+    ) {
         let mut course = parse(SMALL).unwrap();
         course.modules[0].lessons[0].body = body;
         course.modules[0].lessons[0].title = title;

@@ -5,12 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// The pattern of slugs.
-pub(super) const SLUG_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
-/// The pattern of web addresses.
-pub(super) const URL_PATTERN: &str = r"^https?://\S+$";
-/// The pattern of colours.
-pub(super) const COLOR_PATTERN: &str = "^#[0-9a-f]{6}$";
+use crate::schema::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 
 /// Whether learners see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]

@@ -11,7 +11,7 @@ use crate::support::{TestDb, add_user, rows, run, scalar};
 const ENOUGH: Duration = Duration::from_mins(1);
 
 /// Does everything.
-async fn keep_house(test: &TestDb) {
+async fn housekeeping(test: &TestDb) {
     assert!(housekeeping::run(test.pool(), ENOUGH).await.unwrap());
 }
 
@@ -55,7 +55,7 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
              ('stranger', 'strange', 'x', 'Done', 1, now(), now())",
     )
     .await;
-    keep_house(&test).await;
+    housekeeping(&test).await;
     let kept = [
         "at its cap",
         "dead a week",
@@ -74,7 +74,7 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
         "UPDATE platform_settings SET value = '1' WHERE key IN ('jobs.keep_done_hours', 'jobs.keep_dead_days')",
     )
     .await;
-    keep_house(&test).await;
+    housekeeping(&test).await;
     assert_eq!(ids(&test).await, ["done just now", "failed", "odd", "running", "stranger", "waiting"]);
 }
 
@@ -93,7 +93,7 @@ async fn more_than_one_chunk_goes_and_locked_rows_are_left_for_the_next_time() {
     assert!(first.unwrap() && second.unwrap());
     assert_eq!(ids(&test).await, ["77"]);
     sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
-    keep_house(&test).await;
+    housekeeping(&test).await;
     assert_eq!(ids(&test).await, [""; 0]);
 }
 
@@ -155,7 +155,7 @@ async fn a_log_that_is_in_use_delays_only_its_own_retention() {
     assert!(error.contains("lock timeout"), "{error}");
     assert_eq!(ids(&test).await, [""; 0]);
     sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
-    keep_house(&test).await;
+    housekeeping(&test).await;
     assert_eq!(scalar::<i64>(test.pool(), partitions).await, before - 1);
 }
 
@@ -177,7 +177,7 @@ async fn senseless_settings_destroy_nothing() {
             ),
         )
         .await;
-        keep_house(&test).await;
+        housekeeping(&test).await;
         assert_eq!(
             scalar::<i64>(
                 test.pool(),
@@ -242,7 +242,7 @@ async fn what_has_expired_goes() {
         )
         .await;
     }
-    keep_house(&test).await;
+    housekeeping(&test).await;
     let left = async |query: &str| -> Vec<String> {
         rows::<(String,)>(test.pool(), query).await.into_iter().map(|row| row.0).collect()
     };
@@ -263,7 +263,7 @@ async fn what_has_expired_goes() {
         "UPDATE ai_replies SET finished_at = finished_at - interval '2 minutes' WHERE finished_at IS NOT NULL",
     )
     .await;
-    keep_house(&test).await;
+    housekeeping(&test).await;
     assert_eq!(left("SELECT content FROM ai_reply_chunks ORDER BY 1").await, ["reply 2", "reply 3"]);
 }
 
@@ -278,7 +278,7 @@ async fn workers_of_earlier_starts_go_when_they_hold_nothing() {
          UPDATE apalis.workers SET last_seen = now() - interval '2 hours' WHERE id <> 'alive'",
     )
     .await;
-    keep_house(&test).await;
+    housekeeping(&test).await;
     let left: Vec<(String,)> = rows(test.pool(), "SELECT id FROM apalis.workers ORDER BY id").await;
     assert_eq!(left, [("alive".to_owned(),), ("holds".to_owned(),)]);
 }

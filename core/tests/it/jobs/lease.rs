@@ -245,15 +245,15 @@ async fn handing_back_does_not_count_as_an_attempt() {
     let c = &mut test.connect().await;
     let leases = claim(c, "w", 2).await;
     let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
-    assert_eq!(lease::hand_back(c, "other", &ids).await.unwrap(), 0, "they are not his");
+    assert_eq!(lease::release(c, "other", &ids).await.unwrap(), 0, "they are not his");
     lease::finish(c, "w", &[leases[0].finished(retry("started"))]).await.unwrap();
-    assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 1, "one has run");
-    assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 0, "once");
+    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 1, "one has run");
+    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 0, "once");
     make_due(&test).await;
     let mut attempts: Vec<i32> = claim(c, "other", 2).await.iter().map(|lease| lease.attempt).collect();
     attempts.sort_unstable();
     assert_eq!(attempts, [1, 2]);
-    assert_eq!(lease::hand_back(c, "w", &ids).await.unwrap(), 0, "somebody else has them now");
+    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 0, "somebody else has them now");
 }
 
 #[tokio::test]
@@ -301,10 +301,14 @@ async fn a_claim_whose_answer_was_lost_is_given_back() {
     claim(c, "other", 1).await;
     let in_hand = [known[0].id.clone()];
     let grace = Duration::from_mins(1);
-    assert_eq!(lease::disown(c, "w", &in_hand, grace).await.unwrap(), 0, "its answer may be on its way");
+    assert_eq!(
+        lease::release_unacknowledged(c, "w", &in_hand, grace).await.unwrap(),
+        0,
+        "its answer may be on its way"
+    );
     run(test.pool(), "UPDATE apalis.jobs SET lock_at = lock_at - interval '2 minutes'").await;
     claim(c, "w", 1).await;
-    assert_eq!(lease::disown(c, "w", &in_hand, grace).await.unwrap(), 1);
+    assert_eq!(lease::release_unacknowledged(c, "w", &in_hand, grace).await.unwrap(), 1);
     let given_back: Vec<(String, i32)> =
         rows(test.pool(), "SELECT id, attempts FROM apalis.jobs WHERE status = 'Pending'").await;
     assert_eq!(given_back, [(lost[0].id.clone(), 0)], "it never ran, so it counts no attempt");
@@ -319,8 +323,8 @@ async fn what_a_worker_leaves_at_its_end_is_taken_at_once() {
     let c = &mut test.connect().await;
     claim(c, "ended", 1).await;
     claim(c, "alive", 1).await;
-    lease::sign_off(c, &[("ended".to_owned(), Queue::Likes)]).await.unwrap();
-    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 1);
+    lease::deregister(c, &[("ended".to_owned(), Queue::Likes)]).await.unwrap();
+    assert_eq!(lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap(), 1);
     let held: Vec<String> = rows::<(String,)>(test.pool(), "SELECT lock_by FROM apalis.jobs WHERE status = 'Running'")
         .await
         .into_iter()
@@ -338,7 +342,7 @@ async fn silence(test: &TestDb, worker: &str, seconds: u32) {
     .await;
 }
 
-const SILENCE: Duration = Duration::from_secs(30);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
@@ -350,11 +354,11 @@ async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
     let alive = claim(c, "alive", 1).await;
     run(test.pool(), format!("UPDATE apalis.jobs SET attempts = 25 WHERE id = '{}'", lost[1].id)).await;
     silence(&test, "lost", 29).await;
-    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 0);
+    assert_eq!(lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap(), 0);
     silence(&test, "lost", 31).await;
     silence(&test, "alive", 29).await;
-    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 2);
-    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 0);
+    assert_eq!(lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap(), 2);
+    assert_eq!(lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap(), 0);
     let found = |id: &str| {
         let query = "SELECT status, attempts, lock_by, done_at IS NOT NULL, last_result ->> 'Err' FROM apalis.jobs WHERE id = '";
         let query = format!("{query}{id}'");
@@ -378,11 +382,11 @@ async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
     make_due(&test).await;
     assert_eq!(claim(c, "alive", 5).await[0].attempt, 2);
     assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
-    assert_eq!(lease::hand_back(c, "lost", &[lost[0].id.clone()]).await.unwrap(), 0);
+    assert_eq!(lease::release(c, "lost", &[lost[0].id.clone()]).await.unwrap(), 0);
     assert_eq!(found(&lost[0].id).await.0, "Running");
     // Even when it gets the job itself again: that is another attempt.
     silence(&test, "alive", 31).await;
-    lease::rescue(c, SILENCE).await.unwrap();
+    lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap();
     make_due(&test).await;
     let again = claim(c, "lost", 5).await;
     assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
@@ -405,7 +409,7 @@ async fn jobs_that_nobody_holds_are_rescued_too() {
          UPDATE apalis.jobs SET status = 'Queued' WHERE status = 'Pending'",
     )
     .await;
-    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 2);
+    assert_eq!(lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap(), 2);
     let mut found = states(&test).await;
     found.sort();
     assert_eq!(found, [state("Failed", 0, None), state("Failed", 2000, None), state("Running", 1, Some("w"))]);
@@ -445,7 +449,7 @@ async fn only_registered_workers_can_claim() {
     silence(&test, "w", 3600).await;
     claim(c, "w", 1).await;
     register(&test, &["w", "new"]).await;
-    assert_eq!(lease::rescue(c, SILENCE).await.unwrap(), 0);
+    assert_eq!(lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap(), 0);
     let workers: Vec<(String, String)> =
         rows(test.pool(), "SELECT id, worker_type FROM apalis.workers ORDER BY id").await;
     assert_eq!(workers, [("new".to_owned(), "likes".to_owned()), ("w".to_owned(), "likes".to_owned())]);

@@ -7,15 +7,15 @@ use cairn_core::activity::Noun;
 use cairn_core::activity::RecordActivity;
 use cairn_core::actor::Actor;
 use cairn_core::actor::{Caller, Origin, Role};
-use cairn_core::admin::jobs::{self, Chunk, JobAction, JobRefusal, Selection};
-use cairn_core::admin::maintenance::KeepHouse;
+use cairn_core::admin::jobs::{self, Batch, JobAction, JobRefusal, Selection};
+use cairn_core::admin::maintenance::Housekeeping;
 use cairn_core::admin::queues::{pause, resume};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::community::jobs::CountLikes;
-use cairn_core::queue::inspect::{self, Filter, Job as Listed, Payload, State, Whole};
+use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
 use cairn_core::queue::lease::{self, Lease, Outcome};
 use cairn_core::queue::queues::{self, QueueState};
-use cairn_core::queue::{Job, Kind, Queue};
+use cairn_core::queue::{Job, JobKind, Queue};
 use cairn_core::refusal::{NotFound, Rejected};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -85,12 +85,16 @@ async fn the_kind_of_a_job_is_told_from_any_payload() {
     let all = inspect::list(&mut test.connect().await, &Filter::default(), None, 101).await.unwrap();
     let kinds: Vec<Option<&str>> = all.iter().map(|job| job.kind.as_deref()).collect();
     assert_eq!(kinds, payloads.map(|(_, kind)| kind));
-    let likes = Filter::new(Some(State::Done), None, Kind::from_name("count_likes")).unwrap();
+    let likes = Filter::new(Some(State::Done), None, JobKind::from_name("count_likes")).unwrap();
     assert_eq!(list(&test, likes).await, ["1"]);
 }
 
-async fn find(test: &TestDb, id: &str) -> Option<Whole> {
-    inspect::find(&mut test.connect().await, id).await.unwrap()
+async fn find(test: &TestDb, id: &str) -> Option<JobDetails> {
+    match inspect::find(&mut test.connect().await, id).await {
+        Ok(found) => Some(found),
+        Err(Rejected::Refused(NotFound(Noun::Job))) => None,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn state(test: &TestDb, id: &str) -> State {
@@ -132,7 +136,7 @@ async fn act_on_all(test: &TestDb, act: JobAction, selection: &Selection) -> Vec
     let (mut sizes, mut after) = (Vec::new(), None);
     loop {
         let mut tx = test.db.begin().await.unwrap();
-        let Chunk { changed, next } = jobs::apply_batch(&mut tx, act, selection, after.as_ref()).await.unwrap();
+        let Batch { changed, next } = jobs::apply_batch(&mut tx, act, selection, after.as_ref()).await.unwrap();
         tx.commit().await.unwrap();
         sizes.push(changed);
         if next.is_none() {
@@ -265,7 +269,7 @@ async fn workers_are_those_alive_and_those_that_still_hold_jobs() {
     .await;
     let page = async |after: Option<&str>, limit| {
         let workers = queues::workers(&mut test.connect().await, after, limit).await.unwrap();
-        workers.into_iter().map(|w| (w.name, w.queue, w.alive, w.held)).collect::<Vec<_>>()
+        workers.into_iter().map(|w| (w.name, w.queue, w.is_alive, w.held)).collect::<Vec<_>>()
     };
     let expected = [("idle", "replies", true, 0), ("lost", "likes", false, 1), ("w", "likes", true, 2)]
         .map(|(name, queue, alive, held)| (name.to_owned(), queue.to_owned(), alive, held));
@@ -289,7 +293,7 @@ async fn lists_have_pages_without_gaps_or_repeats() {
     .await;
     for (filter, expected) in [(Filter::default(), 300), (in_state(State::Done), 100), (in_state(State::Due), 100)] {
         for limit in [1, 7, 100] {
-            let (mut seen, mut after): (Vec<Listed>, _) = (Vec::new(), None);
+            let (mut seen, mut after): (Vec<JobSummary>, _) = (Vec::new(), None);
             loop {
                 let page = inspect::list(&mut test.connect().await, &filter, after.as_ref(), limit).await.unwrap();
                 let Some(last) = page.last() else { break };
@@ -306,18 +310,18 @@ async fn lists_have_pages_without_gaps_or_repeats() {
 async fn lists_are_by_queue_and_kind() {
     let test = of_each().await;
     let mut tx = test.db.begin().await.unwrap();
-    tx.enqueue(&KeepHouse {}).unwrap();
+    tx.enqueue(&Housekeeping {}).unwrap();
     tx.commit().await.unwrap();
-    let kind = |name| Kind::from_name(name).unwrap();
+    let kind = |name| JobKind::from_name(name).unwrap();
     assert_eq!(list(&test, Filter::new(None, None, Some(kind("count_likes"))).unwrap()).await, ["due"]);
     assert_eq!(list(&test, Filter::new(None, Some(Queue::Likes), None).unwrap()).await.len(), 10);
-    assert_eq!(list(&test, Filter::new(None, None, Some(kind("keep_house"))).unwrap()).await.len(), 1);
+    assert_eq!(list(&test, Filter::new(None, None, Some(kind("housekeeping"))).unwrap()).await.len(), 1);
     assert_eq!(
         list(&test, Filter::new(None, Some(Queue::Maintenance), Some(kind("reconcile"))).unwrap()).await.len(),
         0
     );
-    assert_eq!(list(&test, Filter::new(Some(State::Done), None, Some(kind("keep_house"))).unwrap()).await.len(), 0);
-    assert!(Filter::new(None, Some(Queue::Likes), Some(kind("keep_house"))).is_none(), "it goes to another queue");
+    assert_eq!(list(&test, Filter::new(Some(State::Done), None, Some(kind("housekeeping"))).unwrap()).await.len(), 0);
+    assert!(Filter::new(None, Some(Queue::Likes), Some(kind("housekeeping"))).is_none(), "it goes to another queue");
 }
 
 /// What this program stores is found by its kind.
@@ -328,7 +332,7 @@ async fn the_payload_begins_with_the_kind() {
     let id: String = scalar(test.pool(), "SELECT id FROM apalis.jobs").await;
     let found = find(&test, &id).await.unwrap();
     assert_eq!(found.job.kind.as_deref(), Some(CountLikes::KIND));
-    assert_eq!(list(&test, Filter::new(None, None, Kind::from_name(CountLikes::KIND)).unwrap()).await, [id]);
+    assert_eq!(list(&test, Filter::new(None, None, JobKind::from_name(CountLikes::KIND)).unwrap()).await, [id]);
     assert!(found.enqueued_at.unwrap() <= Clock::default().now());
     let Payload::Json(payload) = found.payload else { panic!("{found:?}") };
     assert_eq!(payload["kind"], "count_likes");
@@ -516,7 +520,7 @@ async fn add_dead(test: &TestDb, n: i32) {
         format!(
             r#"INSERT INTO apalis.jobs (id, job_type, job, status, attempts, done_at)
                SELECT 'dead-' || n, 'maintenance',
-                   ('{{"kind":"' || CASE n % 2 WHEN 0 THEN 'reconcile' ELSE 'keep_house' END || '","v":1}}')::bytea,
+                   ('{{"kind":"' || CASE n % 2 WHEN 0 THEN 'reconcile' ELSE 'housekeeping' END || '","v":1}}')::bytea,
                    'Killed', 3, now() - n / 10 * interval '1 second'
                FROM generate_series(1, {n}) n"#
         ),
@@ -525,7 +529,7 @@ async fn add_dead(test: &TestDb, n: i32) {
 }
 
 fn selection(act: JobAction, kind: Option<&str>, state: State) -> Option<Selection> {
-    Selection::new(act, Queue::Maintenance, kind.map(|name| Kind::from_name(name).unwrap()), state)
+    Selection::new(act, Queue::Maintenance, kind.map(|name| JobKind::from_name(name).unwrap()), state)
 }
 
 #[tokio::test]

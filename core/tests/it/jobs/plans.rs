@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use cairn_core::admin::jobs::{self, JobAction, Selection};
-use cairn_core::admin::maintenance::{KeepHouse, Reconcile};
+use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::{health, housekeeping};
 use cairn_core::queue::inspect::{self, Filter, State};
 use cairn_core::queue::lease::{self, Outcome};
-use cairn_core::queue::{Kind, Queue, queues};
+use cairn_core::queue::{JobKind, Queue, queues};
 use cairn_core::{admin, learning, tools};
 use sqlx::PgConnection;
 
@@ -61,11 +61,11 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     assert_eq!(leases.len(), 10);
     let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();
     assert_eq!(indexed!(lease::finish(&mut tx, "w", &finished)), 10);
-    assert_eq!(indexed!(lease::hand_back(&mut tx, "w", &[])), 0);
-    assert!(indexed!(lease::disown(&mut tx, "w", &[], Duration::ZERO)) > 50);
+    assert_eq!(indexed!(lease::release(&mut tx, "w", &[])), 0);
+    assert!(indexed!(lease::release_unacknowledged(&mut tx, "w", &[], Duration::ZERO)) > 50);
     assert!(indexed!(lease::rescue(&mut tx, Duration::from_secs(30))) > 50);
     indexed!(admin::schedule::enqueue_scheduled(&mut tx, &Reconcile {}, Duration::ZERO));
-    indexed!(admin::schedule::enqueue_scheduled(&mut tx, &KeepHouse {}, Duration::ZERO));
+    indexed!(admin::schedule::enqueue_scheduled(&mut tx, &Housekeeping {}, Duration::ZERO));
     indexed!(learning::jobs::stale_progress(&mut tx));
     indexed!(learning::jobs::stale_roadmaps(&mut tx));
     indexed!(tools::jobs::dead_replies(&mut tx));
@@ -74,11 +74,11 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     assert_eq!(indexed!(queues::workers(&mut tx, None, 100)).len(), 1);
     let states = State::ALL.into_iter().map(Some).chain([None]);
     for filter in states.flat_map(|state| {
-        let kind = Kind::from_name("keep_house");
+        let kind = JobKind::from_name("housekeeping");
         [(None, None), (Some(Queue::Likes), None), (None, kind)].map(|(q, k)| Filter::new(state, q, k).unwrap())
     }) {
         let page = indexed!(inspect::list(&mut tx, &filter, None, 101));
-        if let Some(key) = page.last().and_then(inspect::Job::key) {
+        if let Some(key) = page.last().and_then(inspect::JobSummary::key) {
             indexed!(inspect::list(&mut tx, &filter, Some(&key), 101));
         }
     }
@@ -89,7 +89,7 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     let due = selection(JobAction::Discard, State::Due);
     assert!(indexed!(jobs::apply_batch(&mut tx, JobAction::Discard, &due, None)).changed > 20);
     indexed!(inspect::find(&mut tx, "0000001"));
-    indexed!(jobs::apply_one(&mut tx, JobAction::Retry, "0000001"));
+    indexed!(jobs::apply_one(&mut tx, JobAction::Retry, "0050004"));
     tx.rollback().await.unwrap();
 }
 
@@ -100,9 +100,9 @@ async fn done_jobs_of_a_rare_kind_are_found_without_reading_those_around_them() 
         run(test.pool(), statement).await;
     }
     let rare =
-        r#"UPDATE apalis.jobs SET job = '{"kind":"keep_house","v":1,"data":{}}' WHERE id IN ('0000002', '0049997')"#;
+        r#"UPDATE apalis.jobs SET job = '{"kind":"housekeeping","v":1,"data":{}}' WHERE id IN ('0000002', '0049997')"#;
     run(test.pool(), rare).await;
-    let filter = Filter::new(Some(State::Done), Some(Queue::Maintenance), Kind::from_name("keep_house")).unwrap();
+    let filter = Filter::new(Some(State::Done), Some(Queue::Maintenance), JobKind::from_name("housekeeping")).unwrap();
     let mut tx = test.db.begin().await.unwrap();
     let before = rows_read(&mut tx).await;
     let jobs = inspect::list(&mut tx, &filter, None, 101).await.unwrap();

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::admin::maintenance::{KeepHouse, Reconcile};
+use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::clock::new_id;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::queue::lease;
-use cairn_core::queue::{Job, Kind, Queue};
+use cairn_core::queue::{Job, JobKind, Queue};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -86,10 +86,10 @@ async fn queues_are_found_by_their_names() {
         assert_eq!(Queue::from_name(queue.name()), Some(queue));
     }
     assert_eq!(Queue::from_name("other"), None);
-    for kind in Kind::ALL {
-        assert_eq!(Kind::from_name(kind.name()), Some(kind));
+    for kind in JobKind::ALL {
+        assert_eq!(JobKind::from_name(kind.name()), Some(kind));
     }
-    assert_eq!(Kind::from_name("other"), None);
+    assert_eq!(JobKind::from_name("other"), None);
 }
 
 const TICKERS: usize = 8;
@@ -132,7 +132,7 @@ async fn a_tick_makes_one_job_however_many_ask() {
         assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}: its time has not come");
         make_due(&test).await;
     }
-    assert_eq!(tick(&test, KeepHouse {}, minute).await, 1, "each schedule has its own time");
+    assert_eq!(tick(&test, Housekeeping {}, minute).await, 1, "each schedule has its own time");
     assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "and its own jobs");
 }
 

@@ -197,8 +197,8 @@ async fn writers_rollups_editors_and_recomputations_leave_nothing_stale_unmarked
     let test = TestDb::with_connections(30).await;
     let course = Arc::new(add_course(&test, 4).await);
     for number in 0..ROUNDS {
-        let (writers, rollups, editors, walkers) = (12, 5, 4, 3);
-        let round = Round::new(&test.db, &course, writers + rollups + editors + walkers, 100 + number);
+        let (writers, rollups, editors, recomputers) = (12, 5, 4, 3);
+        let round = Round::new(&test.db, &course, writers + rollups + editors + recomputers, 100 + number);
         let mut tasks = JoinSet::new();
         for task in 0..writers {
             tasks.spawn(round.clone().writer(task));
@@ -209,7 +209,7 @@ async fn writers_rollups_editors_and_recomputations_leave_nothing_stale_unmarked
         for task in 0..editors {
             tasks.spawn(round.clone().editor(task));
         }
-        for task in 0..walkers {
+        for task in 0..recomputers {
             tasks.spawn(round.clone().recomputer(task));
         }
         finish(tasks).await;
@@ -331,7 +331,7 @@ async fn a_stage_is_moved_after_a_rollup_has_read_its_old_position() {
         let db = test.db.clone();
         async move { roll_up_pairs(&db, &[Pair { user_id: user, roadmap_id: from }]).await }
     });
-    waiting("the rollup is about to write", "%Computes stage%").await;
+    waiting("the rollup is about to write", "%Computes the stage%").await;
     let moving = tokio::spawn({
         let pool = pool.clone();
         async move { run(&pool, format!("UPDATE stages SET roadmap_id = '{to}' WHERE id = '{stage}'")).await }

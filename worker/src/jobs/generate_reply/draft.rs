@@ -1,4 +1,4 @@
-//! The text of an attempt, stored as it grows.
+//! The text of an attempt, stored while it grows.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use cairn_core::tools::attempts::{self, Attempt};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-/// Longest time that text waits for more before it is stored. Each time is a commit and a message to the readers: at this
-/// rate a reader sees it flow, and twenty a second for each answer is little.
-const GAP: Duration = Duration::from_millis(50);
+/// Longest time that text waits for more text before it is stored. Each time costs a commit and a notification of the
+/// readers. At this rate a reader sees a steady flow, and twenty commits a second for each answer are affordable.
+const STORE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// So many bytes do not wait.
-const FULL: usize = 1024;
+/// Text of this many bytes is stored without waiting.
+const FULL_CHUNK: usize = 1024;
 
-/// Longest answer, in bytes. Whatever is longer has run away: the longest that an instruction allows is far below.
-const LONGEST: usize = 200 * 1024;
+/// Longest answer, in bytes. The model has run away if there is more: an instruction allows far less.
+const MAX_LENGTH: usize = 200 * 1024;
 
 /// See the module.
 pub(super) struct Draft {
     text: String,
-    /// Bytes that are stored.
+    /// How many bytes of it are stored.
     stored: usize,
-    /// Number of the last piece that is stored.
+    /// The sequence number of the last stored chunk.
     seq: i32,
     stored_at: Instant,
 }
@@ -47,19 +47,19 @@ impl Draft {
     }
 
     pub(super) fn is_too_long(&self) -> bool {
-        self.text.len() > LONGEST
+        self.text.len() > MAX_LENGTH
     }
 
-    /// When what is new is to be stored; `None` = nothing is. The first piece after a pause does not wait.
+    /// When new text is to be stored; `None` if there is none. The first text after a pause does not wait.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.text.len() - self.stored {
             0 => None,
-            FULL.. => Some(self.stored_at),
-            _ => Some(self.stored_at + GAP),
+            FULL_CHUNK.. => Some(self.stored_at),
+            _ => Some(self.stored_at + STORE_INTERVAL),
         }
     }
 
-    /// Stores what is new. False when the attempt may no longer write.
+    /// Stores new text. Returns `false` if the attempt may no longer write.
     pub(super) async fn store(&mut self, connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
         if self.stored == self.text.len() {
             return Ok(true);

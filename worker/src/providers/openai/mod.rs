@@ -1,10 +1,10 @@
-//! Any endpoint that speaks OpenAI's chat-completions format: OpenAI, OpenRouter, vLLM, Ollama, llama.cpp's server.
+//! Any endpoint that implements OpenAI's chat-completions format: OpenAI, OpenRouter, vLLM, Ollama, llama.cpp's server.
 //!
-//! The format is used through `reqwest`, `sse-stream` and the few fields that matter, read leniently. `async-openai`
-//! 0.43, the client library that is kept, cannot be used for it: it reads error and answer bodies of any size, drops the
-//! headers of an error (and so `Retry-After`), refuses error codes that are numbers (OpenRouter, vLLM, llama.cpp) and
-//! fields it does not know the type of, writes whole bodies into the log, and reads streams in a task of its own into an
-//! unbounded channel, through a parser that panics at a byte order mark.
+//! It is implemented with `reqwest` and `sse-stream`, and reads the few fields that matter leniently. The maintained client
+//! library `async-openai` (0.43) is unsuitable: it reads error and answer bodies of any size, drops the headers of an error
+//! (and with them `Retry-After`), rejects numeric error codes (OpenRouter, vLLM, llama.cpp) and fields of unexpected types,
+//! logs whole bodies, and reads streams in a separate task into an unbounded channel, through a parser that panics at a byte
+//! order mark.
 
 mod prompt;
 mod refusal;
@@ -23,8 +23,8 @@ use self::prompt::Prompt;
 use super::breaker::{Breaker, Permit};
 use super::{Ended, Failure, History, Out, Piece};
 
-/// Characters a token stands for at most, in any text worth reading.
-const CHARS_PER_TOKEN: usize = 8;
+/// The most characters that a token stands for in any reasonable text.
+const MAX_CHARS_PER_TOKEN: usize = 8;
 
 /// An endpoint.
 pub struct OpenAi {
@@ -35,19 +35,19 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// An endpoint, not yet called.
+    /// Creates a client, without calling the endpoint.
     pub fn new(config: &AiConfig) -> reqwest::Result<Self> {
-        // A second call finds the provider installed, which is as good.
+        // Fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = Client::builder()
             .connect_timeout(config.limits.connect)
-            // Where answers come from is configured, and nothing else decides it.
+            // Only the configuration decides where answers come from.
             .redirect(redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")));
         let (scheme, rest) = config.base_url.split_once("://").unwrap_or_default();
         if scheme == "http" {
-            // A private host is reached directly, or not at all.
+            // A private host must be reached directly, never through a proxy.
             http = http.no_proxy();
         }
         let host = rest.split('/').next().unwrap_or_default().to_owned();
@@ -67,7 +67,7 @@ impl OpenAi {
     }
 
     pub(super) fn history_chars(&self) -> i64 {
-        i64::try_from(self.config.context_tokens * CHARS_PER_TOKEN).unwrap_or(i64::MAX)
+        i64::try_from(self.config.context_tokens * MAX_CHARS_PER_TOKEN).unwrap_or(i64::MAX)
     }
 
     pub(super) fn admit(&self) -> Result<Permit, Duration> {
@@ -83,7 +83,7 @@ impl OpenAi {
         }
         let accepted = Piece::Accepted { prompt_tokens: prompt.tokens };
         let ended = if out.send(accepted).await.is_err() {
-            Ok(Ended::default()) // nobody listens any more
+            Ok(Ended::default()) // the receiver is gone
         } else if is_stream {
             stream::read(response, &out).await
         } else {
@@ -92,8 +92,8 @@ impl OpenAi {
         ended.map_err(|failure| without_key(failure, self.config.api_key.as_ref()))
     }
 
-    /// Asks which models there are, which costs nothing: whether the endpoint answers, accepts the key and offers the
-    /// configured model. `Ok(None)` = it answers, and has no list.
+    /// Lists the models, which is free, to find out whether the endpoint answers, accepts the key and offers the configured
+    /// model. `Ok(None)` means that it has no list.
     pub(super) async fn offers_model(&self) -> Result<Option<bool>, Failure> {
         let mut request =
             self.http.get(format!("{}/models", self.config.base_url)).timeout(self.config.limits.first_token);
@@ -126,7 +126,7 @@ impl OpenAi {
             "stream": true,
             "stream_options": {"include_usage": true},
         });
-        // OpenAI's newer models refuse the name that all the others know.
+        // OpenAI's newer models reject the name that all others use.
         let limit = if self.host == "api.openai.com" { "max_completion_tokens" } else { "max_tokens" };
         body[limit] = json!(attempt.max_tokens);
         if let Some(temperature) = attempt.temperature {
@@ -137,14 +137,17 @@ impl OpenAi {
 
     pub(super) fn account(&self, usage: &mut Usage, text: &str) {
         if usage.prompt_tokens.is_none() {
-            return; // it was not taken, so it is not paid for
+            return; // the request was not accepted, so it is not billed
         }
         let completion = *usage.completion_tokens.get_or_insert_with(|| prompt::count(text));
         let price = usage.model.as_deref().and_then(|model| self.config.prices.get(model));
         usage.cost_micros = price.map(|price| {
             let tokens = |n: i32| f64::from(n.max(0));
             let micros = tokens(usage.prompt_tokens.unwrap_or(0)) * price.input + tokens(completion) * price.output;
-            #[expect(clippy::cast_possible_truncation, reason = "prices and tokens are bounded far below")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "prices and token counts are far too small to overflow"
+            )]
             let micros = micros.round() as i64;
             micros
         });
@@ -159,13 +162,13 @@ fn mime(response: &Response) -> &str {
     response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Providers quote the key in their errors.
+/// Removes the key, which providers quote in their errors.
 fn without_key(mut failure: Failure, key: Option<&Secret>) -> Failure {
     if let Some(key) = key {
         failure.detail = failure.detail.replace(key.expose(), "[redacted]");

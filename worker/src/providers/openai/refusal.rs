@@ -1,12 +1,12 @@
-//! Errors of providers: what they mean, whoever they are from.
+//! The meaning of providers' errors, in all of their formats.
 //!
-//! | from | looks like |
+//! | provider | format |
 //! |---|---|
 //! | OpenAI, Ollama | `{"error": {"message", "type", "param", "code": "text" or null}}` |
-//! | OpenRouter | `{"error": {"message", "code": 429, "metadata"}}`, with status 200 too |
-//! | vLLM | `{"object": "error", "message", "type", "code": 400}`, newer ones in an envelope |
+//! | OpenRouter | `{"error": {"message", "code": 429, "metadata"}}`, also with status 200 |
+//! | vLLM | `{"object": "error", "message", "type", "code": 400}`, in an envelope in newer versions |
 //! | llama.cpp | `{"error": {"message", "type", "code": 400}}` |
-//! | others | `{"error": "text"}`, `{"detail": "text"}`, a list with one of these, or no JSON at all |
+//! | others | `{"error": "text"}`, `{"detail": "text"}`, a list that contains one of these, or no JSON at all |
 
 use std::time::Duration;
 
@@ -20,55 +20,55 @@ use serde_json::Value;
 
 use super::{Failure, without_key};
 
-/// Most bytes of an error that are read.
+/// Most bytes of an error body that are read.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Most characters of what a provider says that are kept.
+/// Most characters of a provider's message that are kept.
 const MAX_DETAIL: usize = 300;
 
-/// Longest wait that a provider can ask for: then it is worth another look.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
+/// Longest wait that a provider can request. After it, another attempt is worthwhile in any case.
+const MAX_WAIT: Duration = Duration::from_mins(10);
 
-/// What an answer with an error status means.
+/// The meaning of a response with an error status.
 pub(super) async fn read(mut response: Response, key: Option<&Secret>) -> Failure {
     let status = response.status().as_u16();
     let after = retry_after(response.headers());
     let mut body = Vec::new();
-    // An error that cannot be read to its end still has its status.
+    // If the body cannot be read to its end, the status still counts.
     while body.len() < MAX_BODY
         && let Ok(Some(chunk)) = response.chunk().await
     {
         body.extend_from_slice(&chunk);
     }
-    let complaint = match serde_json::from_slice::<Value>(&body) {
-        Ok(value) => Complaint::find(&value).unwrap_or_default(),
-        Err(_) => Complaint { message: String::from_utf8_lossy(&body).into_owned(), ..Complaint::default() },
+    let details = match serde_json::from_slice::<Value>(&body) {
+        Ok(value) => ErrorDetails::find(&value).unwrap_or_default(),
+        Err(_) => ErrorDetails { message: String::from_utf8_lossy(&body).into_owned(), ..ErrorDetails::default() },
     };
-    without_key(failure(status, after, &complaint), key)
+    without_key(failure(status, after, &details), key)
 }
 
-/// What an error object in the place of an answer, or amid one, means; `None` = it is none.
+/// The meaning of an error object in place of an answer or within a stream; `None` if the value is not an error.
 pub(super) fn in_answer(value: &Value) -> Option<Failure> {
-    let complaint = Complaint::find(value).filter(|_| value["choices"].is_null() || !value["error"].is_null())?;
-    let said = complaint.words();
-    let status = match complaint.code.parse() {
+    let details = ErrorDetails::find(value).filter(|_| value["choices"].is_null() || !value["error"].is_null())?;
+    let said = details.words();
+    let status = match details.code.parse() {
         Ok(status @ 400..=599) => status,
         _ if said.contains("rate_limit") || said.contains("rate limit") => 429,
         _ if said.contains("invalid_request") || said.contains("badrequest") => 400,
         _ => 500,
     };
-    Some(failure(status, None, &complaint))
+    Some(failure(status, None, &details))
 }
 
-/// What a provider complains about.
+/// What a provider says about an error.
 #[derive(Debug, Default)]
-struct Complaint {
+struct ErrorDetails {
     message: String,
     code: String,
     kind: String,
 }
 
-impl Complaint {
+impl ErrorDetails {
     fn find(value: &Value) -> Option<Self> {
         let value = value.get(0).unwrap_or(value);
         let error = match value.get("error") {
@@ -93,13 +93,12 @@ impl Complaint {
     }
 }
 
-/// The one place where a status and what is said with it get a meaning. What is said counts first: servers disagree on
-/// statuses.
-fn failure(status: u16, after: Option<Duration>, complaint: &Complaint) -> Failure {
-    let said = complaint.words();
+/// The only place that interprets a status and its message. The message counts first, because servers disagree on statuses.
+fn failure(status: u16, after: Option<Duration>, details: &ErrorDetails) -> Failure {
+    let said = details.words();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let reason = match status {
-        // Before the words: a limit of tokens a minute speaks of tokens as well.
+        // Checked first, because the message of a limit on tokens per minute mentions tokens as well.
         429 if says(&["insufficient_quota", "current quota", "billing"]) => Reason::ProviderQuota,
         429 => Reason::RateLimited,
         _ if says(&["context_length", "exceed_context_size", "context size", "maximum context length"]) => {
@@ -119,19 +118,19 @@ fn failure(status: u16, after: Option<Duration>, complaint: &Complaint) -> Failu
         408 | 409 | 425 | 500.. => Reason::ProviderError,
         _ => Reason::BadRequest,
     };
-    let message: String = complaint.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message: String = details.message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message: String = message.chars().take(MAX_DETAIL).collect();
     Failure { reason, after, detail: format!("HTTP {status}: {message}") }
 }
 
-/// Seconds, or a time.
+/// Reads a `Retry-After` header: a number of seconds or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match value.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
         Err(_) => (DateTime::parse_from_rfc2822(value).ok()?.to_utc() - Clock::default().now()).to_std().ok()?,
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_WAIT))
 }
 
 #[cfg(test)]
@@ -141,11 +140,11 @@ mod tests {
     use super::*;
 
     fn reason(status: u16, body: &Value) -> Reason {
-        failure(status, None, &Complaint::find(body).unwrap_or_default()).reason
+        failure(status, None, &ErrorDetails::find(body).unwrap_or_default()).reason
     }
 
     #[test]
-    fn errors_mean_the_same_whoever_they_are_from() {
+    fn errors_mean_the_same_in_every_format() {
         let cases = [
             (
                 429,
@@ -224,11 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_read_in_both_forms_and_bounded() {
+    fn retry_after_is_read_in_both_forms_and_bounded() {
         let wait = |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]));
         assert_eq!(wait("7"), Some(Duration::from_secs(7)));
         assert_eq!(wait("0.5"), Some(Duration::from_millis(500)));
-        assert_eq!(wait("86400"), Some(LONGEST_WAIT));
+        assert_eq!(wait("86400"), Some(MAX_WAIT));
         let date = Clock::default().now() + chrono::TimeDelta::seconds(90);
         let seconds = wait(&date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap().as_secs();
         assert!((80..=90).contains(&seconds), "{seconds}");
@@ -238,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_bounded_and_holds_no_key() {
-        let complaint = Complaint { message: format!("key sk-1 {}", "x".repeat(10_000)), ..Complaint::default() };
-        let failure = without_key(failure(401, None, &complaint), Some(&Secret::new("sk-1")));
+    fn messages_are_bounded_and_contain_no_key() {
+        let details = ErrorDetails { message: format!("key sk-1 {}", "x".repeat(10_000)), ..ErrorDetails::default() };
+        let failure = without_key(failure(401, None, &details), Some(&Secret::new("sk-1")));
         assert!(failure.detail.starts_with("HTTP 401: key [redacted] x") && failure.detail.len() < 400);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading an answer.
+//! Reads answers.
 
 use std::time::Duration;
 
@@ -11,23 +11,25 @@ use tokio::time::timeout;
 
 use super::{Ended, Failure, Out, Piece, chain, refusal};
 
-/// Most bytes of a stream, far above what the longest answer takes, and of a line of it.
+/// Most bytes of a stream, far more than the longest answer needs.
 const MAX_STREAM: usize = 32 * 1024 * 1024;
+
+/// Most bytes of a line of a stream.
 const MAX_LINE: usize = 1024 * 1024;
 
-/// Most bytes of an answer that comes as a whole.
+/// Most bytes of an answer that is not streamed.
 const MAX_WHOLE: usize = 1024 * 1024;
 
-/// How long to wait for the rest (what was used) when the text is complete.
-const AFTERMATH: Duration = Duration::from_secs(2);
+/// How long to wait for the rest of the stream (the usage) when the text is complete.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads an answer that comes in pieces. It is complete when the provider says so: with a finish reason, or `[DONE]`.
+/// Reads a streamed answer. It is complete when the provider says so, with a finish reason or `[DONE]`.
 pub(super) async fn read(response: Response, out: &Out) -> Result<Ended, Failure> {
     let mut events = Box::pin(events(response));
     let mut answer = Answer::default();
     loop {
         let event = if answer.is_finished {
-            match timeout(AFTERMATH, events.next()).await {
+            match timeout(USAGE_TIMEOUT, events.next()).await {
                 Ok(Some(Ok(event))) => event,
                 _ => return answer.end(),
             }
@@ -44,13 +46,13 @@ pub(super) async fn read(response: Response, out: &Out) -> Result<Ended, Failure
         }
         let taken = match serde_json::from_str::<Value>(&data) {
             Ok(value) => answer.take(&value, "delta"),
-            Err(_) => Err(answer.failed(Reason::Malformed, "a frame of the stream is no JSON")),
+            Err(_) => Err(answer.failed(Reason::Malformed, "an event of the stream is not JSON")),
         };
         match taken {
             Ok(None) => {}
             Ok(Some(piece)) => {
                 if out.send(piece).await.is_err() {
-                    return answer.end(); // nobody listens any more
+                    return answer.end(); // the receiver is gone
                 }
             }
             Err(_) if answer.is_finished => return answer.end(),
@@ -59,7 +61,7 @@ pub(super) async fn read(response: Response, out: &Out) -> Result<Ended, Failure
     }
 }
 
-/// Reads an answer that comes as a whole, as some servers send it whatever they are asked for.
+/// Reads an answer that is not streamed. Some servers send it like this although a stream was requested.
 pub(super) async fn read_whole(response: Response, out: &Out) -> Result<Ended, Failure> {
     let body = body(response).await?;
     let mut answer = Answer::default();
@@ -67,12 +69,12 @@ pub(super) async fn read_whole(response: Response, out: &Out) -> Result<Ended, F
         return Err(Failure::new(Reason::Malformed, "the answer is neither a stream nor JSON"));
     };
     if let Some(piece) = answer.take(&value, "message")? {
-        let _ = out.send(piece).await; // nobody listening is no failure of the provider
+        let _ = out.send(piece).await; // the provider is not at fault if the receiver is gone
     }
     if answer.is_finished { answer.end() } else { Err(Failure::new(Reason::Malformed, "the answer has no choices")) }
 }
 
-/// All bytes of an answer, if they are not too many.
+/// Reads a body, up to a limit.
 pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     let broken = |error: reqwest::Error| Failure::new(Reason::BrokenOff, chain(&error.without_url()));
@@ -85,7 +87,7 @@ pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-/// The events of a body, as long as its bytes are not too many.
+/// The events of a body, up to a limit on its size.
 fn events(response: Response) -> impl Stream<Item = Result<Sse, sse_stream::Error>> {
     let bytes = stream::try_unfold((response, 0, 0), |(mut response, mut total, mut line)| async move {
         let Some(chunk) = response.chunk().await.map_err(ReadError::Transport)? else { return Ok(None) };
@@ -104,16 +106,16 @@ fn events(response: Response) -> impl Stream<Item = Result<Sse, sse_stream::Erro
 
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
-    #[error("the connection broke")]
+    #[error("the connection was lost")]
     Transport(#[source] reqwest::Error),
     #[error("the stream is longer than any answer")]
     TooLong,
 }
 
-/// What is known of an answer so far.
+/// The state of an answer that is being read.
 #[derive(Debug, Default)]
 struct Answer {
-    /// A finish reason was seen.
+    /// Whether a finish reason was received.
     is_finished: bool,
     has_text: bool,
     has_refusal: bool,
@@ -121,7 +123,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Takes the next part. `field` is where its text stands.
+    /// Reads the next part. `field` is the field with its text.
     fn take(&mut self, value: &Value, field: &str) -> Result<Option<Piece>, Failure> {
         if let Some(failure) = refusal::in_answer(value) {
             return Err(self.failed(failure.reason, &failure.detail));
@@ -134,7 +136,7 @@ impl Answer {
         let text = match &part["content"] {
             Value::String(text) => text.as_str(),
             Value::Null => "",
-            _ => return Err(self.failed(Reason::Malformed, "the content is no text")),
+            _ => return Err(self.failed(Reason::Malformed, "the content is not text")),
         };
         self.has_text |= !text.is_empty();
         self.has_refusal |= part["refusal"].as_str().is_some_and(|refusal| !refusal.is_empty());
@@ -157,13 +159,13 @@ impl Answer {
     fn end(self) -> Result<Ended, Failure> {
         match self {
             Self { has_refusal: true, .. } => Err(Failure::new(Reason::Refused, "the model declined to answer")),
-            Self { has_text: false, .. } => Err(Failure::new(Reason::EmptyAnswer, "the answer holds no text")),
+            Self { has_text: false, .. } => Err(Failure::new(Reason::EmptyAnswer, "the answer contains no text")),
             Self { ended, .. } => Ok(ended),
         }
     }
 
-    /// What a failure is amid an answer: one that would be waited out as an outage is an answer that broke off when it had
-    /// begun, because it was paid for.
+    /// A failure while an answer is being read. Once there is text, an outage counts as an answer that broke off, because the
+    /// answer has been billed.
     fn failed(&self, reason: Reason, detail: &str) -> Failure {
         let is_outage = matches!(reason, Reason::ProviderError | Reason::RateLimited);
         Failure::new(if self.has_text && is_outage { Reason::BrokenOff } else { reason }, detail)

@@ -1,39 +1,39 @@
-//! Every fault of a provider ends in the right state, for the right reason, after the right number of calls.
+//! Every fault of a provider leads to the right state, for the right reason, after the right number of calls.
 
 use std::time::Duration;
 
 use cairn_stub_provider::Dialect;
 
-use super::{Desk, KEY, answer};
+use super::{KEY, ReplyHarness, answer};
 use crate::support::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_in_any_dialect_and_form_arrive_as_they_were_sent() {
-    let desk = Desk::new().await;
-    let worker = desk.bench.start();
+async fn answers_in_every_dialect_and_form_are_stored_unchanged() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
     let mut scripts: Vec<String> =
         ["think=5", "write=1", "fault=json", "fault=no_done", "fault=no_reason", "fault=length", "words=3000"]
             .map(|script| format!("{script},times=9"))
             .to_vec();
     scripts.extend(Dialect::ALL.map(|dialect| format!("write=2,think=1,as={}", dialect.name())));
     for script in &scripts {
-        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
-        let stored = desk.completed(reply).await;
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+        let stored = fixture.completed(reply).await;
         assert_eq!(stored.text, answer(script), "{script}");
-        assert_eq!((stored.attempt, stored.ends, desk.stub.calls(script)), (1, vec![None], 1), "{script}");
+        assert_eq!((stored.attempt, stored.ends, fixture.stub.calls(script)), (1, vec![None], 1), "{script}");
     }
     let cut: Vec<bool> = sqlx::query_scalar("SELECT is_cut FROM ai_reply_attempts WHERE is_cut")
-        .fetch_all(desk.bench.pool())
+        .fetch_all(fixture.harness.pool())
         .await
         .unwrap();
-    assert_eq!(cut.len(), 1, "one is as long as it may be, and says so");
+    assert_eq!(cut.len(), 1, "one answer was cut at its maximum length, and is marked");
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_fail_again_is_asked_once_and_fails_with_its_reason() {
-    let desk = Desk::new().await;
-    let worker = desk.bench.start();
+async fn permanent_failures_are_not_retried_and_have_their_reason() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
     let mut cases = vec![
         ("fault=401".to_owned(), "unauthorized"),
         ("fault=403".to_owned(), "unauthorized"),
@@ -54,29 +54,29 @@ async fn what_would_fail_again_is_asked_once_and_fails_with_its_reason() {
         }
     }
     for (script, reason) in &cases {
-        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
-        let stored = desk.over(reply).await;
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+        let stored = fixture.finished(reply).await;
         assert_eq!(
             (stored.state.as_str(), stored.reason.as_deref()),
             ("failed", Some(*reason)),
             "{script}: {stored:?}"
         );
-        assert_eq!((stored.attempt, desk.stub.calls(script)), (1, 1), "{script}");
+        assert_eq!((stored.attempt, fixture.stub.calls(script)), (1, 1), "{script}");
         assert_eq!(stored.ends, [Some((*reason).to_owned())], "{script}");
         assert_eq!(stored.answer, None, "{script}");
-        assert!(answer(script).starts_with(&stored.text), "what came is kept: {script}");
+        assert!(answer(script).starts_with(&stored.text), "the received text is kept: {script}");
     }
-    // Those that an operator has to do something about are dead letters; the others are done.
-    let dead = desk.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Killed'").await;
-    let done = desk.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Done'").await;
+    // Jobs of failures that need an operator are dead, the others are done.
+    let dead = fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Killed'").await;
+    let done = fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Done'").await;
     assert_eq!((dead, done), (4 + 2 * 5, 3 + 2 * 5));
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_go_better_is_asked_again_and_the_text_begins_anew() {
-    let desk = Desk::new().await;
-    let worker = desk.bench.start();
+async fn transient_failures_are_retried_and_the_text_starts_over() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
     let mut cases = vec![
         ("429".to_owned(), "rate_limited"),
         ("500".to_owned(), "provider_error"),
@@ -93,31 +93,31 @@ async fn what_may_go_better_is_asked_again_and_the_text_begins_anew() {
         ("empty".to_owned(), "empty_answer"),
     ];
     for dialect in Dialect::ALL.map(Dialect::name) {
-        // What was begun was paid for, whatever the error says.
+        // An answer that has begun is billed, whatever the error is.
         cases.push((format!("error,as={dialect}"), "broken_off"));
         cases.push((format!("overloaded,at=0,as={dialect}"), "provider_error"));
     }
     for (fault, reason) in &cases {
         let script = format!("fault={fault},times=1");
-        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
-        let stored = desk.completed(reply).await;
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+        let stored = fixture.completed(reply).await;
         assert_eq!(stored.text, answer(&script), "{script}");
-        assert_eq!((stored.attempt, desk.stub.calls(&script)), (2, 2), "{script}: {stored:?}");
+        assert_eq!((stored.attempt, fixture.stub.calls(&script)), (2, 2), "{script}: {stored:?}");
         assert_eq!(stored.ends, [Some((*reason).to_owned()), None], "{script}");
     }
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_paid_for_is_not_begun_for_ever() {
-    let desk = Desk::new().await;
-    let worker = desk.bench.start();
+async fn billed_failures_are_retried_only_a_few_times() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
     for (fault, reason) in [("end", "broken_off"), ("garbage", "malformed"), ("empty", "empty_answer")] {
         let script = format!("words=8,fault={fault}");
-        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
-        let stored = desk.over(reply).await;
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+        let stored = fixture.finished(reply).await;
         assert_eq!((stored.state.as_str(), stored.reason.as_deref()), ("failed", Some(reason)), "{stored:?}");
-        assert_eq!((stored.attempt, desk.stub.calls(&script)), (5, 5));
+        assert_eq!((stored.attempt, fixture.stub.calls(&script)), (5, 5));
         assert!(stored.ends.iter().all(|end| end.as_deref() == Some(reason)), "{stored:?}");
         assert!(answer(&script).starts_with(&stored.text));
     }
@@ -125,66 +125,70 @@ async fn what_is_paid_for_is_not_begun_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_falls_silent_is_left() {
-    let mut desk = Desk::new().await;
-    desk.ai().limits.first_token = Duration::from_secs(2);
-    desk.ai().limits.silence = Duration::from_secs(2);
-    let worker = desk.bench.start();
+async fn a_silent_provider_is_disconnected() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().limits.first_token = Duration::from_secs(2);
+    fixture.ai().limits.silence = Duration::from_secs(2);
+    let worker = fixture.harness.start();
     for (script, reason) in [
         ("fault=stall,at=0,times=1", "silent"),
         ("fault=stall,times=1", "broken_off"),
         ("fault=keepalive,times=1,as=openrouter", "broken_off"),
     ] {
-        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
-        let stored = desk.completed(reply).await;
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+        let stored = fixture.completed(reply).await;
         assert_eq!((stored.text, stored.ends), (answer(script), vec![Some(reason.to_owned()), None]), "{script}");
     }
-    // No status line at all: it is waited out, like an outage.
-    let reply = desk.ask("stub:headers=600000 What is a viewport?").await;
-    eventually("it is put back", async || desk.stored(reply).await.ends == [Some("silent".to_owned())]).await;
-    assert_eq!(desk.stored(reply).await.state, "queued");
-    eventually("the provider sees all of them hang up", async || desk.stub.hung_up() == 4).await;
+    // If there is no response at all, it counts as an outage.
+    let reply = fixture.ask("stub:headers=600000 What is a viewport?").await;
+    eventually("the reply is requeued", async || fixture.stored(reply).await.ends == [Some("silent".to_owned())]).await;
+    assert_eq!(fixture.stored(reply).await.state, "queued");
+    eventually("all of the connections are closed", async || fixture.stub.hung_up() == 4).await;
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_takes_too_long_is_cut_off_twice() {
-    let mut desk = Desk::new().await;
-    desk.ai().limits.total = Duration::from_secs(1);
-    let worker = desk.bench.start();
+async fn an_answer_that_takes_too_long_is_retried_once() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().limits.total = Duration::from_secs(1);
+    let worker = fixture.harness.start();
     let script = "words=1000,gap=50";
-    let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
-    let stored = desk.over(reply).await;
+    let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+    let stored = fixture.finished(reply).await;
     assert_eq!((stored.state.as_str(), stored.reason.as_deref()), ("failed", Some("too_slow")), "{stored:?}");
-    assert_eq!((stored.attempt, desk.stub.calls(script)), (2, 2));
-    assert!(!stored.text.is_empty() && answer(script).starts_with(&stored.text), "what came is kept");
+    assert_eq!((stored.attempt, fixture.stub.calls(script)), (2, 2));
+    assert!(!stored.text.is_empty() && answer(script).starts_with(&stored.text), "the received text is kept");
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_says_when_is_not_asked_before() {
-    let desk = Desk::new().await;
-    let worker = desk.bench.start();
+async fn a_provider_is_not_called_before_the_time_it_asked_for() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
     for (script, least) in [("fault=429,retry_after=200", 150), ("fault=503,retry_after=90", 60)] {
-        let reply = desk.ask(&format!("stub:{script} What is a viewport?")).await;
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
         eventually("the job waits", async || {
-            desk.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Failed'").await == 1
+            fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Failed'").await
+                == 1
         })
         .await;
         let waits: f64 = sqlx::query_scalar(
             "SELECT extract(epoch FROM run_at - now())::float8 FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Failed'",
         )
-        .fetch_one(desk.bench.pool())
+        .fetch_one(fixture.harness.pool())
         .await
         .unwrap();
         assert!(waits > f64::from(least), "{script}: {waits}");
-        assert_eq!(desk.stored(reply).await.state, "queued");
-        sqlx::query("DELETE FROM apalis.jobs WHERE job_type = 'replies'").execute(desk.bench.pool()).await.unwrap();
+        assert_eq!(fixture.stored(reply).await.state, "queued");
+        sqlx::query("DELETE FROM apalis.jobs WHERE job_type = 'replies'")
+            .execute(fixture.harness.pool())
+            .await
+            .unwrap();
     }
     worker.stop().await;
 }
 
-/// Everything logged by this thread.
+/// Collects everything that this thread logs.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -199,25 +203,25 @@ impl std::io::Write for Log {
     }
 }
 
-/// On one thread, so that the log is of everything.
+/// Runs on one thread, so that the log is complete.
 #[tokio::test]
-async fn the_key_is_sent_and_is_nowhere_else() {
+async fn the_key_is_sent_and_appears_nowhere_else() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
-    let desk = Desk::new().await;
-    let worker = desk.bench.start();
-    // The first quotes the key in its error.
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
+    // The error of the first one quotes the key.
     for (script, state) in [("fault=401", "failed"), ("fault=disconnect", "failed"), ("words=3", "completed")] {
-        let reply = desk.ask(&format!("stub:{script} Is this a secret question?")).await;
-        assert_eq!(desk.over(reply).await.state, state);
+        let reply = fixture.ask(&format!("stub:{script} Is this a secret question?")).await;
+        assert_eq!(fixture.finished(reply).await.state, state);
     }
     worker.stop().await;
-    assert!(desk.stub.requests().iter().all(|asked| asked.authorization == Some(format!("Bearer {KEY}"))));
+    assert!(fixture.stub.requests().iter().all(|asked| asked.authorization == Some(format!("Bearer {KEY}"))));
     let said: String = sqlx::query_scalar("SELECT error FROM ai_reply_attempts WHERE reason = 'unauthorized'")
-        .fetch_one(desk.bench.pool())
+        .fetch_one(fixture.harness.pool())
         .await
         .unwrap();
     assert!(said.contains("[redacted]"), "{said}");
@@ -225,7 +229,7 @@ async fn the_key_is_sent_and_is_nowhere_else() {
         "SELECT concat((SELECT json_agg(r) FROM ai_replies r), (SELECT json_agg(a) FROM ai_reply_attempts a),
                        (SELECT json_agg(j.last_result) FROM apalis.jobs j), (SELECT json_agg(l) FROM activity_log l))",
     )
-    .fetch_one(desk.bench.pool())
+    .fetch_one(fixture.harness.pool())
     .await
     .unwrap();
     assert!(!stored.contains(KEY), "{stored}");

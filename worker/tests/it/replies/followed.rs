@@ -1,4 +1,4 @@
-//! The way of an answer from the provider to a reader, through real processes that are killed on the way.
+//! Follows an answer from the provider to a reader, through real processes that are killed in between.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,25 +16,25 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Desk, ai};
-use crate::support::{Bench, eventually, http_client};
+use super::{ReplyHarness, ai};
+use crate::support::{Harness, eventually, http_client};
 
-const JWT_SECRET: &str = "a key of this test, which guards nothing";
+const JWT_SECRET: &str = "a key for this test only, which protects nothing";
 
-/// What a reader has, as a browser's `EventSource` would keep it.
+/// What a reader has received, as a browser's `EventSource` would keep it.
 #[derive(Clone, Debug, Default)]
-struct Reading {
+struct Received {
     text: String,
     last_id: String,
-    /// Name of the last event, if the reply is over.
-    over: Option<String>,
-    /// Times that the text began anew.
+    /// The name of the last event, if the reply is in its final state.
+    end: Option<String>,
+    /// How often the text started over.
     restarts: usize,
-    /// Times that the stream ended before the reply did.
-    cuts: usize,
+    /// How often the stream ended before the reply did.
+    disconnects: usize,
 }
 
-impl Reading {
+impl Received {
     fn take(&mut self, event: &str) {
         let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         let (Some(name), Some(id), Some(data)) = (field("event"), field("id"), field("data")) else { return };
@@ -46,16 +46,16 @@ impl Reading {
                 self.text.clear();
                 self.restarts += 1;
             }
-            _ => self.over = Some(name.to_owned()),
+            _ => self.end = Some(name.to_owned()),
         }
     }
 }
 
-/// Follows a reply to its end, coming back whenever the stream is lost.
-async fn follow(url: String, token: String, reading: Arc<Mutex<Reading>>) {
+/// Follows a reply to its end, reconnecting whenever the stream is lost.
+async fn follow(url: String, token: String, received_so_far: Arc<Mutex<Received>>) {
     let http = http_client();
-    while reading.lock().unwrap().over.is_none() {
-        let last = reading.lock().unwrap().last_id.clone();
+    while received_so_far.lock().unwrap().end.is_none() {
+        let last = received_so_far.lock().unwrap().last_id.clone();
         let mut request = http.get(&url).bearer_auth(&token);
         if !last.is_empty() {
             request = request.header("Last-Event-ID", last);
@@ -68,27 +68,27 @@ async fn follow(url: String, token: String, reading: Arc<Mutex<Reading>>) {
                 received.extend_from_slice(&bytes);
                 while let Some(end) = received.windows(2).position(|bytes| bytes == b"\n\n") {
                     let event: Vec<u8> = received.drain(..end + 2).collect();
-                    reading.lock().unwrap().take(std::str::from_utf8(&event).unwrap());
+                    received_so_far.lock().unwrap().take(std::str::from_utf8(&event).unwrap());
                 }
             }
         }
-        reading.lock().unwrap().cuts += 1;
+        received_so_far.lock().unwrap().disconnects += 1;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// A learner with a session, and the access token of it.
-async fn signed_in(bench: &Bench) -> String {
+/// Creates a learner with a session. Returns its access token.
+async fn sign_in(harness: &Harness) -> String {
     let (user_id, session_id) = (new_id(), new_id());
     sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, 'anna@example.test', 'Anna')")
         .bind(user_id)
-        .execute(bench.pool())
+        .execute(harness.pool())
         .await
         .unwrap();
     sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + interval '1 day')")
         .bind(session_id)
         .bind(user_id)
-        .execute(bench.pool())
+        .execute(harness.pool())
         .await
         .unwrap();
     let tokens = Tokens::new(&Secret::new(JWT_SECRET));
@@ -133,10 +133,10 @@ impl Deployed {
         self.worker = self.worker_program.start(None).unwrap();
     }
 
-    /// Asks, once the API is there. Returns the reply's id.
+    /// Asks a question once the API is available. Returns the id of the reply.
     async fn ask(&self, token: &str, question: &str) -> Uuid {
         let (http, url) = (http_client(), format!("{}/v1/tools/assistant/messages", self.base));
-        eventually("the API is there", async || http.get(&url).bearer_auth(token).send().await.is_ok()).await;
+        eventually("the API is available", async || http.get(&url).bearer_auth(token).send().await.is_ok()).await;
         let asked = http.post(&url).bearer_auth(token).json(&json!({ "message": question })).send().await.unwrap();
         assert_eq!(asked.status(), 202);
         let asked: Value = asked.json().await.unwrap();
@@ -144,46 +144,46 @@ impl Deployed {
     }
 }
 
-/// A reader, the API, the worker and Postgres: each of the last three is killed amid the answer, one after the other. The
-/// reader comes back by itself and has in the end what is stored, once.
+/// The API, the worker and Postgres are killed in turn in the middle of an answer. The reader reconnects by itself and in the
+/// end has received exactly what is stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_reaches_its_reader_whoever_is_killed_on_the_way() {
+async fn an_answer_reaches_its_reader_whichever_process_is_killed() {
     let mut server = throw_away_server(Durability::Full, &[]).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     let url = server.url("cairn");
     migrate(&connect_options(&url).unwrap()).await.unwrap();
     let (logs, stub) = (TempDir::new().unwrap(), Stub::start().await.unwrap());
-    let mut bench = Bench::on(&url);
-    bench.config.ai = Some(ai(&stub));
-    let desk = Desk { bench, stub };
-    let token = signed_in(&desk.bench).await;
-    let mut deployed = Deployed::start(&url, &desk.stub, logs.path());
+    let mut harness = Harness::on(&url);
+    harness.config.ai = Some(ai(&stub));
+    let fixture = ReplyHarness { harness, stub };
+    let token = sign_in(&fixture.harness).await;
+    let mut deployed = Deployed::start(&url, &fixture.stub, logs.path());
     let reply = deployed.ask(&token, "stub:words=60,gap=100 Go on").await;
 
-    let reading = Arc::new(Mutex::new(Reading::default()));
+    let received_so_far = Arc::new(Mutex::new(Received::default()));
     let address = format!("{}/v1/replies/{reply}/stream", deployed.base);
-    let reader = tokio::spawn(follow(address, token, reading.clone()));
-    let now = || reading.lock().unwrap().clone();
-    eventually("text comes", async || !now().text.is_empty()).await;
+    let reader = tokio::spawn(follow(address, token, received_so_far.clone()));
+    let now = || received_so_far.lock().unwrap().clone();
+    eventually("text arrives", async || !now().text.is_empty()).await;
 
     deployed.kill_api();
     let before = now();
-    eventually("it goes on where it was", async || now().text.len() > before.text.len()).await;
+    eventually("the text continues", async || now().text.len() > before.text.len()).await;
     assert!(now().text.starts_with(&before.text), "{:?} after {before:?}", now());
     assert_eq!(now().restarts, 0);
 
     deployed.kill_worker();
-    eventually("it begins anew", async || now().restarts == 1 && !now().text.is_empty()).await;
+    eventually("the text starts over", async || now().restarts == 1 && !now().text.is_empty()).await;
 
     server.restart_immediate().await.unwrap();
-    let struck = Instant::now();
-    eventually("it is over", async || now().over.is_some()).await;
-    assert!(struck.elapsed() < Duration::from_mins(1));
+    let restarted = Instant::now();
+    eventually("the reply is final", async || now().end.is_some()).await;
+    assert!(restarted.elapsed() < Duration::from_mins(1));
     reader.await.unwrap();
-    let (stored, read) = (desk.completed(reply).await, now());
-    assert_eq!(read.over.as_deref(), Some("completed"), "{read:?} {stored:?}");
+    let (stored, read) = (fixture.completed(reply).await, now());
+    assert_eq!(read.end.as_deref(), Some("completed"), "{read:?} {stored:?}");
     assert_eq!(stored.answer, Some(read.text.clone()));
-    assert!(read.cuts >= 2, "{read:?}");
+    assert!(read.disconnects >= 2, "{read:?}");
     drop(deployed);
     server.stop().await.unwrap();
 }

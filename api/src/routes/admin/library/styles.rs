@@ -1,23 +1,21 @@
 //! Style cards, for admins.
 
-use cairn_core::activity::Verb;
 use cairn_core::clock::new_id;
 use cairn_core::library::styles::{self, Style as Row};
 use cairn_core::resource;
 use chrono::{DateTime, Utc};
+use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::types::MaybeUndefined;
-use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use crate::answers::{Created, NoContent, Versioned};
 use crate::caller::Admin;
-use crate::params::{Body, Change, Cursor, IdempotencyKey, IdempotentRequest, IfMatch, Limit, Page, PageRequest};
+use crate::operation::{Problems, Tag};
+use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest};
 use crate::routes::admin::{Order, Publication};
 use crate::routes::library::styles::StyleCategory;
-use crate::routes::{Problems, Tag};
-use crate::view::view;
+use crate::view::{fields, view};
 use crate::{App, Code, Problem};
 
 /// Style cards, for admins.
@@ -41,25 +39,25 @@ view! {
     pub struct AdminStyle from Row {
         /// Identifies the style card.
         id: Uuid,
-        /// The name in addresses.
+        /// The name in URLs.
         slug: String,
         /// The title.
         title: String,
-        /// What the style looks like.
+        /// The category.
         category: StyleCategory,
         /// What is typical of the style, in Markdown.
         description: String,
         /// The prompt that asks an AI tool for this style.
         prompt: String,
-        /// Words to find it by.
+        /// The tags.
         tags: Vec<String>,
-        /// The address of a picture; null if there is none.
+        /// The URL of a picture; null if there is none.
         preview_url: Option<String>,
-        /// How often it was used, some seconds ago at most.
+        /// The number of uses, up to a few seconds ago.
         usage_count: i32,
-        /// The place in lists.
+        /// The position in lists.
         position: i32,
-        /// Whether learners see it.
+        /// Whether it is shown to learners.
         publication: Publication,
         /// The version, which is also its ETag.
         version: i64,
@@ -67,93 +65,45 @@ view! {
         created_at: DateTime<Utc>,
         /// When it was last changed.
         updated_at: DateTime<Utc>,
-        /// When it was deleted; null while it is not.
+        /// When it was deleted; null if it is not.
         deleted_at: Option<DateTime<Utc>>,
     }
 }
 
-/// A new style card. It is a draft until it is published.
-#[derive(Debug, Object)]
-pub struct NewStyle {
-    /// The name in addresses: lower-case letters and digits, with single hyphens between them.
-    #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
-    pub slug: String,
-    /// The title.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub title: String,
-    /// What the style looks like.
-    pub category: StyleCategory,
-    /// What is typical of the style, in Markdown.
-    #[oai(default, validator(max_length = 5000))]
-    pub description: String,
-    /// The prompt that asks an AI tool for this style.
-    #[oai(default, validator(max_length = 20_000))]
-    pub prompt: String,
-    /// Words to find it by.
-    #[oai(default, validator(max_items = 20, min_length = 1, max_length = 50))]
-    pub tags: Vec<String>,
-    /// The address of a picture.
-    #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
-    pub preview_url: Option<String>,
-    /// The place in lists; cards with the same place are ordered by their age.
-    #[oai(default)]
-    pub position: i32,
+fields! {
+    /// A style card to create. It is a draft until it is published.
+    pub struct NewStyle of Row {
+        /// The name in URLs: lower-case letters and digits, with single hyphens between them.
+        #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
+        slug: String,
+        /// The title.
+        #[oai(validator(min_length = 1, max_length = 200))]
+        title: String,
+        /// The category.
+        category: StyleCategory,
+        /// What is typical of the style, in Markdown.
+        #[oai(default, validator(max_length = 5000))]
+        description: String,
+        /// The prompt that asks an AI tool for this style.
+        #[oai(default, validator(max_length = 20_000))]
+        prompt: String,
+        /// The tags.
+        #[oai(default, validator(max_items = 20, min_length = 1, max_length = 50))]
+        tags: Vec<String>,
+        /// The URL of a picture.
+        #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
+        preview_url: Option<String>,
+        /// The position in lists; cards with the same position are ordered by age.
+        #[oai(default)]
+        position: i32,
+    }
 }
 
 impl From<&NewStyle> for Row {
     fn from(new: &NewStyle) -> Self {
-        Self {
-            id: new_id(),
-            slug: new.slug.clone(),
-            title: new.title.clone(),
-            category: new.category.into(),
-            description: new.description.clone(),
-            prompt: new.prompt.clone(),
-            tags: new.tags.clone(),
-            preview_url: new.preview_url.clone(),
-            position: new.position,
-            ..Self::default()
-        }
-    }
-}
-
-/// Changes of a style card. What is left out stays as it is.
-#[derive(Clone, Debug, Object)]
-pub struct StyleChanges {
-    /// The name in addresses: lower-case letters and digits, with single hyphens between them.
-    #[oai(validator(min_length = 2, max_length = 80, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
-    pub slug: Change<String>,
-    /// The title.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub title: Change<String>,
-    /// What the style looks like.
-    pub category: Change<StyleCategory>,
-    /// What is typical of the style, in Markdown.
-    #[oai(validator(max_length = 5000))]
-    pub description: Change<String>,
-    /// The prompt that asks an AI tool for this style.
-    #[oai(validator(max_length = 20_000))]
-    pub prompt: Change<String>,
-    /// Words to find it by. Replaces all tags.
-    #[oai(validator(max_items = 20, min_length = 1, max_length = 50))]
-    pub tags: Change<Vec<String>>,
-    /// The address of a picture; null removes it.
-    #[oai(validator(max_length = 2000, pattern = "^https?://[^\\s]+$"))]
-    pub preview_url: MaybeUndefined<String>,
-    /// The place in lists.
-    pub position: Change<i32>,
-}
-
-impl StyleChanges {
-    fn apply(self, style: &mut Row) {
-        self.slug.apply(&mut style.slug);
-        self.title.apply(&mut style.title);
-        self.category.apply(&mut style.category);
-        self.description.apply(&mut style.description);
-        self.prompt.apply(&mut style.prompt);
-        self.tags.apply(&mut style.tags);
-        self.preview_url.update_to(&mut style.preview_url);
-        self.position.apply(&mut style.position);
+        let mut row = Self { id: new_id(), ..Self::default() };
+        new.set(&mut row);
+        row
     }
 }
 
@@ -166,7 +116,7 @@ impl AdminStylesApi {
     async fn list_admin_styles(
         &self,
         _caller: Admin,
-        /// Only those in this state.
+        /// Only style cards in this state.
         publication: Query<Option<Publication>>,
         /// The deleted style cards instead of the live ones.
         #[oai(default)]
@@ -189,15 +139,7 @@ impl AdminStylesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<NewStyle>,
     ) -> Result<Created<AdminStyle>, Problem> {
-        let request = IdempotentRequest::new(&caller, "createStyle", key.0, &body);
-        let mut tx = self.app.begin_as(&caller).await?;
-        if let Some(style) = request.replay(&mut tx).await? {
-            return Ok(Created::new(PATH, style));
-        }
-        let style = resource::create(&mut tx, &Row::from(&*body)).await?.into();
-        request.store(&mut tx, &style).await?;
-        tx.commit().await?;
-        Ok(Created::new(PATH, style))
+        self.app.create::<Row, _, _>(&caller, (PATH, "createStyle"), key.0, &body).await
     }
 
     /// Get a style card for admins
@@ -220,16 +162,9 @@ impl AdminStylesApi {
         /// The style card.
         style_id: Path<Uuid>,
         #[oai(name = "If-Match")] version: IfMatch,
-        body: Body<StyleChanges>,
+        body: Body<Changes<NewStyle>>,
     ) -> Result<Versioned<AdminStyle>, Problem> {
-        let mut tx = self.app.begin_as(&caller).await?;
-        let style = resource::edit(&mut tx, style_id.0, version.0, Verb::Updated, |style: &mut Row| {
-            body.clone().apply(style);
-            Ok(())
-        });
-        let style = style.await?;
-        tx.commit().await?;
-        Ok(Versioned(style.into()))
+        self.app.edit(&caller, style_id.0, version, body.edit(NewStyle::set)).await
     }
 
     /// Publish a style card
@@ -246,10 +181,7 @@ impl AdminStylesApi {
         style_id: Path<Uuid>,
         #[oai(name = "If-Match")] version: IfMatch,
     ) -> Result<Versioned<AdminStyle>, Problem> {
-        let mut tx = self.app.begin_as(&caller).await?;
-        let style = resource::publish::<Row>(&mut tx, style_id.0, version.0).await?;
-        tx.commit().await?;
-        Ok(Versioned(style.into()))
+        self.app.edit::<Row, _>(&caller, style_id.0, version, resource::publish()).await
     }
 
     /// Archive a style card
@@ -268,10 +200,7 @@ impl AdminStylesApi {
         style_id: Path<Uuid>,
         #[oai(name = "If-Match")] version: IfMatch,
     ) -> Result<Versioned<AdminStyle>, Problem> {
-        let mut tx = self.app.begin_as(&caller).await?;
-        let style = resource::archive::<Row>(&mut tx, style_id.0, version.0).await?;
-        tx.commit().await?;
-        Ok(Versioned(style.into()))
+        self.app.edit::<Row, _>(&caller, style_id.0, version, resource::archive()).await
     }
 
     /// Delete a style card
@@ -285,10 +214,7 @@ impl AdminStylesApi {
         style_id: Path<Uuid>,
         #[oai(name = "If-Match")] version: IfMatch,
     ) -> Result<NoContent, Problem> {
-        let mut tx = self.app.begin_as(&caller).await?;
-        resource::delete::<Row>(&mut tx, style_id.0, version.0).await?;
-        tx.commit().await?;
-        Ok(NoContent)
+        self.app.delete::<Row>(&caller, style_id.0, version).await
     }
 
     /// Restore a deleted style card
@@ -305,10 +231,7 @@ impl AdminStylesApi {
         style_id: Path<Uuid>,
         #[oai(name = "If-Match")] version: IfMatch,
     ) -> Result<Versioned<AdminStyle>, Problem> {
-        let mut tx = self.app.begin_as(&caller).await?;
-        let style = resource::restore::<Row>(&mut tx, style_id.0, version.0).await?;
-        tx.commit().await?;
-        Ok(Versioned(style.into()))
+        self.app.edit::<Row, _>(&caller, style_id.0, version, resource::restore()).await
     }
 
     /// Reorder all style cards

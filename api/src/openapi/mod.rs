@@ -1,0 +1,177 @@
+//! The OpenAPI document: what poem knows of the operations, plus the problems they can answer with.
+
+mod bodies;
+mod examples;
+mod json;
+mod json_schema;
+mod problems;
+
+use std::collections::{BTreeSet, HashMap};
+use std::marker::PhantomData;
+use std::sync::LazyLock;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::{Value, json};
+
+use self::json::{object, object_mut};
+use crate::contract::{Contract, Pattern};
+use crate::routes::{self, Resources};
+
+const DESCRIPTION: &str = "\
+Cairn is an online-course platform: learners follow roadmaps of stages of lessons, publish projects and ask AI tools.
+
+**Signing in.** `POST /v1/auth/login` gives an access token for 15 minutes (send it as `Authorization: Bearer …`) and a \
+refresh token, which `POST /v1/auth/refresh` exchanges for the next pair.
+
+**Errors** are problem documents (RFC 9457, `application/problem+json`). Branch on `code`; each operation lists the \
+codes it can answer with. Every answer has an `X-Request-Id`.
+
+**Bodies** have the documented members and no others, each once. Texts hold no control characters but tab, newline and \
+carriage return.
+
+**Lists** are paged: send `next_cursor` back as `cursor` until it is null.
+
+**Times** are UTC in RFC 3339.";
+
+/// The document is the same for every app of this program.
+pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
+    let document = document();
+    let (mut paths, mut patterns) = (HashMap::new(), HashMap::new());
+    for (path, item) in object(&document["paths"]) {
+        let mut allowed = BTreeSet::new();
+        for (method, operation) in object(item) {
+            allowed.insert(method.to_uppercase());
+            if method == "get" {
+                allowed.insert("HEAD".to_owned());
+            }
+            paths.insert(operation["operationId"].as_str().unwrap_or_default().to_owned(), path.clone());
+        }
+        let methods = allowed.into_iter().collect::<Vec<_>>().join(", ");
+        let parameters = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        let pattern = Pattern { methods, parameters: parameters.map(str::to_owned).collect() };
+        patterns.insert(router_pattern(path), pattern);
+    }
+    let bodies = bodies::compile(&document);
+    Contract { json: format!("{document:#}\n"), document, paths, patterns, bodies }
+});
+
+/// The document as committed (`openapi.json`) and served (`/openapi.json`). Needs no database.
+pub fn openapi_json() -> String {
+    CONTRACT.json.clone()
+}
+
+/// The document with all its schemas as JSON Schema says them, for whoever checks requests and answers.
+pub fn openapi_as_json_schema() -> Value {
+    let mut document = CONTRACT.document.clone();
+    json_schema::convert(&mut document);
+    document
+}
+
+/// The operations without an app to run them on.
+struct Described<T>(PhantomData<T>);
+
+impl<T: OpenApi> OpenApi for Described<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+fn document() -> Value {
+    let service = OpenApiService::new(Described::<Resources>(PhantomData), "Cairn", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .server("/")
+        .url_prefix("/v1");
+    let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
+    let declared: HashMap<_, _> = routes::problems().copied().collect();
+    for (_, item) in object_mut(&mut document["paths"]) {
+        for (method, operation) in object_mut(item) {
+            describe_parameters(operation);
+            if let Some(body) = operation.get_mut("requestBody") {
+                tidy_media_types(body);
+            }
+            for (_, response) in object_mut(&mut operation["responses"]) {
+                tidy_media_types(response);
+                if response["description"] == "" {
+                    response["description"] = "Done.".into();
+                }
+            }
+            problems::add(method, operation, &declared);
+        }
+    }
+    problems::declare(&mut document["components"]);
+    document["components"]["securitySchemes"] = json!({"bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token, from register, login or refreshSession.",
+    }});
+    for (_, schema) in object_mut(&mut document["components"]["schemas"]) {
+        allow_null(schema);
+    }
+    bodies::close(&mut document);
+    examples::add(&mut document["components"]["schemas"]);
+    document
+}
+
+/// poem puts what a parameter type says of itself into the schema; tools look beside it.
+fn describe_parameters(operation: &mut Value) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        for member in ["description", "example"] {
+            if parameter[member].is_null()
+                && let Some(value) = parameter["schema"].as_object_mut().and_then(|schema| schema.shift_remove(member))
+            {
+                parameter[member] = value;
+            }
+        }
+    }
+}
+
+/// `application/json; charset=utf-8` is `application/json` to most tools.
+fn tidy_media_types(with_content: &mut Value) {
+    if let Some(content) = with_content.get_mut("content").and_then(Value::as_object_mut) {
+        let tidied = std::mem::take(content).into_iter();
+        *content =
+            tidied.map(|(kind, schema)| (kind.split(';').next().unwrap_or_default().to_owned(), schema)).collect();
+    }
+}
+
+/// An `Option` is written as null and may be sent as null. poem says only that it is not required.
+fn allow_null(schema: &mut Value) {
+    let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        // A member of changes (`params::Changes`) may be left out, but not null.
+        if property.as_object_mut().and_then(|property| property.shift_remove("writeOnly")).is_some() {
+            continue;
+        }
+        if !required.contains(&Value::from(name.as_str())) {
+            if property["$ref"].is_string() {
+                *property = json!({"allOf": [property.take()]});
+            }
+            property["nullable"] = true.into();
+        }
+    }
+}
+
+/// `/v1/lessons/{lesson_id}` is `/v1/lessons/:param0` for the router.
+fn router_pattern(path: &str) -> String {
+    let mut count = 0;
+    let segments = path.split('/').map(|segment| {
+        if !segment.starts_with('{') {
+            return segment.to_owned();
+        }
+        count += 1;
+        format!(":param{}", count - 1)
+    });
+    segments.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,152 @@
+//! An export of the learners' chats.
+
+use std::collections::VecDeque;
+
+use cairn_core::actor::{Caller, Role};
+use cairn_core::tools::Tool;
+use cairn_core::tools::chats::{self, Chat, Filter};
+use cairn_core::tools::messages::{self, Author, Message};
+use cairn_core::tools::replies::ReplyState;
+use cairn_core::users::sessions;
+use cairn_core::users::tokens::TokenSubject;
+use cairn_core::{Error, Result};
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use poem_openapi::param::Query;
+use poem_openapi::{ApiResponse, OpenApi};
+use uuid::Uuid;
+
+use crate::answers::Markdown;
+use crate::caller::Admin;
+use crate::operation::{Problems, Tag};
+use crate::routes::tools::ToolType;
+use crate::{App, Problem};
+
+/// Rows read at once: chats, and messages, which are long.
+const CHATS: i64 = 100;
+const MESSAGES: i64 = 20;
+
+/// An export of the learners' chats.
+pub struct ChatExportApi {
+    /// The app.
+    pub app: App,
+}
+
+/// Problems beyond the derived ones.
+pub const PROBLEMS: Problems = &[];
+
+/// The export.
+#[derive(ApiResponse)]
+pub enum ExportChatsResponse {
+    /// The chats, each with its messages in order. If the connection is closed early, the export is incomplete.
+    #[oai(status = 200)]
+    Text(
+        Markdown,
+        /// A suggested file name.
+        #[oai(header = "Content-Disposition")]
+        String,
+    ),
+}
+
+#[OpenApi]
+impl ChatExportApi {
+    /// Export chats as Markdown
+    ///
+    /// Streamed, so that it can be of any size.
+    #[oai(path = "/admin/chats/export", method = "get", operation_id = "exportChats", tag = Tag::ToolsAdmin)]
+    async fn export_chats(
+        &self,
+        caller: Admin,
+        /// Only chats with this tool.
+        tool_type: Query<Option<ToolType>>,
+        /// Only chats of this learner.
+        user_id: Query<Option<Uuid>>,
+    ) -> Result<ExportChatsResponse, Problem> {
+        let filter = Filter { tool: tool_type.0.map(Tool::from), user_id: user_id.0 };
+        let mut export = Export {
+            app: self.app.clone(),
+            caller: Caller::clone(&caller),
+            filter,
+            after: None,
+            chats: VecDeque::new(),
+            current: None,
+        };
+        // A failure before the first piece is answered with a problem.
+        let first = export.next_piece().await?;
+        let pieces = stream::iter(first.map(Ok)).chain(export.into_pieces()).boxed();
+        let disposition = "attachment; filename=\"chats.md\"".to_owned();
+        Ok(ExportChatsResponse::Text(Markdown::new(pieces), disposition))
+    }
+}
+
+/// Time and id of a message.
+type Place = (DateTime<Utc>, Uuid);
+
+/// The state of an export.
+struct Export {
+    app: App,
+    caller: Caller,
+    filter: Filter,
+    /// The last chat that was read.
+    after: Option<Uuid>,
+    /// Chats that have been read, but not their messages.
+    chats: VecDeque<Chat>,
+    /// The chat whose messages are being read, and the last message that was.
+    current: Option<(Uuid, Option<Place>)>,
+}
+
+impl Export {
+    /// The pieces in order. The next is read only when the one before has been sent, and no connection to the database is
+    /// held in between.
+    fn into_pieces(self) -> BoxStream<'static, std::io::Result<String>> {
+        let pieces = stream::try_unfold(self, async |mut export| match export.next_piece().await {
+            Ok(piece) => Ok(piece.map(|piece| (piece, export))),
+            Err(error) => {
+                tracing::error!(error = %error, "an export of chats was cut");
+                Err(std::io::Error::other("the export failed"))
+            }
+        });
+        pieces.boxed()
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<String>> {
+        let mut connection = self.app.pool().acquire().await?;
+        // An export may take long: it ends when the caller is no longer an admin.
+        let subject = TokenSubject { user_id: self.caller.user_id, session_id: self.caller.session_id };
+        let role = sessions::authenticate(&mut connection, subject, self.app.now()).await?;
+        if role < Some(Role::Admin) {
+            return Err(Error::message("the caller's session has ended"));
+        }
+        if let Some((chat_id, after)) = self.current {
+            let page = messages::list_oldest_first(&mut connection, chat_id, after, MESSAGES).await?;
+            self.current = page.last().map(|last| (chat_id, Some((last.created_at, last.id))));
+            if !page.is_empty() {
+                return Ok(Some(page.iter().map(paragraph).collect()));
+            }
+        }
+        if self.chats.is_empty() {
+            self.chats = chats::list_by_id(&mut connection, self.filter, self.after, CHATS).await?.into();
+        }
+        let Some(chat) = self.chats.pop_front() else { return Ok(None) };
+        self.after = Some(chat.id);
+        self.current = Some((chat.id, None));
+        Ok(Some(heading(&chat)))
+    }
+}
+
+fn heading(chat: &Chat) -> String {
+    let name = [Some(chat.first_name.as_str()), chat.last_name.as_deref()];
+    let name = name.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    format!("# {}: {name} <{}>\n\nChat {}, {} messages\n\n", chat.tool.title(), chat.email, chat.id, chat.messages)
+}
+
+fn paragraph(message: &Message) -> String {
+    let author = match (message.author, message.reply_state) {
+        (Author::User, _) => "Learner",
+        (Author::Assistant, Some(ReplyState::Cancelled)) => "Tool, cancelled",
+        (Author::Assistant, _) => "Tool",
+    };
+    let time = message.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!("## {author}, {time}\n\n{}\n\n", message.content.trim_end())
+}

@@ -1,0 +1,81 @@
+//! The faults that are injected into the platform.
+
+use cairn_core::failpoint;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+/// A fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// SIGKILL of a worker at an arbitrary moment; another one starts at once.
+    KillWorker,
+    /// The same for the API.
+    KillApi,
+    /// A worker dies at a failpoint.
+    WorkerAt(&'static str),
+    /// The API dies at a failpoint: right after a commit, before it has answered.
+    ApiAt(&'static str),
+    /// SIGTERM of a worker, which must drain and exit with 0; another one starts at once.
+    StopWorker,
+    /// A worker is suspended until its jobs have been given to others, and then resumed.
+    FreezeWorker,
+    /// Every connection to the database is cut.
+    CutConnections,
+    /// Postgres is restarted with `-m immediate`, which is a crash.
+    RestartPostgres,
+    /// The database has no free connection for a while.
+    ExhaustConnections,
+}
+
+impl Fault {
+    /// All faults.
+    pub const ALL: [Self; 12] = [
+        Self::WorkerAt(failpoint::AFTER_CLAIM),
+        Self::KillApi,
+        Self::FreezeWorker,
+        Self::WorkerAt(failpoint::AFTER_EFFECT),
+        Self::CutConnections,
+        Self::KillWorker,
+        Self::WorkerAt(failpoint::AFTER_EXTERNAL_CALL),
+        Self::ApiAt(failpoint::AFTER_COMMIT),
+        Self::RestartPostgres,
+        Self::StopWorker,
+        Self::WorkerAt(failpoint::BEFORE_ACK),
+        Self::ExhaustConnections,
+    ];
+
+    /// Its name in the report.
+    pub fn name(self) -> String {
+        match self {
+            Self::KillWorker => "worker killed".to_owned(),
+            Self::KillApi => "API killed".to_owned(),
+            Self::WorkerAt(point) => format!("worker killed {}", point.replace('_', " ")),
+            Self::ApiAt(point) => format!("API killed {}", point.replace('_', " ")),
+            Self::StopWorker => "worker stopped".to_owned(),
+            Self::FreezeWorker => "worker frozen".to_owned(),
+            Self::CutConnections => "connections cut".to_owned(),
+            Self::RestartPostgres => "Postgres restarted".to_owned(),
+            Self::ExhaustConnections => "connections exhausted".to_owned(),
+        }
+    }
+
+    /// Whether it kills a process.
+    pub fn is_kill(self) -> bool {
+        matches!(self, Self::KillWorker | Self::KillApi | Self::WorkerAt(_) | Self::ApiAt(_))
+    }
+}
+
+/// An endless sequence of faults. It consists of shuffled rounds in which the common faults occur more often.
+pub(crate) fn shuffled_faults(mut random: StdRng) -> impl Iterator<Item = Fault> {
+    let common = [Fault::KillWorker, Fault::KillWorker, Fault::KillApi, Fault::KillApi, Fault::RestartPostgres];
+    std::iter::repeat_with(move || {
+        let mut round: Vec<Fault> = Fault::ALL.into_iter().chain(common).collect();
+        round.shuffle(&mut random);
+        // A random rotation varies which faults follow each other.
+        let cut = random.random_range(0..round.len());
+        round.rotate_left(cut);
+        round
+    })
+    .flatten()
+}

@@ -1,0 +1,285 @@
+//! JSON Schema (draft 2020-12): holds JSON values against a schema, and says with a pointer each where they depart from
+//! it and what is allowed there.
+//!
+//! Beyond what the schema says, a value may not hold repeated members, nor control characters other than tab, newline
+//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others).
+
+mod fault;
+mod json;
+mod words;
+
+use std::collections::HashMap;
+
+use chrono::DateTime;
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{Draft, JsonType, PatternOptions, ValidationError, Validator};
+use serde_json::{Map, Value};
+
+pub(crate) use self::fault::member;
+pub use self::fault::{Fault, FaultCode};
+pub(crate) use self::json::number;
+pub use self::json::{Json, Unreadable};
+pub use self::words::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
+use crate::{Error, Result};
+
+/// More faults than these are not listed.
+pub const MAX_FAULTS: usize = 20;
+
+/// A compiled schema. Compiling takes long: do it once.
+#[derive(Debug)]
+pub struct Schema {
+    schema: Value,
+    validator: Validator,
+}
+
+impl Schema {
+    /// Compiles a schema, which may refer to parts of itself only. Patterns are matched in linear time, so lookaround
+    /// and backreferences are errors. The formats that JSON Schema defines are checked; those of integers bound them.
+    pub fn new(mut schema: Value) -> Result<Self> {
+        bound_integers(&mut schema);
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .offline()
+            .with_pattern_options(PatternOptions::regex())
+            .should_validate_formats(true)
+            // The library's own check and chrono differ in details, and chrono is what reads times.
+            .with_format("date-time", |text| DateTime::parse_from_rfc3339(text).is_ok())
+            .build(&schema)
+            .map_err(|error| Error::message(format!("the schema is wrong at {}: {error}", error.instance_path())))?;
+        Ok(Self { schema, validator })
+    }
+
+    /// The first [`MAX_FAULTS`] things that are wrong with `json`, in the order of the document; none if it fits.
+    pub fn check(&self, json: &Json) -> Vec<Fault> {
+        let mut found = Found::default();
+        for pointer in &json.duplicates {
+            found.add(pointer, FaultCode::Duplicate, "This member is there more than once.");
+        }
+        if !self.validator.is_valid(&json.value) {
+            for error in self.validator.iter_errors(&json.value) {
+                self.collect(&error, &mut found);
+            }
+        }
+        let mut walk = Walk { found, pointer: String::new(), faults: Vec::new() };
+        walk.visit(&json.value);
+        walk.faults.truncate(MAX_FAULTS);
+        walk.faults
+    }
+
+    fn collect(&self, error: &ValidationError<'_>, found: &mut Found) {
+        let at = error.instance_path().as_str();
+        match error.kind() {
+            Kind::Required { property } => {
+                let pointer = member(at, property.as_str().unwrap_or_default());
+                let message = "This member is required.".to_owned();
+                found.insert(at, Fault { pointer, code: FaultCode::Required, message });
+            }
+            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                for name in unexpected {
+                    let message = unknown(name, &self.known(error));
+                    found.add(&member(at, name), FaultCode::Unknown, message);
+                }
+            }
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                self.collect_alternatives(at, error.instance(), context, found);
+            }
+            Kind::Type { kind } => {
+                let message = words::wrong_type(&words::types(kind), error.instance());
+                found.add(at, FaultCode::WrongType, message);
+            }
+            kind => {
+                let (code, message) = said(kind);
+                found.add(at, code, message);
+            }
+        }
+    }
+
+    /// The names that the object where `error` surfaced may have.
+    fn known(&self, error: &ValidationError<'_>) -> Vec<&str> {
+        let object = error.schema_path().as_str().rsplit_once('/').and_then(|(parent, _)| self.schema.pointer(parent));
+        let properties = object.and_then(|object| object["properties"].as_object());
+        properties.into_iter().flat_map(Map::keys).map(String::as_str).collect()
+    }
+
+    /// A value that fits none of several alternatives: tells what is wrong with the one that was meant, if that is clear.
+    fn collect_alternatives(
+        &self,
+        at: &str,
+        value: &Value,
+        alternatives: &[Vec<ValidationError<'static>>],
+        found: &mut Found,
+    ) {
+        let other_type = |error: &ValidationError<'_>| match error.kind() {
+            Kind::Type { kind } if error.instance_path().as_str() == at => Some(words::types(kind)),
+            _ => None,
+        };
+        // Objects that say which of several they are do so in a member.
+        let other_tag = |error: &ValidationError<'_>| {
+            matches!(error.kind(), Kind::Constant { .. } | Kind::Enum { .. })
+                && error.instance_path().as_str().rsplit_once('/').is_some_and(|(parent, _)| parent == at)
+        };
+        let mut meant: Vec<_> =
+            alternatives.iter().filter(|errors| !errors.iter().any(|error| other_type(error).is_some())).collect();
+        if meant.is_empty() {
+            let mut types: Vec<JsonType> = alternatives.iter().flatten().filter_map(other_type).flatten().collect();
+            if types.iter().any(|kind| *kind != JsonType::Null) {
+                types.retain(|kind| *kind != JsonType::Null);
+            }
+            return found.add(at, FaultCode::WrongType, words::wrong_type(&types, value));
+        }
+        if meant.len() > 1 {
+            meant.retain(|errors| !errors.iter().any(other_tag));
+        }
+        match meant.as_slice() {
+            [errors] => errors.iter().for_each(|error| self.collect(error, found)),
+            _ => found.add(at, FaultCode::Invalid, "One of the documented forms is expected."),
+        }
+    }
+}
+
+/// What is wrong with a value, where the value alone decides it.
+fn said(kind: &Kind) -> (FaultCode, String) {
+    use FaultCode::{
+        Duplicate, Invalid, Malformed, NotAllowed, TooFew, TooLarge, TooLong, TooMany, TooShort, TooSmall,
+    };
+    match kind {
+        Kind::MinLength { limit } => (TooShort, words::at_least(*limit, "character")),
+        Kind::MaxLength { limit } => (TooLong, words::at_most(*limit, "character")),
+        Kind::MinItems { limit } => (TooFew, words::at_least(*limit, "item")),
+        Kind::MaxItems { limit } => (TooMany, words::at_most(*limit, "item")),
+        Kind::MinProperties { limit } => (TooFew, words::at_least(*limit, "member")),
+        Kind::MaxProperties { limit } => (TooMany, words::at_most(*limit, "member")),
+        Kind::Minimum { limit } => (TooSmall, format!("At least {} is expected.", words::bound(limit))),
+        Kind::Maximum { limit } => (TooLarge, format!("At most {} is allowed.", words::bound(limit))),
+        Kind::ExclusiveMinimum { limit } => (TooSmall, format!("More than {} is expected.", words::bound(limit))),
+        Kind::ExclusiveMaximum { limit } => (TooLarge, format!("Less than {} is expected.", words::bound(limit))),
+        Kind::MultipleOf { multiple_of } => (Invalid, format!("A multiple of {multiple_of} is expected.")),
+        Kind::Enum { options } => (NotAllowed, words::one_of(options)),
+        Kind::Constant { expected_value } => (NotAllowed, format!("{expected_value} is expected.")),
+        Kind::Format { format } => (Malformed, words::format(format)),
+        Kind::Pattern { pattern } => (Malformed, words::pattern(pattern)),
+        Kind::UniqueItems => (Duplicate, "Items that differ from each other are expected.".to_owned()),
+        Kind::OneOfMultipleValid { .. } => (Invalid, "Exactly one of the documented forms is expected.".to_owned()),
+        _ => (Invalid, "A value as documented is expected.".to_owned()),
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    let distance = |known: &str| strsim::levenshtein(name, known);
+    match known.iter().map(|known| (distance(known), known)).min() {
+        None => "No members are allowed here.".to_owned(),
+        Some((0..=2, nearest)) => format!("There is no such member; is {nearest} meant?"),
+        Some(_) => format!("There is no such member; known are {}.", known.join(", ")),
+    }
+}
+
+/// JSON Schema knows the formats of strings only.
+fn bound_integers(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(bound_integers),
+        Value::Object(members) => {
+            members.values_mut().for_each(bound_integers);
+            let (least, most) = match members.get("format").and_then(Value::as_str) {
+                Some("int16") => (i16::MIN.into(), i16::MAX.into()),
+                Some("int32") => (i32::MIN.into(), i32::MAX.into()),
+                Some("int64") => (i64::MIN.into(), i64::MAX.into()),
+                Some("uint16") => (0.into(), u16::MAX.into()),
+                Some("uint32") => (0.into(), u32::MAX.into()),
+                Some("uint64") => (0.into(), u64::MAX.into()),
+                _ => return,
+            };
+            members.entry("minimum").or_insert(least);
+            members.entry("maximum").or_insert(most);
+        }
+        _ => {}
+    }
+}
+
+/// What was found, by the pointer of the value in whose place it is listed.
+#[derive(Default)]
+struct Found(HashMap<String, Vec<Fault>>);
+
+impl Found {
+    fn add(&mut self, pointer: &str, code: FaultCode, message: impl Into<String>) {
+        self.insert(pointer, Fault { pointer: pointer.to_owned(), code, message: message.into() });
+    }
+
+    /// One fault of a kind is enough, and a value of another type has no others.
+    fn insert(&mut self, place: &str, fault: Fault) {
+        let faults = self.0.entry(place.to_owned()).or_default();
+        let is_known = |known: &Fault| {
+            known.pointer == fault.pointer && (known.code == fault.code || known.code == FaultCode::WrongType)
+        };
+        if faults.iter().any(is_known) {
+            return;
+        }
+        if fault.code == FaultCode::WrongType {
+            faults.retain(|known| known.pointer != fault.pointer || known.code == FaultCode::Duplicate);
+        }
+        faults.push(fault);
+    }
+}
+
+/// Goes through a document in its order and lists what was found on the way.
+struct Walk {
+    found: Found,
+    pointer: String,
+    faults: Vec<Fault>,
+}
+
+impl Walk {
+    fn visit(&mut self, value: &Value) {
+        if self.faults.len() >= MAX_FAULTS {
+            return;
+        }
+        let here = self.found.0.remove(&self.pointer).unwrap_or_default();
+        let is_unknown = here.iter().any(|fault| fault.code == FaultCode::Unknown);
+        self.faults.extend(here);
+        if is_unknown {
+            return;
+        }
+        match value {
+            Value::String(text) => self.look_for_control_characters(text, ""),
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.within(&index.to_string(), |walk| walk.visit(item));
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    self.within(name, |walk| {
+                        walk.look_for_control_characters(name, " in names");
+                        walk.visit(member);
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn within(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
+        let length = self.pointer.len();
+        fault::push(&mut self.pointer, name);
+        visit(self);
+        self.pointer.truncate(length);
+    }
+
+    fn look_for_control_characters(&mut self, text: &str, place: &str) {
+        let is_refused = |character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r');
+        let (code, message) = if text.contains('\0') {
+            (FaultCode::NulCharacter, format!("The character U+0000 is not allowed{place}."))
+        } else if let Some(character) = text.chars().find(|character| is_refused(*character)) {
+            let message = format!(
+                "The control character U+{:04X} is not allowed{place}; tab, newline and carriage return are.",
+                u32::from(character)
+            );
+            (FaultCode::ControlCharacter, message)
+        } else {
+            return;
+        };
+        self.faults.push(Fault { pointer: self.pointer.clone(), code, message });
+    }
+}
+
+#[cfg(test)]
+mod tests;
