@@ -185,7 +185,7 @@ async fn a_deletion_that_deadlocks_with_a_rollup_is_rolled_back() {
         eventually("the rollup waits for the row", async || {
             number(
                 &harness,
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Computes stage%'",
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Computes the stage%'",
             )
             .await
                 == 1

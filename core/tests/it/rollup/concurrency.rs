@@ -331,7 +331,7 @@ async fn a_stage_is_moved_after_a_rollup_has_read_its_old_position() {
         let db = test.db.clone();
         async move { roll_up_pairs(&db, &[Pair { user_id: user, roadmap_id: from }]).await }
     });
-    waiting("the rollup is about to write", "%Computes stage%").await;
+    waiting("the rollup is about to write", "%Computes the stage%").await;
     let moving = tokio::spawn({
         let pool = pool.clone();
         async move { run(&pool, format!("UPDATE stages SET roadmap_id = '{to}' WHERE id = '{stage}'")).await }
