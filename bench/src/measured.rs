@@ -11,7 +11,12 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// `value` is the same as `measured` in machine-readable form.
-    pub(crate) fn new(what: impl Into<String>, measured: impl Into<String>, target: &'static str, value: Value) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        measured: impl Into<String>,
+        target: &'static str,
+        value: Value,
+    ) -> Self {
         Self { what: what.into(), figure: measured.into(), target, value }
     }
 }

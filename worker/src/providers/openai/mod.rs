@@ -13,7 +13,7 @@ mod stream;
 
 use std::time::Duration;
 
-use cairn_core::config::{AiConfig, AiLimits, Secret};
+use cairn_core::config::{AiConfig, AiLimits};
 use cairn_core::tools::Reason;
 use cairn_core::tools::attempts::{Attempt, Usage};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
