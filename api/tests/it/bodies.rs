@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::contract::{path_of, resolved, with_version};
+use crate::contract::{path_of, resolved};
 use crate::support::contract::operations;
 use crate::support::{Actor, Reply, TestApp};
 
@@ -84,8 +84,7 @@ async fn bodies_that_fit_the_document_are_understood() {
         let bodies = values(schema);
         for _ in 0..16 {
             let body = bodies.new_tree(&mut runner).unwrap().current();
-            let call = with_version(admin.call(operation.method.clone(), &path_of(&operation)), &operation);
-            let reply = call.json(body.clone()).await;
+            let reply = admin.call(operation.method.clone(), &path_of(&operation)).json(body.clone()).await;
             assert!(!reply.status.is_server_error(), "{}: {reply:?}\n{body:#}", operation.id);
         }
     }
@@ -107,11 +106,16 @@ fn values(schema: &Value) -> BoxedStrategy<Value> {
                 Some("uint32") => 0..=i64::from(u32::MAX),
                 _ => -(1 << 53)..=1 << 53,
             };
-            let bound = |name: &str, other: i64| schema[name].as_f64().map_or(other, |bound| bound as i64);
+            let bound = |name: &str, other: i64| {
+                schema[name].as_f64().map_or(other, |bound| bound.to_string().parse().unwrap())
+            };
             let (least, most) = (bound("minimum", *range.start()), bound("maximum", *range.end()));
             let integers = prop_oneof![Just(least), Just(most), least..=most];
             (integers, any::<bool>())
-                .prop_map(|(value, as_float)| if as_float { json!(value as f64) } else { json!(value) })
+                .prop_map(|(value, as_float)| {
+                    let text = if as_float { format!("{value}.0") } else { value.to_string() };
+                    serde_json::from_str(&text).unwrap()
+                })
                 .boxed()
         }
         "number" => {
@@ -153,11 +157,7 @@ fn texts(schema: &Value) -> BoxedStrategy<String> {
         (Some(other), _) => panic!("no texts of format {other}"),
         (None, Some(pattern)) => {
             let pattern = pattern.trim_start_matches('^').trim_end_matches('$').replace(r"\S", "[a-zA-Z0-9é/?#.]");
-            // As often as leaves most texts as short as they have to be.
-            let pattern = pattern.replace(")*", "){0,2}");
-            let lengths = lengths(schema, "minLength", "maxLength", 200);
-            let texts = proptest::string::string_regex(&pattern).unwrap();
-            texts.prop_filter("the bounds of the text", move |text| lengths.contains(&text.chars().count())).boxed()
+            proptest::string::string_regex(&pattern).unwrap().boxed()
         }
         (None, None) => {
             let character = prop_oneof![4 => "[a-z ]", 1 => "[\t\n\r\u{a0}-\u{10ffff}]"];
