@@ -91,7 +91,6 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use serde::{Deserialize, Serialize};
 
     use super::*;
 
@@ -129,27 +128,6 @@ mod tests {
         assert!(matches!(first, Outcome::Retry { .. }) && error(&first).contains("out of cheese"), "{first:?}");
         let last = outcome(&lease(3), "k", async { panic!("{}", 7) }).await;
         assert!(matches!(last, Outcome::Dead { .. }) && error(&last).contains('7'), "{last:?}");
-    }
-
-    #[derive(Serialize, Deserialize)]
-    struct Slow {}
-
-    impl Job for Slow {
-        const KIND: &'static str = "slow";
-        const QUEUE: Queue = Queue::Activity;
-        const MAX_ATTEMPTS: i32 = 3;
-        const DEADLINE: Duration = Duration::from_millis(5);
-    }
-
-    #[tokio::test]
-    async fn a_run_that_exceeds_its_deadline_is_cancelled() {
-        let db =
-            cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1)
-                .unwrap();
-        let context = Context::new(db);
-        let envelope = Envelope { kind: "slow".to_owned(), v: 1, traceparent: None, data: serde_json::json!({}) };
-        let result = perform(context, envelope, |_, _: Slow| std::future::pending()).await;
-        assert!(matches!(result, Err(JobError::Retry(error)) if error.contains("not finished")));
     }
 
     #[test]

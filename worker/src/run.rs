@@ -64,3 +64,32 @@ where
         .await
         .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))))
 }
+
+#[cfg(test)]
+mod tests {
+    use cairn_core::queue::Queue;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Slow {}
+
+    impl Job for Slow {
+        const KIND: &'static str = "slow";
+        const QUEUE: Queue = Queue::Activity;
+        const MAX_ATTEMPTS: i32 = 3;
+        const DEADLINE: Duration = Duration::from_millis(5);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_exceeds_its_deadline_is_cancelled() {
+        let db =
+            cairn_core::db::Db::connect("postgres://nobody@127.0.0.1:1/none", "postgres://nobody@127.0.0.1:1/none", 1)
+                .unwrap();
+        let context = Context::new(db);
+        let envelope = Envelope { kind: "slow".to_owned(), v: 1, traceparent: None, data: serde_json::json!({}) };
+        let result = perform(context, envelope, |_, _: Slow| std::future::pending()).await;
+        assert!(matches!(result, Err(JobError::Retry(error)) if error.contains("not finished")));
+    }
+}
