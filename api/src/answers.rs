@@ -18,12 +18,12 @@ use serde_json::Value;
 /// A comment is sent so often, so that neither side takes a silent connection for a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// An answer whose version goes into the ETag, for the next update of what it shows.
+/// An answer whose version goes into the `ETag`, for the next update of what it shows.
 ///
 /// The value's JSON has a member `version`.
 pub(crate) struct Versioned<T>(pub T);
 
-/// The answer to a create: 201, with the place of what was created and, if it has a member `version`, its ETag.
+/// The answer to a create: 201, with the place of what was created and, if it has a member `version`, its `ETag`.
 pub(crate) struct Created<T> {
     location: String,
     value: T,

@@ -104,10 +104,12 @@ pub async fn create<R: Resource>(tx: &mut Tx, resource: &R) -> Result<R, Rejecte
     Ok(created)
 }
 
+type Change<R> = Box<dyn FnOnce(&mut R) -> Result<(), Refusal> + Send>;
+
 /// A change of a loaded row, and how it is recorded.
 pub struct Edit<R> {
     verb: Verb,
-    change: Box<dyn FnOnce(&mut R) -> Result<(), Refusal> + Send>,
+    change: Change<R>,
 }
 
 impl<R> Edit<R> {

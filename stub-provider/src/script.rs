@@ -146,7 +146,7 @@ impl FromStr for Script {
                 "retry_after" => script.retry_after = Some(value.to_owned()),
                 "fault" => script.fault = fault(value)?,
                 "as" => {
-                    script.dialect = Dialect::from_name(value).ok_or_else(|| format!("`{value}` is not a dialect"))?
+                    script.dialect = Dialect::from_name(value).ok_or_else(|| format!("`{value}` is not a dialect"))?;
                 }
                 _ => return Err(format!("`{key}` is not a key")),
             }

@@ -16,12 +16,11 @@ fn named(name: &str) -> Option<Value> {
             json!("You are a mentor on a course platform. Answer briefly and concretely.")
         }
         "Job.id" | "JobDetail.id" => json!("01K8Q2V7W3N5R9T1X4Y6Z8A0BC"),
-        "JobSelection.queue" | "queue" => json!("likes"),
+        "JobSelection.queue" | "JobQueue.name" | "queue" => json!("likes"),
         "JobSelection.state" => json!("dead"),
         "JobSelection.kind" => Value::Null,
         "Job.state" | "JobDetail.state" => json!("retrying"),
         "JobWorker.name" => json!("worker-1-likes"),
-        "JobQueue.name" => json!("likes"),
         "LessonStatus" => json!("in_progress"),
         "Material.title" => json!("A list of all elements"),
         "LessonTask.title" => json!("Create a file named index.html"),

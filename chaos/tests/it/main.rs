@@ -1,7 +1,5 @@
 //! Each fault once, and rolling restarts, beside learners.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use cairn_chaos::{Fault, Plan, Schedule, run};

@@ -43,9 +43,9 @@ async fn every_problem_of_every_file_is_reported_and_nothing_is_imported() {
     let run = sandbox.run(&["import", "good.yaml", "bad.yaml", "worse.json"]);
     run.fails(1, &["4 problems; nothing was imported"]);
     let lines: Vec<&str> = run.err.lines().collect();
-    assert!(lines[0].starts_with("bad.yaml:3:11: slug is \"Basics\""), "{run:?}");
+    assert!(lines[0].starts_with("bad.yaml:3:11: slug: Lower-case letters"), "{run:?}");
     assert_eq!(lines[1], "bad.yaml:11:56: lesson \"second\" in stage \"start\" is not defined in any module");
-    assert_eq!(lines[2], "worse.json:1:28: slug is missing in an item of modules");
+    assert_eq!(lines[2], "worse.json:1:28: slug: This member is required.");
     let exported = sandbox.run(&["export"]);
     assert_eq!(exported.ok(), "version: 1\n");
 }
@@ -55,7 +55,7 @@ async fn either_all_files_are_imported_or_none() {
     let sandbox = Sandbox::with_database().await;
     sandbox.write("a.yaml", "version: 1\nprompt_categories: [{slug: one, name: Same, kind: design}]\n");
     sandbox.write("b.yaml", "version: 1\nprompt_categories: [{slug: two, name: same, kind: design}]\n");
-    sandbox.run(&["import", "a.yaml", "b.yaml"]).fails(1, &["does not fit", "(same)"]);
+    sandbox.run(&["import", "a.yaml", "b.yaml"]).fails(1, &["conflicts with the database", "(same)"]);
     assert_eq!(sandbox.run(&["export"]).ok(), "version: 1\n");
 }
 

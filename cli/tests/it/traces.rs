@@ -75,7 +75,7 @@ async fn an_unreachable_collector_causes_one_log_line() {
         deployment.register(&format!("learner{n}@example.test")).await;
     }
     let log = api.end();
-    assert_eq!(log.matches("spans cannot be delivered").count(), 1, "{log}");
+    assert_eq!(log.matches("cannot send spans to the collector").count(), 1, "{log}");
     deployment.postgres.stop().await.unwrap();
 }
 

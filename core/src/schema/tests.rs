@@ -20,6 +20,7 @@ fn expected<'a>(faults: &[(&str, &'a str)]) -> Vec<(String, &'a str)> {
 }
 
 /// Code and message of the one fault of a value.
+#[expect(clippy::needless_pass_by_value, reason = "json!(..) is what callers write")]
 fn said_of(rule: Value, value: Value) -> (&'static str, String) {
     let mut faults = faults(&schema(rule.clone()), value.clone());
     assert_eq!(faults.len(), 1, "{rule} of {value}: {faults:?}");

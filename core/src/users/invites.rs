@@ -111,13 +111,11 @@ pub(super) async fn redeem(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    match redeemed {
-        Some(redeemed) => Ok(redeemed),
-        None => {
-            check(connection, code, now).await?;
-            Err(Rejected::Refused(InviteRefusal::UsedUp)) // became free again between the two statements
-        }
+    if let Some(redeemed) = redeemed {
+        return Ok(redeemed);
     }
+    check(connection, code, now).await?;
+    Err(Rejected::Refused(InviteRefusal::UsedUp)) // became free again between the two statements
 }
 
 /// Refuses if the invite with that code cannot be used at the moment.

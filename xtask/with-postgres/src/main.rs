@@ -41,7 +41,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let server = throw_away_server(Durability::Relaxed, &[]).await?;
     server.create_database_if_missing("migrated").await?;
     cairn_migrations::migrate(&PgConnectOptions::from_str(&server.url("migrated"))?).await?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = search_path();
     let path =
         std::env::join_paths(server.programs().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path)))?;
     let status = tokio::process::Command::new(program)
@@ -53,6 +53,11 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         .await?;
     server.stop().await?;
     Ok(exit_code(status))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the programs of a shell are no configuration of ours")]
+fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {

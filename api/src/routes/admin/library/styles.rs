@@ -59,7 +59,7 @@ view! {
         position: i32,
         /// Whether it is shown to learners.
         publication: Publication,
-        /// The version, which is also its ETag.
+        /// The version, which is also its `ETag`.
         version: i64,
         /// When it was created.
         created_at: DateTime<Utc>,
