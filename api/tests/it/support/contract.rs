@@ -117,25 +117,29 @@ fn check_parameters(operation: &Operation, name: &str, path: &str, headers: &[(S
         .collect();
     for (index, parameter) in parameters.iter().enumerate() {
         let parameter_name = parameter["name"].as_str().unwrap();
-        let value = match parameter["in"].as_str().unwrap() {
+        let values: Vec<String> = match parameter["in"].as_str().unwrap() {
             "path" => {
                 let place = operation.path.split('/').position(|segment| segment == format!("{{{parameter_name}}}"));
-                path.split('/').nth(place.unwrap()).map(str::to_owned)
+                path.split('/').nth(place.unwrap()).map(str::to_owned).into_iter().collect()
             }
-            "query" => {
-                let place = query.iter().position(|(name, _)| name == parameter_name);
-                place.map(|place| query.remove(place).1)
+            "query" => query.extract_if(.., |(name, _)| name == parameter_name).map(|(_, value)| value).collect(),
+            _ => {
+                let named = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(parameter_name));
+                named.map(|(_, value)| value.clone()).into_iter().collect()
             }
-            _ => headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(parameter_name)).map(|(_, v)| v.clone()),
         };
-        match value {
-            Some(value) => {
-                let schema = operation.pointer(&format!("/parameters/{index}/schema"));
-                let value = typed(&value, CONVERTED.pointer(&schema).unwrap());
-                check(&schema, &value, &format!("{name}: parameter {parameter_name}"));
+        let pointer = operation.pointer(&format!("/parameters/{index}/schema"));
+        let schema = CONVERTED.pointer(&pointer).unwrap();
+        let value = match &values[..] {
+            [] => {
+                assert!(parameter["required"] != true, "{name} lacks the parameter {parameter_name}");
+                continue;
             }
-            None => assert!(parameter["required"] != true, "{name} lacks the parameter {parameter_name}"),
-        }
+            _ if schema["type"] == "array" => values.iter().map(|value| typed(value, &schema["items"])).collect(),
+            [value] => typed(value, schema),
+            _ => panic!("{name} has the parameter {parameter_name} more than once"),
+        };
+        check(&pointer, &value, &format!("{name}: parameter {parameter_name}"));
     }
     assert!(query.is_empty(), "{name} has unknown query parameters: {query:?}");
 }
