@@ -6,7 +6,7 @@
 //!      └── queue::Completer (batched, retried until stored) ◀─────────┘ outcome
 //! ```
 //!
-//! [`run`] is the whole process; `jobs/` holds one file per kind of job.
+//! [`run()`] is the whole process; `jobs/` holds one file per kind of job.
 
 mod adapter;
 mod board;

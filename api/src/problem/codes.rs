@@ -1,6 +1,6 @@
 //! The closed list of problem codes. Clients branch on them: a code once used keeps its name and meaning.
 //!
-//! A line is: variant, constructor of [`Problem`] (also the code's name on the wire), status, title, default detail.
+//! A line is: variant, constructor of `Problem` (also the code's name on the wire), status, title, default detail.
 
 use std::borrow::Cow;
 

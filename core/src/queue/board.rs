@@ -1,5 +1,5 @@
 //! Pages of jobs as the apalis board requests them: by apalis' status, with an offset. (Everything else lists jobs by
-//! [`inspect`](super::inspect), with a position.)
+//! [`super::inspect`], with a position.)
 
 use sqlx::PgConnection;
 

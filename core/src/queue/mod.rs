@@ -1,6 +1,6 @@
 //! Jobs, their queues, and the only way to enqueue them.
 //!
-//! A job is declared here (kind, queue, attempts, deadline) and run in the worker. It is enqueued on a [`Tx`], so the
+//! A job is declared here (kind, queue, attempts, deadline) and run in the worker. It is enqueued on a `Tx`, so the
 //! record and the job commit together. Payloads hold ids and small values, are versioned, and are decoded by the
 //! handler, so that one that cannot be read ends as one dead job and harms no other.
 

@@ -143,17 +143,17 @@ impl Contract<'_> {
         stale.expect(412).problem("version_mismatch");
         assert_eq!(self.get(id).await, before, "nothing is changed by what is refused");
 
-        let changed = self.patch(id, changes.clone()).await.expect(200);
-        assert_eq!((changed.header("etag"), &changed.json["version"]), ("\"2\"", &json!(2)));
-        assert_eq!(&changed.json[*member], value);
+        let updated = self.patch(id, changes.clone()).await.expect(200);
+        assert_eq!((updated.header("etag"), &updated.json["version"]), ("\"2\"", &json!(2)));
+        assert_eq!(&updated.json[*member], value);
         for (name, old) in before.as_object().unwrap() {
             let follows = [*member, "version", "updated_at"].contains(&name.as_str());
-            assert!(follows || &changed.json[name] == old, "{name} was changed too");
+            assert!(follows || &updated.json[name] == old, "{name} was changed too");
         }
         let same = self.patch(id, changes).await.expect(200);
-        assert_eq!(same.json, changed.json, "a change to what is so already is none");
+        assert_eq!(same.json, updated.json, "a change to what is so already is none");
         let empty = self.patch(id, json!({})).await.expect(200);
-        assert_eq!(empty.json, changed.json);
+        assert_eq!(empty.json, updated.json);
 
         if let Some((member, value)) = &self.case.cleared {
             let set = self.patch(id, json!({ *member: value })).await.expect(200).json;
