@@ -50,7 +50,7 @@ impl Throttle {
     pub fn count(&self, attempts: Attempts, now: DateTime<Utc>) -> Result<(), Problem> {
         let mut windows = self.state.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= CAPACITY && !windows.contains_key(&attempts.0) {
-            make_room(&mut windows, now);
+            evict(&mut windows, now);
         }
         let window = windows.entry(attempts.0).or_insert(Window { start: now, attempts: 0 });
         if now - window.start >= WINDOW {
@@ -71,8 +71,8 @@ impl Throttle {
     }
 }
 
-/// Drops what is over, or else the oldest tenth.
-fn make_room(windows: &mut HashMap<u64, Window>, now: DateTime<Utc>) {
+/// Drops the windows that have ended or, if none has, the oldest tenth.
+fn evict(windows: &mut HashMap<u64, Window>, now: DateTime<Utc>) {
     windows.retain(|_, window| now - window.start < WINDOW);
     if windows.len() >= CAPACITY {
         let mut starts: Vec<DateTime<Utc>> = windows.values().map(|window| window.start).collect();

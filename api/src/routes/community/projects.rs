@@ -148,16 +148,6 @@ impl NewProject {
         if title.is_empty() {
             return Err(Problem::invalid_field("/title", "blank", "A title is expected."));
         }
-        let urls = [
-            ("project_url", &self.project_url),
-            ("repository_url", &self.repository_url),
-            ("cover_url", &self.cover_url),
-        ];
-        for (name, url) in urls {
-            if url.as_ref().is_some_and(|url| url.chars().any(char::is_control)) {
-                return Err(Problem::invalid_field(format!("/{name}"), "invalid", "An http or https URL is expected."));
-            }
-        }
         Ok(projects::NewProject { title: title.to_owned(), ..self.clone().into() })
     }
 }

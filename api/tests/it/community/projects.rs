@@ -105,6 +105,7 @@ async fn bad_projects_are_refused_precisely() {
         (json!({"title": "x", "project_url": "https://x.example/\u{7}"}), "/project_url", "control_character"),
         (json!({"title": "x", "project_url": "javascript:alert(1)"}), "/project_url", "malformed"),
         (json!({"title": "x", "repository_url": "ftp://x.example"}), "/repository_url", "malformed"),
+        (json!({"title": "x", "project_url": "https://x.example/\n"}), "/project_url", "malformed"),
         (json!({"title": "x", "cover_url": "https://x.example/a b"}), "/cover_url", "malformed"),
         (json!({"title": "x", "cover_url": "https://x.example/\u{3000}"}), "/cover_url", "malformed"),
         (json!({"title": "x", "cover_url": "https://"}), "/cover_url", "malformed"),
