@@ -35,6 +35,7 @@ impl Completer {
         wake: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
+        // It holds no more outcomes than jobs are leased, and `LeasedJobs` bounds those.
         let (finished, ended) = mpsc::unbounded_channel();
         let store = Store { health: health.clone(), worker, leased: leased.clone(), pool, wake, stop };
         tokio::spawn(store.run(ended));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use jsonschema::Validator;
-use poem::http::Method;
+use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Reply;
@@ -195,6 +195,13 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
     }
     let documented = DOCUMENT.pointer(&place).unwrap_or(&Value::Null);
     assert!(documented.is_object(), "{name}: status {status} is not documented: {reply:#?}");
+    for (header, about) in documented["headers"].as_object().into_iter().flatten() {
+        assert!(about["required"] != true || !reply.header(header).is_empty(), "{name}: there is no {header}");
+    }
+    if reply.status == StatusCode::CREATED {
+        let location = reply.header("location");
+        assert!(find(&Method::GET, location).is_some(), "{name}: nothing can be read at the location {location:?}");
+    }
     match documented["content"].as_object() {
         None => assert_eq!(reply.text, "", "{name} has a body, but the document says there is none"),
         Some(_) if method == Method::HEAD => {}
