@@ -38,7 +38,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
                 match flush(values.clone()).await {
                     Ok(results) => {
                         for (reply, result) in replies.into_iter().zip(results) {
-                            let _ = reply.send(Ok(result)); // the caller may have gone
+                            let _ = reply.send(Ok(result)); // the caller may be gone
                         }
                     }
                     Err(error) if values.len() == 1 || error.is_unavailable() => {

@@ -1,4 +1,4 @@
-//! The database: pools, transactions that carry jobs, migrations.
+//! The database: connection pools, and transactions that enqueue jobs.
 
 mod tx;
 
@@ -45,8 +45,8 @@ impl Db {
         })
     }
 
-    /// The same database and notifier with at most so many connections of its own: a share that others cannot use up, and
-    /// that takes nothing from them.
+    /// The same database and notifier with a separate pool of at most `max_connections`, so that neither pool can exhaust
+    /// the other.
     #[must_use]
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
@@ -59,17 +59,18 @@ impl Db {
         &self.pool
     }
 
-    /// How to open a session connection: one that is ours alone while it is open, for LISTEN.
+    /// The options for opening a session connection, which `LISTEN` needs: one that does not go through a pooler in
+    /// transaction mode.
     pub fn direct_options(&self) -> PgConnectOptions {
         self.direct.clone()
     }
 
-    /// Tells workers that jobs wait, for rows written without a [`Tx`].
+    /// The notifier, for jobs that were written without a [`Tx`].
     pub fn notifier(&self) -> &Notifier {
         &self.notifier
     }
 
-    /// The same database by another clock: that of another process in one test.
+    /// The same database with another clock, such as that of another process in a test.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -80,30 +81,30 @@ impl Db {
         &self.clock
     }
 
-    /// Begins a transaction of the platform itself. Dropping it without [`Tx::commit`] rolls everything back, its jobs
+    /// Begins a transaction on behalf of the platform. Dropping it without [`Tx::commit`] rolls everything back, its jobs
     /// included.
     pub async fn begin(&self) -> Result<Tx> {
         self.begin_for(Actor::default()).await
     }
 
-    /// Begins a transaction of a signed-in user.
+    /// Begins a transaction on behalf of a signed-in user.
     pub async fn begin_as(&self, caller: &Caller) -> Result<UserTx> {
         Ok(UserTx::new(self.begin_for(caller.into()).await?, caller.clone()))
     }
 
-    /// Begins a transaction of somebody of whom no more than this is known.
+    /// Begins a transaction on behalf of an actor who may not be signed in.
     pub async fn begin_for(&self, actor: Actor) -> Result<Tx> {
         Ok(Tx::new(self.open("BEGIN").await?, self.notifier.clone(), actor, self.clock.clone()))
     }
 
-    /// Begins a transaction that sees the database as it was at its first statement and only reads: for answers that take
-    /// several statements and must not mix what was with what is.
+    /// Begins a read-only transaction whose statements all see the same snapshot, for answers that are read in several
+    /// statements.
     pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>> {
         self.open("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
-    /// Connections that were cut while they lay in the pool show it here and are passed over: nothing has been done on
-    /// them yet, so trying the next one is safe.
+    /// Begins a transaction. A connection that was lost while it was idle in the pool fails here; trying the next one is
+    /// safe, because nothing has been done on it yet.
     async fn open(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>> {
         let mut stale = 0;
         loop {
@@ -115,13 +116,13 @@ impl Db {
         }
     }
 
-    /// Closes the pool: waits for connections in use.
+    /// Closes the pool, after waiting for the connections in use.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Whether a connection was cut by the server or on the way, as opposed to none being had.
+/// Whether an existing connection was lost, as opposed to none being available.
 fn is_stale(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
@@ -132,17 +133,16 @@ fn is_stale(error: &sqlx::Error) -> bool {
 
 /// Parses a database URL.
 ///
-/// Plans are generic: our statements are static and prepared once per connection, and planning them anew for the values
-/// of each of their first five executions, on every connection, cost more than running them. Nor are they compiled: over
-/// a large table an estimate is soon high enough for it, and compiling takes longer than the query. (A pooler must let
-/// the startup parameter `options` pass.)
+/// Generic plans are forced: our statements are static and prepared once per connection, and planning the first five
+/// executions of each for their values, on every connection, took longer than executing them. JIT compilation is off: on
+/// large tables the estimated cost soon reaches its threshold, and compiling takes longer than the query. A pooler must
+/// pass on the startup parameter `options`.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
     let options = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
     Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(options))
 }
 
-/// A pool for looking at what goes on, apart from the pools that are looked at: two connections, and nothing that runs
-/// longer than 2 s.
+/// A pool for monitoring, separate from the pools that it reports on: two connections, and a statement timeout of 2 s.
 pub fn observer_pool(options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(2)
@@ -151,7 +151,7 @@ pub fn observer_pool(options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options.options([("statement_timeout", "2s")]))
 }
 
-/// A pool that connects when it is first used. Waits at most 5 s for a connection: then the caller answers 503.
+/// A pool that connects when it is first used. It waits at most 5 s for a connection; after that, the API answers 503.
 pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
     Ok(pool_options(max_connections).connect_lazy_with(connect_options(url)?))
 }
@@ -161,8 +161,8 @@ fn pool_options(max_connections: u32) -> PgPoolOptions {
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
         .idle_timeout(Duration::from_mins(5))
-        // A ping before each use costs a round trip. Connections in use show by themselves that they were cut; only
-        // those that lay idle for a while are asked.
+        // A ping before each use costs a round trip, and `Db::open` copes with lost connections, so only connections that
+        // have been idle for a second are pinged.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()) })

@@ -1,4 +1,4 @@
-//! A transaction that collects jobs and writes them with its commit.
+//! A transaction that collects jobs and inserts them right before its commit.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::queue::{Job, NewJob, Notifier, Queue, insert_jobs};
 use crate::{Result, failpoint};
 
 /// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
-/// its jobs are stored together or not at all, and workers are told after the commit, never before.
+/// its jobs are stored together or not at all. Workers are notified after the commit.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     jobs: Vec<NewJob>,
-    /// Queues to notify whose jobs became due by a statement.
+    /// Queues to notify after the commit, because a statement has made jobs due.
     queues: Vec<Queue>,
     /// Replies whose readers are notified after the commit.
     replies: Vec<Uuid>,
@@ -32,12 +32,12 @@ impl Tx {
         Self { inner, jobs: Vec::new(), queues: Vec::new(), replies: Vec::new(), notifier, actor, clock }
     }
 
-    /// On whose behalf the transaction writes.
+    /// On whose behalf the transaction acts.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The time, by the clock of the process. Where processes must agree, statements use the database's `now()`.
+    /// The current time of the process. Where processes must agree, statements use `now()` of the database.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
@@ -48,23 +48,24 @@ impl Tx {
         Ok(())
     }
 
-    /// Enqueues a job that is due after `delay`, by the database's clock.
+    /// Enqueues a job that is due after `delay`, measured by the clock of the database.
     pub fn enqueue_in<J: Job>(&mut self, job: &J, delay: Duration) -> Result<()> {
         self.jobs.push(NewJob::new(job, Some(delay))?);
         Ok(())
     }
 
-    /// Has the workers of `queue` look for work after the commit: jobs of theirs became due by a statement.
+    /// Notifies the workers of `queue` after the commit, because a statement has made jobs due.
     pub(crate) fn notify_queue(&mut self, queue: Queue) {
         self.queues.push(queue);
     }
 
-    /// Has readers told, if and only if the transaction commits, that a reply changed.
+    /// Notifies the readers of a reply after the commit.
     pub(crate) fn notify_reply(&mut self, reply_id: Uuid) {
         self.replies.push(reply_id);
     }
 
-    /// Commits the transaction with its jobs, then notifies the queues that have new jobs and the readers of changed replies.
+    /// Commits the transaction with its jobs, then notifies the queues that have new jobs and the readers of changed
+    /// replies.
     pub async fn commit(mut self) -> Result<()> {
         if !self.jobs.is_empty() {
             insert_jobs(&mut self.inner, &self.jobs).await?;
@@ -81,7 +82,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Undoes everything at once, instead of when the connection is next used.
+    /// Rolls back now. A transaction that is dropped is rolled back when its connection is next used.
     pub async fn rollback(self) -> Result<()> {
         Ok(self.inner.rollback().await?)
     }
@@ -100,7 +101,7 @@ impl DerefMut for Tx {
     }
 }
 
-/// A transaction of a signed-in user. It is a [`Tx`], and knows its caller besides.
+/// A [`Tx`] on behalf of a signed-in user.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct UserTx {
     tx: Tx,
@@ -112,7 +113,7 @@ impl UserTx {
         Self { tx, caller }
     }
 
-    /// Who acts.
+    /// The signed-in user.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }

@@ -1,5 +1,5 @@
-//! The shape of a course document. Its JSON schema is derived from these types, published as `docs/course.schema.json`,
-//! and is what documents are checked against: each limit stands here once. The limits are those of the tables' CHECKs.
+//! The types of a course document. Its JSON schema is derived from them and published as `docs/course.schema.json`, and
+//! documents are checked against it, so each limit is written once. The limits equal the `CHECK` constraints of the tables.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,42 +7,42 @@ use serde::{Deserialize, Serialize};
 use super::library::{Prompt, PromptCategory, Style, Term};
 use super::values::{Publication, Slug, Url};
 
-/// A course: lessons in modules, roadmaps through them, and the libraries beside them.
+/// A course: modules of lessons, roadmaps that arrange the lessons, and libraries of styles, terms and prompts.
 ///
-/// Everything is known by its slug. A document stands for itself: what it refers to, it also contains.
+/// Objects are identified by their slugs. A document is self-contained: it contains everything that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Course {
-    /// Version of this format: 1.
+    /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub version: u32,
-    /// Homes of the lessons, in order.
+    /// The modules, in order. Each lesson belongs to one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub modules: Vec<Module>,
-    /// Ways through the lessons, in order.
+    /// The roadmaps, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub roadmaps: Vec<Roadmap>,
-    /// Style cards, in order.
+    /// The style cards, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10_000))]
     pub styles: Vec<Style>,
-    /// Glossary terms.
+    /// The terms of the glossary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10_000))]
     pub glossary: Vec<Term>,
-    /// Categories of prompts, in order.
+    /// The categories of prompts, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub prompt_categories: Vec<PromptCategory>,
-    /// Prompts, in order.
+    /// The prompts, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10_000))]
     pub prompts: Vec<Prompt>,
 }
 
-/// A module: the home of lessons.
+/// A module: a group of lessons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Module {
@@ -56,10 +56,10 @@ pub struct Module {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1000))]
     pub summary: String,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
-    /// Its lessons, in order.
+    /// The lessons, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub lessons: Vec<Lesson>,
@@ -79,20 +79,21 @@ pub struct Lesson {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1000))]
     pub summary: String,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
-    /// How long it takes, in minutes.
+    /// The expected duration, in minutes.
     #[schemars(range(min = 1, max = 600))]
     pub duration_minutes: i32,
-    /// How it is completed: by the learner (`manual`), or by its required tasks (`tasks`), of which it then needs one.
+    /// How the lesson is completed: by the learner (`manual`), or by checking all required tasks (`tasks`). With `tasks`,
+    /// at least one task must be required.
     #[serde(default)]
     pub completion: CompletionRule,
-    /// A video.
+    /// The URL of a video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Url>")]
     pub video_url: Option<String>,
-    /// The lesson itself, in Markdown.
+    /// The text of the lesson, in Markdown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 100_000))]
     pub body: String,
@@ -100,7 +101,7 @@ pub struct Lesson {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub materials: Vec<Material>,
-    /// What the learner does, in order.
+    /// The tasks for the learner, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub tasks: Vec<Task>,
@@ -110,12 +111,12 @@ pub struct Lesson {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Material {
-    /// What it is.
+    /// The kind of material.
     pub kind: MaterialKind,
     /// Shown to learners.
     #[schemars(length(min = 1, max = 200))]
     pub title: String,
-    /// Where it is.
+    /// The URL of the material.
     #[schemars(with = "Url")]
     pub url: String,
 }
@@ -124,22 +125,22 @@ pub struct Material {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// Unique in its lesson. Learners' ticks belong to it.
+    /// Unique within the lesson. Checked tasks are remembered by it.
     #[schemars(with = "Slug")]
     pub slug: String,
     /// Shown to learners.
     #[schemars(length(min = 1, max = 300))]
     pub title: String,
-    /// Anything more to say about it.
+    /// Further instructions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 5000))]
     pub description: String,
-    /// Whether it counts.
+    /// Whether a lesson with the completion `tasks` needs this task to be checked.
     #[serde(default = "yes")]
     pub required: bool,
 }
 
-/// A way through lessons, in stages.
+/// A roadmap: lessons arranged in stages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Roadmap {
@@ -153,13 +154,13 @@ pub struct Roadmap {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1000))]
     pub summary: String,
-    /// Whether a stage opens only when every earlier one that counts is completed.
+    /// Whether a stage is locked until all earlier stages with required lessons are completed.
     #[serde(default)]
     pub sequential: bool,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
-    /// Its stages, in order.
+    /// The stages, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub stages: Vec<Stage>,
@@ -169,7 +170,7 @@ pub struct Roadmap {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// Unique in its roadmap.
+    /// Unique within the roadmap.
     #[schemars(with = "Slug")]
     pub slug: String,
     /// Shown to learners.
@@ -179,23 +180,23 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1000))]
     pub summary: String,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
-    /// Its lessons, in order, each once.
+    /// The lessons, in order. A lesson can occur once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub lessons: Vec<StageLesson>,
 }
 
-/// A lesson's place in a stage.
+/// A lesson in a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageLesson {
-    /// Slug of a lesson in this document.
+    /// The slug of a lesson in this document.
     #[schemars(with = "Slug")]
     pub lesson: String,
-    /// Whether it counts for the stage.
+    /// Whether the lesson must be completed to complete the stage.
     #[serde(default = "yes")]
     pub required: bool,
 }
@@ -211,7 +212,7 @@ pub enum CompletionRule {
     Tasks,
 }
 
-/// What a material is.
+/// The kind of a material.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "material_kind", rename_all = "snake_case")]
@@ -231,7 +232,7 @@ fn yes() -> bool {
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Course);
     let schema = schema.ensure_object();
-    // What it is comes first, for those who open the file.
+    // The title and description come first, for people who open the file.
     let mut ordered = serde_json::Map::new();
     for key in ["$schema", "title", "description"] {
         ordered.extend(schema.remove(key).map(|value| (key.to_owned(), value)));

@@ -1,4 +1,4 @@
-//! The libraries in a course document: styles, glossary, prompts.
+//! The libraries in a course document: styles, glossary and prompts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,25 +17,25 @@ pub struct Style {
     /// Shown to learners.
     #[schemars(length(min = 1, max = 200))]
     pub title: String,
-    /// What family it belongs to.
+    /// The category.
     pub category: StyleCategory,
-    /// When to use it.
+    /// When to use the style.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 5000))]
     pub description: String,
-    /// What to tell an assistant to get it.
+    /// The prompt that asks an assistant for this style.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 20_000))]
     pub prompt: String,
-    /// Words to find it by.
+    /// Tags for searching and filtering.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 50)))]
     pub tags: Vec<String>,
-    /// A picture of it.
+    /// The URL of a preview image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Url>")]
     pub preview_url: Option<String>,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
 }
@@ -50,14 +50,14 @@ pub struct Term {
     /// The term.
     #[schemars(length(min = 1, max = 200))]
     pub term: String,
-    /// What it means.
+    /// The definition.
     #[schemars(length(min = 1, max = 5000))]
     pub definition: String,
-    /// Words to find it by.
+    /// Tags for searching and filtering.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 50)))]
     pub tags: Vec<String>,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
 }
@@ -69,12 +69,12 @@ pub struct PromptCategory {
     /// Unique among categories.
     #[schemars(with = "Slug")]
     pub slug: String,
-    /// Shown to learners; unique among categories, whatever the case.
+    /// Shown to learners. Unique among categories, ignoring case.
     #[schemars(length(min = 1, max = 100))]
     pub name: String,
-    /// What programs know it as.
+    /// The kind, for programs.
     pub kind: PromptKind,
-    /// Its colour, as `#rrggbb` in lower case.
+    /// The colour, as `#rrggbb` in lower case.
     #[serde(default = "default_color")]
     #[schemars(with = "Color")]
     pub color: String,
@@ -90,42 +90,42 @@ pub struct Prompt {
     /// Shown to learners.
     #[schemars(length(min = 1, max = 200))]
     pub title: String,
-    /// Slug of a prompt category in this document.
+    /// The slug of a prompt category in this document.
     #[schemars(with = "Slug")]
     pub category: String,
-    /// What it is for.
+    /// The purpose of the prompt.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 5000))]
     pub description: String,
-    /// The prompt itself.
+    /// The text of the prompt.
     #[schemars(length(min = 1, max = 50_000))]
     pub body: String,
-    /// Words to find it by.
+    /// Tags for searching and filtering.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 50)))]
     pub tags: Vec<String>,
-    /// Whether learners see it.
+    /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
-    /// What to ask next, in order.
+    /// Follow-up prompts, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub steps: Vec<PromptStep>,
 }
 
-/// A step of a prompt.
+/// A follow-up prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PromptStep {
     /// Shown to learners.
     #[schemars(length(min = 1, max = 200))]
     pub title: String,
-    /// The step itself.
+    /// The text of the step.
     #[schemars(length(min = 1, max = 20_000))]
     pub body: String,
 }
 
-/// What family a style belongs to.
+/// The category of a style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "style_category", rename_all = "snake_case")]
@@ -141,7 +141,7 @@ pub enum StyleCategory {
     Organic,
 }
 
-/// What programs know a prompt category as.
+/// The kind of a prompt category, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "prompt_category", rename_all = "snake_case")]

@@ -1,12 +1,12 @@
-//! What a schema cannot say: what is unique, and what refers to what. Works on whatever could be read, so that these
-//! problems are told together with those of [`super::check`].
+//! Rules that a schema cannot express: uniqueness and references. They are checked on everything that could be parsed, so
+//! that their problems are reported together with those of [`super::check`].
 
 use std::collections::HashMap;
 
 use super::check::shown;
 use super::node::{At, Node, Problem, Value};
 
-/// Every broken rule, in no particular order.
+/// All violations, in no particular order.
 pub(super) fn check(document: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     let lessons: Vec<&Node> = document.items("modules").iter().flat_map(|module| module.items("lessons")).collect();
@@ -51,7 +51,7 @@ pub(super) fn check(document: &Node) -> Vec<Problem> {
     problems
 }
 
-/// Tells repetitions of the text under `key`; returns each with its first place.
+/// Reports repetitions of the text under `key`. Returns each text with the place where it occurs first.
 fn unique<'a>(
     items: impl IntoIterator<Item = &'a Node>,
     key: &str,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 
-/// Whether learners see it.
+/// Whether learners can see an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "publication", rename_all = "snake_case")]
@@ -19,7 +19,7 @@ pub enum Publication {
     Archived,
 }
 
-/// Declares types that stand for the JSON schema of a string.
+/// Declares types that only provide the JSON schema of a string.
 macro_rules! text_schema {
     ($(#[doc = $doc:literal] $name:ident: $schema:expr;)+) => {$(
         #[doc = $doc]
@@ -38,14 +38,14 @@ macro_rules! text_schema {
 }
 
 text_schema! {
-    /// A readable identifier that never changes.
+    /// A permanent, readable identifier.
     Slug: json_schema!({
-        "description": "Names it for ever: lower-case letters, digits and single hyphens.",
+        "description": "A permanent identifier of lower-case letters, digits and single hyphens.",
         "type": "string", "pattern": SLUG_PATTERN, "minLength": 2, "maxLength": 80
     });
-    /// A web address.
+    /// A URL.
     Url: json_schema!({
-        "description": "An address that starts with http:// or https://.",
+        "description": "A URL that starts with http:// or https://.",
         "type": "string", "pattern": URL_PATTERN, "maxLength": 2000
     });
     /// A colour.
