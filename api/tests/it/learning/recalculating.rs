@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{complete, progress, tree};
-use crate::support::course::{Course, Path};
 use crate::support::{Actor, TestApp};
+use cairn_testing::course::{Course, Path};
 
 /// Everything that tells a learner how far they are in the only roadmap there is.
 async fn answers(actor: &Actor, roadmap: Uuid) -> Value {
@@ -137,7 +137,7 @@ fn edits(course: &Course, path: &Path, draft: Uuid) -> Vec<(&'static str, String
 async fn whoever_is_behind_is_shown_what_is_about_to_be_stored() {
     let app = TestApp::new().await;
     let (anna, ben) = (app.student("anna").await, app.student("ben").await);
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[2, 1, 1]).await;
     let draft = course.lesson("Draft").await;
     course.put(path.stages[0], draft, true).await;
@@ -188,7 +188,7 @@ async fn whoever_is_behind_is_shown_what_is_about_to_be_stored() {
 async fn an_answer_is_of_one_moment() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 1]).await;
     complete(&anna, path.lessons[0][0]).await.expect(200);
     app.run_jobs().await;

@@ -14,7 +14,6 @@
 
 mod call;
 pub(crate) mod contract;
-pub(crate) mod course;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
@@ -29,9 +28,11 @@ use cairn_api::streams::{Limits, Streams};
 use cairn_core::actor::Role;
 use cairn_core::clock::new_id;
 use cairn_core::config::Secret;
-use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
+use cairn_core::db::Db;
 use cairn_core::users::tokens::TokenSubject;
-use cairn_postgres::testing::{TestDatabase, test_database};
+use cairn_postgres::testing::TestDatabase;
+use cairn_testing::database::migrated_database;
+use cairn_testing::rows::add_person;
 use chrono::TimeDelta;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
@@ -79,8 +80,7 @@ pub(crate) struct Actor {
 impl TestApp {
     /// An API over an empty, migrated database.
     pub(crate) async fn new() -> Self {
-        let prepare = async |url: &str| migrate(&connect_options(url).unwrap()).await.map(drop);
-        let database = test_database(&schema_fingerprint(), prepare).await.unwrap();
+        let database = migrated_database().await;
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
         let app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
         Self::over(app, Some(database))
@@ -121,15 +121,8 @@ impl TestApp {
     }
 
     async fn person(&self, name: &str, role: Role) -> Actor {
-        let (id, session_id, now) = (new_id(), new_id(), self.app.now());
-        sqlx::query("INSERT INTO users (id, email, first_name, role) VALUES ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(format!("{name}@example.test"))
-            .bind(name)
-            .bind(role)
-            .execute(self.app.pool())
-            .await
-            .unwrap();
+        let id = add_person(self.app.pool(), name, role).await;
+        let (session_id, now) = (new_id(), self.app.now());
         sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, $3)")
             .bind(session_id)
             .bind(id)

@@ -6,7 +6,8 @@ use cairn_core::admin::housekeeping;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease;
 
-use crate::support::{TestDb, add_user, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
+use cairn_testing::rows::add_user;
 
 const ENOUGH: Duration = Duration::from_mins(1);
 

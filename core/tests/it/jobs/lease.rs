@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::support::{TestDb, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
 
 async fn enqueue(test: &TestDb, n: usize) {
     let mut tx = test.db.begin().await.unwrap();

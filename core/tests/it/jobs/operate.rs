@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_user, jobs, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, jobs, rows, run, scalar, until};
+use cairn_testing::rows::add_user;
 
 /// One job in each state, named after it, and more that differ in how they got there.
 const ONE_OF_EACH: &str = r#"

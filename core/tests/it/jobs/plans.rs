@@ -11,7 +11,7 @@ use cairn_core::queue::{JobKind, Queue, queues};
 use cairn_core::{admin, learning, tools};
 use sqlx::PgConnection;
 
-use crate::support::{TestDb, run, scalar, until};
+use cairn_testing::database::{TestDb, run, scalar, until};
 
 /// Mostly finished, as in production: 50,000 done, a few hundred of everything else.
 const FILL: &str = r#"

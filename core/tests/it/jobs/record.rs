@@ -8,7 +8,8 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_user, rows, scalar, until};
+use cairn_testing::database::{TestDb, rows, scalar, until};
+use cairn_testing::rows::add_user;
 
 fn event(actor: Option<Uuid>, occurred_at: DateTime<Utc>) -> Event {
     Event {

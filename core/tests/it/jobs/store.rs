@@ -13,7 +13,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{TestDb, jobs, run, scalar};
+use cairn_testing::database::{TestDb, jobs, run, scalar};
 
 #[tokio::test]
 async fn a_job_is_stored_with_the_row_or_not_at_all() {

@@ -13,12 +13,10 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::expected::differences;
 use super::{dirty, drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
-use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement, rows, run, scalar,
-    until,
-};
+use cairn_testing::database::{TestDb, rows, run, scalar, until};
+use cairn_testing::expected_progress::differences;
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement};
 
 const WRITERS: u64 = 16;
 const ROLLUPS: u64 = 8;

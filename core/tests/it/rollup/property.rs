@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use uuid::Uuid;
 
-use super::expected::differences;
 use super::{dirty, drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
-use crate::support::{TestDb, jobs, rows, run, scalar};
+use cairn_testing::database::{TestDb, jobs, rows, run, scalar};
+use cairn_testing::expected_progress::differences;
 
 /// Larger numbers find more, at the cost of time. The seed is fixed, so that every run tests the same histories; change it to
 /// test others.

@@ -10,7 +10,8 @@ use cairn_core::tools::jobs::dead_replies;
 use uuid::Uuid;
 
 use super::{drain_roadmaps, take_chunks};
-use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, run, scalar};
+use cairn_testing::database::{TestDb, jobs, run, scalar};
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete};
 
 async fn reconcile(test: &TestDb) {
     let mut tx = test.db.begin().await.unwrap();

@@ -3,7 +3,7 @@
 use cairn_core::clock::new_id;
 use chrono::{DateTime, TimeZone, Utc};
 
-use crate::support::{TestDb, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, rows, run, scalar, until};
 
 fn time(year: i32, month: u32, day: u32) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(year, month, day, 12, 0, 0).unwrap()

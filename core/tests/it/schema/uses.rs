@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::support::{TestDb, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, rows, run, scalar, until};
 
 async fn add_style(test: &TestDb) -> Uuid {
     let columns = "(slug, title, category, updated_at) VALUES (gen_random_uuid(), 'X', 'retro', '2020-01-01')";

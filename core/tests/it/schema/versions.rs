@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::triggers::add_one_of_everything;
-use crate::support::{TestDb, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
 
 /// Tables that admins edit, with the columns that the platform keeps by itself: they change without an edit.
 const VERSIONED: &[(&str, &[&str])] = &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_stub_provider::Dialect;
 
 use super::{KEY, ReplyHarness, answer};
-use crate::support::eventually;
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_in_every_dialect_and_form_are_stored_unchanged() {

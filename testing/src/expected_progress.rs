@@ -58,7 +58,7 @@ struct World {
 }
 
 /// Describes how the stored progress differs from the rules; empty if it does not.
-pub(crate) async fn differences(pool: &PgPool) -> Vec<String> {
+pub async fn differences(pool: &PgPool) -> Vec<String> {
     let mut connection = pool.acquire().await.unwrap();
     // One snapshot, so that it can also be called while others write.
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.unwrap();
