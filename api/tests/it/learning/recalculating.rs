@@ -85,7 +85,7 @@ fn assert_consistent(answers: &Value, context: &str) {
     }
     let started = if tree["status"] == "available" { json!([]) } else { json!([answers["list"]]) };
     assert_eq!(answers["me"]["roadmaps"], started, "{context}");
-    assert_eq!(answers["me"]["percent"], tree["percent"], "no lesson stands twice: {context}");
+    assert_eq!(answers["me"]["percent"], tree["percent"], "no lesson is counted twice: {context}");
 }
 
 /// Edits content as an editor does: with the recomputation in the same transaction.
