@@ -37,11 +37,11 @@ type Shown = (&'static str, bool);
 #[derive(Clone, Debug)]
 struct Catalog {
     modules: Vec<Shown>,
-    /// With the number of the module.
+    /// Each with the number of its module.
     lessons: Vec<(usize, Shown)>,
-    /// With whether the roadmap is sequential.
+    /// Each with whether it is sequential.
     roadmaps: Vec<(bool, Shown)>,
-    /// With the number of the roadmap. The position is the number of the stage.
+    /// Each with the number of its roadmap. Its position is its own number.
     stages: Vec<(usize, Shown)>,
     /// Stage, lesson, and whether the lesson is required. Duplicates are ignored.
     links: Vec<(usize, usize, bool)>,
@@ -59,7 +59,7 @@ enum Edit {
     GiveFactsTo(usize, usize),
     Publish(Table, usize, &'static str),
     Delete(Table, usize, bool),
-    /// Deletes the row itself, which only SQL by hand can do.
+    /// Deletes the row itself, which only manual SQL can do.
     Destroy(Table, usize),
     Link(usize, usize, bool),
     Unlink(usize, usize),
@@ -463,7 +463,7 @@ fn stored_progress_follows_the_rules_after_any_history() {
     let mut runner = TestRunner::new(Config {
         cases: CASES,
         rng_seed: RngSeed::Fixed(SEED),
-        failure_persistence: None, // the seed is fixed: a failure comes again by itself
+        failure_persistence: None, // the seed is fixed, so every failure is reproducible
         max_shrink_iters: 200,
         ..Config::default()
     });
@@ -471,7 +471,7 @@ fn stored_progress_follows_the_rules_after_any_history() {
     let result = runner.run(&histories, |(catalog, edits)| {
         runtime.block_on(play(&test.db, &catalog, &edits)).map_err(TestCaseError::fail)
     });
-    // Inside the runtime, because the pool belongs to it.
+    // Dropped inside the runtime, because the pool belongs to it.
     runtime.block_on(async { take_chunks(&test.db).await });
     if let Err(error) = result {
         panic!("{error}");
