@@ -1,4 +1,5 @@
-//! Answers while a roadmap is being recomputed: each belongs to one content, the current one, and says so.
+//! Responses while a roadmap is being recomputed: each follows the current content and shows that a recomputation is
+//! running.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Small courses, written by SQL.
+//! Small courses, created with SQL.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::TestApp;
 
-/// A published module that lessons are put into; stages and roadmaps come in the order of their making.
+/// A course with one published module for all lessons. Stages and roadmaps are ordered by their creation.
 pub(crate) struct Course {
     app: TestApp,
     /// The module.
@@ -15,18 +15,18 @@ pub(crate) struct Course {
     count: AtomicI32,
 }
 
-/// A roadmap made by [`Course::path`].
+/// A roadmap created by [`Course::path`].
 pub(crate) struct Path {
     /// The roadmap.
     pub(crate) id: Uuid,
     /// Its stages.
     pub(crate) stages: Vec<Uuid>,
-    /// The lessons of each stage; all are required.
+    /// The lessons of each stage, all of which are required.
     pub(crate) lessons: Vec<Vec<Uuid>>,
 }
 
 impl Course {
-    /// An empty course.
+    /// Creates an empty course.
     pub(crate) async fn new(app: &TestApp) -> Self {
         let course = Self { app: app.clone(), module: new_id(), count: AtomicI32::new(0) };
         let position = course.next();
@@ -42,7 +42,8 @@ impl Course {
         course
     }
 
-    /// A published roadmap with stages of so many lessons. Stages are named “Stage 1”, …, lessons “Lesson 1.1”, ….
+    /// Creates a published roadmap with a stage for each number of lessons. Stages are named “Stage 1”, …, and lessons
+    /// “Lesson 1.1”, ….
     pub(crate) async fn path(&self, is_sequential: bool, stages: &[usize]) -> Path {
         let mut path = Path { id: self.roadmap(is_sequential).await, stages: Vec::new(), lessons: Vec::new() };
         for (s, count) in stages.iter().enumerate() {
@@ -59,7 +60,7 @@ impl Course {
         path
     }
 
-    /// A published roadmap.
+    /// Creates a published roadmap.
     pub(crate) async fn roadmap(&self, is_sequential: bool) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
@@ -75,7 +76,7 @@ impl Course {
         id
     }
 
-    /// A published stage at the end of a roadmap.
+    /// Creates a published stage at the end of a roadmap.
     pub(crate) async fn stage(&self, roadmap: Uuid, title: &str) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
@@ -92,7 +93,7 @@ impl Course {
         id
     }
 
-    /// A published lesson, with a body and a video, that stands in no stage and is completed by hand.
+    /// Creates a published lesson with a body and a video. It is in no stage and is completed manually.
     pub(crate) async fn lesson(&self, title: &str) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
@@ -111,7 +112,7 @@ impl Course {
         id
     }
 
-    /// Puts a lesson at the end of a stage.
+    /// Adds a lesson to the end of a stage.
     pub(crate) async fn put(&self, stage: Uuid, lesson: Uuid, is_required: bool) {
         sqlx::query("INSERT INTO stage_lessons (stage_id, lesson_id, position, is_required) VALUES ($1, $2, $3, $4)")
             .bind(stage)
@@ -123,7 +124,7 @@ impl Course {
             .unwrap();
     }
 
-    /// A material at the end of a lesson.
+    /// Adds a material to the end of a lesson.
     pub(crate) async fn material(&self, lesson: Uuid, title: &str) {
         sqlx::query(
             "INSERT INTO lesson_materials (lesson_id, kind, title, url, position)
@@ -137,7 +138,7 @@ impl Course {
         .unwrap();
     }
 
-    /// A task at the end of a lesson.
+    /// Adds a task to the end of a lesson.
     pub(crate) async fn task(&self, lesson: Uuid, title: &str, is_required: bool) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
@@ -155,12 +156,12 @@ impl Course {
         id
     }
 
-    /// Makes a lesson one that is completed by its tasks.
+    /// Changes the rule of a lesson, so that its tasks complete it.
     pub(crate) async fn complete_by_tasks(&self, lesson: Uuid) {
         self.edit("UPDATE lessons SET completion = 'tasks' WHERE id = $1", lesson).await;
     }
 
-    /// Changes the row with that id.
+    /// Updates the row with that id.
     pub(crate) async fn edit(&self, statement: &'static str, id: Uuid) {
         let done = sqlx::query(statement).bind(id).execute(self.app.app.pool()).await.unwrap();
         assert_eq!(done.rows_affected(), 1, "{statement}");
