@@ -101,7 +101,7 @@ fn each_problem_is_told_with_its_place() {
         (
             "lesson: second",
             "lesson: first",
-            "c.yaml:23:21: lesson \"first\" occurs twice in stage \"start\", first in line 22",
+            "c.yaml:23:21: lesson \"first\" occurs twice in stage \"start\", first on line 22",
         ),
         (
             "lesson: second",
@@ -118,7 +118,7 @@ fn each_problem_is_told_with_its_place() {
         (
             "title: Start",
             "title: S\n      - slug: start\n        title: T",
-            "stage \"start\" occurs twice in roadmap \"way\", first in line 19",
+            "stage \"start\" occurs twice in roadmap \"way\", first on line 19",
         ),
         (
             "title: Do it",
