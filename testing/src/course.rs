@@ -32,7 +32,8 @@ impl Course {
         Self { pool: pool.clone(), module: rows::add_module_at(pool, 1).await, count: AtomicI32::new(1) }
     }
 
-    /// A published roadmap with stages of so many lessons each. Stages are named “Stage 1”, …, lessons “Lesson 1.1”, ….
+    /// Creates a published roadmap with a stage for each number of lessons. Stages are named “Stage 1”, …, and lessons
+    /// “Lesson 1.1”, ….
     pub async fn path(&self, is_sequential: bool, stages: &[usize]) -> Path {
         let mut path = Path { id: self.roadmap(is_sequential).await, stages: Vec::new(), lessons: Vec::new() };
         for (s, count) in stages.iter().enumerate() {

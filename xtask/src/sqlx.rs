@@ -16,8 +16,8 @@ const COMMITTED: &str = ".sqlx";
 pub(crate) fn write() -> Result<(), Failure> {
     // By itself: the workspace does not compile while .sqlx/ lacks a query.
     build_with_postgres()?;
-    // Dependencies first, and without a database: they have queries of their own, which are not ours to keep. What fails
-    // here is what is about to be mended.
+    // Dependencies are built first and without a database, because their own queries must not be kept. A failure is
+    // ignored, because the stale queries that cause it are about to be replaced.
     let _ = cargo(&["check", "--package", "cairn-core", "--keep-going"]).env("SQLX_OFFLINE", "true").run();
     let fresh = prepare()?;
     let _ = fs::remove_dir_all(COMMITTED);

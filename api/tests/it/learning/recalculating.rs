@@ -1,4 +1,5 @@
-//! Answers while a roadmap is being recomputed: each belongs to one content, the current one, and says so.
+//! Responses while a roadmap is being recomputed: each follows the current content and shows that a recomputation is
+//! running.
 
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ fn assert_consistent(answers: &Value, context: &str) {
     }
     let started = if tree["status"] == "available" { json!([]) } else { json!([answers["list"]]) };
     assert_eq!(answers["me"]["roadmaps"], started, "{context}");
-    assert_eq!(answers["me"]["percent"], tree["percent"], "no lesson stands twice: {context}");
+    assert_eq!(answers["me"]["percent"], tree["percent"], "no lesson is counted twice: {context}");
 }
 
 /// Edits content as an editor does: with the recomputation in the same transaction.

@@ -19,7 +19,7 @@ async fn progress_waits_for_a_change() {
     assert_eq!(change["progress"], json!([{"roadmap_id": path.id, "seq": 2}]));
     let stale = progress(&anna, path.id, "").await;
     assert_eq!(some(&stale, &["seq", "is_current", "percent"]), json!({"seq": 1, "is_current": false, "percent": 0}));
-    // Nobody rolls up: the wait ends all the same.
+    // No worker is running, but the wait ends nevertheless.
     let stale = progress(&anna, path.id, "?min_seq=2").await;
     assert_eq!(some(&stale, &["seq", "is_current", "percent"]), json!({"seq": 1, "is_current": false, "percent": 0}));
     let (waited, _) = tokio::join!(progress(&anna, path.id, "?min_seq=2"), app.run_jobs());
@@ -35,7 +35,7 @@ async fn progress_waits_for_a_change() {
     assert_eq!(
         some(&future, &["seq", "is_current"]),
         json!({"seq": 2, "is_current": false}),
-        "nobody has made that change"
+        "there has been no such change"
     );
 }
 

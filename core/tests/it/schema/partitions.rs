@@ -67,7 +67,7 @@ async fn partitions_are_created_once_and_take_their_rows_over() {
     assert_eq!(indexes, 1);
 }
 
-/// The first and the last microsecond of a month, for whoever asks in whatever time zone.
+/// The first and the last microsecond of a month, in whichever time zone the session is.
 #[tokio::test]
 async fn months_are_those_of_utc() {
     let test = TestDb::new().await;

@@ -16,7 +16,7 @@ async fn add_prompt(test: &TestDb) -> Uuid {
     scalar(test.pool(), format!("{insert} RETURNING id")).await
 }
 
-/// A statement that records so many uses of a style card.
+/// A statement that records this many uses of a style card.
 fn uses(style: Uuid, n: u32) -> String {
     format!("INSERT INTO library_uses (item_kind, item_id) SELECT 'style_card', '{style}' FROM generate_series(1, {n})")
 }

@@ -1,4 +1,4 @@
-//! The version of a row, by which an editor's save is refused when somebody else has changed the row.
+//! The version of a row, by which an editor's save is refused when another editor has changed the row.
 
 use std::collections::BTreeSet;
 
