@@ -23,6 +23,8 @@ pub enum Tag {
     Tools,
     /// The libraries, for admins.
     AdminLibrary,
+    /// Users and invites, for admins.
+    AdminUsers,
     /// Queues, workers and jobs, for admins.
     Operations,
     /// Instructions, chats and statistics of the AI tools, for admins.
@@ -34,5 +36,5 @@ pub type Problems = &'static [(&'static str, &'static [Code])];
 
 /// Whether a request with this method (in lower case) has a body that is read.
 pub(crate) fn has_body(method: &str) -> bool {
-    matches!(method, "post" | "put" | "patch")
+    matches!(method, "post" | "put" | "patch" | "delete")
 }

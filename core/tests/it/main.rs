@@ -9,4 +9,5 @@ mod jobs;
 mod rollup;
 mod schema;
 mod support;
+mod users;
 mod verify;
