@@ -272,6 +272,17 @@ CREATE FUNCTION public.fold_case(content text) RETURNS text
     SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
 $$;
 
+CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at timestamp with time zone, expires_at timestamp with time zone, moment timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN uses >= max_uses THEN 'used_up'
+        WHEN revoked_at IS NOT NULL THEN 'revoked'
+        WHEN expires_at <= moment THEN 'expired'
+        ELSE 'active'
+    END
+$$;
+
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$

@@ -74,6 +74,16 @@ CREATE INDEX users_words_idx ON users
 -- Few. The activities of those users are written without names and addresses.
 CREATE INDEX users_erased_idx ON users (id) WHERE erased_at IS NOT NULL;
 
+-- Whether an invite can be used. What was used up stays so, even if it is revoked or expires later.
+CREATE FUNCTION invite_state(uses integer, max_uses integer, revoked_at timestamptz, expires_at timestamptz, moment timestamptz)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN uses >= max_uses THEN 'used_up'
+        WHEN revoked_at IS NOT NULL THEN 'revoked'
+        WHEN expires_at <= moment THEN 'expired'
+        ELSE 'active'
+    END
+$$;
 CREATE INDEX invite_links_newest_idx ON invite_links (created_at DESC, id DESC) WHERE deleted_at IS NULL;
 
 -- The one-time link with which somebody sets a new password. A user has one at most: the next replaces it. Only the SHA-256

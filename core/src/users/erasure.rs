@@ -12,7 +12,7 @@
 //!
 //! The user's row stays. Its id is the pseudonym of whoever did what the activity log says, so that statistics of the past
 //! remain true. Jobs of the user that run later find nothing to do, and their activities are written without names and
-//! addresses ([`crate::activity::insert`]).
+//! addresses ([`crate::activity::insert`]). Jobs that are done keep their payloads, with addresses, for `jobs.keep_done_hours`.
 
 use std::time::Duration;
 

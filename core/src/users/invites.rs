@@ -124,9 +124,7 @@ macro_rules! select_invites {
                 + r#" SELECT id AS "id!", code AS "code!", role AS "role!: Role", note, max_uses AS "max_uses!",
                        uses AS "uses!", expires_at, revoked_at, created_by, version AS "version!",
                        created_at AS "created_at!", updated_at AS "updated_at!", deleted_at,
-                       CASE WHEN uses >= max_uses THEN 'used_up' WHEN revoked_at IS NOT NULL THEN 'revoked'
-                            WHEN expires_at <= coalesce($1, now()) THEN 'expired'
-                            ELSE 'active' END AS "state!: InviteState"
+                       invite_state(uses, max_uses, revoked_at, expires_at, coalesce($1, now())) AS "state!: InviteState"
                    FROM "#
                 + $from,
             $now
@@ -208,9 +206,7 @@ pub async fn list(
         "",
         "invite_links
          WHERE deleted_at IS NULL
-           AND ($2::text IS NULL OR $2 = CASE
-               WHEN uses >= max_uses THEN 'used_up' WHEN revoked_at IS NOT NULL THEN 'revoked'
-               WHEN expires_at <= $1 THEN 'expired' ELSE 'active' END)
+           AND ($2::text IS NULL OR $2 = invite_state(uses, max_uses, revoked_at, expires_at, $1))
            AND (created_at, id) < (coalesce($3, 'infinity'::timestamptz),
                                    coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $5",

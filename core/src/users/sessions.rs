@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::User;
+use super::accounts::{Credentials, User};
 use super::tokens::TokenSubject;
 use crate::Result;
 use crate::activity::{Action, Verb};
@@ -206,12 +206,26 @@ pub async fn open(tx: &mut Tx, user: &User) -> Result<OpenSession> {
     Ok(OpenSession { subject, refresh_token, expires_at })
 }
 
-/// Opens a session for a user whose password was verified.
-pub async fn sign_in(tx: &mut Tx, user: &User) -> Result<OpenSession> {
+/// Opens a session for a user whose password was verified. `None` if the password has been changed since, or the account
+/// suspended or deleted.
+///
+/// Those changes end all sessions. The lock makes them wait for this one, so that it is among them.
+pub async fn sign_in(tx: &mut Tx, verified: &Credentials) -> Result<Option<OpenSession>> {
+    let user = &verified.user;
+    let is_unchanged = sqlx::query!(
+        "SELECT FROM users
+         WHERE id = $1 AND password_hash IS NOT DISTINCT FROM $2 AND status = 'active' AND deleted_at IS NULL
+         FOR SHARE",
+        user.id,
+        verified.password_hash
+    );
+    if is_unchanged.fetch_optional(&mut **tx).await?.is_none() {
+        return Ok(None);
+    }
     let session = open(tx, user).await?;
     let details = serde_json::json!({"session_id": session.subject.session_id});
     tx.record(Action::new(Noun::User, Verb::SignedIn).on(user.id, &user.name()).by(user.id).with(details))?;
-    Ok(session)
+    Ok(Some(session))
 }
 
 /// Exchanges a refresh token for the next one.

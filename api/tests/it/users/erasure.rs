@@ -33,6 +33,7 @@ pub(super) async fn furnish(app: &TestApp, person: &Actor, other: &Actor) {
         .execute(app.app.pool())
         .await
         .unwrap();
+        reconcile(app).await;
     }
     act(app, person, other, &name).await;
     sqlx::query("INSERT INTO user_lesson_task_progress (user_id, task_id) SELECT $1, id FROM lesson_tasks")
@@ -113,11 +114,15 @@ async fn settle(app: &TestApp) {
         .execute(app.app.pool())
         .await
         .unwrap();
+    reconcile(app).await;
+    assert_eq!(app.count("SELECT count(*) FROM erasures").await, 0);
+}
+
+async fn reconcile(app: &TestApp) {
     let mut tx = app.app.db.begin().await.unwrap();
     tx.enqueue(&Reconcile {}).unwrap();
     tx.commit().await.unwrap();
     app.run_jobs().await;
-    assert_eq!(app.count("SELECT count(*) FROM erasures").await, 0);
 }
 
 #[tokio::test]

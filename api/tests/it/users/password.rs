@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cairn_core::users::rules::Password;
+use cairn_core::users::rules::{Email, Password};
+use cairn_core::users::{accounts, sessions};
 use futures_util::future::join_all;
 use poem::http::Method;
 use serde_json::{Value, json};
@@ -81,6 +82,31 @@ async fn guessing_the_current_password_is_slowed_down_like_a_sign_in() {
     let refused = change(&anna, OLD, NEW).await.expect(429).problem("too_many_requests");
     assert!(!refused.header("retry-after").is_empty());
     login(&app, "anna@example.test", OLD).await.expect(429);
+}
+
+/// A sign-in that has verified the old password opens no session after the change.
+#[tokio::test]
+async fn a_sign_in_with_a_password_that_has_just_been_changed_fails() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    set_password(&app, &anna, OLD).await;
+    let email = Email::parse("anna@example.test").unwrap();
+    let mut connection = app.app.pool().acquire().await.unwrap();
+    let verified = accounts::find_credentials(&mut connection, &email).await.unwrap().unwrap();
+    let sign_in = async || {
+        let mut tx = app.app.db.begin().await.unwrap();
+        let session = sessions::sign_in(&mut tx, &verified).await.unwrap();
+        tx.commit().await.unwrap();
+        session.is_some()
+    };
+    assert!(sign_in().await);
+    sqlx::query("UPDATE users SET status = 'suspended'").execute(app.app.pool()).await.unwrap();
+    assert!(!sign_in().await, "suspended");
+    sqlx::query("UPDATE users SET status = 'active'").execute(app.app.pool()).await.unwrap();
+    change(&anna, OLD, NEW).await.expect(204);
+    assert!(!sign_in().await, "another password");
+    assert_eq!(app.count("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").await, 1);
+    app.run_jobs().await;
 }
 
 /// Of two changes that have both checked the same password, one counts.
