@@ -221,6 +221,30 @@ impl IntoResponse for Markdown {
     }
 }
 
+/// JSON objects, one per line, as they are put together.
+pub struct Lines(BoxStream<'static, Result<String, std::io::Error>>);
+
+impl Lines {
+    /// Sends these pieces, which are whole lines. After an error the connection is cut.
+    pub fn new(pieces: BoxStream<'static, Result<String, std::io::Error>>) -> Self {
+        Self(pieces)
+    }
+}
+
+impl Payload for Lines {
+    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
+    }
+}
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(Body::from_bytes_stream(self.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;

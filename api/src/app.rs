@@ -7,6 +7,7 @@ use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::Secret;
 use cairn_core::db::{Db, Tx, UserTx, observer_pool};
 use cairn_core::users::passwords::Passwords;
+use cairn_core::users::profile;
 use cairn_core::users::tokens::Tokens;
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
@@ -76,5 +77,19 @@ impl App {
     /// The pool of connections.
     pub fn pool(&self) -> &PgPool {
         self.db.pool()
+    }
+
+    /// Checks the caller's own password, as throttled as a sign-in is. Returns the hash that it matched. Otherwise a problem,
+    /// `wrong_password`.
+    pub(crate) async fn check_password(&self, caller: &Caller, password: &str) -> Result<Option<String>, Problem> {
+        let found = profile::credentials(&mut *self.connection().await?, caller).await?;
+        let (email, hash) = found.ok_or_else(Problem::unauthorized)?;
+        let attempts = self.throttle.attempts(caller.origin.ip, &email);
+        self.throttle.count(attempts, self.now())?;
+        if !self.passwords.verify(password, hash.as_deref()).await? {
+            return Err(Problem::wrong_password());
+        }
+        self.throttle.forget(attempts);
+        Ok(hash)
     }
 }

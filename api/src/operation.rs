@@ -23,6 +23,8 @@ pub enum Tag {
     Tools,
     /// The libraries, for admins.
     AdminLibrary,
+    /// Users and invites, for admins.
+    AdminUsers,
     /// Queues, workers and jobs, for admins.
     Operations,
     /// Instructions, chats and statistics of the AI tools, for admins.
@@ -35,5 +37,5 @@ pub type Problems = &'static [(&'static str, &'static [Code])];
 
 /// Whether the body of a request with this method (in lower case) is read.
 pub(crate) fn has_body(method: &str) -> bool {
-    matches!(method, "post" | "put" | "patch")
+    matches!(method, "post" | "put" | "patch" | "delete")
 }

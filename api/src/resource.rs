@@ -22,12 +22,28 @@ impl App {
         R: Resource + for<'a> From<&'a B>,
         T: From<R> + ToJSON + ParseFromJSON,
     {
+        self.create_row(caller, (path, operation), key, body, &R::from(&**body)).await
+    }
+
+    /// As [`App::create`], for a row that does not follow from the body alone.
+    pub(crate) async fn create_row<R, B, T>(
+        &self,
+        caller: &Caller,
+        (path, operation): (&'static str, &'static str),
+        key: Option<IdempotencyKey>,
+        body: &Body<B>,
+        row: &R,
+    ) -> Result<Created<T>, Problem>
+    where
+        R: Resource,
+        T: From<R> + ToJSON + ParseFromJSON,
+    {
         let request = IdempotentRequest::new(caller, operation, key, body);
         let mut tx = self.begin_as(caller).await?;
         if let Some(answer) = request.replay(&mut tx).await? {
             return Ok(Created::new(path, answer));
         }
-        let answer = T::from(resource::create(&mut tx, &R::from(&**body)).await?);
+        let answer = T::from(resource::create(&mut tx, row).await?);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Created::new(path, answer))

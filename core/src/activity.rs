@@ -39,12 +39,15 @@ pub enum Verb {
     Registered,
     Reopened,
     Reordered,
+    Reset,
     Restored,
     Resumed,
     Retried,
+    Revoked,
     SignedIn,
     SignedOut,
     Started,
+    Suspended,
     Unchecked,
     Unliked,
     Updated,
@@ -171,7 +174,8 @@ impl Job for RecordActivity {
 }
 
 /// Writes events in one statement and updates `users.last_active_at` of their actors, at most once a minute for each user.
-/// Events that are stored already are skipped.
+/// Events that are stored already are skipped. What a user did or suffered who has deleted their account meanwhile is
+/// stored without addresses and names, as the erasure leaves it.
 pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<()> {
     let ids: Vec<Uuid> = events.iter().map(|e| e.id).collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|e| e.occurred_at).collect();
@@ -186,11 +190,16 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
     sqlx::query!(
         "INSERT INTO activity_log
              (id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip, user_agent)
-         SELECT id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip::inet, user_agent
+         SELECT e.id, e.occurred_at, e.actor_id, e.action, e.target_type, e.target_id,
+             CASE WHEN target.id IS NULL AND (actor.id IS NULL OR e.target_type <> 'project') THEN e.target_title END,
+             CASE WHEN target.id IS NULL AND (actor.id IS NULL OR e.target_type <> 'project') THEN e.metadata ELSE '{}' END,
+             CASE WHEN actor.id IS NULL THEN e.ip::inet END, CASE WHEN actor.id IS NULL THEN e.user_agent END
          FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[],
                      $8::jsonb[], $9::text[], $10::text[])
              AS e (id, occurred_at, actor_id, action, target_type, target_id, target_title, metadata, ip, user_agent)
-         ORDER BY id  -- the same order in every transaction, so that two that share events cannot deadlock
+         LEFT JOIN users actor ON actor.id = e.actor_id AND actor.erased_at IS NOT NULL
+         LEFT JOIN users target ON target.id = e.target_id AND target.erased_at IS NOT NULL
+         ORDER BY e.id  -- the same order in every transaction, so that two that share events cannot deadlock
          ON CONFLICT (id, occurred_at) DO NOTHING",
         &ids,
         &times,

@@ -75,6 +75,8 @@ pub enum Refusal {
         /// The member, such as `slug`.
         member: &'static str,
     },
+    /// The change would leave the platform without an active admin.
+    LastAdmin,
     /// A member has a value that the resource cannot have.
     Invalid {
         /// JSON pointer to the member.
@@ -193,7 +195,7 @@ pub fn record_order(tx: &mut Tx, noun: Noun, before: &[Uuid], after: &[Uuid]) ->
 }
 
 /// Records a change with the members that differ.
-fn record<R: Resource>(tx: &mut Tx, verb: Verb, before: Option<&R>, after: &R) -> Result<()> {
+pub(crate) fn record<R: Resource>(tx: &mut Tx, verb: Verb, before: Option<&R>, after: &R) -> Result<()> {
     let (before, full) = (before.map(members).transpose()?.unwrap_or_default(), members(after)?);
     let differ = |from: &Map<String, Value>, to: &Map<String, Value>| -> Map<String, Value> {
         to.iter().filter(|(name, value)| from.get(*name) != Some(value)).map(|(k, v)| (k.clone(), v.clone())).collect()

@@ -12,6 +12,8 @@ fn named(name: &str) -> Option<Value> {
         "ActivityTarget.type" => json!("lesson"),
         "ChatUser.email" | "email" => json!("learner@example.com"),
         "FieldError.code" | "code" => json!("required"),
+        "Invite.code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
+        "Invite.note" | "InviteSummary.note" | "NewInvite.note" | "InviteTermsChanges.note" => json!("Spring course"),
         "Instruction.content" | "NewInstruction.content" => {
             json!("You are a mentor on a course platform. Answer briefly and concretely.")
         }
@@ -41,9 +43,13 @@ fn named(name: &str) -> Option<Value> {
         "ToolInfo.title" => json!("Assistant"),
         "ToolMessage.role" => json!("user"),
         "ToolMessage.reply_id" => id("Reply", "id"),
+        "Suspension.reason" => json!("Shares the account with others."),
+        "UserBatch.reason" | "UserBatch.role" => Value::Null,
+        "UserResult.outcome" => json!("changed"),
         "Transfer.message_id" => json!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d05"),
         "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
         "action" => json!("lesson.completed"),
+        "avatar_url" => json!("https://pictures.example/anna.png"),
         "body" => json!("# Hello\n\nOpen an editor."),
         "content" | "message" => json!("How do I centre a card on the page?"),
         "AdminStyle.description" | "NewStyle.description" | "Style.description" | "StyleChanges.description" => {
@@ -66,9 +72,11 @@ fn named(name: &str) -> Option<Value> {
         "locked_by" => json!([]),
         "max_attempts" => json!(25),
         "max_tokens" => json!(1500),
+        "max_uses" => json!(30),
         "model" => json!("gpt-4o-mini"),
         "oldest_due_seconds" => json!(0.4),
-        "password" => json!("correct horse battery"),
+        "password" | "current_password" => json!("correct horse battery"),
+        "new_password" => json!("staple battery horse"),
         "payload" => {
             json!({"kind": "count_likes", "v": 1, "data": {"project_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d01"}})
         }
@@ -86,6 +94,7 @@ fn named(name: &str) -> Option<Value> {
         "temperature" => json!(0.7),
         "text" => json!("Use a grid with `place-items: center`."),
         "title" => json!("Hello, HTML"),
+        "token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
         "url" => json!("https://elements.example"),
         _ => return None,
     })

@@ -59,6 +59,8 @@ fn follow_from_parameter(parameter: &Value) -> Vec<Code> {
     match name {
         "Idempotency-Key" => vec![Code::IdempotencyKeyReused],
         "If-Match" => vec![Code::PreconditionRequired, Code::VersionMismatch, Code::ResourceDeleted],
+        // What a query names may be missing: then the list is empty.
+        _ if parameter["in"] != "path" => Vec::new(),
         _ => {
             let not_found = name.strip_suffix("_id").map(|noun| format!("{noun}_not_found"));
             Code::ALL.iter().copied().filter(|code| Some(code.name()) == not_found.as_deref()).collect()

@@ -35,6 +35,11 @@ macro_rules! with_codes {
         AccountSuspended account_suspended FORBIDDEN "The account is suspended" "This account is suspended. Ask an administrator.";
         InvalidRefreshToken invalid_refresh_token UNAUTHORIZED "The refresh token is not valid" "The refresh token is unknown, was used before, or its session has ended. Sign in again.";
         EmailTaken email_taken CONFLICT "The email address is already in use" "There is an account with this email address. Sign in instead.";
+        UserNotFound user_not_found NOT_FOUND "User not found" "There is no user with this id.";
+        LastAdmin last_admin CONFLICT "The last active admin must stay one" "The change would leave the platform without an active admin. Give somebody else the role first.";
+        SessionNotFound session_not_found NOT_FOUND "Session not found" "There is no session of yours with this id, or it has ended.";
+        WrongPassword wrong_password FORBIDDEN "The password is wrong" "The current password is not the one that was sent.";
+        InvalidResetToken invalid_reset_token GONE "The reset link is not valid" "The reset link is unknown, was used or replaced, or has expired. Ask for a new one.";
         InviteRequired invite_required FORBIDDEN "An invite is required" "Registration is by invite only. Send an invite_code.";
         InviteNotFound invite_not_found NOT_FOUND "Invite not found" "There is no invite with this code.";
         InviteExpired invite_expired GONE "The invite has expired" "This invite has expired. Ask for a new one.";

@@ -10,7 +10,10 @@ use cairn_core::tools::cancel::CancelRefusal;
 use cairn_core::tools::questions::AskRefusal;
 use cairn_core::tools::retry::RetryRefusal;
 use cairn_core::users::accounts::RegistrationRefusal;
+use cairn_core::users::erasure::DeletionRefusal;
 use cairn_core::users::invites::InviteRefusal;
+use cairn_core::users::profile::PasswordChanged;
+use cairn_core::users::resets::InvalidReset;
 use chrono::SecondsFormat;
 
 use super::{Code, FieldError, Problem};
@@ -49,12 +52,19 @@ impl Code {
             Noun::Project => Self::ProjectNotFound,
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
+            Noun::Session => Self::SessionNotFound,
             Noun::Stage => Self::StageNotFound,
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
-            // The account of the access token was deleted a moment ago.
-            Noun::User => Self::Unauthorized,
-            Noun::Admin | Noun::Course | Noun::Jobs | Noun::Module | Noun::Question | Noun::Queue => Self::NotFound,
+            Noun::User => Self::UserNotFound,
+            Noun::Admin
+            | Noun::Course
+            | Noun::Jobs
+            | Noun::Module
+            | Noun::Password
+            | Noun::PasswordReset
+            | Noun::Question
+            | Noun::Queue => Self::NotFound,
         }
     }
 }
@@ -68,6 +78,27 @@ impl From<RegistrationRefusal> for Problem {
             RegistrationRefusal::Invite(InviteRefusal::Revoked) => Self::invite_revoked(),
             RegistrationRefusal::Invite(InviteRefusal::Expired) => Self::invite_expired(),
             RegistrationRefusal::Invite(InviteRefusal::UsedUp) => Self::invite_used_up(),
+        }
+    }
+}
+
+impl From<InvalidReset> for Problem {
+    fn from(InvalidReset: InvalidReset) -> Self {
+        Self::invalid_reset_token()
+    }
+}
+
+impl From<PasswordChanged> for Problem {
+    fn from(PasswordChanged: PasswordChanged) -> Self {
+        Self::wrong_password()
+    }
+}
+
+impl From<DeletionRefusal> for Problem {
+    fn from(refusal: DeletionRefusal) -> Self {
+        match refusal {
+            DeletionRefusal::PasswordChanged => Self::wrong_password(),
+            DeletionRefusal::LastAdmin => Self::last_admin(),
         }
     }
 }
@@ -156,6 +187,7 @@ impl From<resource::Refusal> for Problem {
                 let message = "Another resource has this value.";
                 Self::value_taken().with_errors(vec![FieldError::at(format!("/{member}"), "taken", message)])
             }
+            resource::Refusal::LastAdmin => Self::last_admin(),
             resource::Refusal::Invalid { pointer, message } => Self::invalid_field(pointer, "invalid", message),
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
                 "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."

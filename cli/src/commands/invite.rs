@@ -59,12 +59,13 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
     };
     let database = Database::ready(config, data_dir).await?;
     let mut tx = database.connect()?.begin().await?;
-    let created = create(&mut tx, &invite).await?;
+    let expires_at = invite.expires_at;
+    let created = create(&mut tx, invite).await.map_err(|rejected| Failure::failed(rejected.to_string()))?;
     tx.commit().await?;
     database.close().await?;
-    report(&match invite.expires_at {
-        Some(time) => format!("valid for {} uses until {}:", invite.max_uses, time.format("%Y-%m-%d %H:%M UTC")),
-        None => format!("valid for {} uses:", invite.max_uses),
+    report(&match expires_at {
+        Some(time) => format!("valid for {} uses until {}:", created.max_uses, time.format("%Y-%m-%d %H:%M UTC")),
+        None => format!("valid for {} uses:", created.max_uses),
     });
     print_line(&created.code)
 }

@@ -12,7 +12,7 @@ use crate::actor::{Caller, Role};
 use crate::clock::new_id;
 use crate::db::Tx;
 use crate::noun::Noun;
-use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
+use crate::refusal::{OnConstraint, Rejected};
 use crate::settings::{self, RegistrationMode};
 
 /// An account as its owner sees it.
@@ -26,6 +26,8 @@ pub struct User {
     pub first_name: String,
     /// 1–100 characters; `None` if the user gave no last name.
     pub last_name: Option<String>,
+    /// The address of a picture.
+    pub avatar_url: Option<String>,
     /// Decides what the user may do.
     pub role: Role,
     /// Whole percent of the required lessons of all roadmaps that the user started; `None` if they started none.
@@ -132,7 +134,7 @@ async fn insert(
         User,
         r#"INSERT INTO users (id, email, first_name, last_name, password_hash, role, invite_id, created_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-           RETURNING id, email, first_name, last_name, role AS "role: Role", progress_percent, created_at"#,
+           RETURNING id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent, created_at"#,
         new_id(),
         new.email.as_str(),
         new.first_name.as_str(),
@@ -150,7 +152,8 @@ async fn insert(
 /// Finds the live account with an email address, for checking a password.
 pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> Result<Option<Credentials>> {
     let row = sqlx::query!(
-        r#"SELECT id, email, first_name, last_name, role AS "role: Role", progress_percent, created_at, password_hash,
+        r#"SELECT id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
+                  created_at, password_hash,
                   status = 'suspended' AS "is_suspended!"
            FROM users WHERE lower(email) = lower($1) AND deleted_at IS NULL"#,
         email.as_str()
@@ -163,6 +166,7 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
             email: row.email,
             first_name: row.first_name,
             last_name: row.last_name,
+            avatar_url: row.avatar_url,
             role: row.role,
             progress_percent: row.progress_percent,
             created_at: row.created_at,
@@ -172,17 +176,16 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
     }))
 }
 
-/// Finds the caller's own account. Refused if it was deleted in the meantime.
-pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<User, Rejected<NotFound>> {
-    sqlx::query_as!(
+/// Finds the caller's own account; `None` if it was deleted in the meantime.
+pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<Option<User>> {
+    let user = sqlx::query_as!(
         User,
-        r#"SELECT id, email, first_name, last_name, role AS "role: Role", progress_percent, created_at
+        r#"SELECT id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
+               created_at
            FROM users WHERE id = $1 AND deleted_at IS NULL"#,
         caller.user_id
-    )
-    .fetch_optional(connection)
-    .await?
-    .or_not_found(Noun::User)
+    );
+    Ok(user.fetch_optional(connection).await?)
 }
 
 impl User {

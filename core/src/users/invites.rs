@@ -3,16 +3,18 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Verb};
+use crate::activity::Verb;
 use crate::actor::Role;
 use crate::clock::new_id;
 use crate::db::Tx;
 use crate::noun::Noun;
-use crate::refusal::Rejected;
+use crate::refusal::{NotFound, OnConstraint, OrRefuse, Rejected};
+use crate::resource::{self, Edit, Refusal, Resource};
 
 /// The data of a new invite.
 #[derive(Clone, Debug)]
@@ -27,13 +29,208 @@ pub struct NewInvite {
     pub note: Option<String>,
 }
 
-/// An invite that was just created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whether an invite can be used. Derived from its row and the time whenever it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum InviteState {
+    /// It can.
+    Active,
+    /// It was used as often as allowed, whatever happened to it since.
+    UsedUp,
+    /// Its expiry time has passed.
+    Expired,
+    /// An admin revoked it.
+    Revoked,
+}
+
+impl InviteState {
+    /// The name in SQL.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::UsedUp => "used_up",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// An invite.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Invite {
     /// Identifies the invite.
     pub id: Uuid,
-    /// The secret that people register with.
+    /// The secret that people register with. Never recorded.
+    #[serde(skip)]
     pub code: String,
+    /// The role of accounts that are registered with it.
+    pub role: Role,
+    /// A note for admins, at most 200 characters.
+    pub note: Option<String>,
+    /// How many accounts may be registered with it, 1–100,000.
+    pub max_uses: i32,
+    /// How many were.
+    #[serde(skip)]
+    pub uses: i32,
+    /// When it stops being valid; `None` for never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When an admin revoked it.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Who created it; `None` for the command line.
+    #[serde(skip)]
+    pub created_by: Option<Uuid>,
+    /// Whether it can be used, when it was read.
+    #[serde(skip)]
+    pub state: InviteState,
+    /// Raised by every change, but not by uses.
+    pub version: i64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Always `None`: invites are revoked, not deleted.
+    #[serde(skip)]
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl Invite {
+    /// An invite that is not stored yet, with a code of 128 random bits.
+    pub fn new(new: NewInvite, created_by: Option<Uuid>) -> Self {
+        Self {
+            id: new_id(),
+            code: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()),
+            role: new.role,
+            note: new.note,
+            max_uses: new.max_uses,
+            uses: 0,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            created_by,
+            state: InviteState::Active,
+            version: 0,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            deleted_at: None,
+        }
+    }
+}
+
+/// Selects invites, with their state at the time `$1` (null for the database's), from `$from`, which is the table or a statement that returns its rows.
+macro_rules! select_invites {
+    ($with:literal, $from:literal, $now:expr $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Invite,
+            $with
+                + r#" SELECT id AS "id!", code AS "code!", role AS "role!: Role", note, max_uses AS "max_uses!",
+                       uses AS "uses!", expires_at, revoked_at, created_by, version AS "version!",
+                       created_at AS "created_at!", updated_at AS "updated_at!", deleted_at,
+                       invite_state(uses, max_uses, revoked_at, expires_at, coalesce($1, now())) AS "state!: InviteState"
+                   FROM "#
+                + $from,
+            $now
+            $(, $argument)*
+        )
+    };
+}
+
+impl Resource for Invite {
+    const NOUN: Noun = Noun::Invite;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn title(&self) -> &str {
+        self.note.as_deref().unwrap_or("invite")
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn deleted_at(&mut self) -> &mut Option<DateTime<Utc>> {
+        &mut self.deleted_at
+    }
+
+    async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Self>> {
+        let invite = select_invites!(
+            "",
+            "invite_links WHERE id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
+            None::<DateTime<Utc>>,
+            id
+        );
+        Ok(invite.fetch_optional(connection).await?)
+    }
+
+    async fn save(&self, connection: &mut PgConnection) -> Result<Self, Rejected<Refusal>> {
+        let saved = select_invites!(
+            "WITH saved AS (
+                 INSERT INTO invite_links (id, code, role, note, max_uses, expires_at, revoked_at, created_by)
+                 VALUES ($2, $3, $4, $5, $6, $7, $8, $9)
+                 ON CONFLICT (id) DO UPDATE SET note = excluded.note, max_uses = excluded.max_uses,
+                     expires_at = excluded.expires_at, revoked_at = excluded.revoked_at
+                 RETURNING *
+             )",
+            "saved",
+            None::<DateTime<Utc>>,
+            self.id,
+            self.code,
+            self.role as Role,
+            self.note,
+            self.max_uses,
+            self.expires_at,
+            self.revoked_at,
+            self.created_by,
+        );
+        let fewer = Refusal::Invalid {
+            pointer: "/max_uses",
+            message: format!("It has been used {} times; at least that many are expected.", self.uses),
+        };
+        saved.fetch_one(connection).await.on_constraint("invite_links_uses_range", fewer)
+    }
+}
+
+/// Sort key of [`list`].
+pub type Key = (DateTime<Utc>, Uuid);
+
+/// At most `limit` invites, newest first, starting after `after`. Only those in `state` at `now`, if it is given.
+pub async fn list(
+    connection: &mut PgConnection,
+    state: Option<InviteState>,
+    now: DateTime<Utc>,
+    after: Option<Key>,
+    limit: i64,
+) -> Result<Vec<Invite>> {
+    let (time, id) = after.unzip();
+    let invites = select_invites!(
+        "",
+        "invite_links
+         WHERE deleted_at IS NULL
+           AND ($2::text IS NULL OR $2 = invite_state(uses, max_uses, revoked_at, expires_at, $1))
+           AND (created_at, id) < (coalesce($3, 'infinity'::timestamptz),
+                                   coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $5",
+        now,
+        state.map(InviteState::name),
+        time,
+        id,
+        limit
+    );
+    Ok(invites.fetch_all(connection).await?)
+}
+
+/// Finds an invite.
+pub async fn find(connection: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> Result<Invite, Rejected<NotFound>> {
+    let invite = select_invites!("", "invite_links WHERE id = $2 AND deleted_at IS NULL", now, id);
+    invite.fetch_optional(connection).await?.or_not_found(Noun::Invite)
+}
+
+/// Revokes the invite, so that nobody can register with it any more.
+pub fn revoke(now: DateTime<Utc>) -> Edit<Invite> {
+    Edit::new(Verb::Revoked, move |invite: &mut Invite| {
+        invite.revoked_at.get_or_insert(now);
+        Ok(())
+    })
 }
 
 /// An invite that was used for a registration.
@@ -58,26 +255,10 @@ pub enum InviteRefusal {
     UsedUp,
 }
 
-/// Creates an invite with a code of 128 random bits.
-pub async fn create(tx: &mut Tx, new: &NewInvite) -> Result<Invite> {
-    let invite = Invite { id: new_id(), code: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()) };
-    sqlx::query!(
-        "INSERT INTO invite_links (id, code, role, note, max_uses, expires_at, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        invite.id,
-        invite.code,
-        new.role as Role,
-        new.note,
-        new.max_uses,
-        new.expires_at,
-        tx.actor().user_id
-    )
-    .execute(&mut **tx)
-    .await?;
-    let title = new.note.as_deref().unwrap_or("invite");
-    let details = serde_json::json!({"role": new.role, "max_uses": new.max_uses, "expires_at": new.expires_at});
-    tx.record(Action::new(Noun::Invite, Verb::Created).on(invite.id, title).with(details))?;
-    Ok(invite)
+/// Creates an invite.
+pub async fn create(tx: &mut Tx, new: NewInvite) -> Result<Invite, Rejected<Refusal>> {
+    let created_by = tx.actor().user_id;
+    resource::create(tx, &Invite::new(new, created_by)).await
 }
 
 /// Creates the demo's invite with this code and a thousand uses, or adds a thousand uses to it if it exists.

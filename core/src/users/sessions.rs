@@ -18,14 +18,15 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::User;
+use super::accounts::{Credentials, User};
 use super::tokens::TokenSubject;
 use crate::Result;
 use crate::activity::{Action, Verb};
-use crate::actor::Role;
+use crate::actor::{Caller, Role};
 use crate::clock::new_id;
 use crate::db::{Tx, UserTx};
 use crate::noun::Noun;
+use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// How long a session lasts unless it is refreshed.
 pub const SESSION_LIFETIME: TimeDelta = TimeDelta::days(30);
@@ -57,9 +58,108 @@ pub enum Refresh {
 /// Why a session was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-enum Revocation {
+pub(super) enum Revocation {
     Logout,
+    PasswordChanged,
+    Revoked,
     TokenReuse,
+}
+
+/// A session that can be used, as its user sees it.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Identifies the session.
+    pub id: Uuid,
+    /// Whether it is the caller's.
+    pub is_current: bool,
+    /// The `User-Agent` header of the sign-in.
+    pub user_agent: Option<String>,
+    /// The IP address of the sign-in.
+    pub ip: Option<String>,
+    /// When the user signed in.
+    pub created_at: DateTime<Utc>,
+    /// When it was last refreshed.
+    pub last_used_at: DateTime<Utc>,
+    /// When it ends unless it is refreshed.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// At most `limit` sessions of the caller that have not ended, newest first, starting after the `created_at` and id of `after`.
+pub async fn list(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    now: DateTime<Utc>,
+    after: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Session>> {
+    let (time, id) = after.unzip();
+    let sessions = sqlx::query_as!(
+        Session,
+        r#"SELECT id, id = $2 AS "is_current!", user_agent, host(ip) AS ip, created_at, last_used_at, expires_at
+           FROM sessions
+           WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $3
+             AND (created_at, id) < (coalesce($4, 'infinity'::timestamptz),
+                                     coalesce($5, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
+           ORDER BY created_at DESC, id DESC LIMIT $6"#,
+        caller.user_id,
+        caller.session_id,
+        now,
+        time,
+        id,
+        limit
+    );
+    Ok(sessions.fetch_all(connection).await?)
+}
+
+/// Ends one session of the caller. Refused if it is not theirs or has ended.
+pub async fn end(tx: &mut UserTx, session_id: Uuid) -> Result<(), Rejected<NotFound>> {
+    let now = tx.now();
+    let ended = sqlx::query!(
+        "UPDATE sessions SET revoked_at = $3, revoke_reason = 'revoked'
+         WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3",
+        session_id,
+        tx.caller().user_id,
+        now
+    );
+    let ended = ended.execute(&mut ***tx).await?.rows_affected();
+    (ended == 1).then_some(()).or_not_found(Noun::Session)?;
+    record_end(tx, &[session_id])?;
+    Ok(())
+}
+
+/// Ends all sessions of the caller except the one that calls. Returns how many there were.
+pub async fn end_others(tx: &mut UserTx) -> Result<usize> {
+    let caller = tx.caller().clone();
+    let ended = revoke_all(tx, caller.user_id, Some(caller.session_id), Revocation::Revoked).await?;
+    if !ended.is_empty() {
+        record_end(tx, &ended)?;
+    }
+    Ok(ended.len())
+}
+
+fn record_end(tx: &mut Tx, session_ids: &[Uuid]) -> Result<()> {
+    let details = serde_json::json!({ "session_ids": session_ids });
+    tx.record(Action::new(Noun::Session, Verb::Revoked).with(details))
+}
+
+/// Ends all sessions of a user, except `kept`. Returns those that had not ended before.
+pub(super) async fn revoke_all(
+    tx: &mut Tx,
+    user_id: Uuid,
+    kept: Option<Uuid>,
+    reason: Revocation,
+) -> Result<Vec<Uuid>> {
+    let now = tx.now();
+    let ended = sqlx::query_scalar!(
+        "UPDATE sessions SET revoked_at = $3, revoke_reason = $4
+         WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL AND expires_at > $3
+         RETURNING id",
+        user_id,
+        kept,
+        now,
+        <&str>::from(reason)
+    );
+    Ok(ended.fetch_all(&mut **tx).await?)
 }
 
 /// The current role of a token's user; `None` if the session has ended or the user is not active.
@@ -106,12 +206,26 @@ pub async fn open(tx: &mut Tx, user: &User) -> Result<OpenSession> {
     Ok(OpenSession { subject, refresh_token, expires_at })
 }
 
-/// Opens a session for a user whose password was verified.
-pub async fn sign_in(tx: &mut Tx, user: &User) -> Result<OpenSession> {
+/// Opens a session for a user whose password was verified. `None` if the password has been changed since, or the account
+/// suspended or deleted.
+///
+/// Those changes end all sessions. The lock makes them wait for this one, so that it is among them.
+pub async fn sign_in(tx: &mut Tx, verified: &Credentials) -> Result<Option<OpenSession>> {
+    let user = &verified.user;
+    let is_unchanged = sqlx::query!(
+        "SELECT FROM users
+         WHERE id = $1 AND password_hash IS NOT DISTINCT FROM $2 AND status = 'active' AND deleted_at IS NULL
+         FOR SHARE",
+        user.id,
+        verified.password_hash
+    );
+    if is_unchanged.fetch_optional(&mut **tx).await?.is_none() {
+        return Ok(None);
+    }
     let session = open(tx, user).await?;
     let details = serde_json::json!({"session_id": session.subject.session_id});
     tx.record(Action::new(Noun::User, Verb::SignedIn).on(user.id, &user.name()).by(user.id).with(details))?;
-    Ok(session)
+    Ok(Some(session))
 }
 
 /// Exchanges a refresh token for the next one.
@@ -196,6 +310,7 @@ async fn add_token(connection: &mut PgConnection, session_id: Uuid, now: DateTim
     Ok(token)
 }
 
-fn hash(token: &str) -> [u8; 32] {
+/// What is stored of a token.
+pub(super) fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }

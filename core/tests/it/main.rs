@@ -8,4 +8,5 @@ mod course;
 mod jobs;
 mod rollup;
 mod schema;
+mod users;
 mod verify;

@@ -373,3 +373,39 @@ async fn lists_a_thousand_and_counts_all() {
     let finding = report.of(Kind::UserProgress).unwrap();
     assert_eq!((finding.total, finding.differences.len(), report.total()), (1500, 1000, 1500));
 }
+
+#[tokio::test]
+async fn finds_what_is_left_of_a_user_who_deleted_their_account() {
+    const ERASED: &str = "UPDATE users SET deleted_at = now(), erased_at = now(), email = id || '@deleted.invalid',
+        first_name = 'Deleted', last_active_at = NULL WHERE email LIKE 'c@%';";
+    let report = found(ERASED).await;
+    assert!(report.0.is_clean() && report.1.is_empty(), "{report:#?}");
+    for (statement, table) in [
+        ("UPDATE users SET last_name = 'C' WHERE erased_at IS NOT NULL", "users"),
+        (
+            "INSERT INTO user_prompt_favorites (user_id, prompt_id) SELECT u.id, p.id FROM users u,
+                 (SELECT id FROM prompts LIMIT 1) p WHERE erased_at IS NOT NULL",
+            "user_prompt_favorites",
+        ),
+        (
+            "INSERT INTO sessions (user_id, expires_at) SELECT id, now() FROM users WHERE erased_at IS NOT NULL",
+            "sessions",
+        ),
+    ] {
+        let test = settled().await;
+        run(
+            test.pool(),
+            "INSERT INTO prompt_categories (slug, name, kind) VALUES ('cc', 'C', 'design');
+             INSERT INTO prompts (category_id, slug, title, body) SELECT id, 'pp', 'P', 'B' FROM prompt_categories",
+        )
+        .await;
+        run(test.pool(), ERASED).await;
+        run(test.pool(), statement).await;
+        let report = verify(test.pool(), Mode::Strict).await.unwrap();
+        assert_eq!(kinds(&report), [Kind::ErasedUser], "{report:#?}");
+        assert_eq!(report.of(Kind::ErasedUser).unwrap().differences[0].stored["left"][0], table);
+        run(test.pool(), "INSERT INTO erasures (user_id) SELECT id FROM users WHERE erased_at IS NOT NULL").await;
+        let report = verify(test.pool(), Mode::Strict).await.unwrap();
+        assert!(report.is_clean(), "its last part is still to come: {report:#?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cairn_core::admin::maintenance::Reconcile;
-use cairn_core::{community, learning, library, tools};
+use cairn_core::{community, learning, library, tools, users};
 
 use crate::Context;
 use crate::run::JobError;
@@ -21,5 +21,6 @@ pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> 
     community::likes::requeue_waiting(&mut tx, LIKES_STALE_AFTER, 1000).await?;
     library::uses::requeue_waiting(&mut tx, USES_STALE_AFTER, 1000).await?;
     tools::jobs::dead_replies(&mut tx).await?;
+    users::erasure::requeue_waiting(&mut tx, 1000).await?;
     Ok(tx.commit().await?)
 }

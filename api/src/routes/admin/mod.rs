@@ -3,6 +3,7 @@
 pub mod library;
 pub mod queue;
 pub mod tools;
+pub mod users;
 
 use cairn_core::resource;
 use poem_openapi::{Enum, Object};

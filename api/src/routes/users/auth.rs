@@ -144,7 +144,7 @@ impl AuthApi {
         }
 
         let mut tx = app.begin_for(&client.0).await?;
-        let session = sessions::sign_in(&mut tx, &found.user).await?;
+        let session = sessions::sign_in(&mut tx, &found).await?.ok_or_else(Problem::invalid_credentials)?;
         tx.commit().await?;
         app.throttle.forget(attempts);
         Ok(Json(SignIn { user: found.user.into(), tokens: self.tokens(session)? }))

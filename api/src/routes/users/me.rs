@@ -1,15 +1,18 @@
 //! The signed-in user.
 
-use cairn_core::users::accounts;
+use cairn_core::users::directory::Account;
+use cairn_core::users::{accounts, erasure, profile};
 use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
-use poem_openapi::{Enum, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
+use crate::answers::NoContent;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
-use crate::view::view;
-use crate::{App, Problem};
+use crate::params::{Body, Changes};
+use crate::view::{fields, view};
+use crate::{App, Code, Problem};
 
 /// The signed-in user.
 pub struct MeApi {
@@ -18,7 +21,7 @@ pub struct MeApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[];
+pub const PROBLEMS: Problems = &[("deleteMe", &[Code::WrongPassword, Code::LastAdmin, Code::TooManyRequests])];
 
 /// A user's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -43,6 +46,8 @@ view! {
         first_name: String,
         /// The last name; null if there is none.
         last_name: Option<String>,
+        /// The URL of a picture; null if there is none.
+        avatar_url: Option<String>,
         /// The role.
         role: Role,
         /// The completed share of the required lessons of all started roadmaps, in whole percent; null if there are none.
@@ -53,6 +58,29 @@ view! {
     }
 }
 
+fields! {
+    /// What users say of themselves.
+    pub struct NewProfile of Account {
+        /// The first name.
+        #[oai(validator(min_length = 1, max_length = 100))]
+        first_name: String,
+        /// The last name; null if there is none.
+        #[oai(validator(min_length = 1, max_length = 100))]
+        last_name: Option<String>,
+        /// The URL of a picture; null if there is none.
+        #[oai(validator(max_length = 2000, pattern = "^https?://\\S+$"))]
+        avatar_url: Option<String>,
+    }
+}
+
+/// The deletion of an account.
+#[derive(Object)]
+pub struct AccountDeletion {
+    /// The password of the account.
+    #[oai(validator(min_length = 1, max_length = 128))]
+    pub password: String,
+}
+
 #[OpenApi]
 impl MeApi {
     /// Get my account
@@ -61,7 +89,30 @@ impl MeApi {
     #[oai(path = "/me", method = "get", operation_id = "getMe", tag = Tag::Me)]
     async fn get_me(&self, caller: Member) -> Result<Json<User>, Problem> {
         let mut connection = self.app.connection().await?;
-        let user = accounts::find_me(&mut connection, &caller).await?;
+        let user = accounts::find_me(&mut connection, &caller).await?.ok_or_else(Problem::unauthorized)?;
         Ok(Json(user.into()))
+    }
+
+    /// Update my account
+    #[oai(path = "/me", method = "patch", operation_id = "updateMe", tag = Tag::Me)]
+    async fn update_me(&self, caller: Member, body: Body<Changes<NewProfile>>) -> Result<Json<User>, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        let user = profile::edit(&mut tx, body.edit(NewProfile::set)).await?.ok_or_else(Problem::unauthorized)?;
+        tx.commit().await?;
+        Ok(Json(user.into()))
+    }
+
+    /// Delete my account
+    ///
+    /// Needs the password. All sessions end at once, and the email address can be used for a new account. What is stored
+    /// about the user is erased: profile, progress, chats, favorites, likes and projects; what remains in the record of
+    /// activities has no name and no address. This cannot be undone. The last active admin cannot delete their account.
+    #[oai(path = "/me", method = "delete", operation_id = "deleteMe", tag = Tag::Me)]
+    async fn delete_me(&self, caller: Member, body: Body<AccountDeletion>) -> Result<NoContent, Problem> {
+        let checked = self.app.check_password(&caller, &body.password).await?;
+        let mut tx = self.app.begin_as(&caller).await?;
+        erasure::delete_me(&mut tx, checked.as_deref()).await?;
+        tx.commit().await?;
+        Ok(NoContent)
     }
 }

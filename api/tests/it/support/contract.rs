@@ -212,7 +212,7 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
             let schema = format!("{place}/content/{}/schema", documented.replace('/', "~1"));
             let content = match media_type {
                 "text/event-stream" => data_of(reply.text.clone(), operation.event_schema()).await,
-                "text/markdown" => reply.text.clone().into(),
+                "text/markdown" | "application/x-ndjson" => reply.text.clone().into(),
                 _ => reply.json.clone(),
             };
             check(&schema, &content, &name);

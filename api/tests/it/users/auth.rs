@@ -21,7 +21,7 @@ async fn invite(app: &TestApp, role: Role, max_uses: i32) -> String {
     let expires_at = Some(app.app.now() + TimeDelta::days(7));
     let new = NewInvite { role, max_uses, expires_at, note: None };
     let mut tx = app.app.db.begin().await.unwrap();
-    let invite = invites::create(&mut tx, &new).await.unwrap();
+    let invite = invites::create(&mut tx, new).await.unwrap();
     tx.commit().await.unwrap();
     invite.code
 }

@@ -5,6 +5,7 @@ use cairn_api::{Code, Problem};
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request};
 use poem_openapi::payload::PlainText;
 use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
@@ -43,4 +44,38 @@ async fn each_role_has_the_rights_of_the_ones_below() {
     // A new role counts at once.
     sqlx::query("UPDATE users SET role = 'admin'").execute(app.app.pool()).await.unwrap();
     assert_eq!(visit("/admin", &people[0].token).await, None);
+}
+
+#[tokio::test]
+async fn people_change_what_they_say_of_themselves() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let before = anna.get("/v1/me").await.expect(200).json;
+    let picture = json!("https://pictures.example/a.png");
+    let changes = json!({"first_name": " Анна ", "last_name": "Moreno", "avatar_url": picture});
+    let changed = anna.patch("/v1/me", changes).await.expect(200).json;
+    assert_eq!((&changed["first_name"], &changed["avatar_url"]), (&json!("Анна"), &picture));
+    assert_eq!(anna.patch("/v1/me", json!({})).await.expect(200).json, changed, "what is left out stays");
+    let cleared = anna.patch("/v1/me", json!({"last_name": null, "avatar_url": null})).await.expect(200).json;
+    assert_eq!((&cleared["last_name"], &cleared["avatar_url"]), (&Value::Null, &Value::Null));
+    assert_eq!(cleared["email"], before["email"]);
+    let send = |changes| anna.patch("/v1/me", changes).invalid();
+    for (changes, blame) in [
+        (json!({"first_name": null}), ("/first_name", "wrong_type")),
+        (json!({"first_name": ""}), ("/first_name", "too_short")),
+        (json!({"first_name": "  "}), ("/first_name", "invalid")),
+        (json!({"avatar_url": "javascript:alert(1)"}), ("/avatar_url", "malformed")),
+        (json!({"role": "admin"}), ("/role", "unknown")),
+        (json!({"email": "b@example.test"}), ("/email", "unknown")),
+    ] {
+        send(changes).await.expect(422).problem("invalid_body").blames(&[blame]);
+    }
+    app.run_jobs().await;
+    let recorded: Vec<(Value,)> =
+        sqlx::query_as("SELECT metadata FROM activity_log WHERE action = 'user.updated' ORDER BY occurred_at, id")
+            .fetch_all(app.app.pool())
+            .await
+            .unwrap();
+    assert_eq!(recorded.len(), 2);
+    assert_eq!(recorded[1].0["after"], json!({"last_name": null, "avatar_url": null}));
 }

@@ -1,4 +1,12 @@
 //! Registration, sessions and accounts.
 
+mod accounts;
 mod auth;
+mod bulk;
+mod erasure;
+mod export;
+mod invites;
 mod me;
+mod password;
+mod password_resets;
+mod sessions;

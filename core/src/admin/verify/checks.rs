@@ -41,6 +41,7 @@ pub(super) async fn all(connection: &mut PgConnection, running: bool) -> Result<
     rows.extend(jobs(connection, running).await?);
     rows.extend(replies(connection).await?);
     rows.extend(activity(connection).await?);
+    rows.extend(erased(connection).await?);
     Ok(rows)
 }
 
@@ -190,6 +191,38 @@ async fn replies(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                     -- Compared as text, because a payload that is not valid JSON must not abort the check.
                     AND strpos(encode(j.job, 'escape'), r.id::text) > 0)
             LIMIT 1000)"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// While an erasure waits for its last part, what is left is no difference.
+async fn erased(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
+    let rows = sqlx::query_as!(
+        DifferenceRow,
+        r#"SELECT 'erased_user' AS "kind!: Kind", jsonb_build_object('user_id', user_id) AS "ids!",
+               jsonb_build_object('left', array_agg(DISTINCT what)) AS stored, NULL::jsonb AS expected,
+               count(*) OVER () AS "total!"
+           FROM (
+               SELECT id AS user_id, 'users' AS what FROM users
+               WHERE erased_at IS NOT NULL AND (email <> id || '@deleted.invalid' OR first_name <> 'Deleted'
+                   OR num_nonnulls(last_name, avatar_url, password_hash) > 0)
+               UNION ALL SELECT user_id, 'sessions' FROM sessions
+               UNION ALL SELECT user_id, 'idempotency_keys' FROM idempotency_keys
+               UNION ALL SELECT user_id, 'user_lesson_progress' FROM user_lesson_progress
+               UNION ALL SELECT user_id, 'user_lesson_task_progress' FROM user_lesson_task_progress
+               UNION ALL SELECT user_id, 'progress_dirty' FROM progress_dirty
+               UNION ALL SELECT user_id, 'user_stage_progress' FROM user_stage_progress
+               UNION ALL SELECT user_id, 'user_roadmap_progress' FROM user_roadmap_progress
+               UNION ALL SELECT user_id, 'user_prompt_favorites' FROM user_prompt_favorites
+               UNION ALL SELECT user_id, 'project_likes' FROM project_likes
+               UNION ALL SELECT user_id, 'tool_chats' FROM tool_chats
+               UNION ALL SELECT user_id, 'showcase_projects' FROM showcase_projects WHERE deleted_at IS NULL
+               UNION ALL SELECT actor_id, 'activity_log' FROM activity_log WHERE num_nonnulls(ip, user_agent) > 0
+           ) d
+           JOIN users u ON u.id = d.user_id
+           WHERE u.erased_at IS NOT NULL AND NOT EXISTS (SELECT FROM erasures e WHERE e.user_id = u.id)
+           GROUP BY user_id
+           LIMIT 1000"#
     );
     Ok(rows.fetch_all(connection).await?)
 }

@@ -44,6 +44,8 @@ pub enum Kind {
     ReplyWithoutJob,
     /// A user whose time of last activity is more than a minute behind the activity log.
     LastActiveAt,
+    /// A user who deleted their account and about whom something is stored still.
+    ErasedUser,
     /// A row of the activity log in the default partition instead of a monthly one.
     ActivityPartition,
 }

@@ -1,0 +1,323 @@
+//! Deleting one's own account: what goes, what stays without a name, and what others notice.
+
+use std::sync::Arc;
+
+use cairn_core::admin::maintenance::Reconcile;
+use cairn_core::admin::verify::{Mode, verify};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::sync::Barrier;
+use uuid::Uuid;
+
+use super::password::{login, set_password};
+use crate::support::course::Course;
+use crate::support::{Actor, Call, TestApp};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// Has somebody do everything that is stored: learn, favor a prompt, show a project, like one of `other`, and ask.
+pub(super) async fn furnish(app: &TestApp, person: &Actor, other: &Actor) {
+    let name: String = sqlx::query_scalar("SELECT first_name FROM users WHERE id = $1")
+        .bind(person.id)
+        .fetch_one(app.app.pool())
+        .await
+        .unwrap();
+    if app.count("SELECT count(*) FROM lessons").await == 0 {
+        let course = Course::new(app).await;
+        let path = course.path(false, &[1, 1]).await;
+        course.task(path.lessons[0][0], "Try it", true).await;
+        sqlx::raw_sql(
+            "INSERT INTO prompt_categories (slug, name, kind) VALUES ('cc', 'C', 'design');
+             INSERT INTO prompts (category_id, slug, title, body) SELECT id, 'pp', 'P', 'B' FROM prompt_categories",
+        )
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+        reconcile(app).await;
+    }
+    act(app, person, other, &name).await;
+    sqlx::query("INSERT INTO user_lesson_task_progress (user_id, task_id) SELECT $1, id FROM lesson_tasks")
+        .bind(person.id)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO user_prompt_favorites (user_id, prompt_id) SELECT $1, id FROM prompts")
+        .bind(person.id)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    app.run_jobs().await;
+}
+
+/// The part of it that is done by requests. Leaves the jobs.
+async fn act(app: &TestApp, person: &Actor, other: &Actor, name: &str) {
+    let lesson: Uuid =
+        sqlx::query_scalar("SELECT id FROM lessons ORDER BY position LIMIT 1").fetch_one(app.app.pool()).await.unwrap();
+    let project: Uuid = sqlx::query_scalar(
+        "INSERT INTO showcase_projects (user_id, title, status, published_at) VALUES ($1, 'To like', 'published', now())
+         RETURNING id",
+    )
+    .bind(other.id)
+    .fetch_one(app.app.pool())
+    .await
+    .unwrap();
+    person.put(&format!("/v1/lessons/{lesson}/completion")).header("User-Agent", "Browser").await.expect(200);
+    person.put(&format!("/v1/projects/{project}/like")).await.expect(200);
+    let body = json!({"title": format!("Project of {name}"), "description": "About me"});
+    person.post("/v1/projects", body).header("User-Agent", "Browser").await.expect(201);
+    person.patch("/v1/me", json!({"last_name": "Moreno"})).await.expect(200);
+    let question = json!({"message": format!("A secret question of {name}")});
+    person.post("/v1/tools/assistant/messages", question).await.expect(202);
+}
+
+fn delete_me(person: &Actor, password: &str) -> Call {
+    person.delete("/v1/me").json(json!({"password": password}))
+}
+
+/// Rows about somebody, by table; tables without any are left out.
+async fn left(app: &TestApp, person: &Actor) -> Vec<(String, i64)> {
+    sqlx::query_as(
+        "SELECT what, count(*) FROM (
+             SELECT user_id, 'sessions' AS what FROM sessions
+             UNION ALL SELECT user_id, 'keys' FROM idempotency_keys
+             UNION ALL SELECT user_id, 'resets' FROM password_resets
+             UNION ALL SELECT user_id, 'facts' FROM user_lesson_progress
+             UNION ALL SELECT user_id, 'tasks' FROM user_lesson_task_progress
+             UNION ALL SELECT user_id, 'markers' FROM progress_dirty
+             UNION ALL SELECT user_id, 'stages' FROM user_stage_progress
+             UNION ALL SELECT user_id, 'roadmaps' FROM user_roadmap_progress
+             UNION ALL SELECT user_id, 'favorites' FROM user_prompt_favorites
+             UNION ALL SELECT user_id, 'likes' FROM project_likes
+             UNION ALL SELECT user_id, 'chats' FROM tool_chats
+             UNION ALL SELECT user_id, 'replies' FROM ai_replies
+             UNION ALL SELECT user_id, 'projects' FROM showcase_projects WHERE deleted_at IS NULL OR title <> 'Deleted'
+                 OR description <> ''
+             UNION ALL SELECT actor_id, 'addresses' FROM activity_log WHERE num_nonnulls(ip, user_agent) > 0
+             UNION ALL SELECT target_id, 'titles' FROM activity_log WHERE target_title IS NOT NULL OR metadata <> '{}'
+             UNION ALL SELECT actor_id, 'project titles' FROM activity_log WHERE target_title LIKE 'Project of%'
+         ) r WHERE user_id = $1 GROUP BY what ORDER BY what",
+    )
+    .bind(person.id)
+    .fetch_all(app.app.pool())
+    .await
+    .unwrap()
+}
+
+async fn assert_clean(app: &TestApp) {
+    let report = verify(app.app.pool(), Mode::Strict).await.unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+}
+
+/// Runs the erasure that follows when no request can be under way any more.
+async fn settle(app: &TestApp) {
+    sqlx::query("UPDATE erasures SET requested_at = now() - interval '2 minutes', queued_at = NULL")
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    reconcile(app).await;
+    assert_eq!(app.count("SELECT count(*) FROM erasures").await, 0);
+}
+
+async fn reconcile(app: &TestApp) {
+    let mut tx = app.app.db.begin().await.unwrap();
+    tx.enqueue(&Reconcile {}).unwrap();
+    tx.commit().await.unwrap();
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn whoever_deletes_their_account_leaves_nothing_that_names_them() {
+    let app = TestApp::new().await;
+    let (admin, anna, ben) = (app.admin("root").await, app.student("anna").await, app.student("ben").await);
+    set_password(&app, &anna, PASSWORD).await;
+    login(&app, "anna@example.test", PASSWORD).header("User-Agent", "Phone").await.expect(200);
+    furnish(&app, &anna, &ben).await;
+    furnish(&app, &ben, &anna).await;
+    let mut before = left(&app, &anna).await;
+    before.retain(|(what, _)| !["keys", "resets"].contains(&what.as_str()));
+    assert_eq!(before.len(), 14, "{before:?}");
+    assert_clean(&app).await;
+
+    delete_me(&anna, "wrong horse battery").await.expect(403).problem("wrong_password");
+    anna.delete("/v1/me").invalid().await.expect(415).problem("unsupported_media_type");
+    delete_me(&anna, PASSWORD).header("User-Agent", "Browser").await.expect(204);
+    anna.get("/v1/me").await.expect(401).problem("unauthorized");
+    login(&app, "anna@example.test", PASSWORD).await.expect(401).problem("invalid_credentials");
+    let projects = ben.get("/v1/projects").await.expect(200);
+    assert!(!projects.text.contains("Project of anna") && !projects.text.contains("Moreno"), "{}", projects.text);
+    app.run_jobs().await;
+    assert_eq!(left(&app, &anna).await, []);
+    assert_clean(&app).await;
+
+    let row: Value = sqlx::query_scalar("SELECT to_jsonb(u) FROM users u WHERE id = $1")
+        .bind(anna.id)
+        .fetch_one(app.app.pool())
+        .await
+        .unwrap();
+    assert_eq!(row["email"], format!("{}@deleted.invalid", anna.id));
+    assert_eq!(
+        (&row["first_name"], &row["last_name"], &row["password_hash"]),
+        (&json!("Deleted"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(row["progress_percent"], Value::Null);
+    // The project that she liked has lost her like, and nothing else; what was done stays in the record, without a name.
+    assert_eq!(app.count("SELECT sum(likes_count)::bigint FROM showcase_projects WHERE deleted_at IS NULL").await, 0);
+    assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action = 'user.deleted'").await, 1);
+    let completed = "SELECT count(*) FROM activity_log WHERE action = 'lesson.completed' AND target_title IS NOT NULL";
+    assert_eq!(app.count(completed).await, 2);
+    assert!(left(&app, &ben).await.len() > 10, "others keep what is theirs");
+
+    // For admins the account is gone for good, and its address can be used again.
+    let path = format!("/v1/admin/users/{}", anna.id);
+    admin.get(&path).await.expect(404).problem("user_not_found");
+    let restore = admin.call(poem::http::Method::POST, &format!("{path}/restore")).header("If-Match", "\"1\"");
+    restore.await.expect(404).problem("user_not_found");
+    let deleted = admin.get("/v1/admin/users?deleted=true").await.expect(200).json;
+    assert_eq!(deleted["items"], json!([]));
+    app.student("anna").await.get("/v1/me").await.expect(200);
+    settle(&app).await;
+    assert_clean(&app).await;
+}
+
+/// Rollups, counts, replies and activities that were enqueued before find nothing to do.
+#[tokio::test]
+async fn jobs_of_a_deleted_user_do_nothing_and_do_not_die() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    set_password(&app, &anna, PASSWORD).await;
+    furnish(&app, &ben, &anna).await;
+    act(&app, &anna, &ben, "anna").await;
+    let waiting = "SELECT count(DISTINCT job_type) FROM apalis.jobs WHERE status = 'Pending'";
+    assert_eq!(app.count(waiting).await, 4, "activity, progress, likes and replies");
+    delete_me(&anna, PASSWORD).await.expect(204);
+    app.run_jobs().await;
+    assert_eq!(left(&app, &anna).await, []);
+    assert_eq!(app.count("SELECT count(*) FROM apalis.jobs WHERE status <> 'Done'").await, 0);
+    assert_clean(&app).await;
+    settle(&app).await;
+}
+
+/// A request that was admitted before the deletion may write after it.
+#[tokio::test]
+async fn what_was_under_way_is_erased_too() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    set_password(&app, &anna, PASSWORD).await;
+    furnish(&app, &anna, &ben).await;
+    delete_me(&anna, PASSWORD).await.expect(204);
+    app.run_jobs().await;
+    sqlx::query("INSERT INTO user_lesson_progress (user_id, lesson_id) SELECT $1, id FROM lessons")
+        .bind(anna.id)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO project_likes (project_id, user_id) SELECT id, $1 FROM showcase_projects WHERE user_id <> $1",
+    )
+    .bind(anna.id)
+    .execute(app.app.pool())
+    .await
+    .unwrap();
+    settle(&app).await;
+    assert_eq!(left(&app, &anna).await, []);
+    assert_clean(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn learning_on_while_the_account_is_deleted_leaves_nothing() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    set_password(&app, &anna, PASSWORD).await;
+    furnish(&app, &anna, &ben).await;
+    let lessons: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM lessons").fetch_all(app.app.pool()).await.unwrap();
+    let barrier = Arc::new(Barrier::new(5));
+    let learning = (0..4).map(|n| {
+        let (anna, barrier, lesson) = (anna.clone(), Arc::clone(&barrier), lessons[n % lessons.len()]);
+        tokio::spawn(async move {
+            barrier.wait().await;
+            for round in 0..20 {
+                let path = format!("/v1/lessons/{lesson}/completion");
+                let reply = if round % 2 == 0 { anna.delete(&path).await } else { anna.put(&path).await };
+                assert!([200, 401].contains(&reply.status.as_u16()), "{reply:?}");
+            }
+        })
+    });
+    let learning: Vec<_> = learning.collect();
+    barrier.wait().await;
+    delete_me(&anna, PASSWORD).await.expect(204);
+    app.run_jobs().await;
+    join_all(learning).await.into_iter().for_each(Result::unwrap);
+    settle(&app).await;
+    assert_eq!(left(&app, &anna).await, []);
+    assert_clean(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_active_admin_cannot_delete_themself() {
+    let app = TestApp::new().await;
+    let admins = [app.admin("one").await, app.admin("two").await];
+    for admin in &admins {
+        set_password(&app, admin, PASSWORD).await;
+    }
+    let barrier = Arc::new(Barrier::new(2));
+    let attempts = admins.clone().map(|admin| {
+        let barrier = Arc::clone(&barrier);
+        tokio::spawn(async move {
+            barrier.wait().await;
+            delete_me(&admin, PASSWORD).await.status.as_u16()
+        })
+    });
+    let mut statuses: Vec<u16> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 409]);
+    let mut left = Vec::new();
+    for admin in &admins {
+        left.push(admin.get("/v1/admin/users").await.status.as_u16());
+    }
+    left.sort_unstable();
+    assert_eq!(left, [200, 401]);
+    app.run_jobs().await;
+}
+
+/// A table that is added must be thought of: erased, or kept because it says nothing of the person.
+#[tokio::test]
+async fn every_table_that_refers_to_users_is_erased_or_kept_on_purpose() {
+    const ERASED: &[&str] = &[
+        "ai_replies.user_id",
+        "erasures.user_id",
+        "idempotency_keys.user_id",
+        "password_resets.user_id",
+        "progress_dirty.user_id",
+        "project_likes.user_id",
+        "sessions.user_id",
+        "showcase_projects.user_id",
+        "tool_chats.user_id",
+        "user_lesson_progress.user_id",
+        "user_lesson_task_progress.user_id",
+        "user_prompt_favorites.user_id",
+        "user_roadmap_progress.user_id",
+        "user_stage_progress.user_id",
+    ];
+    /// Which admin did it, by the pseudonym that their row is now.
+    const KEPT: &[&str] = &[
+        "ai_system_instructions.created_by",
+        "invite_links.created_by",
+        "password_resets.created_by",
+        "paused_queues.paused_by",
+        "platform_settings.updated_by",
+    ];
+    let app = TestApp::new().await;
+    let columns: Vec<String> = sqlx::query_scalar(
+        "SELECT c.conrelid::regclass::text || '.' || a.attname FROM pg_constraint c
+         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+         WHERE c.contype = 'f' AND c.confrelid = 'users'::regclass",
+    )
+    .fetch_all(app.app.pool())
+    .await
+    .unwrap();
+    let unknown: Vec<&String> = columns
+        .iter()
+        .filter(|column| !ERASED.contains(&column.as_str()) && !KEPT.contains(&column.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "say in core/src/users/erasure.rs and here what becomes of them: {unknown:?}");
+}

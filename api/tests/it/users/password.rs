@@ -1,0 +1,171 @@
+//! Passwords: changing one's own, and setting one with a link.
+
+use std::sync::Arc;
+
+use cairn_core::users::rules::{Email, Password};
+use cairn_core::users::{accounts, sessions};
+use futures_util::future::join_all;
+use poem::http::Method;
+use serde_json::{Value, json};
+use tokio::sync::Barrier;
+
+use crate::support::{Actor, Call, TestApp};
+
+const OLD: &str = "correct horse battery";
+const NEW: &str = "staple battery horse";
+
+pub(super) fn login(app: &TestApp, email: &str, password: &str) -> Call {
+    app.post("/v1/auth/login", json!({"email": email, "password": password}))
+}
+
+pub(super) fn reset(app: &TestApp, token: &Value, password: &str) -> Call {
+    app.post("/v1/auth/password-reset", json!({"token": token, "new_password": password}))
+}
+
+pub(super) async fn set_password(app: &TestApp, person: &Actor, password: &str) {
+    let hash = app.app.passwords.hash(&Password::parse(password).unwrap()).await.unwrap();
+    sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+        .bind(person.id)
+        .bind(hash)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+}
+
+fn change(person: &Actor, current: &str, new: &str) -> Call {
+    person.put("/v1/me/password").json(json!({"current_password": current, "new_password": new}))
+}
+
+async fn create_link(app: &TestApp, admin: &Actor, person: &Actor) -> Value {
+    let path = format!("/v1/admin/users/{}/password-reset", person.id);
+    let token = admin.call(Method::POST, &path).await.expect(200).json["token"].clone();
+    app.run_jobs().await;
+    token
+}
+
+#[tokio::test]
+async fn a_new_password_needs_the_current_one_and_ends_other_sessions() {
+    let app = TestApp::new().await;
+    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
+    set_password(&app, &anna, OLD).await;
+    let elsewhere = login(&app, "anna@example.test", OLD).await.expect(200).json["tokens"]["access_token"].clone();
+    let token = create_link(&app, &admin, &anna).await;
+    change(&anna, "wrong horse battery", NEW).await.expect(403).problem("wrong_password");
+    change(&anna, OLD, "short").invalid().await.expect(422).blames(&[("/new_password", "too_short")]);
+    change(&anna, OLD, NEW).await.expect(204);
+    anna.get("/v1/me").await.expect(200);
+    let me = app.get("/v1/me").header("Authorization", &format!("Bearer {}", elsewhere.as_str().unwrap()));
+    me.await.expect(401).problem("unauthorized");
+    login(&app, "anna@example.test", OLD).await.expect(401);
+    login(&app, "anna@example.test", NEW).await.expect(200);
+    // A link that was created before would set yet another one.
+    reset(&app, &token, OLD).await.expect(410).problem("invalid_reset_token");
+    app.run_jobs().await;
+    let recorded: Vec<(String, String)> =
+        sqlx::query_as("SELECT action, metadata::text FROM activity_log WHERE action LIKE 'password.%'")
+            .fetch_all(app.app.pool())
+            .await
+            .unwrap();
+    assert_eq!(recorded, [("password.updated".to_owned(), "{\"sessions_ended\": 1}".to_owned())]);
+}
+
+/// A stolen session must not be a way to guess the password.
+#[tokio::test]
+async fn guessing_the_current_password_is_slowed_down_like_a_sign_in() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    set_password(&app, &anna, OLD).await;
+    for _ in 0..5 {
+        change(&anna, "wrong horse battery", NEW).await.expect(403);
+        login(&app, "anna@example.test", "wrong horse battery").await.expect(401);
+    }
+    let refused = change(&anna, OLD, NEW).await.expect(429).problem("too_many_requests");
+    assert!(!refused.header("retry-after").is_empty());
+    login(&app, "anna@example.test", OLD).await.expect(429);
+}
+
+/// A sign-in that has verified the old password opens no session after the change.
+#[tokio::test]
+async fn a_sign_in_with_a_password_that_has_just_been_changed_fails() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    set_password(&app, &anna, OLD).await;
+    let email = Email::parse("anna@example.test").unwrap();
+    let mut connection = app.app.pool().acquire().await.unwrap();
+    let verified = accounts::find_credentials(&mut connection, &email).await.unwrap().unwrap();
+    let sign_in = async || {
+        let mut tx = app.app.db.begin().await.unwrap();
+        let session = sessions::sign_in(&mut tx, &verified).await.unwrap();
+        tx.commit().await.unwrap();
+        session.is_some()
+    };
+    assert!(sign_in().await);
+    sqlx::query("UPDATE users SET status = 'suspended'").execute(app.app.pool()).await.unwrap();
+    assert!(!sign_in().await, "suspended");
+    sqlx::query("UPDATE users SET status = 'active'").execute(app.app.pool()).await.unwrap();
+    change(&anna, OLD, NEW).await.expect(204);
+    assert!(!sign_in().await, "another password");
+    assert_eq!(app.count("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").await, 1);
+    app.run_jobs().await;
+}
+
+/// Of two changes that have both checked the same password, one counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_changes_at_once_do_not_overwrite_each_other() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    set_password(&app, &anna, OLD).await;
+    let barrier = Arc::new(Barrier::new(2));
+    let changes = ["staple battery one", "staple battery two"].map(|new| {
+        let (anna, barrier) = (anna.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            barrier.wait().await;
+            change(&anna, OLD, new).await.status.as_u16()
+        })
+    });
+    let mut statuses: Vec<u16> = join_all(changes).await.into_iter().map(Result::unwrap).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 403]);
+    app.run_jobs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_used_once_by_whoever_is_first() {
+    let app = TestApp::new().await;
+    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
+    let token = create_link(&app, &admin, &anna).await;
+    let barrier = Arc::new(Barrier::new(8));
+    let attempts = (0..8).map(|n| {
+        let (app, token, barrier) = (app.clone(), token.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            barrier.wait().await;
+            (n, reset(&app, &token, &format!("staple battery {n}")).await)
+        })
+    });
+    let (won, lost): (Vec<_>, Vec<_>) =
+        join_all(attempts).await.into_iter().map(Result::unwrap).partition(|(_, reply)| reply.status == 204);
+    assert_eq!(won.len(), 1);
+    for (_, reply) in lost {
+        reply.expect(410).problem("invalid_reset_token");
+    }
+    login(&app, "anna@example.test", &format!("staple battery {}", won[0].0)).await.expect(200);
+    anna.get("/v1/me").await.expect(401).problem("unauthorized");
+    app.run_jobs().await;
+    let recorded = "SELECT count(*) FROM activity_log WHERE action = 'password.reset' AND actor_id = target_id";
+    assert_eq!(app.count(recorded).await, 1);
+}
+
+#[tokio::test]
+async fn tokens_that_are_no_links_are_refused_before_anything_is_hashed() {
+    let app = TestApp::new().await;
+    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
+    let token = create_link(&app, &admin, &anna).await;
+    let version = admin.get(&format!("/v1/admin/users/{}", anna.id)).await.header("etag").to_owned();
+    admin.delete(&format!("/v1/admin/users/{}", anna.id)).header("If-Match", &version).await.expect(204);
+    reset(&app, &token, NEW).await.expect(410).problem("invalid_reset_token");
+    for _ in 0..9 {
+        reset(&app, &json!("made up"), NEW).await.expect(410).problem("invalid_reset_token");
+    }
+    reset(&app, &json!("made up"), NEW).await.expect(429).problem("too_many_requests");
+    app.run_jobs().await;
+}
