@@ -1,7 +1,7 @@
 //! Creating and changing the resources that admins edit: what all of their handlers do.
 
 use cairn_core::actor::Caller;
-use cairn_core::resource::{self, Edit, Resource};
+use cairn_core::resource::{self, Edit, Refusal, Resource};
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use uuid::Uuid;
 
@@ -22,12 +22,28 @@ impl App {
         R: Resource + for<'a> From<&'a B>,
         T: From<R> + ToJSON + ParseFromJSON,
     {
+        self.create_from(caller, (path, operation), key, body, |body| Ok(R::from(body))).await
+    }
+
+    /// As [`App::create`], where `row` makes the resource of the body.
+    pub(crate) async fn create_from<R, B, T>(
+        &self,
+        caller: &Caller,
+        (path, operation): (&'static str, &'static str),
+        key: Option<IdempotencyKey>,
+        body: &Body<B>,
+        row: impl FnOnce(&B) -> Result<R, Refusal>,
+    ) -> Result<Created<T>, Problem>
+    where
+        R: Resource,
+        T: From<R> + ToJSON + ParseFromJSON,
+    {
         let request = IdempotentRequest::new(caller, operation, key, body);
         let mut tx = self.begin_as(caller).await?;
         if let Some(answer) = request.replay(&mut tx).await? {
             return Ok(Created::new(path, answer));
         }
-        let answer = T::from(resource::create(&mut tx, &R::from(&**body)).await?);
+        let answer = T::from(resource::create(&mut tx, &row(body)?).await?);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Created::new(path, answer))

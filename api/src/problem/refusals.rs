@@ -41,11 +41,13 @@ impl Code {
     fn not_found_for(noun: Noun) -> Self {
         match noun {
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
+            Noun::Import => Self::ImportNotFound,
             Noun::Instruction => Self::InstructionNotFound,
             Noun::Invite => Self::InviteNotFound,
             Noun::Job => Self::JobNotFound,
             Noun::Lesson => Self::LessonNotFound,
             Noun::Message => Self::MessageNotFound,
+            Noun::Module => Self::ModuleNotFound,
             Noun::Project => Self::ProjectNotFound,
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
@@ -54,7 +56,7 @@ impl Code {
             Noun::Task => Self::TaskNotFound,
             // An access token whose account was deleted a moment ago.
             Noun::User => Self::Unauthorized,
-            Noun::Admin | Noun::Course | Noun::Jobs | Noun::Module | Noun::Question | Noun::Queue => Self::NotFound,
+            Noun::Admin | Noun::Course | Noun::Jobs | Noun::Question | Noun::Queue => Self::NotFound,
         }
     }
 }
@@ -157,6 +159,12 @@ impl From<resource::Refusal> for Problem {
                 Self::value_taken().with_errors(vec![FieldError::at(format!("/{member}"), "taken", message)])
             }
             resource::Refusal::Invalid { pointer, message } => Self::invalid_field(pointer, "invalid", message),
+            resource::Refusal::Faults(faults) => {
+                Self::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect())
+            }
+            resource::Refusal::Full { limit } => {
+                Self::collection_full().detail(format!("The list has {limit} resources, and can have no more."))
+            }
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
                 "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
             )),
