@@ -21,7 +21,7 @@ pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
         let mut round = 0;
         for queue in Queue::ALL {
             // At most as many at once as a worker runs, because jobs of one roadmap would have to wait for each other.
-            let concurrency = default_concurrency(queue).min(100);
+            let concurrency = i64::try_from(default_concurrency(queue).min(100)).unwrap_or(1);
             let leases = lease::claim(&mut connection, queue, &worker, concurrency).await?;
             let runs = leases.iter().map(async |lease| lease.finished(adapter::run(&context, queue, lease).await.1));
             let finished = futures_util::future::join_all(runs).await;

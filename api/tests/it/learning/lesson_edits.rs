@@ -332,6 +332,7 @@ async fn many_learners_are_completed_whatever_happens_to_the_job() {
         .unwrap();
     let mut tx = app.app.db.begin().await.unwrap();
     cairn_core::learning::jobs::stale_progress(&mut tx).await.unwrap();
+    cairn_core::learning::jobs::stale_roadmaps(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     app.run_jobs().await;
     assert_eq!(app.count(completed).await, 57);
