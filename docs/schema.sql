@@ -6,6 +6,13 @@ CREATE TYPE public.completion_rule AS ENUM (
     'tasks'
 );
 
+CREATE TYPE public.course_import_state AS ENUM (
+    'queued',
+    'running',
+    'completed',
+    'failed'
+);
+
 CREATE DOMAIN public.https_url AS text
 	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
 
@@ -323,6 +330,15 @@ CREATE FUNCTION public.likes_lock_key(project_id uuid) RETURNS bigint
     SELECT hashtextextended('likes:' || project_id::text, 0)
 $$;
 
+CREATE FUNCTION public.lock_checked_lessons() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(array(SELECT t.lesson_id FROM changed_rows c JOIN lesson_tasks t ON t.id = c.task_id), true);
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.lock_content() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -343,6 +359,18 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtext('lesson'), slot)
         FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
     END IF;
+END;
+$$;
+
+CREATE FUNCTION public.mark_lesson_tasks(lesson_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(lesson_ids, false);
+    INSERT INTO lesson_tasks_dirty AS d (lesson_id)
+    SELECT l.id FROM lessons l WHERE l.id = ANY (lesson_ids)  -- a lesson that is destroyed takes its tasks along
+    ORDER BY l.id
+    ON CONFLICT (lesson_id) DO UPDATE SET seq = d.seq + 1;
 END;
 $$;
 
@@ -461,6 +489,27 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.mark_released_tasks() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lesson_ids uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        lesson_ids = array(
+            SELECT DISTINCT o.lesson_id FROM old_rows o JOIN new_rows n USING (id)
+            WHERE o.is_required AND o.deleted_at IS NULL
+              AND NOT (n.is_required AND n.deleted_at IS NULL AND n.lesson_id = o.lesson_id));
+    ELSE
+        lesson_ids = array(SELECT DISTINCT lesson_id FROM old_rows WHERE is_required AND deleted_at IS NULL);
+    END IF;
+    IF cardinality(lesson_ids) > 0 THEN
+        PERFORM mark_lesson_tasks(lesson_ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.mark_remaining_roadmaps() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -476,6 +525,20 @@ BEGIN
     UPDATE users u SET progress_percent = NULL
     WHERE u.id IN (SELECT user_id FROM old_rows) AND u.progress_percent IS NOT NULL
       AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.user_id = u.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_rule_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lesson_ids uuid[] := array(
+        SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.completion = 'tasks' AND o.completion <> 'tasks');
+BEGIN
+    IF cardinality(lesson_ids) > 0 THEN
+        PERFORM mark_lesson_tasks(lesson_ids);
+    END IF;
     RETURN NULL;
 END;
 $$;
@@ -789,6 +852,40 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH
 ALTER TABLE ONLY public.ai_system_instructions
     ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
 
+CREATE TABLE public.course_imports (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    requested_by uuid,
+    is_dry_run boolean NOT NULL,
+    document text,
+    state public.course_import_state DEFAULT 'queued'::public.course_import_state NOT NULL,
+    objects_done integer DEFAULT 0 NOT NULL,
+    objects_total integer NOT NULL,
+    created_count integer,
+    updated_count integer,
+    unchanged_count integer,
+    deleted_count integer,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT course_imports_document CHECK (((document IS NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
+    CONSTRAINT course_imports_document_check CHECK ((length(document) <= 10000000)),
+    CONSTRAINT course_imports_error CHECK (((state = 'failed'::public.course_import_state) = (error IS NOT NULL))),
+    CONSTRAINT course_imports_error_check CHECK ((length(error) <= 2000)),
+    CONSTRAINT course_imports_finished CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
+    CONSTRAINT course_imports_progress CHECK (((0 <= objects_done) AND (objects_done <= objects_total))),
+    CONSTRAINT course_imports_result CHECK (((state = 'completed'::public.course_import_state) = (num_nonnulls(created_count, updated_count, unchanged_count, deleted_count) = 4)))
+);
+ALTER TABLE ONLY public.course_imports
+    ADD CONSTRAINT course_imports_pkey PRIMARY KEY (id);
+CREATE INDEX course_imports_created_at_idx ON public.course_imports USING btree (created_at, id);
+CREATE INDEX course_imports_open_idx ON public.course_imports USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::public.course_import_state, 'running'::public.course_import_state]));
+CREATE INDEX course_imports_requested_by_idx ON public.course_imports USING btree (requested_by);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_imports FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.course_imports
+    ADD CONSTRAINT course_imports_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
 CREATE TABLE public.course_modules (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     slug public.slug NOT NULL,
@@ -932,9 +1029,22 @@ CREATE TABLE public.lesson_tasks (
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX lesson_tasks_slug_key ON public.lesson_tasks USING btree (lesson_id, slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER mark_released_delete AFTER DELETE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
+CREATE TRIGGER mark_released_update AFTER UPDATE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_tasks FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
+CREATE TABLE public.lesson_tasks_dirty (
+    lesson_id uuid NOT NULL,
+    seq bigint DEFAULT 1 NOT NULL,
+    marked_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone
+);
+ALTER TABLE ONLY public.lesson_tasks_dirty
+    ADD CONSTRAINT lesson_tasks_dirty_pkey PRIMARY KEY (lesson_id);
+ALTER TABLE ONLY public.lesson_tasks_dirty
+    ADD CONSTRAINT lesson_tasks_dirty_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 
 CREATE TABLE public.lessons (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -965,6 +1075,7 @@ CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
 CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.lessons
     ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
@@ -1408,6 +1519,8 @@ CREATE TABLE public.user_lesson_task_progress (
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_pkey PRIMARY KEY (user_id, task_id);
 CREATE INDEX user_lesson_task_progress_task_id_idx ON public.user_lesson_task_progress USING btree (task_id);
+CREATE TRIGGER lock_lessons_delete AFTER DELETE ON public.user_lesson_task_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
+CREATE TRIGGER lock_lessons_insert AFTER INSERT ON public.user_lesson_task_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.lesson_tasks(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.user_lesson_task_progress

@@ -21,6 +21,8 @@ pub enum Tag {
     Projects,
     /// AI tools and their replies.
     Tools,
+    /// Modules, lessons, roadmaps and stages, for admins.
+    AdminContent,
     /// The libraries, for admins.
     AdminLibrary,
     /// Users and invites, for admins.

@@ -1,7 +1,7 @@
 //! Creating, changing and deleting resources that admins edit, as shared by all of their handlers.
 
 use cairn_core::actor::Caller;
-use cairn_core::resource::{self, Edit, Resource};
+use cairn_core::resource::{self, Edit, Refusal, Resource};
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use uuid::Uuid;
 
@@ -22,17 +22,17 @@ impl App {
         R: Resource + for<'a> From<&'a B>,
         T: From<R> + ToJSON + ParseFromJSON,
     {
-        self.create_row(caller, (path, operation), key, body, &R::from(&**body)).await
+        self.create_from(caller, (path, operation), key, body, |body| Ok(R::from(body))).await
     }
 
-    /// As [`App::create`], for a row that does not follow from the body alone.
-    pub(crate) async fn create_row<R, B, T>(
+    /// As [`App::create`], where `row` makes the resource of the body.
+    pub(crate) async fn create_from<R, B, T>(
         &self,
         caller: &Caller,
         (path, operation): (&'static str, &'static str),
         key: Option<IdempotencyKey>,
         body: &Body<B>,
-        row: &R,
+        row: impl FnOnce(&B) -> Result<R, Refusal>,
     ) -> Result<Created<T>, Problem>
     where
         R: Resource,
@@ -43,7 +43,7 @@ impl App {
         if let Some(answer) = request.replay(&mut tx).await? {
             return Ok(Created::new(path, answer));
         }
-        let answer = T::from(resource::create(&mut tx, row).await?);
+        let answer = T::from(resource::create(&mut tx, &row(body)?).await?);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(Created::new(path, answer))

@@ -9,6 +9,7 @@ pub enum Noun {
     Admin,
     Chat,
     Course,
+    Import,
     Instruction,
     Invite,
     Job,

@@ -13,10 +13,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
-use crate::activity::{Action, Verb};
+use crate::activity::{Action, Target, Verb};
 use crate::db::Tx;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
+use crate::schema::Fault;
 
 /// Whether content can be seen. Drafts and archived content exist for admins only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -50,6 +51,16 @@ pub trait Resource: Clone + PartialEq + Serialize + Send + Sync + 'static {
     fn lock(connection: &mut PgConnection, id: Uuid) -> impl Future<Output = Result<Option<Self>>> + Send;
     /// Inserts the row, or updates the one that has its id. Returns it as stored. Its named constraints are refusals.
     fn save(&self, connection: &mut PgConnection) -> impl Future<Output = Result<Self, Rejected<Refusal>>> + Send;
+
+    /// Does what follows from a change that was just saved, in the same transaction, or refuses the change. `before` is
+    /// `None` for a new row.
+    fn after_save(
+        &self,
+        _tx: &mut Tx,
+        _before: Option<&Self>,
+    ) -> impl Future<Output = Result<(), Rejected<Refusal>>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A resource that is shown to learners once it is published.
@@ -84,6 +95,13 @@ pub enum Refusal {
         /// What is expected, in a sentence.
         message: String,
     },
+    /// Members that contradict each other, or refer to what is not there. Never empty.
+    Faults(Vec<Fault>),
+    /// The list that the resource belongs to has as many as it can have.
+    Full {
+        /// How many that is.
+        limit: usize,
+    },
     /// An order that does not name every live resource of the list exactly once.
     OrderMismatch {
         /// How many are missing from it.
@@ -102,6 +120,7 @@ impl From<NotFound> for Refusal {
 /// Saves a new resource and records it.
 pub async fn create<R: Resource>(tx: &mut Tx, resource: &R) -> Result<R, Rejected<Refusal>> {
     let created = resource.save(tx).await?;
+    created.after_save(tx, None).await?;
     record(tx, Verb::Created, None, &created)?;
     Ok(created)
 }
@@ -170,6 +189,7 @@ pub async fn edit<R: Resource>(tx: &mut Tx, id: Uuid, version: i64, edit: Edit<R
         return Ok(before);
     }
     let saved = after.save(tx).await?;
+    saved.after_save(tx, Some(&before)).await?;
     record(tx, edit.verb, Some(&before), &saved)?;
     Ok(saved)
 }
@@ -188,10 +208,15 @@ pub fn check_order(current: &[Uuid], order: &[Uuid]) -> Result<(), Refusal> {
 
 /// Records that a list was put into another order, unless it was in it already.
 pub fn record_order(tx: &mut Tx, noun: Noun, before: &[Uuid], after: &[Uuid]) -> Result<()> {
+    record_order_in(tx, noun, None, before, after)
+}
+
+/// As [`record_order`], for the list of things within `parent`.
+pub fn record_order_in(tx: &mut Tx, noun: Noun, parent: Option<Target>, before: &[Uuid], after: &[Uuid]) -> Result<()> {
     if before == after {
         return Ok(());
     }
-    tx.record(Action::new(noun, Verb::Reordered).with(json!({ "before": before, "after": after })))
+    tx.record(Action::new(noun, Verb::Reordered).target(parent).with(json!({ "before": before, "after": after })))
 }
 
 /// Records a change with the members that differ.

@@ -1,6 +1,7 @@
 //! For tests: runs due jobs in this process, without a worker.
 
 use cairn_core::clock::new_id;
+use cairn_core::config::default_concurrency;
 use cairn_core::db::Db;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, Outcome};
@@ -19,7 +20,9 @@ pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
     loop {
         let mut round = 0;
         for queue in Queue::ALL {
-            let leases = lease::claim(&mut connection, queue, &worker, 100).await?;
+            // At most as many at once as a worker runs, because jobs of one roadmap would have to wait for each other.
+            let concurrency = i64::try_from(default_concurrency(queue).min(100)).unwrap_or(1);
+            let leases = lease::claim(&mut connection, queue, &worker, concurrency).await?;
             let runs = leases.iter().map(async |lease| lease.finished(adapter::run(&context, queue, lease).await.1));
             let finished = futures_util::future::join_all(runs).await;
             lease::finish(&mut connection, &worker, &finished).await?;

@@ -24,10 +24,15 @@ fn named(name: &str) -> Option<Value> {
         "Job.state" | "JobDetail.state" => json!("retrying"),
         "JobWorker.name" => json!("worker-1-likes"),
         "LessonStatus" => json!("in_progress"),
-        "Material.title" => json!("A list of all elements"),
-        "LessonTask.title" => json!("Create a file named index.html"),
+        "AdminMaterial.title" | "NewMaterial.title" | "Material.title" => json!("A list of all elements"),
+        "AdminTask.title" | "NewTask.title" | "LessonTask.title" => json!("Create a file named index.html"),
         "MaterialKind" => json!("link"),
-        "Module.title" | "module_title" => json!("HTML basics"),
+        "CourseImport.error" => Value::Null,
+        "CourseImport.state" => json!("queued"),
+        "document" => json!("version: 1\nmodules: [{slug: html-basics, title: HTML basics}]\n"),
+        "AdminModule.title" | "NewModule.title" | "ModuleChanges.title" | "Module.title" | "module_title" => {
+            json!("HTML basics")
+        }
         "Project.title" | "NewProject.title" => json!("Pottery classes"),
         "ProjectStatus" | "Publication" => json!("published"),
         "Project.summary" | "NewProject.summary" => json!("Dates of beginner classes, and a form to reserve a place."),
@@ -35,8 +40,14 @@ fn named(name: &str) -> Option<Value> {
         "ReplyChunk.text" => json!("Use a grid with "),
         "ReplyFailed.reason" | "ToolFailures.reason" => json!("provider_unavailable"),
         "ReplyState" => json!("streaming"),
-        "Roadmap.title" | "RoadmapTree.title" | "roadmap_title" => json!("Your first web page"),
-        "Stage.title" | "MissingStage.title" | "stage_title" => json!("First steps"),
+        "AdminRoadmap.title"
+        | "NewRoadmap.title"
+        | "RoadmapChanges.title"
+        | "Roadmap.title"
+        | "RoadmapTree.title"
+        | "roadmap_title" => json!("Your first web page"),
+        "AdminStage.title" | "NewStage.title" | "StageChanges.title" | "Stage.title" | "MissingStage.title"
+        | "stage_title" => json!("First steps"),
         "Style.title" | "StyleSummary.title" | "AdminStyle.title" | "NewStyle.title" | "StyleChanges.title" => {
             json!("Swiss grid")
         }
@@ -56,6 +67,9 @@ fn named(name: &str) -> Option<Value> {
             json!("A visible grid, one sans-serif typeface and plenty of white space.")
         }
         "ToolInfo.description" => json!("Answers questions about the course."),
+        "AdminTask.description" | "NewTask.description" | "LessonTask.description" => {
+            json!("Save it in a folder of its own.")
+        }
         "description" => json!("Built in a week. The list of dates is a text file."),
         "duration_minutes" => json!(15),
         "error" => json!("not finished within 10 s"),

@@ -22,6 +22,18 @@ impl<T: ToJSON + ParseFromJSON> Changes<T> {
         T: for<'a> From<&'a R> + 'static,
         R: 'static,
     {
+        self.try_edit(move |whole, row| {
+            set(whole, row);
+            Ok(())
+        })
+    }
+
+    /// As [`Changes::edit`], where `set` refuses what the schema cannot say.
+    pub fn try_edit<R>(&self, set: impl FnOnce(&T, &mut R) -> Result<(), Refusal> + Send + 'static) -> Edit<R>
+    where
+        T: for<'a> From<&'a R> + 'static,
+        R: 'static,
+    {
         let changes = self.0.clone();
         Edit::new(Verb::Updated, move |row: &mut R| {
             let mut merged = T::from(row).to_json().unwrap_or_default();
@@ -31,8 +43,7 @@ impl<T: ToJSON + ParseFromJSON> Changes<T> {
             // The members have been checked separately, so only a rule that involves several of them can be violated.
             let whole = T::parse_from_json(Some(merged));
             let whole = whole.map_err(|error| Refusal::Invalid { pointer: "", message: error.into_message() })?;
-            set(&whole, row);
-            Ok(())
+            set(&whole, row)
         })
     }
 }

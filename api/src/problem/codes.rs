@@ -27,6 +27,7 @@ macro_rules! with_codes {
         ResourceDeleted resource_deleted CONFLICT "The resource is deleted" "A deleted resource can only be restored. Restore it first.";
         ValueTaken value_taken CONFLICT "The value is already in use" "A member must be unique, and another resource has the same value; see errors.";
         OrderMismatch order_mismatch CONFLICT "The order does not match the list" "The order must contain each resource of the list exactly once. Get the list again and repeat the call.";
+        CollectionFull collection_full CONFLICT "The list is full" "The list has as many resources as it can have. Delete one of them first.";
         Internal internal INTERNAL_SERVER_ERROR "Internal error" "The request could not be completed. If it keeps happening, report the request id.";
         Unavailable unavailable SERVICE_UNAVAILABLE "The service is unavailable" "The request could not be completed in time. Nothing was changed. Try again later.";
 
@@ -48,10 +49,12 @@ macro_rules! with_codes {
 
         // Learning.
         RoadmapNotFound roadmap_not_found NOT_FOUND "Roadmap not found" "There is no published roadmap with this id.";
+        ModuleNotFound module_not_found NOT_FOUND "Module not found" "There is no module with this id.";
         StageNotFound stage_not_found NOT_FOUND "Stage not found" "There is no published stage with this id.";
         LessonNotFound lesson_not_found NOT_FOUND "Lesson not found" "There is no published lesson with this id.";
         TaskNotFound task_not_found NOT_FOUND "Task not found" "The lesson has no task with this id.";
         StageLocked stage_locked CONFLICT "The lesson is locked" "Complete the earlier stages first.";
+        ImportNotFound import_not_found NOT_FOUND "Import not found" "There is no course import with this id.";
         TasksIncomplete tasks_incomplete CONFLICT "Required tasks are not checked" "This lesson is completed by checking all of its required tasks.";
 
         // Libraries.

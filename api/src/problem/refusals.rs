@@ -44,11 +44,13 @@ impl Code {
     fn not_found_for(noun: Noun) -> Self {
         match noun {
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
+            Noun::Import => Self::ImportNotFound,
             Noun::Instruction => Self::InstructionNotFound,
             Noun::Invite => Self::InviteNotFound,
             Noun::Job => Self::JobNotFound,
             Noun::Lesson => Self::LessonNotFound,
             Noun::Message => Self::MessageNotFound,
+            Noun::Module => Self::ModuleNotFound,
             Noun::Project => Self::ProjectNotFound,
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
@@ -60,7 +62,6 @@ impl Code {
             Noun::Admin
             | Noun::Course
             | Noun::Jobs
-            | Noun::Module
             | Noun::Password
             | Noun::PasswordReset
             | Noun::Question
@@ -189,6 +190,12 @@ impl From<resource::Refusal> for Problem {
             }
             resource::Refusal::LastAdmin => Self::last_admin(),
             resource::Refusal::Invalid { pointer, message } => Self::invalid_field(pointer, "invalid", message),
+            resource::Refusal::Faults(faults) => {
+                Self::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect())
+            }
+            resource::Refusal::Full { limit } => {
+                Self::collection_full().detail(format!("The list has {limit} resources, and can have no more."))
+            }
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
                 "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
             )),

@@ -11,10 +11,12 @@ macro_rules! for_each_job {
             record_activity: $crate::activity::RecordActivity,
             roll_up_progress: $crate::learning::jobs::RollUpProgress,
             recompute_roadmap: $crate::learning::jobs::RecomputeRoadmap,
+            complete_lesson: $crate::learning::jobs::CompleteLesson,
             count_likes: $crate::community::jobs::CountLikes,
             roll_up_uses: $crate::library::jobs::RollUpUses,
             erase_user: $crate::users::jobs::EraseUser,
             generate_reply: $crate::tools::jobs::GenerateReply,
+            import_course: $crate::learning::jobs::ImportCourse,
             reconcile: $crate::admin::maintenance::Reconcile,
             housekeeping: $crate::admin::maintenance::Housekeeping,
         }

@@ -91,11 +91,7 @@ pub async fn check(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Result<
         record_task(tx, Verb::Checked, lesson, task)?;
     }
     let mut completed = None;
-    if is_checked
-        && task.is_required
-        && lesson.completion == CompletionRule::Tasks
-        && unchecked_tasks(tx, lesson).await?.is_empty()
-    {
+    if is_checked && decides_completion(tx, task).await? && unchecked_tasks(tx, lesson).await?.is_empty() {
         completed = set_completed(tx, lesson).await?;
     }
     let marks = marks_after(tx, lesson, is_started || completed.is_some()).await?;
@@ -120,7 +116,7 @@ pub async fn uncheck(tx: &mut Tx, lesson: &OpenLesson, task: &OpenTask) -> Resul
     let mut reopened = None;
     if is_unchecked {
         record_task(tx, Verb::Unchecked, lesson, task)?;
-        if task.is_required && lesson.completion == CompletionRule::Tasks {
+        if decides_completion(tx, task).await? {
             reopened = set_reopened(tx, lesson).await?;
         }
     }
@@ -205,6 +201,18 @@ async fn lock_or_start(connection: &mut PgConnection, lesson: &OpenLesson) -> Re
         })?,
         false,
     ))
+}
+
+/// Whether the lesson is completed by its tasks and this is a required one of them. Read after the task was checked or
+/// unchecked, because an editor may have changed it since it was found; from then on until the commit editors wait for this
+/// transaction (the trigger `lock_checked_lessons`).
+async fn decides_completion(connection: &mut PgConnection, task: &OpenTask) -> Result<bool> {
+    let decides = sqlx::query_scalar!(
+        r#"SELECT l.completion = 'tasks' AND t.is_required AND t.deleted_at IS NULL AS "decides!"
+           FROM lesson_tasks t JOIN lessons l ON l.id = t.lesson_id WHERE t.id = $1"#,
+        task.id
+    );
+    Ok(decides.fetch_optional(connection).await?.unwrap_or(false))
 }
 
 /// The titles of the required tasks that are not checked yet, in order.

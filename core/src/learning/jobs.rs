@@ -44,6 +44,39 @@ impl Job for RecomputeRoadmap {
     const DEADLINE: Duration = Duration::from_secs(20);
 }
 
+/// Completes a lesson for learners who have nothing left to check after its tasks changed. Works through chunks as
+/// [`RecomputeRoadmap`] does.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CompleteLesson {
+    /// Identifies the lesson.
+    pub lesson_id: Uuid,
+    /// The marker's number when the pass was started. If it has changed since, the pass starts again.
+    pub seq: i64,
+    /// The last learner of the previous chunk; `None` for the start of the pass.
+    pub after_user: Option<Uuid>,
+}
+
+impl Job for CompleteLesson {
+    const KIND: &'static str = "complete_lesson";
+    const QUEUE: Queue = Queue::ProgressBulk;
+    const MAX_ATTEMPTS: i32 = 25;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}
+
+/// Imports a course.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ImportCourse {
+    /// Identifies the row that has the document.
+    pub import_id: Uuid,
+}
+
+impl Job for ImportCourse {
+    const KIND: &'static str = "import_course";
+    const QUEUE: Queue = Queue::Maintenance;
+    const MAX_ATTEMPTS: i32 = 5;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}
+
 /// Enqueues a rollup for each marker that has been stale for 10 s without a job, or whose job was enqueued 30 s ago and has
 /// not run.
 pub async fn stale_progress(tx: &mut Tx) -> Result<()> {
@@ -83,6 +116,24 @@ pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
     .await?;
     for row in rows {
         tx.enqueue(&RecomputeRoadmap { roadmap_id: row.id, content_version: row.content_version, after_user: None })?;
+    }
+    Ok(())
+}
+
+/// Enqueues the completion of lessons whose tasks changed and for which no job is stored.
+pub async fn stale_tasks(tx: &mut Tx) -> Result<()> {
+    let in_progress: Vec<Uuid> = stored::<CompleteLesson>(tx).await?.live.iter().map(|job| job.lesson_id).collect();
+    let rows = sqlx::query!(
+        "UPDATE lesson_tasks_dirty SET queued_at = now() WHERE lesson_id IN (
+             SELECT lesson_id FROM lesson_tasks_dirty WHERE lesson_id <> ALL ($1)
+             ORDER BY lesson_id LIMIT 100 FOR UPDATE SKIP LOCKED)
+         RETURNING lesson_id, seq",
+        &in_progress
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        tx.enqueue(&CompleteLesson { lesson_id: row.lesson_id, seq: row.seq, after_user: None })?;
     }
     Ok(())
 }

@@ -275,7 +275,6 @@ pub async fn open(tx: &mut UserTx, lesson_id: Uuid) -> Result<OpenLesson, Reject
 pub struct OpenTask {
     pub(super) id: Uuid,
     pub(super) title: String,
-    pub(super) is_required: bool,
 }
 
 /// Finds a task of the lesson.
@@ -286,7 +285,7 @@ pub async fn find_task(
 ) -> Result<OpenTask, Rejected<NotFound>> {
     let task = sqlx::query_as!(
         OpenTask,
-        "SELECT id, title, is_required FROM lesson_tasks WHERE id = $1 AND lesson_id = $2 AND deleted_at IS NULL",
+        "SELECT id, title FROM lesson_tasks WHERE id = $1 AND lesson_id = $2 AND deleted_at IS NULL",
         task_id,
         lesson.id
     );

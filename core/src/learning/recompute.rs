@@ -34,11 +34,32 @@ const REVISIT_DELAY: Duration = Duration::from_secs(1);
 /// Enqueues the recomputation of every roadmap whose content was changed by this transaction or an earlier one. If no
 /// learner has numbers that belong to older content, the roadmap is marked as recomputed right away.
 pub async fn enqueue_stale(tx: &mut Tx) -> Result<()> {
-    let stale = sqlx::query!(
+    let stale = sqlx::query_as!(
+        StaleRoadmap,
         "SELECT id, content_version FROM roadmaps WHERE recomputed_version < content_version ORDER BY id FOR NO KEY UPDATE"
-    )
-    .fetch_all(&mut **tx)
-    .await?;
+    );
+    let stale = stale.fetch_all(&mut **tx).await?;
+    enqueue(tx, stale).await
+}
+
+/// As [`enqueue_stale`], for the roadmaps that this transaction has changed. Others have their jobs already.
+pub async fn enqueue_changed(tx: &mut Tx) -> Result<()> {
+    let stale = sqlx::query_as!(
+        StaleRoadmap,
+        "SELECT id, content_version FROM roadmaps
+         WHERE recomputed_version < content_version AND xmin = pg_current_xact_id()::xid ORDER BY id"
+    );
+    let stale = stale.fetch_all(&mut **tx).await?;
+    enqueue(tx, stale).await
+}
+
+/// A roadmap whose learners have numbers that may belong to older content.
+struct StaleRoadmap {
+    id: Uuid,
+    content_version: i64,
+}
+
+async fn enqueue(tx: &mut Tx, stale: Vec<StaleRoadmap>) -> Result<()> {
     for roadmap in stale {
         if !mark_recomputed(tx, roadmap.id, roadmap.content_version).await? {
             tx.enqueue(&RecomputeRoadmap {

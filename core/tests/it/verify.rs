@@ -271,6 +271,7 @@ async fn finds_markers_only_in_strict_mode() {
             "UPDATE progress_dirty SET requested_seq = requested_seq + 1 WHERE user_id::text LIKE '%aa'",
         ),
         (Kind::LikesMarker, "INSERT INTO likes_dirty (project_id) SELECT id FROM showcase_projects"),
+        (Kind::TasksMarker, "INSERT INTO lesson_tasks_dirty (lesson_id) SELECT id FROM lessons WHERE slug = 'first'"),
         (Kind::RoadmapRecompute, "UPDATE roadmaps SET content_version = content_version + 1 WHERE slug = 'way'"),
     ] {
         let (report, running) = found(statement).await;

@@ -2,10 +2,12 @@
 //! external work outside of any transaction, and commits its effect in one transaction. (The recomputation of a roadmap
 //! commits one for each chunk, and each of them is complete.)
 
+mod complete_lesson;
 mod count_likes;
 mod erase_user;
 mod generate_reply;
 mod housekeeping;
+mod import_course;
 mod recompute_roadmap;
 mod reconcile;
 mod record_activity;

@@ -18,6 +18,8 @@ pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> 
     let mut tx = context.db.begin().await?;
     learning::jobs::stale_progress(&mut tx).await?;
     learning::jobs::stale_roadmaps(&mut tx).await?;
+    learning::jobs::stale_tasks(&mut tx).await?;
+    learning::imports::requeue_waiting(&mut tx).await?;
     community::likes::requeue_waiting(&mut tx, LIKES_STALE_AFTER, 1000).await?;
     library::uses::requeue_waiting(&mut tx, USES_STALE_AFTER, 1000).await?;
     tools::jobs::dead_replies(&mut tx).await?;

@@ -1,13 +1,20 @@
 //! Roadmaps, lessons, and what a learner does with them.
 
 mod completion;
+mod course;
+mod edits_together;
+mod lesson_edits;
 mod lessons;
 mod modules;
+mod previews;
 mod progress;
 mod recalculating;
 mod roadmap_progress;
 mod roadmaps;
+mod stage_lessons;
+mod stages;
 mod tasks;
+mod visibility;
 
 use std::sync::Arc;
 
@@ -61,6 +68,37 @@ async fn tree(actor: &Actor, roadmap: Uuid) -> Value {
 
 async fn progress(actor: &Actor, roadmap: Uuid, query: &str) -> Value {
     actor.get(&format!("/v1/roadmaps/{roadmap}/progress{query}")).await.expect(200).json
+}
+
+/// The path of something that admins edit.
+fn admin_path(resource: &str, id: impl std::fmt::Display) -> String {
+    format!("/v1/admin/{resource}/{id}")
+}
+
+/// Calls `path` under the version that `read` has now.
+async fn under_version(call: crate::support::Call, admin: &Actor, read: &str) -> Reply {
+    let version = admin.get(read).await.expect(200).header("etag").to_owned();
+    call.header("If-Match", &version).await
+}
+
+/// Changes a resource under the version that it has now.
+async fn patch(admin: &Actor, path: &str, changes: Value) -> Reply {
+    under_version(admin.patch(path, changes), admin, path).await
+}
+
+/// Publishes, archives or restores a resource under the version that it has now.
+async fn act(admin: &Actor, path: &str, action: &str) -> Reply {
+    under_version(admin.call(Method::POST, &format!("{path}/{action}")), admin, path).await
+}
+
+/// Deletes a resource under the version that it has now.
+async fn remove(admin: &Actor, path: &str) -> Reply {
+    under_version(admin.delete(path), admin, path).await
+}
+
+/// The id of what was created.
+fn id_of(created: &Value) -> Uuid {
+    created["id"].as_str().unwrap().parse().unwrap()
 }
 
 /// What is logged, in order.

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{all, complete, lesson, some, start, tree, uncomplete};
+use super::{admin_path, all, complete, lesson, some, start, tree, uncomplete};
 use crate::support::TestApp;
+use crate::support::crud::{Case, crud_contract};
 use cairn_testing::course::Course;
 
 const NUMBERS: [&str; 4] = ["status", "percent", "lessons_total", "lessons_completed"];
@@ -144,4 +145,50 @@ async fn roadmaps_are_listed_with_my_progress() {
     assert_eq!(mine["roadmaps"], json!(seen[..2]));
     let ben = app.student("ben").await;
     assert_eq!(ben.get("/v1/me/progress").await.expect(200).json, json!({"percent": null, "roadmaps": []}));
+}
+
+fn roadmap(n: usize) -> Value {
+    json!({"slug": format!("roadmap-{n}"), "title": format!("Roadmap {n}")})
+}
+
+#[tokio::test]
+async fn roadmaps_are_edited_like_every_resource() {
+    let app = TestApp::new().await;
+    let case = Case {
+        noun: "roadmap",
+        path: "/v1/admin/roadmaps",
+        learners: Some("/v1/roadmaps"),
+        body: roadmap,
+        unique: "slug",
+        changed: ("is_sequential", json!(true)),
+        cleared: None,
+        refused: vec![
+            (json!({"slug": "Not a slug"}), vec![("/slug", "malformed")]),
+            (json!({"title": ""}), vec![("/title", "too_short")]),
+            (json!({"title": "x".repeat(201)}), vec![("/title", "too_long")]),
+            (json!({"summary": "x".repeat(1001)}), vec![("/summary", "too_long")]),
+            (json!({"is_sequential": "yes"}), vec![("/is_sequential", "wrong_type")]),
+            (json!({"content_version": 7}), vec![("/content_version", "unknown")]),
+        ],
+        ordered: true,
+    };
+    crud_contract(&app, case).await;
+}
+
+#[tokio::test]
+async fn admins_see_a_roadmap_with_all_its_stages() {
+    let app = TestApp::new().await;
+    let admin = app.admin("root").await;
+    let path = Course::new(app.app.pool()).await.path(false, &[1, 1, 1]).await;
+    for (stage, set) in [(1, "publication = 'draft'"), (2, "deleted_at = now()")] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE stages SET {set} WHERE id = $1")))
+            .bind(path.stages[stage])
+            .execute(app.app.pool())
+            .await
+            .unwrap();
+    }
+    let shown = admin.get(&admin_path("roadmaps", path.id)).await.expect(200);
+    assert_eq!(all(&shown.json["stages"], "title"), ["Stage 1", "Stage 2"]);
+    assert_eq!(all(&shown.json["stages"], "publication"), ["published", "draft"]);
+    assert_eq!(shown.header("etag"), "\"1\"");
 }

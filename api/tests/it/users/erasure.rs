@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use super::password::{login, set_password};
-use crate::support::course::Course;
+use cairn_testing::course::Course;
 use crate::support::{Actor, Call, TestApp};
 
 const PASSWORD: &str = "correct horse battery";
@@ -23,7 +23,7 @@ pub(super) async fn furnish(app: &TestApp, person: &Actor, other: &Actor) {
         .await
         .unwrap();
     if app.count("SELECT count(*) FROM lessons").await == 0 {
-        let course = Course::new(app).await;
+        let course = Course::new(app.app.pool()).await;
         let path = course.path(false, &[1, 1]).await;
         course.task(path.lessons[0][0], "Try it", true).await;
         sqlx::raw_sql(

@@ -120,7 +120,11 @@ async fn markers(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
            (SELECT 'roadmap_recompute', jsonb_build_object('roadmap_id', id),
                 jsonb_build_object('recomputed_version', recomputed_version),
                 jsonb_build_object('recomputed_version', content_version), count(*) OVER ()
-            FROM roadmaps WHERE recomputed_version < content_version LIMIT 1000)"#
+            FROM roadmaps WHERE recomputed_version < content_version LIMIT 1000)
+           UNION ALL
+           (SELECT 'tasks_marker', jsonb_build_object('lesson_id', lesson_id),
+                jsonb_build_object('seq', seq, 'marked_at', marked_at), NULL, count(*) OVER ()
+            FROM lesson_tasks_dirty LIMIT 1000)"#
     );
     Ok(rows.fetch_all(connection).await?)
 }

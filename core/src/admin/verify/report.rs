@@ -34,6 +34,8 @@ pub enum Kind {
     UsesWaiting,
     /// A roadmap whose recomputation after a content change is pending.
     RoadmapRecompute,
+    /// A lesson whose tasks changed, and which is not completed yet for those who have nothing left to check.
+    TasksMarker,
     /// A job that is not finished. Jobs of the queue `maintenance` are ignored, because they are scheduled continuously.
     JobUnfinished,
     /// A job that used up its attempts.

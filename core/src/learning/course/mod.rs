@@ -29,7 +29,7 @@ mod values;
 
 pub use self::document::*;
 pub use self::export::{export, export_snapshot, to_yaml};
-pub use self::import::{ImportError, Summary, import};
+pub use self::import::{ImportError, Summary, count, import};
 pub use self::library::*;
 pub use self::node::Problem;
 pub use self::values::Publication;

@@ -165,7 +165,7 @@ impl InvitesApi {
             note: body.note.clone(),
         };
         let row = Row::new(new, Some(caller.user_id));
-        self.app.create_row(&caller, (PATH, "createInvite"), key.0, &body, &row).await
+        self.app.create_from(&caller, (PATH, "createInvite"), key.0, &body, |_| Ok(row)).await
     }
 
     /// Get an invite

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, ids, ids_by_key, keys};
+use super::rows::{
+    ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, changed_parents, ids, ids_by_key, keys,
+};
 use crate::learning::course::document::{Course, Lesson};
 
 /// Imports modules with their lessons, materials and tasks. Returns the ids of the lessons by slug.
@@ -134,14 +136,15 @@ async fn materials(importer: &mut Importer<'_>, lessons: &[&Lesson], parents: &[
     .fetch_all(&mut *importer.connection)
     .await?;
     let targets = assign_rows(&items, &existing, true);
-    let removed = sqlx::query!(
+    let removed = sqlx::query_scalar!(
         "UPDATE lesson_materials t SET deleted_at = now()
          WHERE lesson_id = ANY ($1) AND deleted_at IS NULL
-           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
+           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)
+         RETURNING lesson_id",
         &ids(parents),
         &ids(&targets)
     )
-    .execute(&mut *importer.connection)
+    .fetch_all(&mut *importer.connection)
     .await?;
     let rows = all.iter().zip(&targets).map(|((lesson_id, _, material), target)| {
         json!({
@@ -158,12 +161,13 @@ async fn materials(importer: &mut Importer<'_>, lessons: &[&Lesson], parents: &[
              kind = excluded.kind, title = excluded.title, url = excluded.url, position = excluded.position
          WHERE (t.kind, t.title, t.url, t.position)
              IS DISTINCT FROM (excluded.kind, excluded.title, excluded.url, excluded.position)
-         RETURNING id",
+         RETURNING lesson_id",
         rows.collect::<Value>()
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.finish_section(&targets, written.len(), removed.rows_affected());
+    raise_versions(importer, &changed_parents(parents, &written, &removed)).await?;
+    importer.finish_section(&targets, written.len(), removed.len() as u64);
     Ok(())
 }
 
@@ -184,14 +188,15 @@ async fn tasks(importer: &mut Importer<'_>, lessons: &[&Lesson], parents: &[Targ
     .fetch_all(&mut *importer.connection)
     .await?;
     let targets = assign_rows(&items, &existing, true);
-    let removed = sqlx::query!(
+    let removed = sqlx::query_scalar!(
         "UPDATE lesson_tasks t SET deleted_at = now()
          WHERE lesson_id = ANY ($1) AND deleted_at IS NULL
-           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
+           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)
+         RETURNING lesson_id",
         &ids(parents),
         &ids(&targets)
     )
-    .execute(&mut *importer.connection)
+    .fetch_all(&mut *importer.connection)
     .await?;
     let rows = all.iter().zip(&targets).map(|((lesson_id, task), target)| {
         json!({
@@ -209,11 +214,20 @@ async fn tasks(importer: &mut Importer<'_>, lessons: &[&Lesson], parents: &[Targ
              position = excluded.position, deleted_at = NULL
          WHERE (t.title, t.description, t.is_required, t.position, t.deleted_at)
              IS DISTINCT FROM (excluded.title, excluded.description, excluded.is_required, excluded.position, NULL)
-         RETURNING id",
+         RETURNING lesson_id",
         rows.collect::<Value>()
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.finish_section(&targets, written.len(), removed.rows_affected());
+    raise_versions(importer, &changed_parents(parents, &written, &removed)).await?;
+    importer.finish_section(&targets, written.len(), removed.len() as u64);
+    Ok(())
+}
+
+/// Raises the versions of lessons of which a material or a task changed.
+async fn raise_versions(importer: &mut Importer<'_>, lesson_ids: &[Uuid]) -> Result<(), ImportError> {
+    sqlx::query!("UPDATE lessons SET version = version + 1 WHERE id = ANY ($1)", lesson_ids)
+        .execute(&mut *importer.connection)
+        .await?;
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, ids, ids_by_key, keys};
+use super::rows::{
+    ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, changed_parents, ids, ids_by_key, keys,
+};
 use crate::learning::course::document::Course;
 
 /// Imports the libraries.
@@ -218,14 +220,15 @@ async fn steps(importer: &mut Importer<'_>, course: &Course, parents: &[TargetRo
     .fetch_all(&mut *importer.connection)
     .await?;
     let targets = assign_rows(&items, &existing, true);
-    let removed = sqlx::query!(
+    let removed = sqlx::query_scalar!(
         "UPDATE prompt_steps t SET deleted_at = now()
          WHERE prompt_id = ANY ($1) AND deleted_at IS NULL
-           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)",
+           AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS kept (id) WHERE kept.id = t.id)
+         RETURNING prompt_id",
         &ids(parents),
         &ids(&targets)
     )
-    .execute(&mut *importer.connection)
+    .fetch_all(&mut *importer.connection)
     .await?;
     let rows = all.iter().zip(&targets).map(|((prompt_id, _, step), target)| {
         json!({
@@ -239,11 +242,15 @@ async fn steps(importer: &mut Importer<'_>, course: &Course, parents: &[TargetRo
          ON CONFLICT (id) DO UPDATE SET
              title = excluded.title, body = excluded.body, position = excluded.position
          WHERE (t.title, t.body, t.position) IS DISTINCT FROM (excluded.title, excluded.body, excluded.position)
-         RETURNING id",
+         RETURNING prompt_id",
         rows.collect::<Value>()
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.finish_section(&targets, written.len(), removed.rows_affected());
+    let changed = changed_parents(parents, &written, &removed);
+    sqlx::query!("UPDATE prompts SET version = version + 1 WHERE id = ANY ($1)", &changed)
+        .execute(&mut *importer.connection)
+        .await?;
+    importer.finish_section(&targets, written.len(), removed.len() as u64);
     Ok(())
 }

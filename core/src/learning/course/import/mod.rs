@@ -10,7 +10,7 @@ pub use self::rows::{ImportError, Summary};
 use super::document::Course;
 use crate::activity::{Action, Verb};
 use crate::db::Tx;
-use crate::learning::recompute;
+use crate::learning::{recompute, task_changes};
 use crate::noun::Noun;
 
 /// Changes the database to match `course` in the caller's transaction, as described in the [module](super). Concurrent
@@ -30,13 +30,15 @@ pub async fn import(
     let summary = importer.summary;
     if summary.changed_anything() {
         recompute::enqueue_stale(tx).await?;
+        task_changes::enqueue_marked(tx).await?;
         let metadata = serde_json::to_value(summary).map_err(crate::Error::from)?;
         tx.record(Action::new(Noun::Course, Verb::Imported).with(metadata))?;
     }
     Ok(summary)
 }
 
-fn count(course: &Course) -> u64 {
+/// The number of objects in a document.
+pub fn count(course: &Course) -> u64 {
     let lessons = course.modules.iter().flat_map(|module| &module.lessons);
     let stages = course.roadmaps.iter().flat_map(|roadmap| &roadmap.stages);
     let count = course.modules.len()

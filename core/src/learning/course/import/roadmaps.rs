@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, ids, keys};
+use super::rows::{ExistingRow, ImportError, Importer, Item, TargetRow, assign_rows, changed_parents, ids, keys};
 use crate::learning::course::document::{Course, Stage};
 
 /// Imports roadmaps with their stages. `lesson_ids` has the id of every lesson of the document by its slug.
@@ -141,17 +141,18 @@ async fn stage_lessons(
     .await?;
     let targets = assign_rows(&items, &existing, true);
     let stage_ids: Vec<Uuid> = all.iter().map(|(stage_id, _)| *stage_id).collect();
-    let removed = sqlx::query!(
+    let removed = sqlx::query_scalar!(
         "DELETE FROM stage_lessons sl USING lessons l, course_modules m
          WHERE sl.stage_id = ANY ($1) AND l.id = sl.lesson_id AND m.id = l.module_id
            AND l.deleted_at IS NULL AND m.deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::uuid[]) AS kept (stage_id, lesson_id)
-                           WHERE kept.stage_id = sl.stage_id AND kept.lesson_id = sl.lesson_id)",
+                           WHERE kept.stage_id = sl.stage_id AND kept.lesson_id = sl.lesson_id)
+         RETURNING sl.stage_id",
         &ids(parents),
         &stage_ids,
         &linked
     )
-    .execute(&mut *importer.connection)
+    .fetch_all(&mut *importer.connection)
     .await?;
     let rows = all.iter().zip(&linked).zip(&targets).map(|(((stage_id, lesson), lesson_id), target)| {
         json!({
@@ -165,11 +166,15 @@ async fn stage_lessons(
          ON CONFLICT (stage_id, lesson_id) DO UPDATE SET
              position = excluded.position, is_required = excluded.is_required
          WHERE (t.position, t.is_required) IS DISTINCT FROM (excluded.position, excluded.is_required)
-         RETURNING lesson_id",
+         RETURNING stage_id",
         rows.collect::<Value>()
     )
     .fetch_all(&mut *importer.connection)
     .await?;
-    importer.finish_section(&targets, written.len(), removed.rows_affected());
+    let changed = changed_parents(parents, &written, &removed);
+    sqlx::query!("UPDATE stages SET version = version + 1 WHERE id = ANY ($1)", &changed)
+        .execute(&mut *importer.connection)
+        .await?;
+    importer.finish_section(&targets, written.len(), removed.len() as u64);
     Ok(())
 }

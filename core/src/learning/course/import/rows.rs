@@ -1,6 +1,6 @@
 //! Helpers shared by the sections of an import: matching objects with existing rows, and counting changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -139,6 +139,13 @@ pub(super) fn assign_rows(items: &[Item<'_>], existing: &[ExistingRow], keys_are
         }
     }
     rows
+}
+
+/// The ids of existing parents of which children were written or removed. Their version has to be raised, because children
+/// are edited as part of them; a new parent has its first version in any case.
+pub(super) fn changed_parents(parents: &[TargetRow], written: &[Uuid], removed: &[Uuid]) -> Vec<Uuid> {
+    let changed: HashSet<Uuid> = written.iter().chain(removed).copied().collect();
+    parents.iter().filter(|parent| !parent.is_new && changed.contains(&parent.id)).map(|parent| parent.id).collect()
 }
 
 /// The ids of the rows by the keys of their items.
