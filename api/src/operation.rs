@@ -21,6 +21,10 @@ pub enum Tag {
     Projects,
     /// AI tools and their replies.
     Tools,
+    /// Students and the moderation of projects, for mentors.
+    Mentor,
+    /// Projects, for admins.
+    AdminProjects,
     /// The libraries, for admins.
     AdminLibrary,
     /// Queues, workers and jobs, for admins.

@@ -22,6 +22,7 @@ pub enum Noun {
     Reply,
     Roadmap,
     Stage,
+    Student,
     Style,
     Task,
     ToolChat,

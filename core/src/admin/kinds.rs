@@ -12,6 +12,7 @@ macro_rules! for_each_job {
             roll_up_progress: $crate::learning::jobs::RollUpProgress,
             recompute_roadmap: $crate::learning::jobs::RecomputeRoadmap,
             count_likes: $crate::community::jobs::CountLikes,
+            refresh_trending: $crate::community::jobs::RefreshTrending,
             roll_up_uses: $crate::library::jobs::RollUpUses,
             generate_reply: $crate::tools::jobs::GenerateReply,
             reconcile: $crate::admin::maintenance::Reconcile,

@@ -10,4 +10,5 @@ pub mod progress;
 pub mod recompute;
 pub mod rollup;
 pub mod rules;
+pub mod students;
 pub mod tree;

@@ -125,7 +125,7 @@ pub struct RoadmapTree {
 }
 
 impl RoadmapTree {
-    fn new(roadmap: catalog::Roadmap, stages: Vec<tree::Stage>, lessons: Vec<tree::StageLesson>) -> Self {
+    pub(super) fn new(roadmap: catalog::Roadmap, stages: Vec<tree::Stage>, lessons: Vec<tree::StageLesson>) -> Self {
         let mut by_stage: HashMap<Uuid, Vec<StageLesson>> = HashMap::new();
         for lesson in lessons {
             by_stage.entry(lesson.stage_id).or_default().push(lesson.into());

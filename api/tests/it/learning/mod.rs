@@ -7,6 +7,7 @@ mod progress;
 mod recalculating;
 mod roadmap_progress;
 mod roadmaps;
+mod students;
 mod tasks;
 
 use std::sync::Arc;

@@ -18,6 +18,7 @@ pub(crate) mod course;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
+pub(crate) mod statements;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
