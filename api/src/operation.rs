@@ -23,6 +23,10 @@ pub enum Tag {
     Tools,
     /// Modules, lessons, roadmaps and stages, for admins.
     AdminContent,
+    /// Students and the moderation of projects, for mentors.
+    Mentor,
+    /// Projects, for admins.
+    AdminProjects,
     /// The libraries, for admins.
     AdminLibrary,
     /// Users and invites, for admins.

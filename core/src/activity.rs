@@ -22,6 +22,7 @@ use crate::queue::{Job, Queue};
 pub enum Verb {
     Achieved,
     Activated,
+    Approved,
     Archived,
     Asked,
     Cancelled,
@@ -37,6 +38,7 @@ pub enum Verb {
     Published,
     Received,
     Registered,
+    Rejected,
     Reopened,
     Reordered,
     Reset,
@@ -47,11 +49,14 @@ pub enum Verb {
     SignedIn,
     SignedOut,
     Started,
+    Submitted,
     Suspended,
     Unchecked,
     Unliked,
+    Unpublished,
     Updated,
     Used,
+    Withdrawn,
 }
 
 impl Verb {

@@ -26,6 +26,7 @@ pub enum Noun {
     Roadmap,
     Session,
     Stage,
+    Student,
     Style,
     Task,
     ToolChat,

@@ -121,7 +121,7 @@ impl From<NotFound> for Refusal {
 pub async fn create<R: Resource>(tx: &mut Tx, resource: &R) -> Result<R, Rejected<Refusal>> {
     let created = resource.save(tx).await?;
     created.after_save(tx, None).await?;
-    record(tx, Verb::Created, None, &created)?;
+    record(tx, Verb::Created, None, &created, None)?;
     Ok(created)
 }
 
@@ -131,12 +131,30 @@ type Change<R> = Box<dyn FnOnce(&mut R) -> Result<(), Refusal> + Send>;
 pub struct Edit<R> {
     verb: Verb,
     change: Change<R>,
+    reason: Option<String>,
 }
 
-impl<R> Edit<R> {
+impl<R: 'static> Edit<R> {
     /// The change that `change` makes; it may refuse.
     pub fn new(verb: Verb, change: impl FnOnce(&mut R) -> Result<(), Refusal> + Send + 'static) -> Self {
-        Self { verb, change: Box::new(change) }
+        Self { verb, change: Box::new(change), reason: None }
+    }
+
+    /// The same, and then what `next` changes.
+    #[must_use]
+    pub fn then(self, next: impl FnOnce(&mut R) -> Result<(), Refusal> + Send + 'static) -> Self {
+        let first = self.change;
+        let change: Change<R> = Box::new(move |row| {
+            first(row)?;
+            next(row)
+        });
+        Self { change, ..self }
+    }
+
+    /// Records why it is done.
+    #[must_use]
+    pub fn because(self, reason: String) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 }
 
@@ -190,7 +208,7 @@ pub async fn edit<R: Resource>(tx: &mut Tx, id: Uuid, version: i64, edit: Edit<R
     }
     let saved = after.save(tx).await?;
     saved.after_save(tx, Some(&before)).await?;
-    record(tx, edit.verb, Some(&before), &saved)?;
+    record(tx, edit.verb, Some(&before), &saved, edit.reason)?;
     Ok(saved)
 }
 
@@ -219,13 +237,22 @@ pub fn record_order_in(tx: &mut Tx, noun: Noun, parent: Option<Target>, before: 
     tx.record(Action::new(noun, Verb::Reordered).target(parent).with(json!({ "before": before, "after": after })))
 }
 
-/// Records a change with the members that differ.
-pub(crate) fn record<R: Resource>(tx: &mut Tx, verb: Verb, before: Option<&R>, after: &R) -> Result<()> {
+/// Records a change with the members that differ, and the reason if one was given.
+pub(crate) fn record<R: Resource>(
+    tx: &mut Tx,
+    verb: Verb,
+    before: Option<&R>,
+    after: &R,
+    reason: Option<String>,
+) -> Result<()> {
     let (before, full) = (before.map(members).transpose()?.unwrap_or_default(), members(after)?);
     let differ = |from: &Map<String, Value>, to: &Map<String, Value>| -> Map<String, Value> {
         to.iter().filter(|(name, value)| from.get(*name) != Some(value)).map(|(k, v)| (k.clone(), v.clone())).collect()
     };
-    let details = json!({ "before": differ(&full, &before), "after": differ(&before, &full) });
+    let mut details = json!({ "before": differ(&full, &before), "after": differ(&before, &full) });
+    if let Some(reason) = reason {
+        details["reason"] = reason.into();
+    }
     tx.record(Action::new(R::NOUN, verb).on(after.id(), after.title()).with(details))
 }
 

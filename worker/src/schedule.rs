@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
+use cairn_core::community::jobs::RefreshTrending;
 use cairn_core::db::Db;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+const REFRESH_TRENDING_EVERY: Duration = Duration::from_mins(10);
 
 /// Enqueues scheduled jobs until `stop`. Several processes may do this: for each tick, the database lets only one of them
 /// enqueue.
@@ -30,5 +32,6 @@ async fn tick(db: &Db) -> cairn_core::Result<()> {
     let mut tx = db.begin().await?;
     let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
     let housekeeping = enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
-    if reconcile || housekeeping { tx.commit().await } else { tx.rollback().await }
+    let trending = enqueue_scheduled(&mut tx, &RefreshTrending {}, REFRESH_TRENDING_EVERY).await?;
+    if reconcile || housekeeping || trending { tx.commit().await } else { tx.rollback().await }
 }

@@ -33,9 +33,18 @@ fn named(name: &str) -> Option<Value> {
         "AdminModule.title" | "NewModule.title" | "ModuleChanges.title" | "Module.title" | "module_title" => {
             json!("HTML basics")
         }
-        "Project.title" | "NewProject.title" => json!("Pottery classes"),
+        "AdminProject.title"
+        | "NewProject.title"
+        | "Project.title"
+        | "ProjectContentChanges.title"
+        | "ProjectSummary.title" => json!("Pottery classes"),
+        "ProjectCategory" => json!("website"),
+        "ProjectReason.reason" => json!("Please say in the summary who the page is for."),
         "ProjectStatus" | "Publication" => json!("published"),
-        "Project.summary" | "NewProject.summary" => json!("Dates of beginner classes, and a form to reserve a place."),
+        "NewProject.summary" | "Project.summary" | "ProjectContentChanges.summary" | "ProjectSummary.summary" => {
+            json!("Dates of beginner classes, and a form to reserve a place.")
+        }
+        "roadmap_percent" => json!(33),
         "ReplyCancelled.reason" => json!("cancelled"),
         "ReplyChunk.text" => json!("Use a grid with "),
         "ReplyFailed.reason" | "ToolFailures.reason" => json!("provider_unavailable"),

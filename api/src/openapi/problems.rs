@@ -151,6 +151,11 @@ pub(super) fn declare(components: &mut Value) {
                 "description": "The parts of the request that are wrong, if they are known.",
                 "items": {"$ref": "#/components/schemas/FieldError"},
             },
+            "project_status": {
+                "type": "string",
+                "enum": ["draft", "submitted", "published", "rejected"],
+                "description": "The present status of the project; only with the code `project_state`.",
+            },
         },
         "example": {
             "type": "/problems/lesson_not_found",

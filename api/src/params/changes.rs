@@ -14,6 +14,13 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug)]
 pub struct Changes<T>(Map<String, Value>, PhantomData<fn() -> T>);
 
+impl<T> Changes<T> {
+    /// The new text of a member; `None` if it stays as it is or is no text.
+    pub fn text(&self, member: &str) -> Option<&str> {
+        self.0.get(member).and_then(Value::as_str)
+    }
+}
+
 impl<T: ToJSON + ParseFromJSON> Changes<T> {
     /// Applies the changes to a row: converts the row to a `T`, replaces the members that were sent, and sets the
     /// result on the row.

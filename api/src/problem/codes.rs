@@ -55,6 +55,7 @@ macro_rules! with_codes {
         TaskNotFound task_not_found NOT_FOUND "Task not found" "The lesson has no task with this id.";
         StageLocked stage_locked CONFLICT "The lesson is locked" "Complete the earlier stages first.";
         ImportNotFound import_not_found NOT_FOUND "Import not found" "There is no course import with this id.";
+        StudentNotFound student_not_found NOT_FOUND "Student not found" "There is no student with this id.";
         TasksIncomplete tasks_incomplete CONFLICT "Required tasks are not checked" "This lesson is completed by checking all of its required tasks.";
 
         // Libraries.
@@ -62,6 +63,8 @@ macro_rules! with_codes {
 
         // Community.
         ProjectNotFound project_not_found NOT_FOUND "Project not found" "There is no project with this id.";
+        ProjectState project_state CONFLICT "The status of the project does not allow this" "The project has a status in which this cannot be done; see project_status.";
+        OwnProject own_project FORBIDDEN "The project is your own" "Another mentor or an admin decides about your projects.";
 
         // Tools.
         ReplyNotFound reply_not_found NOT_FOUND "Reply not found" "There is no reply of yours with this id.";

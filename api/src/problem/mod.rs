@@ -14,6 +14,7 @@ use poem::{Body, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub use self::codes::Code;
 use self::codes::with_codes;
@@ -30,6 +31,8 @@ struct Inner {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
+    /// Further members, which say what a client can act on.
+    members: Map<String, Value>,
     /// The internal cause, which is logged at the edge and never sent to the client.
     source: Option<cairn_core::Error>,
 }
@@ -69,7 +72,14 @@ impl From<Fault> for FieldError {
 
 impl Problem {
     pub(crate) fn new(code: Code) -> Self {
-        Self(Box::new(Inner { code, detail: code.detail(), errors: Vec::new(), retry_after: None, source: None }))
+        Self(Box::new(Inner {
+            code,
+            detail: code.detail(),
+            errors: Vec::new(),
+            retry_after: None,
+            members: Map::new(),
+            source: None,
+        }))
     }
 
     /// A member of the body that violates a rule that the schema cannot express.
@@ -96,6 +106,13 @@ impl Problem {
         self
     }
 
+    /// Adds a member that the schema of problems describes (`openapi/problems.rs`).
+    #[must_use]
+    pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(member.to_owned(), value.into());
+        self
+    }
+
     /// Sets the number of seconds after which the client should retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -115,7 +132,7 @@ impl Problem {
 
     /// The response to the request with that id.
     pub fn into_response(self, request_id: &str) -> Response {
-        let Inner { code, detail, errors, retry_after, .. } = *self.0;
+        let Inner { code, detail, errors, retry_after, members, .. } = *self.0;
         let document = Document {
             kind: format!("/problems/{}", code.name()),
             title: code.title(),
@@ -124,6 +141,7 @@ impl Problem {
             code: code.name(),
             request_id,
             errors: &errors,
+            members: &members,
         };
         let body = Body::from_json(&document).unwrap_or_else(|_| Body::empty());
         let mut response = Response::builder().status(code.status()).content_type(CONTENT_TYPE).body(body);
@@ -162,6 +180,8 @@ struct Document<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl From<cairn_core::Error> for Problem {

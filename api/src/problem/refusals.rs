@@ -1,6 +1,7 @@
 //! Turns refusals of the domain into problems.
 
 use cairn_core::admin::jobs::JobRefusal;
+use cairn_core::community::projects::ProjectRefusal;
 use cairn_core::learning::facts::TasksIncomplete;
 use cairn_core::learning::lessons::LessonRefusal;
 use cairn_core::noun::Noun;
@@ -56,6 +57,7 @@ impl Code {
             Noun::Roadmap => Self::RoadmapNotFound,
             Noun::Session => Self::SessionNotFound,
             Noun::Stage => Self::StageNotFound,
+            Noun::Student => Self::StudentNotFound,
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
             Noun::User => Self::UserNotFound,
@@ -173,6 +175,19 @@ impl From<JobRefusal> for Problem {
             JobRefusal::NotFound(not_found) => not_found.into(),
             JobRefusal::Running => Self::job_running(),
             JobRefusal::Finished => Self::job_finished(),
+        }
+    }
+}
+
+impl From<ProjectRefusal> for Problem {
+    fn from(refusal: ProjectRefusal) -> Self {
+        match refusal {
+            ProjectRefusal::NotFound(not_found) => not_found.into(),
+            ProjectRefusal::Status(status) => Self::project_state()
+                .detail(format!("The project has the status {}, in which this cannot be done.", status.name()))
+                .with("project_status", status.name()),
+            ProjectRefusal::OwnProject => Self::own_project(),
+            ProjectRefusal::Resource(refusal) => refusal.into(),
         }
     }
 }

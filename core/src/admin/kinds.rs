@@ -13,6 +13,7 @@ macro_rules! for_each_job {
             recompute_roadmap: $crate::learning::jobs::RecomputeRoadmap,
             complete_lesson: $crate::learning::jobs::CompleteLesson,
             count_likes: $crate::community::jobs::CountLikes,
+            refresh_trending: $crate::community::jobs::RefreshTrending,
             roll_up_uses: $crate::library::jobs::RollUpUses,
             erase_user: $crate::users::jobs::EraseUser,
             generate_reply: $crate::tools::jobs::GenerateReply,

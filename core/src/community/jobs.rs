@@ -20,3 +20,14 @@ impl Job for CountLikes {
     const MAX_ATTEMPTS: i32 = 25;
     const DEADLINE: Duration = Duration::from_secs(10);
 }
+
+/// Takes likes that are older than seven days out of the trending rank.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RefreshTrending {}
+
+impl Job for RefreshTrending {
+    const KIND: &'static str = "refresh_trending";
+    const QUEUE: Queue = Queue::Maintenance;
+    const MAX_ATTEMPTS: i32 = 10; // safe to repeat, so a lost worker should not leave a dead job for an operator
+    const DEADLINE: Duration = Duration::from_secs(20);
+}

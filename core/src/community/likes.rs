@@ -35,8 +35,8 @@ pub struct LikeState {
 pub async fn add(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejected<NotFound>> {
     let project = sqlx::query!(
         r#"WITH project AS (
-               SELECT id, title FROM showcase_projects
-               WHERE id = $1 AND status = 'published' AND deleted_at IS NULL
+               SELECT p.id, p.title FROM showcase_projects p JOIN users u ON u.id = p.user_id
+               WHERE p.id = $1 AND p.status = 'published' AND p.deleted_at IS NULL AND u.deleted_at IS NULL
            ), added AS (
                INSERT INTO project_likes (project_id, user_id) SELECT id, $2 FROM project
                ON CONFLICT ON CONSTRAINT project_likes_pkey DO NOTHING
@@ -59,8 +59,8 @@ pub async fn add(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejecte
 pub async fn remove(tx: &mut UserTx, project_id: Uuid) -> Result<LikeState, Rejected<NotFound>> {
     let project = sqlx::query!(
         r#"WITH project AS (
-               SELECT id, title FROM showcase_projects
-               WHERE id = $1 AND status = 'published' AND deleted_at IS NULL
+               SELECT p.id, p.title FROM showcase_projects p JOIN users u ON u.id = p.user_id
+               WHERE p.id = $1 AND p.status = 'published' AND p.deleted_at IS NULL AND u.deleted_at IS NULL
            ), removed AS (
                DELETE FROM project_likes WHERE project_id IN (SELECT id FROM project) AND user_id = $2
                RETURNING project_id
@@ -130,16 +130,30 @@ pub async fn recount(tx: &mut Tx, project_id: Uuid) -> Result<bool> {
     if marker.rows_affected() == 0 {
         return Ok(false);
     }
-    // Not now(), which is the time when the transaction began, before it waited for the lock.
-    sqlx::query!(
-        "UPDATE showcase_projects p SET likes_count = l.likes, likes_counted_at = clock_timestamp()
-         FROM (SELECT count(*)::integer AS likes FROM project_likes WHERE project_id = $1) l
-         WHERE p.id = $1 AND p.likes_count <> l.likes",
-        project_id
-    )
-    .execute(&mut **tx)
-    .await?;
+    store_counts(tx, &[project_id]).await?;
     Ok(true)
+}
+
+/// Stores how many likes projects have, and how many of them are of the last seven days (see [`super::trending`]).
+pub(super) async fn store_counts(connection: &mut PgConnection, project_ids: &[Uuid]) -> Result<()> {
+    // The count was made at clock_timestamp(), not at now(), when the transaction began, before it waited for a lock.
+    sqlx::query!(
+        "UPDATE showcase_projects p
+         SET likes_count = l.likes, trending_likes = l.recent, trending_since = l.since,
+             likes_counted_at = clock_timestamp()
+         FROM (
+             SELECT t.id, w.since,
+                 (SELECT count(*) FROM project_likes k WHERE k.project_id = t.id)::integer AS likes,
+                 (SELECT count(*) FROM project_likes k WHERE k.project_id = t.id AND k.created_at >= w.since)::integer
+                     AS recent
+             FROM unnest($1::uuid[]) AS t (id), (SELECT now() - interval '7 days' AS since) w
+         ) l
+         WHERE p.id = l.id",
+        project_ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Enqueues the recount of at most `limit` projects whose marker is older than `age`, for instance because rows were changed

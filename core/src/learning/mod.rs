@@ -13,5 +13,6 @@ pub mod progress;
 pub mod recompute;
 pub mod rollup;
 pub mod rules;
+pub mod students;
 pub mod task_changes;
 pub mod tree;

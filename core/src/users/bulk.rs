@@ -89,7 +89,7 @@ pub async fn apply(tx: &mut Tx, action: &BulkAction, ids: &[Uuid]) -> Result<Vec
     change(tx, action, &chosen).await?;
     for after in lock_all(tx, &chosen).await? {
         let before = accounts.iter().find(|account| account.id == after.id);
-        resource::record(tx, action.verb(), before, &after)?;
+        resource::record(tx, action.verb(), before, &after, None)?;
     }
     Ok(outcomes)
 }

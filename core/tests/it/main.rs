@@ -6,6 +6,7 @@
 
 mod course;
 mod jobs;
+mod lists;
 mod rollup;
 mod schema;
 mod users;

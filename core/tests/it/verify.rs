@@ -264,6 +264,24 @@ async fn finds_a_wrong_number_of_likes() {
 }
 
 #[tokio::test]
+async fn finds_a_wrong_trending_rank() {
+    let (stored, expected) = only(
+        Kind::TrendingLikes,
+        "UPDATE showcase_projects SET trending_likes = 2, trending_since = now() - interval '7 days'",
+    )
+    .await;
+    assert_eq!((&stored["trending_likes"], &expected["trending_likes"]), (&2.into(), &1.into()));
+    only(Kind::TrendingLikes, "UPDATE showcase_projects SET trending_since = now() - interval '7 days'").await;
+    let (report, _) = found(
+        "UPDATE showcase_projects SET trending_likes = 0, trending_since = now();
+         UPDATE project_likes SET created_at = now() - interval '1 hour';
+         DELETE FROM likes_dirty",
+    )
+    .await;
+    assert!(report.is_clean(), "a like before the seven days does not count: {report:#?}");
+}
+
+#[tokio::test]
 async fn finds_markers_only_in_strict_mode() {
     for (kind, statement) in [
         (
@@ -272,6 +290,10 @@ async fn finds_markers_only_in_strict_mode() {
         ),
         (Kind::LikesMarker, "INSERT INTO likes_dirty (project_id) SELECT id FROM showcase_projects"),
         (Kind::TasksMarker, "INSERT INTO lesson_tasks_dirty (lesson_id) SELECT id FROM lessons WHERE slug = 'first'"),
+        (
+            Kind::TrendingWindow,
+            "UPDATE showcase_projects SET trending_likes = 1, trending_since = now() - interval '8 days'",
+        ),
         (Kind::RoadmapRecompute, "UPDATE roadmaps SET content_version = content_version + 1 WHERE slug = 'way'"),
     ] {
         let (report, running) = found(statement).await;

@@ -1,5 +1,6 @@
 //! Operations for admins.
 
+pub mod community;
 pub mod learning;
 pub mod library;
 pub mod queue;

@@ -6,6 +6,7 @@ pub mod modules;
 pub mod progress;
 pub mod roadmap_progress;
 pub mod roadmaps;
+pub mod students;
 pub mod tasks;
 
 use cairn_core::learning::course;

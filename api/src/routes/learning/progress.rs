@@ -14,7 +14,7 @@ use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::{App, Problem};
 
 /// The most roadmaps that an answer lists.
-const MAX_ROADMAPS: i64 = 200;
+pub(super) const MAX_ROADMAPS: i64 = 200;
 
 /// The caller's own progress and activity.
 pub struct ProgressApi {

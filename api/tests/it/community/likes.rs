@@ -39,7 +39,7 @@ async fn a_like_is_seen_at_once_by_who_likes_and_counted_by_the_worker() {
     let seen = async |actor: &Actor| {
         let one = actor.get(&path).await.expect(200).json;
         let listed = actor.get("/v1/projects").await.expect(200).json["items"][0].clone();
-        assert_eq!(one, listed);
+        assert!(listed.as_object().unwrap().iter().all(|(member, value)| one[member] == *value), "{listed} of {one}");
         (one["likes_count"].as_i64().unwrap(), one["is_liked"].as_bool().unwrap())
     };
     let answer = |liked: bool, likes: i64| json!({"project_id": id, "is_liked": liked, "likes_count": likes});

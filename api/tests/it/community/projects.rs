@@ -3,19 +3,9 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{like_path, project};
+use super::{all_ids, by_hand, ids, like_path, moderate, project};
 use crate::support::TestApp;
-
-fn ids(page: &Value) -> Vec<Uuid> {
-    page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().parse().unwrap()).collect()
-}
-
-async fn moderate(app: &TestApp) {
-    sqlx::query("UPDATE platform_settings SET value = '\"on\"' WHERE key = 'projects.moderation'")
-        .execute(app.app.pool())
-        .await
-        .unwrap();
-}
+use crate::support::statements::count_statements;
 
 #[tokio::test]
 async fn a_project_is_shown_to_everybody() {
@@ -34,10 +24,13 @@ async fn a_project_is_shown_to_everybody() {
     assert_eq!(created["status"], "published");
     assert_eq!(created["author"]["first_name"], "anna");
     assert_eq!(created["likes_count"], 0);
-    let seen = ben.get(&format!("/v1/projects/{}", created["id"].as_str().unwrap())).await.expect(200).json;
-    assert_eq!(seen, created);
+    let seen = ben.get(&format!("/v1/projects/{}", created["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&seen.json, seen.header("etag")), (&created, "\"1\""));
     let listed = ben.get("/v1/projects").await.expect(200).json;
-    assert_eq!(listed, json!({"items": [created], "next_cursor": null}));
+    assert_eq!((ids(&listed).len(), &listed["next_cursor"]), (1, &Value::Null));
+    let summary = listed["items"][0].as_object().unwrap();
+    assert!(summary.iter().all(|(member, value)| created[member] == *value), "{summary:?} of {created:?}");
+    assert!(!summary.contains_key("description"), "lists carry no long texts");
     app.run_jobs().await;
     let logged: Vec<String> =
         sqlx::query_scalar("SELECT action FROM activity_log ORDER BY action").fetch_all(app.app.pool()).await.unwrap();
@@ -180,23 +173,90 @@ async fn lists_page_through_everything_once() {
         created.push(project(&anna, &format!("Project {n}")).await);
     }
     // Ties in the sort key: only the id tells these apart.
-    sqlx::query("UPDATE showcase_projects SET published_at = '2026-05-01', likes_count = 3 WHERE id = ANY ($1)")
-        .bind(&created[2..6])
-        .execute(app.app.pool())
-        .await
-        .unwrap();
-    for (sort, order) in [("newest", "published_at DESC, id DESC"), ("popular", "likes_count DESC, id DESC")] {
-        let query = format!("SELECT id FROM showcase_projects ORDER BY {order}");
-        let expected: Vec<Uuid> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(app.app.pool()).await.unwrap();
-        let (mut seen, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let page = anna.get(&format!("/v1/projects?sort={sort}&limit=2{cursor}")).await.expect(200).json;
-            seen.extend(ids(&page));
-            let Some(next) = page["next_cursor"].as_str() else { break };
-            cursor = format!("&cursor={next}");
+    sqlx::query(
+        "UPDATE showcase_projects SET published_at = '2026-05-01', likes_count = 3, trending_likes = 2, category = 'game'
+         WHERE id = ANY ($1)",
+    )
+    .bind(&created[2..6])
+    .execute(app.app.pool())
+    .await
+    .unwrap();
+    let sorts = [
+        ("newest", "published_at DESC, id DESC"),
+        ("popular", "likes_count DESC, id DESC"),
+        ("trending", "trending_likes DESC, id DESC"),
+    ];
+    for (sort, order) in sorts {
+        for (category, filter) in [("", "true"), ("&category=game", "category = 'game'")] {
+            let query = format!("SELECT id FROM showcase_projects WHERE {filter} ORDER BY {order}");
+            let expected: Vec<Uuid> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(app.app.pool()).await.unwrap();
+            let seen = all_ids(&anna, &format!("/v1/projects?sort={sort}{category}")).await;
+            assert_eq!(seen, expected, "{sort}{category}");
         }
-        assert_eq!(seen, expected, "{sort}");
+    }
+    assert!(ids(&anna.get("/v1/projects?category=bot").await.expect(200).json).is_empty());
+    anna.get("/v1/projects?category=poem").invalid().await.expect(400).blames(&[("category", "malformed")]);
+    app.run_jobs().await;
+}
+
+/// The system that this replaces listed and liked what was not published, deleted, or of somebody who was.
+#[tokio::test]
+async fn only_published_projects_of_live_authors_are_shown_and_liked() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    let id = project(&anna, "Mine").await;
+    let path = format!("/v1/projects/{id}");
+    let is_shown = async || {
+        let listed = ids(&ben.get("/v1/projects").await.expect(200).json).contains(&id);
+        let got = ben.get(&path).await.status == 200;
+        let liked = ben.put(&like_path(id)).await.status == 200;
+        let unliked = ben.delete(&like_path(id)).await.status == 200;
+        assert!([got, liked, unliked].into_iter().all(|seen| seen == listed));
+        for sort in ["popular", "trending"] {
+            for category in ["", "&category=other"] {
+                let page = ben.get(&format!("/v1/projects?sort={sort}{category}")).await.expect(200).json;
+                assert_eq!(ids(&page).contains(&id), listed, "{sort}{category}");
+            }
+        }
+        listed
+    };
+    assert!(is_shown().await);
+    for (hide, show) in [
+        ("UPDATE showcase_projects SET status = 'draft'", "UPDATE showcase_projects SET status = 'published'"),
+        ("UPDATE showcase_projects SET status = 'submitted'", "UPDATE showcase_projects SET status = 'published'"),
+        ("UPDATE showcase_projects SET status = 'rejected'", "UPDATE showcase_projects SET status = 'published'"),
+        ("UPDATE showcase_projects SET deleted_at = now()", "UPDATE showcase_projects SET deleted_at = NULL"),
+        (
+            "UPDATE users SET deleted_at = now() WHERE first_name = 'anna'",
+            "UPDATE users SET deleted_at = NULL WHERE first_name = 'anna'",
+        ),
+    ] {
+        by_hand(&app, hide).await;
+        assert!(!is_shown().await, "{hide}");
+        by_hand(&app, show).await;
+        assert!(is_shown().await, "{show}");
+    }
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn a_list_takes_as_many_statements_as_it_has_ever_taken() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    project(&anna, "First").await;
+    let paths = ["/v1/projects", "/v1/projects?sort=popular", "/v1/projects?sort=trending&category=other"];
+    let count = async |path: &str| count_statements(async { anna.get(path).await.expect(200) }).await.1;
+    let mut before = Vec::new();
+    for path in paths.into_iter().chain(["/v1/me/projects"]) {
+        before.push(count(path).await);
+    }
+    for n in 0..15 {
+        let id = project(&anna, &format!("Project {n}")).await;
+        anna.put(&like_path(id)).await.expect(200);
+    }
+    for (path, before) in paths.into_iter().chain(["/v1/me/projects"]).zip(before) {
+        assert_eq!((count(path).await, before), (2, 2), "{path}: the caller, and the list");
     }
     app.run_jobs().await;
 }

@@ -13,6 +13,7 @@ mod roadmap_progress;
 mod roadmaps;
 mod stage_lessons;
 mod stages;
+mod students;
 mod tasks;
 mod visibility;
 

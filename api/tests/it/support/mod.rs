@@ -17,6 +17,7 @@ pub(crate) mod contract;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
+pub(crate) mod statements;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;

@@ -34,6 +34,7 @@ pub(super) async fn all(connection: &mut PgConnection, running: bool) -> Result<
             .await?,
     );
     rows.extend(likes(connection, running).await?);
+    rows.extend(trending(connection, running).await?);
     rows.extend(uses(connection).await?);
     if !running {
         rows.extend(markers(connection).await?);
@@ -99,6 +100,27 @@ async fn likes(connection: &mut PgConnection, running: bool) -> Result<Vec<Diffe
     Ok(rows.fetch_all(connection).await?)
 }
 
+async fn trending(connection: &mut PgConnection, running: bool) -> Result<Vec<DifferenceRow>> {
+    let rows = sqlx::query_as!(
+        DifferenceRow,
+        r#"SELECT 'trending_likes' AS "kind!: Kind", jsonb_build_object('project_id', p.id) AS "ids!",
+               jsonb_build_object('trending_likes', p.trending_likes, 'trending_since', p.trending_since) AS stored,
+               jsonb_build_object('trending_likes', coalesce(k.likes, 0)) AS expected,
+               count(*) OVER () AS "total!"
+           FROM showcase_projects p
+           LEFT JOIN (
+               SELECT l.project_id, count(*) AS likes
+               FROM project_likes l JOIN showcase_projects q ON q.id = l.project_id AND l.created_at >= q.trending_since
+               GROUP BY l.project_id
+           ) k ON k.project_id = p.id
+           WHERE p.trending_likes <> coalesce(k.likes, 0)
+             AND NOT ($1 AND EXISTS (SELECT FROM likes_dirty d WHERE d.project_id = p.id))
+           LIMIT 1000"#,
+        running
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
 async fn markers(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
         DifferenceRow,
@@ -112,6 +134,13 @@ async fn markers(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
            (SELECT 'likes_marker', jsonb_build_object('project_id', project_id),
                 jsonb_build_object('marked_at', marked_at), NULL, count(*) OVER ()
             FROM likes_dirty LIMIT 1000)
+           UNION ALL
+           (SELECT 'trending_window', jsonb_build_object('project_id', id),
+                jsonb_build_object('trending_since', trending_since),
+                jsonb_build_object('trending_since', now() - interval '7 days'), count(*) OVER ()
+            FROM showcase_projects
+            WHERE deleted_at IS NULL AND status = 'published' AND trending_likes > 0
+              AND trending_since < now() - interval '7 days 1 hour' LIMIT 1000)
            UNION ALL
            (SELECT 'uses_waiting', jsonb_build_object('item_kind', item_kind, 'item_id', item_id),
                 jsonb_build_object('waiting', count(*)), NULL, count(*) OVER ()

@@ -24,12 +24,16 @@ pub enum Kind {
     UserProgress,
     /// The number of likes of a project.
     LikesCount,
+    /// The number of likes that a project got in its seven days of the trending rank.
+    TrendingLikes,
     /// The number of uses of a library item.
     UseCount,
     /// A learner and a roadmap whose rollup is pending.
     ProgressMarker,
     /// A project whose recount is pending.
     LikesMarker,
+    /// A project whose trending rank contains likes that are too old.
+    TrendingWindow,
     /// A library item with uses that are not counted yet.
     UsesWaiting,
     /// A roadmap whose recomputation after a content change is pending.

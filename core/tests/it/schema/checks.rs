@@ -105,6 +105,10 @@ async fn impossible_rows_are_refused() {
             format!("INSERT INTO showcase_projects (user_id, title, likes_count) VALUES ('{user}', 'P', -1)"),
             "showcase_projects_likes_count_check",
         ),
+        (
+            format!("INSERT INTO showcase_projects (user_id, title, trending_likes) VALUES ('{user}', 'P', -1)"),
+            "showcase_projects_trending_likes_range",
+        ),
         // Tools.
         (
             format!("INSERT INTO tool_chats (user_id, tool_type) VALUES ('{user}', 'ideas')"),

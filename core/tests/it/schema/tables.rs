@@ -37,6 +37,7 @@ const ENUMS: &[(&str, &str)] = &[
     ("user_role", "student, mentor, admin"),
     ("lesson_status", "locked, available, in_progress, completed"),
     ("publication", "draft, published, archived"),
+    ("project_category", "website, web_app, mobile_app, bot, game, tool, design, other"),
     ("style_category", "minimal, editorial, brutalist, playful, corporate, retro, futuristic, organic"),
     ("prompt_category", "planning, research, design, frontend, backend, content, debugging, deployment"),
 ];

@@ -1,0 +1,3 @@
+//! The community, for admins.
+
+pub mod projects;

@@ -1,0 +1,21 @@
+//! Takes likes that are older than seven days out of the trending rank, in chunks.
+
+use cairn_core::community::jobs::RefreshTrending;
+use cairn_core::community::trending;
+
+use crate::Context;
+use crate::run::JobError;
+
+/// How many projects one transaction recounts.
+const CHUNK: usize = 500;
+
+pub(super) async fn run(context: Context, _: RefreshTrending) -> Result<(), JobError> {
+    loop {
+        let mut tx = context.db.begin().await?;
+        let refreshed = trending::refresh(&mut tx, CHUNK as i64).await?;
+        tx.commit().await?;
+        if refreshed < CHUNK {
+            return Ok(());
+        }
+    }
+}
