@@ -35,6 +35,17 @@ CREATE TYPE public.material_kind AS ENUM (
     'document'
 );
 
+CREATE TYPE public.project_category AS ENUM (
+    'website',
+    'web_app',
+    'mobile_app',
+    'bot',
+    'game',
+    'tool',
+    'design',
+    'other'
+);
+
 CREATE TYPE public.project_status AS ENUM (
     'draft',
     'submitted',
@@ -277,6 +288,12 @@ CREATE FUNCTION public.fold_case(content text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
+
+CREATE FUNCTION public.fold_name(name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
 $$;
 
 CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at timestamp with time zone, expires_at timestamp with time zone, moment timestamp with time zone) RETURNS text
@@ -673,6 +690,9 @@ BEGIN
     RETURN NEW;
 END;
 $$;
+
+ALTER TABLE public.showcase_projects
+    ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
 
 ALTER TABLE public.users
     ADD CONSTRAINT users_erased_is_deleted CHECK (((erased_at IS NULL) OR (deleted_at IS NOT NULL))) NOT VALID;
@@ -1193,6 +1213,7 @@ CREATE TABLE public.project_likes (
 );
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_pkey PRIMARY KEY (project_id, user_id);
+CREATE INDEX project_likes_recent_idx ON public.project_likes USING btree (project_id, created_at);
 CREATE INDEX project_likes_user_id_idx ON public.project_likes USING btree (user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
@@ -1359,6 +1380,10 @@ CREATE TABLE public.showcase_projects (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    category public.project_category DEFAULT 'other'::public.project_category NOT NULL,
+    submitted_at timestamp with time zone,
+    trending_likes integer DEFAULT 0 NOT NULL,
+    trending_since timestamp with time zone,
     CONSTRAINT showcase_projects_description_check CHECK ((length(description) <= 20000)),
     CONSTRAINT showcase_projects_likes_count_check CHECK ((likes_count >= 0)),
     CONSTRAINT showcase_projects_moderation_reason_check CHECK ((length(moderation_reason) <= 2000)),
@@ -1369,10 +1394,17 @@ CREATE TABLE public.showcase_projects (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_pkey PRIMARY KEY (id);
+CREATE INDEX showcase_projects_category_newest_idx ON public.showcase_projects USING btree (category, published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_popular_idx ON public.showcase_projects USING btree (category, likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_trending_idx ON public.showcase_projects USING btree (category, trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_created_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), created_at DESC, id DESC);
 CREATE INDEX showcase_projects_newest_idx ON public.showcase_projects USING btree (published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_popular_idx ON public.showcase_projects USING btree (likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_queue_idx ON public.showcase_projects USING btree (COALESCE(submitted_at, created_at), id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
+CREATE INDEX showcase_projects_status_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), status, created_at DESC, id DESC);
+CREATE INDEX showcase_projects_trending_idx ON public.showcase_projects USING btree (trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category IS DISTINCT FROM new.category)) OR (old.submitted_at IS DISTINCT FROM new.submitted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -1626,6 +1658,9 @@ CREATE INDEX users_last_active_idx ON public.users USING btree (role, status, ((
 CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), public.fold_case((first_name || COALESCE((' '::text || last_name), ''::text))), id) WHERE (erased_at IS NULL);
 CREATE INDEX users_newest_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), created_at DESC, id DESC) WHERE (erased_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
+CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(last_active_at, created_at) DESC, id DESC) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_words_idx ON public.users USING gin (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) WHERE (erased_at IS NULL);
 CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.suspension_reason IS DISTINCT FROM new.suspension_reason)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.erased_at IS DISTINCT FROM new.erased_at))) EXECUTE FUNCTION public.touch_row('version');
