@@ -28,6 +28,17 @@ CREATE TYPE public.material_kind AS ENUM (
     'document'
 );
 
+CREATE TYPE public.project_category AS ENUM (
+    'website',
+    'web_app',
+    'mobile_app',
+    'bot',
+    'game',
+    'tool',
+    'design',
+    'other'
+);
+
 CREATE TYPE public.project_status AS ENUM (
     'draft',
     'submitted',
@@ -265,6 +276,12 @@ BEGIN
     RETURN dropped;
 END;
 $_$;
+
+CREATE FUNCTION public.fold_name(name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
 
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -566,6 +583,9 @@ BEGIN
     RETURN NEW;
 END;
 $$;
+
+ALTER TABLE public.showcase_projects
+    ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
 
 CREATE TABLE apalis.jobs (
     job bytea NOT NULL,
@@ -1003,6 +1023,7 @@ CREATE TABLE public.project_likes (
 );
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_pkey PRIMARY KEY (project_id, user_id);
+CREATE INDEX project_likes_recent_idx ON public.project_likes USING btree (project_id, created_at);
 CREATE INDEX project_likes_user_id_idx ON public.project_likes USING btree (user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
@@ -1169,6 +1190,10 @@ CREATE TABLE public.showcase_projects (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    category public.project_category DEFAULT 'other'::public.project_category NOT NULL,
+    submitted_at timestamp with time zone,
+    trending_likes integer DEFAULT 0 NOT NULL,
+    trending_since timestamp with time zone,
     CONSTRAINT showcase_projects_description_check CHECK ((length(description) <= 20000)),
     CONSTRAINT showcase_projects_likes_count_check CHECK ((likes_count >= 0)),
     CONSTRAINT showcase_projects_moderation_reason_check CHECK ((length(moderation_reason) <= 2000)),
@@ -1179,10 +1204,17 @@ CREATE TABLE public.showcase_projects (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_pkey PRIMARY KEY (id);
+CREATE INDEX showcase_projects_category_newest_idx ON public.showcase_projects USING btree (category, published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_popular_idx ON public.showcase_projects USING btree (category, likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_trending_idx ON public.showcase_projects USING btree (category, trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_created_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), created_at DESC, id DESC);
 CREATE INDEX showcase_projects_newest_idx ON public.showcase_projects USING btree (published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_popular_idx ON public.showcase_projects USING btree (likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_queue_idx ON public.showcase_projects USING btree (COALESCE(submitted_at, created_at), id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
+CREATE INDEX showcase_projects_status_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), status, created_at DESC, id DESC);
+CREATE INDEX showcase_projects_trending_idx ON public.showcase_projects USING btree (trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category IS DISTINCT FROM new.category)) OR (old.submitted_at IS DISTINCT FROM new.submitted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -1370,7 +1402,7 @@ CREATE TABLE public.user_roadmap_progress (
 WITH (fillfactor='70');
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_pkey PRIMARY KEY (user_id, roadmap_id);
-CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id, user_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN ((((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.roadmap_id IS DISTINCT FROM new.roadmap_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.stages_total IS DISTINCT FROM new.stages_total)) OR (old.stages_completed IS DISTINCT FROM new.stages_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
@@ -1396,7 +1428,7 @@ CREATE TABLE public.user_stage_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_pkey PRIMARY KEY (user_id, stage_id);
-CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id);
+CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id, user_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_stage_progress FOR EACH ROW WHEN ((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.stage_id IS DISTINCT FROM new.stage_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
@@ -1428,6 +1460,9 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
+CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(last_active_at, created_at) DESC, id DESC) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
