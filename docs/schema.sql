@@ -6,13 +6,6 @@ CREATE TYPE public.completion_rule AS ENUM (
     'tasks'
 );
 
-CREATE TYPE public.course_import_state AS ENUM (
-    'queued',
-    'running',
-    'completed',
-    'failed'
-);
-
 CREATE DOMAIN public.https_url AS text
 	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
 
@@ -284,27 +277,10 @@ BEGIN
 END;
 $_$;
 
-CREATE FUNCTION public.fold_case(content text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
-$$;
-
 CREATE FUNCTION public.fold_name(name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
-$$;
-
-CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at timestamp with time zone, expires_at timestamp with time zone, moment timestamp with time zone) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN uses >= max_uses THEN 'used_up'
-        WHEN revoked_at IS NOT NULL THEN 'revoked'
-        WHEN expires_at <= moment THEN 'expired'
-        ELSE 'active'
-    END
 $$;
 
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
@@ -327,33 +303,10 @@ CREATE FUNCTION public.job_state(job apalis.jobs) RETURNS text
     END
 $$;
 
-CREATE FUNCTION public.keep_an_admin() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('users: keep an admin', 0));
-    PERFORM FROM users WHERE role = 'admin' AND status = 'active' AND deleted_at IS NULL LIMIT 1;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'the last active admin cannot be demoted, suspended or deleted'
-            USING ERRCODE = 'check_violation', TABLE = 'users', CONSTRAINT = 'users_keep_an_admin';
-    END IF;
-    RETURN NULL;
-END;
-$$;
-
 CREATE FUNCTION public.likes_lock_key(project_id uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT hashtextextended('likes:' || project_id::text, 0)
-$$;
-
-CREATE FUNCTION public.lock_checked_lessons() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    PERFORM lock_lessons(array(SELECT t.lesson_id FROM changed_rows c JOIN lesson_tasks t ON t.id = c.task_id), true);
-    RETURN NULL;
-END;
 $$;
 
 CREATE FUNCTION public.lock_content() RETURNS trigger
@@ -376,18 +329,6 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtext('lesson'), slot)
         FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
     END IF;
-END;
-$$;
-
-CREATE FUNCTION public.mark_lesson_tasks(lesson_ids uuid[]) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    PERFORM lock_lessons(lesson_ids, false);
-    INSERT INTO lesson_tasks_dirty AS d (lesson_id)
-    SELECT l.id FROM lessons l WHERE l.id = ANY (lesson_ids)  -- a lesson that is destroyed takes its tasks along
-    ORDER BY l.id
-    ON CONFLICT (lesson_id) DO UPDATE SET seq = d.seq + 1;
 END;
 $$;
 
@@ -506,27 +447,6 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION public.mark_released_tasks() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    lesson_ids uuid[];
-BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        lesson_ids = array(
-            SELECT DISTINCT o.lesson_id FROM old_rows o JOIN new_rows n USING (id)
-            WHERE o.is_required AND o.deleted_at IS NULL
-              AND NOT (n.is_required AND n.deleted_at IS NULL AND n.lesson_id = o.lesson_id));
-    ELSE
-        lesson_ids = array(SELECT DISTINCT lesson_id FROM old_rows WHERE is_required AND deleted_at IS NULL);
-    END IF;
-    IF cardinality(lesson_ids) > 0 THEN
-        PERFORM mark_lesson_tasks(lesson_ids);
-    END IF;
-    RETURN NULL;
-END;
-$$;
-
 CREATE FUNCTION public.mark_remaining_roadmaps() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -542,20 +462,6 @@ BEGIN
     UPDATE users u SET progress_percent = NULL
     WHERE u.id IN (SELECT user_id FROM old_rows) AND u.progress_percent IS NOT NULL
       AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.user_id = u.id);
-    RETURN NULL;
-END;
-$$;
-
-CREATE FUNCTION public.mark_rule_changed() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    lesson_ids uuid[] := array(
-        SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.completion = 'tasks' AND o.completion <> 'tasks');
-BEGIN
-    IF cardinality(lesson_ids) > 0 THEN
-        PERFORM mark_lesson_tasks(lesson_ids);
-    END IF;
     RETURN NULL;
 END;
 $$;
@@ -591,19 +497,6 @@ CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id u
     FROM (SELECT DISTINCT id FROM unnest(learners) AS t (id)) u
     LEFT JOIN learner l ON l.user_id = u.id
     LEFT JOIN total t ON t.started = l.started
-$$;
-
-CREATE FUNCTION public.person_query(content text) RETURNS tsquery
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
-    FROM unnest(tsvector_to_array(person_words(content))) AS w (word)
-$$;
-
-CREATE FUNCTION public.person_words(content text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT array_to_tsvector(array_remove(regexp_split_to_array(fold_case(content), '[\s!-/:-@\[-`{-~]+'), ''))
 $$;
 
 CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURNS smallint
@@ -693,12 +586,6 @@ $$;
 
 ALTER TABLE public.showcase_projects
     ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
-
-ALTER TABLE public.users
-    ADD CONSTRAINT users_erased_is_deleted CHECK (((erased_at IS NULL) OR (deleted_at IS NOT NULL))) NOT VALID;
-
-ALTER TABLE public.users
-    ADD CONSTRAINT users_suspension_reason CHECK (((suspension_reason IS NULL) OR ((status = 'suspended'::public.user_status) AND ((length(suspension_reason) >= 1) AND (length(suspension_reason) <= 500))))) NOT VALID;
 
 CREATE TABLE apalis.jobs (
     job bytea NOT NULL,
@@ -872,40 +759,6 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH
 ALTER TABLE ONLY public.ai_system_instructions
     ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
 
-CREATE TABLE public.course_imports (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    requested_by uuid,
-    is_dry_run boolean NOT NULL,
-    document text,
-    state public.course_import_state DEFAULT 'queued'::public.course_import_state NOT NULL,
-    objects_done integer DEFAULT 0 NOT NULL,
-    objects_total integer NOT NULL,
-    created_count integer,
-    updated_count integer,
-    unchanged_count integer,
-    deleted_count integer,
-    error text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    CONSTRAINT course_imports_document CHECK (((document IS NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
-    CONSTRAINT course_imports_document_check CHECK ((length(document) <= 10000000)),
-    CONSTRAINT course_imports_error CHECK (((state = 'failed'::public.course_import_state) = (error IS NOT NULL))),
-    CONSTRAINT course_imports_error_check CHECK ((length(error) <= 2000)),
-    CONSTRAINT course_imports_finished CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
-    CONSTRAINT course_imports_progress CHECK (((0 <= objects_done) AND (objects_done <= objects_total))),
-    CONSTRAINT course_imports_result CHECK (((state = 'completed'::public.course_import_state) = (num_nonnulls(created_count, updated_count, unchanged_count, deleted_count) = 4)))
-);
-ALTER TABLE ONLY public.course_imports
-    ADD CONSTRAINT course_imports_pkey PRIMARY KEY (id);
-CREATE INDEX course_imports_created_at_idx ON public.course_imports USING btree (created_at, id);
-CREATE INDEX course_imports_open_idx ON public.course_imports USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::public.course_import_state, 'running'::public.course_import_state]));
-CREATE INDEX course_imports_requested_by_idx ON public.course_imports USING btree (requested_by);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_imports FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
-ALTER TABLE ONLY public.course_imports
-    ADD CONSTRAINT course_imports_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES public.users(id) ON DELETE SET NULL;
-
 CREATE TABLE public.course_modules (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     slug public.slug NOT NULL,
@@ -926,16 +779,6 @@ CREATE UNIQUE INDEX course_modules_slug_key ON public.course_modules USING btree
 CREATE TRIGGER content_changed AFTER UPDATE ON public.course_modules REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_modules();
 CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
-
-CREATE TABLE public.erasures (
-    user_id uuid NOT NULL,
-    requested_at timestamp with time zone DEFAULT now() NOT NULL,
-    queued_at timestamp with time zone
-);
-ALTER TABLE ONLY public.erasures
-    ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
-ALTER TABLE ONLY public.erasures
-    ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 CREATE TABLE public.glossary_terms (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -997,7 +840,6 @@ CREATE TABLE public.invite_links (
 ALTER TABLE ONLY public.invite_links
     ADD CONSTRAINT invite_links_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX invite_links_code_key ON public.invite_links USING btree (code);
-CREATE INDEX invite_links_newest_idx ON public.invite_links USING btree (created_at DESC, id DESC) WHERE (deleted_at IS NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.invite_links FOR EACH ROW WHEN (((((((((((((old.id IS DISTINCT FROM new.id) OR (old.code IS DISTINCT FROM new.code)) OR (old.role IS DISTINCT FROM new.role)) OR (old.note IS DISTINCT FROM new.note)) OR (old.max_uses IS DISTINCT FROM new.max_uses)) OR (old.expires_at IS DISTINCT FROM new.expires_at)) OR (old.revoked_at IS DISTINCT FROM new.revoked_at)) OR (old.created_by IS DISTINCT FROM new.created_by)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.invite_links
     ADD CONSTRAINT invite_links_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
@@ -1049,22 +891,9 @@ CREATE TABLE public.lesson_tasks (
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX lesson_tasks_slug_key ON public.lesson_tasks USING btree (lesson_id, slug) WHERE (deleted_at IS NULL);
-CREATE TRIGGER mark_released_delete AFTER DELETE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
-CREATE TRIGGER mark_released_update AFTER UPDATE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_tasks FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
-
-CREATE TABLE public.lesson_tasks_dirty (
-    lesson_id uuid NOT NULL,
-    seq bigint DEFAULT 1 NOT NULL,
-    marked_at timestamp with time zone DEFAULT now() NOT NULL,
-    queued_at timestamp with time zone
-);
-ALTER TABLE ONLY public.lesson_tasks_dirty
-    ADD CONSTRAINT lesson_tasks_dirty_pkey PRIMARY KEY (lesson_id);
-ALTER TABLE ONLY public.lesson_tasks_dirty
-    ADD CONSTRAINT lesson_tasks_dirty_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 
 CREATE TABLE public.lessons (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1095,7 +924,6 @@ CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
 CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
-CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.lessons
     ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
@@ -1138,24 +966,6 @@ ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_pkey PRIMARY KEY (project_id);
 ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
-
-CREATE TABLE public.password_resets (
-    user_id uuid NOT NULL,
-    token_hash bytea NOT NULL,
-    created_by uuid,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT password_resets_token_hash_check CHECK ((length(token_hash) = 32))
-);
-ALTER TABLE ONLY public.password_resets
-    ADD CONSTRAINT password_resets_pkey PRIMARY KEY (user_id);
-ALTER TABLE ONLY public.password_resets
-    ADD CONSTRAINT password_resets_token_key UNIQUE (token_hash);
-CREATE INDEX password_resets_created_by_idx ON public.password_resets USING btree (created_by);
-ALTER TABLE ONLY public.password_resets
-    ADD CONSTRAINT password_resets_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
-ALTER TABLE ONLY public.password_resets
-    ADD CONSTRAINT password_resets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 CREATE TABLE public.paused_queues (
     queue text NOT NULL,
@@ -1551,8 +1361,6 @@ CREATE TABLE public.user_lesson_task_progress (
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_pkey PRIMARY KEY (user_id, task_id);
 CREATE INDEX user_lesson_task_progress_task_id_idx ON public.user_lesson_task_progress USING btree (task_id);
-CREATE TRIGGER lock_lessons_delete AFTER DELETE ON public.user_lesson_task_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
-CREATE TRIGGER lock_lessons_insert AFTER INSERT ON public.user_lesson_task_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.lesson_tasks(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.user_lesson_task_progress
@@ -1594,7 +1402,7 @@ CREATE TABLE public.user_roadmap_progress (
 WITH (fillfactor='70');
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_pkey PRIMARY KEY (user_id, roadmap_id);
-CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id, user_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN ((((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.roadmap_id IS DISTINCT FROM new.roadmap_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.stages_total IS DISTINCT FROM new.stages_total)) OR (old.stages_completed IS DISTINCT FROM new.stages_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
@@ -1620,7 +1428,7 @@ CREATE TABLE public.user_stage_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_pkey PRIMARY KEY (user_id, stage_id);
-CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id);
+CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id, user_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_stage_progress FOR EACH ROW WHEN ((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.stage_id IS DISTINCT FROM new.stage_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
@@ -1643,8 +1451,6 @@ CREATE TABLE public.users (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
-    suspension_reason text,
-    erased_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
     CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
     CONSTRAINT users_last_name_length CHECK ((length(last_name) <= 100)),
@@ -1653,17 +1459,11 @@ CREATE TABLE public.users (
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
-CREATE INDEX users_erased_idx ON public.users USING btree (id) WHERE (erased_at IS NOT NULL);
-CREATE INDEX users_last_active_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), COALESCE(last_active_at, '1970-01-01 00:00:00+00'::timestamp with time zone) DESC, id DESC) WHERE (erased_at IS NULL);
-CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), public.fold_case((first_name || COALESCE((' '::text || last_name), ''::text))), id) WHERE (erased_at IS NULL);
-CREATE INDEX users_newest_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), created_at DESC, id DESC) WHERE (erased_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
 CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(last_active_at, created_at) DESC, id DESC) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
-CREATE INDEX users_words_idx ON public.users USING gin (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) WHERE (erased_at IS NULL);
-CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.suspension_reason IS DISTINCT FROM new.suspension_reason)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.erased_at IS DISTINCT FROM new.erased_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
 

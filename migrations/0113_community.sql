@@ -68,3 +68,8 @@ CREATE INDEX users_students_name_idx
 CREATE INDEX users_students_last_name_idx
     ON users ((fold_name(coalesce(last_name, '') || ' ' || first_name) COLLATE "C"), id)
     WHERE role = 'student' AND deleted_at IS NULL;
+-- The learners of a stage or roadmap, a few thousand of them at a time. These replace indexes without the user, which could
+-- not be read in an order, so that a filter by a rare stage could read the whole table.
+DROP INDEX user_stage_progress_stage_id_idx, user_roadmap_progress_roadmap_id_idx;
+CREATE INDEX user_stage_progress_stage_id_idx ON user_stage_progress (stage_id, user_id);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON user_roadmap_progress (roadmap_id, user_id);

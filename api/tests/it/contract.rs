@@ -224,7 +224,8 @@ async fn every_operation_asks_for_its_token() {
             open.push(operation.id);
             continue;
         }
-        let call = with_body(app.call(operation.method.clone(), &path_of(&operation)), &operation);
+        let path = format!("{}{}", path_of(&operation), required_query(&operation));
+        let call = with_body(app.call(operation.method.clone(), &path), &operation);
         call.await.expect(401).problem("unauthorized");
     }
     open.sort();
@@ -444,6 +445,14 @@ pub(crate) fn path_of(operation: &Operation) -> String {
         }
     }
     fill(&path)
+}
+
+/// The query of a request with what the operation requires in it.
+fn required_query(operation: &Operation) -> String {
+    let parameters = operation.description()["parameters"].as_array().into_iter().flatten();
+    let required = parameters.filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+    let query = required.map(|parameter| format!("{}=x", parameter["name"].as_str().unwrap())).collect::<Vec<_>>();
+    if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
 }
 
 /// The schema itself, where it is written as a reference with or without a default.

@@ -8,12 +8,15 @@ WITH wanted AS MATERIALIZED (
 ),
 few AS MATERIALIZED (
     (SELECT p.user_id FROM user_stage_progress p
-     WHERE p.stage_id = $2 AND p.status IN ('available', 'in_progress') LIMIT 5001)
+     WHERE $2 IS NOT NULL AND p.stage_id = $2 AND p.status IN ('available', 'in_progress')
+     ORDER BY p.user_id LIMIT 2001)
     UNION ALL
-    (SELECT p.user_id FROM user_roadmap_progress p WHERE $2 IS NULL AND p.roadmap_id = $1 LIMIT 5001)
+    (SELECT p.user_id FROM user_roadmap_progress p
+     WHERE $1 IS NOT NULL AND $2 IS NULL AND p.roadmap_id = $1
+     ORDER BY p.user_id LIMIT 2001)
 ),
 size AS MATERIALIZED (
-    SELECT ($1 IS NOT NULL OR $2 IS NOT NULL) AND count(*) <= 5000 AS is_small FROM few
+    SELECT ($1 IS NOT NULL OR $2 IS NOT NULL) AND count(*) <= 2000 AS is_small FROM few
 ),
 matching AS NOT MATERIALIZED (
     SELECT u.id,

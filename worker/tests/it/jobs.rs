@@ -14,10 +14,9 @@ async fn every_job_runs_once_with_its_effect() {
     harness.enqueue_events(700).await;
     eventually("700 jobs are done", async || harness.count("activity", "Done").await == 700).await;
     assert_eq!(harness.logged().await, 700);
-    let again: i64 = sqlx::query_scalar("SELECT count(*) FROM apalis.jobs WHERE attempts <> 1")
-        .fetch_one(harness.pool())
-        .await
-        .unwrap();
+    // A scheduled job may have been enqueued a moment ago, and not started yet.
+    let again = "SELECT count(*) FROM apalis.jobs WHERE attempts > 1 OR (job_type = 'activity' AND attempts <> 1)";
+    let again: i64 = sqlx::query_scalar(again).fetch_one(harness.pool()).await.unwrap();
     assert_eq!(again, 0, "no job was started twice");
     worker.stop().await;
 }

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// Does `work` and returns what it returns, and how many statements it sent. Only for work on the thread of the test;
-/// notifications, which are sent in the background, do not count.
-pub(crate) async fn count_statements<T>(work: impl Future<Output = T>) -> (T, usize) {
+/// Does `work` twice and returns how many statements it sent the second time: the first time, a connection may look up the types
+/// that it meets. Only for work on the thread of the test; notifications, which are sent in the background, do not count.
+pub(crate) async fn count_statements(work: impl AsyncFn()) -> usize {
+    work().await;
     let statements = Statements::default();
     let guard = tracing::subscriber::set_default(statements.clone());
-    let result = work.await;
+    work().await;
     drop(guard);
     let sent = statements.0.lock().unwrap();
-    (result, sent.iter().filter(|statement| !statement.contains("notify")).count())
+    sent.iter().filter(|statement| !statement.contains("notify")).count()
 }
 
 /// What sqlx says of each statement.
