@@ -1,4 +1,4 @@
-//! Forms of answers that many operations share: versions, creations, and what is no JSON.
+//! Responses that many operations share: versions, creations, and bodies that are not JSON.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -15,39 +15,41 @@ use poem_openapi::registry::{
 use poem_openapi::types::{ToJSON, Type};
 use serde_json::Value;
 
-/// A comment is sent so often, so that neither side takes a silent connection for a dead one.
+/// The interval between comments on an idle stream, so that neither side mistakes a silent connection for a lost one.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// An answer whose version goes into the `ETag`, for the next update of what it shows.
+/// A response with the version of its value in the `ETag`, for the client to send with the next update.
 ///
 /// The value's JSON has a member `version`.
 pub(crate) struct Versioned<T>(pub T);
 
-/// The answer to a create: 201, with the place of what was created and, if it has a member `version`, its `ETag`.
+/// The response to a creation: 201, with the `Location` of the new object and, if it has a member `version`, its
+/// `ETag`.
 pub(crate) struct Created<T> {
     location: String,
     value: T,
 }
 
 impl<T> Created<T> {
-    /// What was created at that path.
+    /// The response for an object with that path.
     pub(crate) fn at(location: String, value: T) -> Self {
         Self { location, value }
     }
 }
 
 impl<T: ToJSON> Created<T> {
-    /// What was created in the collection at that path, such as `/v1/projects`. The value's JSON has a member `id`.
+    /// The response for an object in the collection with that path, such as `/v1/projects`. The value's JSON must have
+    /// a member `id`.
     pub(crate) fn new(collection: &'static str, value: T) -> Self {
         let json = value.to_json().unwrap_or_default();
         Self::at(format!("{collection}/{}", json["id"].as_str().unwrap_or_default()), value)
     }
 }
 
-/// The answer to what will be done in the background: 202.
+/// The response to a request that is completed in the background: 202.
 pub(crate) struct Accepted<T>(pub T);
 
-/// The answer without content: 204.
+/// A response without content: 204.
 pub(crate) struct NoContent;
 
 const ETAG: &str = "The version, to send back as `If-Match`.";
@@ -166,17 +168,17 @@ impl IntoResponse for NoContent {
     }
 }
 
-/// Server-sent events, the data of each being a `T` as JSON.
+/// Server-sent events, each with a `T` as JSON in its data.
 pub struct Events<T>(BoxStream<'static, Event>, PhantomData<fn() -> T>);
 
 impl<T> Events<T> {
-    /// Sends these.
+    /// Sends these events.
     pub fn new(events: BoxStream<'static, Event>) -> Self {
         Self(events, PhantomData)
     }
 }
 
-/// Described as poem describes its own, which cannot set the time of reconnection.
+/// The same description as that of poem's own event stream, which cannot set the reconnection time.
 impl<T: Type + ToJSON + 'static> Payload for Events<T> {
     const CONTENT_TYPE: &'static str = "text/event-stream";
 
@@ -195,11 +197,11 @@ impl<T: Send> IntoResponse for Events<T> {
     }
 }
 
-/// Markdown, as it is put together.
+/// Markdown that is sent piece by piece.
 pub struct Markdown(BoxStream<'static, Result<String, std::io::Error>>);
 
 impl Markdown {
-    /// Sends these pieces. After an error the connection is cut, so that nobody takes the part for the whole.
+    /// Sends these pieces. After an error the connection is aborted, so that no client mistakes a part for the whole.
     pub fn new(pieces: BoxStream<'static, Result<String, std::io::Error>>) -> Self {
         Self(pieces)
     }

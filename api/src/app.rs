@@ -1,4 +1,4 @@
-//! What every handler has: the database with its clock, the token keys.
+//! The state that all handlers share, such as the database with its clock and the token keys.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::metrics::HttpMetrics;
 use crate::streams::{Limits, Streams};
 use crate::throttle::Throttle;
 
-/// The state of the API. Cheap to clone: every resource holds one.
+/// The state of the API. It is cheap to clone, and every resource holds one.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The database.
@@ -27,17 +27,17 @@ pub struct App {
     pub tokens: Tokens,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
-    /// Slows down guessing.
+    /// Limits password guessing.
     pub throttle: Throttle,
-    /// Replies as they are written.
+    /// Streams replies while they are being written.
     pub streams: Streams,
-    /// What this service shows of itself.
+    /// The metrics of this service.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
 }
 
 impl App {
-    /// The state over a database, with the key of the access tokens.
+    /// Creates the state for a database, with the key of the access tokens.
     pub fn new(db: Db, jwt_secret: &Secret) -> cairn_core::Result<Self> {
         let observer = observer_pool((*db.pool().connect_options()).clone());
         let metrics = Arc::new(Metrics::new(observer, vec![("requests", db.pool().clone())])?);
@@ -47,29 +47,28 @@ impl App {
         Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, metrics, http })
     }
 
-    /// Begins a transaction; dropping it without a commit undoes it.
-    ///
-    /// For a request without a caller, such as a sign-in.
+    /// Begins a transaction for a request without a caller, such as a sign-in. Dropping it without a commit rolls it
+    /// back.
     pub async fn begin_for(&self, origin: &Origin) -> Result<Tx, Problem> {
         Ok(self.db.begin_for(origin.clone().into()).await?)
     }
 
-    /// Begins a transaction of the caller; dropping it without a commit undoes it.
+    /// Begins a transaction on behalf of the caller. Dropping it without a commit rolls it back.
     pub async fn begin_as(&self, caller: &Caller) -> Result<UserTx, Problem> {
         Ok(self.db.begin_as(caller).await?)
     }
 
-    /// A connection for reads of one statement, or of several that need not belong together.
+    /// A connection for a read with one statement, or with several that need not be consistent with each other.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Problem> {
         Ok(self.pool().acquire().await.map_err(cairn_core::Error::from)?)
     }
 
-    /// A transaction for reads that take several statements and must belong together.
+    /// A transaction for a read with several statements that must be consistent with each other.
     pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Problem> {
         Ok(self.db.snapshot().await?)
     }
 
-    /// The time.
+    /// The current time, by the application's clock.
     pub fn now(&self) -> DateTime<Utc> {
         self.db.clock().now()
     }

@@ -1,4 +1,4 @@
-//! Who calls. A handler that takes a [`Member`], [`Mentor`] or [`Admin`] cannot be reached without one.
+//! The callers of operations. A handler that takes a [`Member`], [`Mentor`] or [`Admin`] cannot be reached without one.
 
 use std::ops::Deref;
 
@@ -11,7 +11,7 @@ use poem_openapi::auth::Bearer;
 
 use crate::{App, Problem};
 
-/// Longest `User-Agent` that is kept, in characters.
+/// The maximum length of a stored `User-Agent`, in characters.
 const MAX_USER_AGENT: usize = 400;
 
 macro_rules! callers {
@@ -43,7 +43,7 @@ callers! {
     Admin "admin" admin Role::Admin;
 }
 
-/// Where a request without a caller came from.
+/// The origin of a request without a caller.
 #[derive(Clone, Debug)]
 pub struct Client(pub Origin);
 
@@ -65,7 +65,7 @@ async fn authenticate(request: &Request, token: &str, least: Role) -> Result<Cal
     Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin: origin(request) })
 }
 
-/// The peer's address, as the socket says: `X-Forwarded-For` can be written by anybody.
+/// The peer's address according to the socket, because any client can set `X-Forwarded-For`.
 fn origin(request: &Request) -> Origin {
     let user_agent = request.headers().get(header::USER_AGENT).map(|value| {
         String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()

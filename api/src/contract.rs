@@ -1,27 +1,27 @@
-//! The OpenAPI document, for whatever looks something up in it.
+//! The OpenAPI document, prepared for lookups.
 
 use std::collections::HashMap;
 
 use cairn_core::schema::Schema;
 use serde_json::Value;
 
-/// The document, and what is looked up in it.
+/// The document, with indexes for lookups.
 pub(crate) struct Contract {
-    /// As text, pretty-printed.
+    /// The document as pretty-printed text.
     pub(crate) json: String,
     pub(crate) document: Value,
-    /// Operation id to path template, for logs.
+    /// The path templates by operation id, for logs.
     pub(crate) paths: HashMap<String, String>,
-    /// By path pattern, as poem's router writes it.
+    /// The paths by their patterns in poem's router.
     pub(crate) patterns: HashMap<String, Pattern>,
-    /// What bodies are checked against, by the schema of the operation as JSON text.
+    /// The schemas that bodies are checked against, by the schema in the operation as JSON text.
     pub(crate) bodies: HashMap<String, Schema>,
 }
 
-/// What the document says of a path.
+/// What the document says about a path.
 pub(crate) struct Pattern {
-    /// The value of `Allow`.
+    /// The value of the header `Allow`.
     pub(crate) methods: String,
-    /// Names of the path parameters, which the router calls `param0`, `param1`, …
+    /// The names of the path parameters, which the router calls `param0`, `param1`, …
     pub(crate) parameters: Vec<String>,
 }

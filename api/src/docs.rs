@@ -1,4 +1,4 @@
-//! The document as served: `/openapi.json`, and Swagger UI at `/docs`, which needs no network.
+//! Serves the document at `/openapi.json`, and Swagger UI with all of its assets at `/docs`.
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
@@ -14,10 +14,10 @@ pub(crate) fn add(routes: Route) -> Route {
         .at("/docs", get(make_sync(move |_| answer("text/html; charset=utf-8", page.clone()))))
 }
 
-/// poem's page with the assets inside, but with our document in the place of its own.
+/// poem's page with embedded assets, but with our document instead of its own.
 fn page() -> String {
     let empty = OpenApiService::new((), "", "");
-    // `</script>` inside a text of the document would end the script.
+    // A `</script>` in a text of the document would end the script.
     empty.swagger_ui_html().replacen(&empty.spec(), &CONTRACT.json.replace("</", "<\\/"), 1)
 }
 

@@ -1,4 +1,4 @@
-//! The API as a program of its own: `cairn-api`.
+//! `cairn-api`: serves the API until it is stopped.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What every operation says of itself.
+//! What every operation declares about itself.
 
 use poem_openapi::Tags;
 
@@ -31,10 +31,11 @@ pub enum Tag {
     ToolsAdmin,
 }
 
-/// What a resource declares beside its handlers: operation id and the codes of its own problems.
+/// The codes that operations can return beyond the derived ones, by operation id. Resources declare them beside their
+/// handlers.
 pub type Problems = &'static [(&'static str, &'static [Code])];
 
-/// Whether a request with this method (in lower case) has a body that is read.
+/// Whether the body of a request with this method (in lower case) is read.
 pub(crate) fn has_body(method: &str) -> bool {
     matches!(method, "post" | "put" | "patch")
 }

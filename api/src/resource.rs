@@ -1,4 +1,4 @@
-//! Creating and changing the resources that admins edit: what all of their handlers do.
+//! Creating, changing and deleting resources that admins edit, as shared by all of their handlers.
 
 use cairn_core::actor::Caller;
 use cairn_core::resource::{self, Edit, Refusal, Resource};
@@ -49,7 +49,7 @@ impl App {
         Ok(Created::new(path, answer))
     }
 
-    /// Changes the resource with that id, of which the client has seen `version`.
+    /// Changes the resource with that id if it still has the `version` that the client has seen.
     pub(crate) async fn edit<R: Resource, T: From<R>>(
         &self,
         caller: &Caller,
@@ -63,7 +63,7 @@ impl App {
         Ok(Versioned(resource.into()))
     }
 
-    /// Deletes the resource with that id, of which the client has seen `version`.
+    /// Deletes the resource with that id if it still has the `version` that the client has seen.
     pub(crate) async fn delete<R: Resource>(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! The API as a process: from configuration to an orderly end.
+//! Runs the API as a process, from reading the configuration to an orderly shutdown.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,33 +13,33 @@ use tokio_util::sync::CancellationToken;
 use crate::streams::{Limits, Streams};
 use crate::{App, endpoint, ops};
 
-/// How long requests may go on after the process was told to stop.
+/// How long requests may continue after the process was asked to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why the API does not serve. One line: what is wrong and what to do.
+/// Why the API cannot be served. Each message is one line that says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A setting is missing or wrong.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// The database does not fit this program, or does not answer.
+    /// The database does not suit this program, or does not answer.
     #[error("database: {0}")]
     Migrations(#[from] MigrateError),
     /// The database is older than this program.
     #[error("the database lacks {0} migrations: run `cairn migrate`")]
     Pending(usize),
-    /// The pool could not be made.
+    /// The pool could not be created.
     #[error("{0}")]
     Core(#[from] cairn_core::Error),
-    /// The port is taken, or not ours to take.
+    /// The port is in use, or this process may not use it.
     #[error("could not listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// The server broke down.
+    /// The server failed.
     #[error("the server stopped: {0}")]
     Server(#[source] std::io::Error),
 }
 
-/// Runs a process that is nothing but the API, with its health and metrics on `CAIRN_OPS_ADDR`, until `shutdown`.
+/// Runs a process that only serves the API, with its health and metrics on `CAIRN_OPS_ADDR`, until `shutdown`.
 pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), ServeError> {
     config.require_jwt_secret()?;
     let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
@@ -54,7 +54,8 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     served
 }
 
-/// Serves the API on `api` until `shutdown`, then lets requests finish; its health and metrics on `ops` until they have.
+/// Serves the API on `api` until `shutdown`, then lets requests finish. Until then, its health and metrics are served
+/// on `ops`.
 /// Needs `config.jwt_secret`.
 pub async fn serve(
     config: &Config,
@@ -75,7 +76,7 @@ pub async fn serve(
     api.and(ops)
 }
 
-/// Binds an address; port 0 takes a free one.
+/// Binds an address; port 0 selects a free port.
 pub async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(addr).await.map_err(|error| ServeError::Listen(addr, error))
 }

@@ -1,4 +1,4 @@
-//! Slows down guessing: a bounded count of attempts per address and account, in this process.
+//! Limits password guessing: counts attempts per address and account, in this process and in bounded memory.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,14 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Problem;
 
-/// Attempts without success in one window.
+/// The maximum number of unsuccessful attempts in one window.
 const MAX_ATTEMPTS: u32 = 10;
-/// From the first attempt on.
+/// The length of a window, which starts with the first attempt.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
-/// Pairs of address and account that are remembered: about half a megabyte.
+/// The maximum number of pairs of address and account to keep, which take about half a megabyte.
 const CAPACITY: usize = 10_000;
 
-/// Counts attempts. Cheap to clone; clones count together.
+/// Counts attempts. It is cheap to clone, and clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub struct Throttle {
     state: Arc<State>,
@@ -24,7 +24,7 @@ pub struct Throttle {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Attackers cannot choose pairs that collide, and no address is kept.
+    /// Keys the hashes, so that attackers cannot choose pairs that collide. Addresses themselves are not stored.
     hasher: RandomState,
     windows: Mutex<HashMap<u64, Window>>,
 }
@@ -35,7 +35,7 @@ struct Window {
     attempts: u32,
 }
 
-/// Attempts of one address at one account.
+/// The attempts from one address for one account.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempts(u64);
 
@@ -45,8 +45,8 @@ impl Throttle {
         Attempts(self.state.hasher.hash_one((ip, email.to_lowercase())))
     }
 
-    /// Counts an attempt before its outcome is known, so that many at once count as many. A problem
-    /// (`too_many_requests`) if there were too many.
+    /// Counts an attempt before its outcome is known, so that concurrent attempts are all counted. Returns the problem
+    /// `too_many_requests` if there were too many.
     pub fn count(&self, attempts: Attempts, now: DateTime<Utc>) -> Result<(), Problem> {
         let mut windows = self.state.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= CAPACITY && !windows.contains_key(&attempts.0) {
@@ -57,7 +57,7 @@ impl Throttle {
             *window = Window { start: now, attempts: 0 };
         }
         if window.attempts >= MAX_ATTEMPTS {
-            // The next whole second, when the window is surely over.
+            // Rounded up to a whole second, so that the window has certainly ended by then.
             let seconds = (window.start + WINDOW - now).num_seconds() + 1;
             return Err(Problem::too_many_requests().retry_after(seconds.unsigned_abs()));
         }
@@ -65,13 +65,13 @@ impl Throttle {
         Ok(())
     }
 
-    /// Forgets the attempts, because one was right.
+    /// Removes the attempts after one has succeeded.
     pub fn forget(&self, attempts: Attempts) {
         self.state.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempts.0);
     }
 }
 
-/// Drops the windows that have ended or, if none has, the oldest tenth.
+/// Removes the windows that have ended or, if none has, the oldest tenth.
 fn evict(windows: &mut HashMap<u64, Window>, now: DateTime<Utc>) {
     windows.retain(|_, window| now - window.start < WINDOW);
     if windows.len() >= CAPACITY {

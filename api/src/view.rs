@@ -1,7 +1,7 @@
-//! Objects of the API that show a row of the domain, or say what it consists of.
+//! Objects of the API that show a row of the domain, or contain the members of a row that clients write.
 
-/// Declares an object of the API and how it is made of a row: every member is the row's member of the same name, converted
-/// with `Into`.
+/// Declares an object of the API and its conversion from a row: every member is the row's member of the same name,
+/// converted with `Into`.
 ///
 /// ```ignore
 /// view! {
@@ -31,7 +31,7 @@ macro_rules! view {
 }
 pub(crate) use view;
 
-/// As [`view!`], for the members of a row that clients write: they can be set on the row too.
+/// Like [`view!`], for the members of a row that clients write. They can also be set on a row.
 macro_rules! fields {
     ($(#[$meta:meta])* pub struct $name:ident of $row:ty {
         $($(#[$member_meta:meta])* $member:ident: $type:ty,)*

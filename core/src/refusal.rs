@@ -2,7 +2,7 @@
 //!
 //! A function that can refuse returns `Result<T, Rejected<R>>`. The refusal is an error, so `?` returns from the caller and
 //! drops its transaction, and no part of a refused request can be committed. An outcome that must be committed although the
-//! request is refused (a refresh token that was used twice) is a value instead, and its documentation says so.
+//! request is refused (a refresh token that was used twice) is a value instead, as its documentation explains.
 
 use std::fmt;
 

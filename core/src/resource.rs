@@ -1,8 +1,8 @@
 //! Rows that admins edit: one way to create, change, publish, delete and restore them.
 //!
-//! A row type says how it is found and saved ([`Resource`]); everything else follows. Each change names the version that
-//! its author has seen, so that nobody overwrites what they have not read, and is recorded with what was before and after.
-//! Deleting marks the row, so that it can be restored and its slug be used again meanwhile.
+//! A row type defines how it is found and saved ([`Resource`]); everything else follows. Each change names the version
+//! that its author has seen, so that it cannot overwrite a change that they have not seen, and is recorded with the
+//! values before and after. Deleting marks the row, so that it can be restored, and its slug can be reused meanwhile.
 
 use std::future::Future;
 
@@ -27,7 +27,7 @@ pub enum Publication {
     /// Not shown yet.
     #[default]
     Draft,
-    /// Shown to everybody who may see it.
+    /// Shown to everyone who may see it.
     Published,
     /// No longer shown.
     Archived,

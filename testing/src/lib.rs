@@ -1,3 +1,14 @@
-//! What tests, benchmarks and chaos share: running the programs under test as processes.
+//! What tests, benchmarks and chaos share: a database for each test, rows to start from, waiting, the rules of progress
+//! implemented a second time, and running the programs as processes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::type_complexity, reason = "rows are read as tuples")]
+
+pub mod course;
+pub mod database;
+pub mod expected_progress;
 pub mod processes;
+pub mod rows;
+mod wait;
+
+pub use self::wait::eventually;

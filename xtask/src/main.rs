@@ -23,7 +23,7 @@ const TASKS: [(&str, &str); 9] = [
     ("regen", "rewrite .sqlx/, docs/schema.sql, openapi.json and docs/course.schema.json"),
     ("new-migration NAME", "create the next file in migrations/"),
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
-    ("db reset", "delete the database of `cargo run`; the next start creates it anew"),
+    ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];

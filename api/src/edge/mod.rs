@@ -91,8 +91,8 @@ impl<E: Endpoint> Edge<E> {
         Err(Problem::unavailable().retry_after(5).into())
     }
 
-    /// One line, one count and one named span for each request. The route is the template: neither ids nor queries are
-    /// told.
+    /// Writes one line to the log, counts the request and names its span. The route is the template, so neither ids nor
+    /// queries are recorded.
     fn tell(&self, method: &Method, response: &Response, elapsed: Duration) {
         let operation = response.data::<OperationId>().map(|operation| operation.0);
         let route = operation.and_then(|operation| CONTRACT.paths.get(operation)).map_or("other", String::as_str);

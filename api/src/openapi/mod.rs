@@ -63,7 +63,7 @@ pub fn openapi_json() -> String {
     CONTRACT.json.clone()
 }
 
-/// The document with all its schemas as JSON Schema says them, for whoever checks requests and answers.
+/// The document with its schemas in the form of JSON Schema, for checking requests and responses.
 pub fn openapi_as_json_schema() -> Value {
     let mut document = CONTRACT.document.clone();
     json_schema::convert(&mut document);

@@ -15,8 +15,8 @@ use crate::Problem;
 use crate::contract::Contract;
 use crate::problem::FieldError;
 
-/// A JSON body. Use it instead of poem's `Json`, which takes numbers for strings and does not say where a body is
-/// wrong: this one answers with a problem that points to every wrong member.
+/// A JSON body. Use it instead of poem's `Json`, which accepts numbers as strings and does not report where a body is
+/// wrong. This one responds with a problem that points to every wrong member.
 pub struct Body<T> {
     /// The body.
     pub value: T,
@@ -71,7 +71,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
             return Err(Problem::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect()).into());
         }
         let fingerprint = Fingerprint::of(request.uri().path(), &json.value);
-        // What fits the schema can be parsed: anything else is a mistake of ours, not of the client.
+        // A body that matches the schema can be parsed. If it cannot, the mistake is ours and not the client's.
         let value = T::parse_from_json(Some(json.value)).map_err(|error| {
             Problem::from(Error::message(format!("a body that fits its schema was refused: {}", error.into_message())))
         })?;

@@ -1,4 +1,4 @@
-//! The body of a PATCH: some members of what a resource consists of.
+//! The body of a PATCH: any of the members that can be changed.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -9,13 +9,14 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::{Map, Value};
 
-/// Changes of what a `T` describes: members that are left out stay as they are, and null clears those that can be null
-/// (RFC 7396). The schema follows from that of `T`, and is called after it: `StyleChanges` for `NewStyle`.
+/// Changes to an object that is described by a `T`. Absent members remain unchanged, and null clears those that can be
+/// null (RFC 7396). The schema is derived from that of `T` and named after it: `StyleChanges` for `NewStyle`.
 #[derive(Clone, Debug)]
 pub struct Changes<T>(Map<String, Value>, PhantomData<fn() -> T>);
 
 impl<T: ToJSON + ParseFromJSON> Changes<T> {
-    /// The update of a row that makes these changes: the row as a `T`, with the members that were sent, set on the row.
+    /// Applies the changes to a row: converts the row to a `T`, replaces the members that were sent, and sets the
+    /// result on the row.
     pub fn edit<R>(&self, set: fn(&T, &mut R)) -> Edit<R>
     where
         T: for<'a> From<&'a R> + 'static,
@@ -39,7 +40,7 @@ impl<T: ToJSON + ParseFromJSON> Changes<T> {
             for (member, value) in changes {
                 merged[member] = value;
             }
-            // The members were checked one by one; what is left is a rule that spans several.
+            // The members have been checked separately, so only a rule that involves several of them can be violated.
             let whole = T::parse_from_json(Some(merged));
             let whole = whole.map_err(|error| Refusal::Invalid { pointer: "", message: error.into_message() })?;
             set(&whole, row)

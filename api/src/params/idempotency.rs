@@ -1,4 +1,4 @@
-//! Creates that a client may repeat: the `Idempotency-Key` header.
+//! The `Idempotency-Key` header, with which a client can safely repeat a creation.
 
 use cairn_core::actor::Caller;
 use cairn_core::users::idempotency::{self, Claim, Fingerprint};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Body, parameter_type};
 use crate::Problem;
 
-/// A key that makes a repeated create harmless. Take it as
+/// A key that makes it safe to repeat a creation. Handlers take it as
 /// `#[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -37,7 +37,7 @@ impl ParseFromParameter for IdempotencyKey {
     }
 }
 
-/// A create that is done once per key, however often it is sent. Without a key it is done each time.
+/// A creation that is carried out once per key, however often it is sent. Without a key it is carried out each time.
 ///
 /// ```ignore
 /// let request = IdempotentRequest::new(&caller, "createProject", key.0, &body);
@@ -54,14 +54,15 @@ pub struct IdempotentRequest {
 }
 
 impl IdempotentRequest {
-    /// The create that `caller` asks for with this key and body.
+    /// The creation that `caller` requests with this key and body.
     pub fn new<T>(caller: &Caller, operation: &'static str, key: Option<IdempotencyKey>, body: &Body<T>) -> Self {
         Self { user_id: caller.user_id, operation, claim: key.map(|key| (key, body.fingerprint())) }
     }
 
-    /// The answer that the same request got before. `None`: go on; the key is claimed until the transaction ends.
+    /// Returns the response that the same request got before. `None` means that the request is new; the key is then
+    /// claimed until the transaction ends.
     ///
-    /// A key that was used for another request is a problem, `idempotency_key_reused`.
+    /// If the key was used for another request, returns the problem `idempotency_key_reused`.
     pub async fn replay<T: ParseFromJSON>(&self, connection: &mut PgConnection) -> Result<Option<T>, Problem> {
         let Some((key, fingerprint)) = &self.claim else { return Ok(None) };
         match idempotency::claim(connection, self.user_id, self.operation, &key.0, *fingerprint).await? {
@@ -74,7 +75,7 @@ impl IdempotentRequest {
         }
     }
 
-    /// Keeps the answer for a repeated request. Call it before the commit.
+    /// Stores the response for repeated requests. Call this before the commit.
     pub async fn store(&self, connection: &mut PgConnection, answer: &impl ToJSON) -> Result<(), Problem> {
         if let Some((key, _)) = &self.claim {
             let answer = answer.to_json().unwrap_or_default();

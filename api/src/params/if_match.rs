@@ -1,4 +1,4 @@
-//! Updates that name the version they change: the `If-Match` header.
+//! The `If-Match` header, with which an update names the version that it changes.
 
 use poem::http::header;
 use poem::{Request, RequestBody};
@@ -7,14 +7,14 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::Problem;
 
-/// The version that the client has seen and wants to change. Take it as `#[oai(name = "If-Match")] version: IfMatch`.
-/// Without the header the request is answered with 428; a version that is not the current one is for the domain to refuse
-/// with 412.
+/// The version that the client has seen and wants to change. Handlers take it as
+/// `#[oai(name = "If-Match")] version: IfMatch`. A request without the header gets 428. If the version is not the
+/// current one, the domain refuses the change, and the request gets 412.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IfMatch(pub i64);
 
 impl IfMatch {
-    /// The version in a header: one strong entity tag, as this API makes them.
+    /// Parses the version from a header, which must be a single strong entity tag in the format of this API.
     fn parse(value: &str) -> Option<Self> {
         let digits = value.trim().strip_prefix('"')?.strip_suffix('"')?;
         let is_version = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');

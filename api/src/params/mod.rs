@@ -12,7 +12,7 @@ pub use self::idempotency::{IdempotencyKey, IdempotentRequest};
 pub use self::if_match::IfMatch;
 pub use self::page::{Cursor, CursorKey, Limit, Page, PageRequest};
 
-/// Implements what poem-openapi wants of a parameter that is written as one string or number.
+/// Implements the traits that poem-openapi requires of a parameter that is a single string or number.
 macro_rules! parameter_type {
     ($type:ty, $name:literal, required: $required:literal, $schema:expr) => {
         impl poem_openapi::types::Type for $type {

@@ -1,4 +1,4 @@
-//! Pages of lists: `?limit=` and `?cursor=` in, a [`Page`] out.
+//! Pages of lists: the parameters `limit` and `cursor`, and the response, a [`Page`].
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::parameter_type;
 use crate::Problem;
 
-/// How many items a page has at most: 1–100, 20 unless given. Take it as `limit: Query<Limit>`.
+/// The maximum number of items in a page: 1–100, by default 20. Handlers take it as `limit: Query<Limit>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u8);
 
@@ -47,19 +47,19 @@ impl ParseFromParameter for Limit {
     }
 }
 
-/// Where a page starts: opaque to clients. Take it as `cursor: Query<Option<Cursor>>`.
+/// The start of a page, opaque to clients. Handlers take it as `cursor: Query<Option<Cursor>>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(String);
 
 impl Cursor {
     const MAX_LENGTH: usize = 500;
 
-    /// The cursor of what comes after `key`.
+    /// The cursor of the items after `key`.
     pub fn after(key: &impl CursorKey) -> Result<Self, Problem> {
         Ok(Self(URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).map_err(cairn_core::Error::from)?)))
     }
 
-    /// The key that the cursor was made of.
+    /// The key that the cursor contains.
     pub fn key<K: CursorKey>(&self) -> Result<K, Problem> {
         URL_SAFE_NO_PAD
             .decode(&self.0)
@@ -92,9 +92,9 @@ impl ParseFromParameter for Cursor {
     }
 }
 
-/// A sort key that a cursor carries. A client can write any cursor, so a key may hold what Postgres refuses.
+/// A sort key in a cursor. Clients can send any cursor, so a key may contain a value that Postgres rejects.
 pub trait CursorKey: Serialize + DeserializeOwned {
-    /// Whether Postgres can hold the key.
+    /// Whether Postgres can represent the key.
     fn is_storable(&self) -> bool {
         true
     }
@@ -130,7 +130,7 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// The page of at most `limit` items from `cursor` on.
+    /// A page of at most `limit` items, starting at `cursor`.
     pub fn new(limit: Limit, cursor: Option<Cursor>) -> Self {
         Self { limit, cursor }
     }
@@ -140,13 +140,13 @@ impl PageRequest {
         self.cursor.as_ref().map(Cursor::key).transpose()
     }
 
-    /// How many rows to read: one more than the page has tells whether there is another.
+    /// The number of rows to read. It is one more than the page has, which shows whether there is a next page.
     pub fn rows(&self) -> i64 {
         i64::from(self.limit.0) + 1
     }
 
-    /// The page made of these rows, of which there may be one too many. `key` is the sort key of a row; after a row that
-    /// has none there is no next page.
+    /// Creates the page from rows, of which there may be one too many. `key` returns the sort key of a row; after a row
+    /// without one there is no next page.
     pub fn answer<R, T: From<R>, K: CursorKey>(
         &self,
         mut rows: Vec<R>,
@@ -160,12 +160,12 @@ impl PageRequest {
     }
 }
 
-/// A page of a list. Its schema is called after its items: `StylePage`.
+/// A page of a list. Its schema is named after its items: `StylePage`.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// The cursor of the next page; `None` on the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 

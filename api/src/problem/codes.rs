@@ -1,6 +1,7 @@
-//! The closed list of problem codes. Clients branch on them: a code once used keeps its name and meaning.
+//! The closed list of problem codes. Clients branch on them, so a code that has been used keeps its name and meaning.
 //!
-//! A line is: variant, constructor of `Problem` (also the code's name on the wire), status, title, default detail.
+//! A line consists of the variant, the constructor of `Problem` (which is also the name of the code in responses), the
+//! status, the title, and the default detail.
 
 use std::borrow::Cow;
 
@@ -90,17 +91,17 @@ macro_rules! define_codes {
             /// Every code.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The stable name, as in `code`.
+            /// The stable name, as in the member `code`.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($name),)* }
             }
 
-            /// The status that answers with this code have.
+            /// The status of all responses with this code.
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
 
-            /// What the code means, the same in every answer.
+            /// What the code means. It is the same in every response.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }

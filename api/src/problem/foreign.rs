@@ -11,7 +11,7 @@ use super::Problem;
 use crate::contract::Contract;
 
 impl Problem {
-    /// The problem inside `error`, or the one that says the same as poem's own error.
+    /// The problem inside `error`, or the problem that corresponds to poem's own error.
     pub(crate) fn from_poem(error: Error, contract: &Contract) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(problem) => return problem,

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one form of every error that a client sees.
+//! Problem documents (RFC 9457), the format of all errors that clients see.
 
 mod codes;
 mod foreign;
@@ -18,11 +18,11 @@ use serde::Serialize;
 pub use self::codes::Code;
 use self::codes::with_codes;
 
-/// Content type of problem documents.
+/// The content type of problem documents.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// An error as the client sees it. Made by constructors that say what is meant ([`Problem::lesson_not_found`]); the
-/// status follows from the code. This is the error type of handlers.
+/// An error as the client sees it, and the error type of handlers. There is a constructor for each code, such as
+/// [`Problem::lesson_not_found`], and the code determines the status.
 pub struct Problem(Box<Inner>);
 
 struct Inner {
@@ -30,7 +30,7 @@ struct Inner {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
-    /// What happened inside. Logged at the edge, never shown.
+    /// The internal cause, which is logged at the edge and never sent to the client.
     source: Option<cairn_core::Error>,
 }
 
@@ -50,12 +50,12 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Something wrong with the member of the body at `pointer`.
+    /// A fault in the member of the body at `pointer`.
     pub fn at(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), parameter: None, code: code.into(), message: message.into() }
     }
 
-    /// Something wrong with the parameter `name`.
+    /// A fault in the parameter `name`.
     pub fn parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: None, parameter: Some(name.into()), code: code.into(), message: message.into() }
     }
@@ -72,48 +72,48 @@ impl Problem {
         Self(Box::new(Inner { code, detail: code.detail(), errors: Vec::new(), retry_after: None, source: None }))
     }
 
-    /// A member of the body that breaks a rule which the schema cannot say.
+    /// A member of the body that violates a rule that the schema cannot express.
     pub fn invalid_field(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::invalid_body().with_errors(vec![FieldError::at(pointer, code, message)])
     }
 
-    /// A parameter that breaks a rule which the schema cannot say.
+    /// A parameter that violates a rule that the schema cannot express.
     pub fn invalid_parameter(name: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::malformed_parameter().with_errors(vec![FieldError::parameter(name, code, message)])
     }
 
-    /// Says more precisely what is wrong. The text must not hold anything internal.
+    /// Replaces the detail with a more precise one. It must not contain anything internal.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = detail.into();
         self
     }
 
-    /// Names the parts of the request that are wrong.
+    /// Lists the parts of the request that are wrong.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.0.errors = errors;
         self
     }
 
-    /// Says after how many seconds a retry makes sense.
+    /// Sets the number of seconds after which the client should retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds);
         self
     }
 
-    /// What went wrong, for programs.
+    /// The code, by which clients tell problems apart.
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// What happened inside, for the log.
+    /// The internal cause, for the log.
     pub fn cause(&self) -> Option<&cairn_core::Error> {
         self.0.source.as_ref()
     }
 
-    /// The answer to the request with that id.
+    /// The response to the request with that id.
     pub fn into_response(self, request_id: &str) -> Response {
         let Inner { code, detail, errors, retry_after, .. } = *self.0;
         let document = Document {
@@ -186,14 +186,15 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Only for the way through poem: the edge takes the problem out again and renders it with the request id.
+/// Used only to pass the problem through poem. The edge extracts it again and renders it with the request id.
 impl ResponseError for Problem {
     fn status(&self) -> StatusCode {
         self.0.code.status()
     }
 }
 
-/// Adds nothing: which problems an operation has is declared beside it (`PROBLEMS`) or derived (`openapi::problems`).
+/// Adds nothing, because the problems of an operation are declared beside it (`PROBLEMS`) or derived
+/// (`openapi::problems`).
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         MetaResponses { responses: Vec::new() }

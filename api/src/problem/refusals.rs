@@ -1,4 +1,4 @@
-//! What the domain refuses, as problems.
+//! Turns refusals of the domain into problems.
 
 use cairn_core::admin::jobs::JobRefusal;
 use cairn_core::learning::facts::TasksIncomplete;
@@ -15,7 +15,7 @@ use chrono::SecondsFormat;
 
 use super::{Code, FieldError, Problem};
 
-/// Seconds after which another question may find an open reply finished.
+/// The seconds to wait before asking again while a reply is still being written.
 const OPEN_REPLY_RETRY_AFTER: u64 = 5;
 
 impl<R> From<Rejected<R>> for Problem
@@ -54,7 +54,7 @@ impl Code {
             Noun::Stage => Self::StageNotFound,
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
-            // An access token whose account was deleted a moment ago.
+            // The account of the access token was deleted a moment ago.
             Noun::User => Self::Unauthorized,
             Noun::Admin | Noun::Course | Noun::Jobs | Noun::Question | Noun::Queue => Self::NotFound,
         }
@@ -172,7 +172,7 @@ impl From<resource::Refusal> for Problem {
     }
 }
 
-/// A list in a sentence, of at most ten items.
+/// Formats at most ten items as a list within a sentence.
 fn named(items: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 10;
     let more = items.len().saturating_sub(SHOWN);

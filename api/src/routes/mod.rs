@@ -22,7 +22,7 @@ macro_rules! resources {
         /// All resources, as nested pairs because poem's tuples end at 16.
         pub type Resources = resources!(@type $($all)*);
 
-        /// All resources over one app.
+        /// Creates all resources for one app.
         pub fn resources(app: &App) -> Resources {
             resources!(@new app $($all)*)
         }

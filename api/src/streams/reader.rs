@@ -69,7 +69,7 @@ impl Reader {
             }
             match self.reads.run(self.request).await {
                 Ok(Some(result)) => self.queue(result),
-                // The reply or the session is gone. A client that reconnects is told so.
+                // The reply or the session is gone. A client that reconnects gets the corresponding problem.
                 Ok(None) => self.next = Continuation::Finished,
                 // Logged by the batch.
                 Err(_) => self.next = Continuation::Wait,

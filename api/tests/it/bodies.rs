@@ -1,4 +1,4 @@
-//! Bodies of requests: every fault is told with its place, and what fits the document is understood.
+//! Request bodies: every fault is reported with its position, and every body that matches the document is accepted.
 
 use chrono::DateTime;
 use poem::http::Method;

@@ -1,4 +1,4 @@
-//! The API as a process: how it starts, says how it is, and ends.
+//! The API as a process: how it starts, reports its health, and stops.
 
 use std::net::SocketAddr;
 use std::process::{Command, Output};

@@ -1,7 +1,7 @@
 //! Likes. The rows of `project_likes` are authoritative; `likes_count` is recounted from them.
 //!
 //! ```text
-//!   like / unlike ──► row + marker, if there is none ──► CountLikes (by whoever set the marker)
+//!   like / unlike ──► row + marker, if there is none ──► CountLikes (by the request that set the marker)
 //!                        │ shared lock until commit          │ exclusive lock
 //!                        ▼                                   ▼
 //!   readers: marker there? count rows : stored count    marker away, rows counted, count stored

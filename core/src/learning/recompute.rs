@@ -1,7 +1,7 @@
 //! After a content change, the progress of everyone in the roadmap is recomputed, a chunk of learners at a time.
 //!
 //! ```text
-//! content changed ──▶ RecomputeRoadmap ──▶ chunk ─ pause ─▶ chunk ─ pause ─▶ … nobody left ──▶ recomputed_version
+//! content changed ──▶ RecomputeRoadmap ──▶ chunk ─ pause ─▶ chunk ─ pause ─▶ … no learner left ──▶ recomputed_version
 //!                            ▲                                                    │
 //!                            └────────── some learners were skipped ◀─────────────┘
 //! ```

@@ -30,7 +30,7 @@ impl NewJob {
 /// Stores jobs of any queues in one statement.
 ///
 /// Every column is filled, because a row that apalis' storage cannot read would stop its whole queue. `run_at` uses the
-/// database's clock. `idempotency_key` stays null, because it is unique for ever and a duplicate would abort the caller.
+/// database's clock. `idempotency_key` stays null, because it is unique forever and a duplicate would abort the caller.
 pub(crate) async fn insert_jobs(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<()> {
     let ids: Vec<String> = jobs.iter().map(|_| Ulid::generate().to_string()).collect();
     let queues: Vec<&str> = jobs.iter().map(|job| job.queue.name()).collect();

@@ -106,7 +106,7 @@ const MAX_DELAY: Duration = Duration::from_hours(24);
 /// Stores the outcomes of runs in one statement. Returns how many were stored: an outcome is ignored if its job has been given
 /// to another worker. The errors of the newest ten attempts are kept with the job.
 ///
-/// Accepts any outcome, because a batch that cannot be stored is retried for ever, so one invalid outcome would stop its queue.
+/// Accepts any outcome, because a batch that cannot be stored is retried forever, so one invalid outcome would stop its queue.
 pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Finished]) -> Result<u64> {
     let ids: Vec<&str> = finished.iter().map(|f| f.id.as_str()).collect();
     let taken_at: Vec<DateTime<Utc>> = finished.iter().map(|f| f.taken_at).collect();

@@ -71,7 +71,7 @@ impl Notifier {
             let mut connection = None;
             loop {
                 let Some(state) = task_state.upgrade() else { return };
-                // The task must not keep the state alive for ever, so it releases it once a second.
+                // The task must not keep the state alive forever, so it releases it once a second.
                 let _ = tokio::time::timeout(Duration::from_secs(1), state.wake.notified()).await;
                 let pending = state.take();
                 drop(state);

@@ -9,7 +9,8 @@ use sqlx::PgPool;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_user};
+use cairn_testing::database::TestDb;
+use cairn_testing::rows::add_user;
 
 const DEMO: &str = include_str!("../../../cli/demo/course.yaml");
 

@@ -8,5 +8,4 @@ mod course;
 mod jobs;
 mod rollup;
 mod schema;
-mod support;
 mod verify;

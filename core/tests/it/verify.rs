@@ -4,7 +4,7 @@ use cairn_core::admin::verify::{Kind, Mode, Report, verify};
 use cairn_core::learning::course::{import, parse};
 use sqlx::PgPool;
 
-use crate::support::TestDb;
+use cairn_testing::database::TestDb;
 
 /// `start` has one required lesson (`second` is optional there), `finish` has two.
 const COURSE: &str = "\

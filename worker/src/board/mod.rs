@@ -39,7 +39,7 @@ const MAX_DEPTH: u32 = 2_000;
 const MAX_PAGE_SIZE: u32 = 100;
 /// Most workers that are listed.
 const MAX_WORKERS: i64 = 1000;
-/// How often an open page is told that the worker is ready. The page notices by silence that it is not.
+/// How often an open page gets the message that the worker is ready. Without one, the page shows that it is not.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 type HealthData<'a> = Data<&'a Arc<WorkerHealth>>;

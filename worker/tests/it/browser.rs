@@ -7,7 +7,8 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Harness, eventually, http_client};
+use crate::support::{Harness, http_client};
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_renders_the_board() {

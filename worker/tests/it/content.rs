@@ -5,8 +5,11 @@ use cairn_core::learning::recompute::{self, recompute_chunk};
 use cairn_core::queue::{Job, Queue, lease};
 use sqlx::AssertSqlSafe;
 
-use crate::course::{Course, differences, is_settled, number, record_rollups, run};
-use crate::support::{Harness, eventually};
+use crate::course::{Course, is_settled, record_rollups};
+use crate::support::Harness;
+use cairn_testing::database::{run, scalar};
+use cairn_testing::eventually;
+use cairn_testing::expected_progress::differences;
 
 #[expect(clippy::cast_possible_wrap, reason = "it is small")]
 const CHUNK: i64 = recompute::CHUNK as i64;
@@ -135,18 +138,21 @@ async fn an_interrupted_recomputation_continues_where_it_stopped() {
             Loss::AfterTheEffect | Loss::OfTheJob => tx.commit().await.unwrap(),
         }
         if loss == Loss::OfTheJob {
-            run(&harness, format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name()))
-                .await;
+            run(
+                harness.pool(),
+                format!("DELETE FROM apalis.jobs WHERE job_type = '{}'", RecomputeRoadmap::QUEUE.name()),
+            )
+            .await;
         }
-        let done = number(&harness, "SELECT count(*) FROM computed").await;
+        let done = scalar::<i64>(harness.pool(), "SELECT count(*) FROM computed").await;
         assert_eq!(done, if loss == Loss::BeforeTheEffect { 0 } else { CHUNK }, "{loss:?}");
-        run(&harness, "UPDATE apalis.workers SET last_seen = now() - interval '1 minute'").await;
+        run(harness.pool(), "UPDATE apalis.workers SET last_seen = now() - interval '1 minute'").await;
         let worker = harness.start();
         eventually("the recomputation has ended", async || is_settled(&harness).await).await;
         worker.stop().await;
         let computed = "SELECT count(*) FROM (SELECT user_id FROM computed GROUP BY user_id HAVING count(*) = 1) c";
-        assert_eq!(number(&harness, computed).await, LEARNERS, "{loss:?}");
-        assert_eq!(number(&harness, "SELECT count(*) FROM computed").await, LEARNERS, "{loss:?}");
+        assert_eq!(scalar::<i64>(harness.pool(), computed).await, LEARNERS, "{loss:?}");
+        assert_eq!(scalar::<i64>(harness.pool(), "SELECT count(*) FROM computed").await, LEARNERS, "{loss:?}");
         assert_eq!(differences(harness.pool()).await, [""; 0], "{loss:?}");
     }
 }
@@ -164,22 +170,22 @@ async fn a_recomputation_hands_over_when_its_worker_is_told_to_stop() {
     sqlx::query(of_the_second).bind(CHUNK).execute(&mut *holder).await.unwrap();
     let worker = harness.start();
     let computed = "SELECT count(*) FROM computed";
-    let waits = async || number(&harness, computed).await == CHUNK && harness.is_lock_awaited().await;
+    let waits = async || scalar::<i64>(harness.pool(), computed).await == CHUNK && harness.is_lock_awaited().await;
     eventually("the second chunk waits", waits).await;
     worker.begin_stop();
     holder.rollback().await.unwrap();
     worker.stop().await;
     assert_eq!(
-        number(&harness, computed).await,
+        scalar::<i64>(harness.pool(), computed).await,
         2 * CHUNK,
         "the chunk that had started is finished, and no other is started"
     );
     let waiting =
         "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress-bulk' AND status = 'Pending' AND attempts = 0";
-    assert_eq!(number(&harness, waiting).await, 1);
+    assert_eq!(scalar::<i64>(harness.pool(), waiting).await, 1);
     let worker = harness.start();
     eventually("the recomputation has ended", async || is_settled(&harness).await).await;
     worker.stop().await;
-    assert_eq!(number(&harness, computed).await, LEARNERS);
+    assert_eq!(scalar::<i64>(harness.pool(), computed).await, LEARNERS);
     assert_eq!(differences(harness.pool()).await, [""; 0]);
 }

@@ -4,17 +4,10 @@ use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
 use cairn_core::learning::facts::{complete, uncomplete};
 use cairn_core::learning::lessons;
-use sqlx::AssertSqlSafe;
+use cairn_testing::database::{run, scalar};
 use uuid::Uuid;
 
 use crate::support::Harness;
-
-/// The rules implemented independently in plain Rust, shared with the tests of core.
-#[path = "../../../core/tests/it/rollup/expected.rs"]
-#[expect(clippy::type_complexity, reason = "rows are read as tuples")]
-mod expected;
-
-pub(crate) use expected::differences;
 
 /// Three stages of three lessons each, all published and required, and a further lesson and stage that are drafts.
 pub(crate) struct Course {
@@ -34,7 +27,7 @@ impl Course {
         let ids = |n: usize| (0..n).map(|_| new_id()).collect::<Vec<_>>();
         let (module, roadmap, stages, lessons) = (new_id(), new_id(), ids(4), ids(11));
         run(
-            harness,
+            harness.pool(),
             format!(
                 "INSERT INTO course_modules (id, slug, title, publication) VALUES ('{module}', '{module}', 'M', 'published');
                  INSERT INTO roadmaps (id, slug, title, publication) VALUES ('{roadmap}', '{roadmap}', 'R', 'published')"
@@ -45,7 +38,7 @@ impl Course {
             let publication = if n < 3 { "published" } else { "draft" };
             let values = format!("'{stage}', '{roadmap}', '{stage}', 'S', {n}, '{publication}'");
             let columns = "id, roadmap_id, slug, title, position, publication";
-            run(harness, format!("INSERT INTO stages ({columns}) VALUES ({values})")).await;
+            run(harness.pool(), format!("INSERT INTO stages ({columns}) VALUES ({values})")).await;
         }
         for (n, lesson) in lessons.iter().enumerate() {
             let (publication, stage) = match n {
@@ -54,9 +47,12 @@ impl Course {
             };
             let values = format!("'{lesson}', '{module}', '{lesson}', 'L', 5, '{publication}'");
             let columns = "id, module_id, slug, title, duration_minutes, publication";
-            run(harness, format!("INSERT INTO lessons ({columns}) VALUES ({values})")).await;
-            run(harness, format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')"))
-                .await;
+            run(harness.pool(), format!("INSERT INTO lessons ({columns}) VALUES ({values})")).await;
+            run(
+                harness.pool(),
+                format!("INSERT INTO stage_lessons (stage_id, lesson_id) VALUES ('{stage}', '{lesson}')"),
+            )
+            .await;
         }
         let (draft_lesson, draft_stage) = (lessons[9], stages[3]);
         Self { module, roadmap, stages, lessons, draft_lesson, draft_stage }
@@ -76,27 +72,8 @@ impl Course {
                  WHERE u.n % 13 <> l.n",
             lessons.join(",")
         );
-        run(harness, statements).await;
+        run(harness.pool(), statements).await;
     }
-}
-
-/// Runs statements, into which tests insert ids directly.
-pub(crate) async fn run(harness: &Harness, statements: impl Into<String>) {
-    let statements = statements.into();
-    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statements.clone())).execute(harness.pool()).await {
-        panic!("{error}\nin {statements}");
-    }
-}
-
-/// The only value of a query.
-pub(crate) async fn number(harness: &Harness, query: impl Into<String>) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(query.into())).fetch_one(harness.pool()).await.unwrap()
-}
-
-pub(crate) async fn add_user(harness: &Harness) -> Uuid {
-    let id = new_id();
-    run(harness, format!("INSERT INTO users (id, email, first_name) VALUES ('{id}', '{id}@example.test', 'L')")).await;
-    id
 }
 
 /// A learner completes or uncompletes a lesson, as in a request.
@@ -117,7 +94,7 @@ pub(crate) async fn record_rollups(harness: &Harness) {
              BEGIN INSERT INTO computed VALUES (NEW.user_id, clock_timestamp()); RETURN NULL; END $$;
          CREATE TRIGGER record_computed AFTER UPDATE OF done_seq ON progress_dirty
              FOR EACH ROW EXECUTE FUNCTION record_computed()";
-    run(harness, statements).await;
+    run(harness.pool(), statements).await;
 }
 
 /// Whether all markers are up to date with the facts and the content, and every recomputation has ended.
@@ -125,5 +102,5 @@ pub(crate) async fn is_settled(harness: &Harness) -> bool {
     let behind = "SELECT (SELECT count(*) FROM progress_dirty d JOIN roadmaps r ON r.id = d.roadmap_id
                           WHERE d.done_seq < d.requested_seq OR d.done_version < r.content_version)
                        + (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version)";
-    number(harness, behind).await == 0
+    scalar::<i64>(harness.pool(), behind).await == 0
 }

@@ -8,7 +8,8 @@ use cairn_testing::processes::{Program, free_port};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
 
 /// How long a process may take to start, reach its failpoint, or drain.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(40);

@@ -5,7 +5,8 @@ use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_lost_worker_are_done_by_another_up_to_their_attempt_limit() {

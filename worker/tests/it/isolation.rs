@@ -1,35 +1,25 @@
 //! One queue or one learner does not delay another.
 
-use cairn_core::clock::new_id;
 use cairn_core::learning::jobs::RollUpProgress;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::replies::ReplyHarness;
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
+use cairn_testing::rows::{add_roadmap, add_user};
 
 /// Adds a learner whose progress in the roadmap is stale.
 async fn add_stale_learner(pool: &PgPool, roadmap_id: Uuid) -> Uuid {
-    sqlx::query_scalar(
-        "WITH u AS (INSERT INTO users (id, email, first_name) VALUES ($1, $1 || '@example.test', 'L') RETURNING id)
-         INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq, queued_at) SELECT id, $2, 1, now() FROM u
-         RETURNING user_id",
-    )
-    .bind(new_id())
-    .bind(roadmap_id)
-    .fetch_one(pool)
-    .await
-    .unwrap()
-}
-
-async fn add_roadmap(pool: &PgPool) -> Uuid {
-    sqlx::query_scalar(
-        "INSERT INTO roadmaps (slug, title, publication) VALUES ('road', 'Road', 'published') RETURNING id",
-    )
-    .fetch_one(pool)
-    .await
-    .unwrap()
+    let user_id = add_user(pool).await;
+    sqlx::query("INSERT INTO progress_dirty (user_id, roadmap_id, requested_seq, queued_at) VALUES ($1, $2, 1, now())")
+        .bind(user_id)
+        .bind(roadmap_id)
+        .execute(pool)
+        .await
+        .unwrap();
+    user_id
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,8 @@ use cairn_core::admin;
 use cairn_core::queue::{JobKind, Queue};
 use serde_json::{Value, json};
 
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_job_runs_once_with_its_effect() {

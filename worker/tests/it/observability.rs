@@ -5,7 +5,8 @@ use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 
 use crate::replies::ReplyHarness;
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_count_the_outcomes_of_jobs() {

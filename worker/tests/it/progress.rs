@@ -7,8 +7,12 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::course::{Course, add_user, differences, is_settled, number, record_rollups, run, set_completed};
-use crate::support::{Harness, eventually};
+use crate::course::{Course, is_settled, record_rollups, set_completed};
+use crate::support::Harness;
+use cairn_testing::database::{run, scalar};
+use cairn_testing::eventually;
+use cairn_testing::expected_progress::differences;
+use cairn_testing::rows::add_user;
 
 /// The number of changes that one learner makes.
 const CHANGES: usize = 1000;
@@ -20,7 +24,7 @@ const DEVICES: usize = 8;
 async fn a_thousand_changes_cause_few_rollups_and_an_exact_result() {
     let harness = Arc::new(Harness::new().await);
     let course = Course::new(&harness).await;
-    let learner = add_user(&harness).await;
+    let learner = add_user(harness.pool()).await;
     record_rollups(&harness).await;
     let worker = harness.start();
     let started: f64 = clock(&harness).await;
@@ -41,10 +45,11 @@ async fn a_thousand_changes_cause_few_rollups_and_an_exact_result() {
     .await;
     worker.stop().await;
     let changes =
-        number(&harness, format!("SELECT requested_seq FROM progress_dirty WHERE user_id = '{learner}'")).await;
+        scalar::<i64>(harness.pool(), format!("SELECT requested_seq FROM progress_dirty WHERE user_id = '{learner}'"))
+            .await;
     assert_eq!(usize::try_from(changes).unwrap(), CHANGES, "each act changed something");
     assert_eq!(differences(harness.pool()).await, [""; 0]);
-    let completed = number(&harness, "SELECT lessons_completed::bigint FROM user_roadmap_progress").await;
+    let completed = scalar::<i64>(harness.pool(), "SELECT lessons_completed::bigint FROM user_roadmap_progress").await;
     assert_eq!(usize::try_from(completed).unwrap(), DEVICES, "the last change on each device was a completion");
     // Three at once, then two per second. The assertion uses the recorded times of the rollups, however long the test took.
     let rollups: Vec<f64> = sqlx::query_scalar("SELECT extract(epoch FROM at)::float8 FROM computed ORDER BY at")
@@ -71,7 +76,7 @@ async fn advance_clock(harness: &Harness, seconds: u32) {
         "UPDATE progress_dirty SET requested_at = requested_at - interval '{seconds} seconds',
                                    queued_at = queued_at - interval '{seconds} seconds'"
     );
-    run(harness, statement).await;
+    run(harness.pool(), statement).await;
 }
 
 /// A marker waits at most 30 s for its job and 5 s for the reconciler. Both count from stored times, which the test moves
@@ -80,7 +85,7 @@ async fn advance_clock(harness: &Harness, seconds: u32) {
 async fn a_marker_without_a_job_is_rolled_up() {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
-    let (learner, other) = (add_user(&harness).await, add_user(&harness).await);
+    let (learner, other) = (add_user(harness.pool()).await, add_user(harness.pool()).await);
     set_completed(&harness, learner, course.lessons[0], true).await;
     set_completed(&harness, other, course.lessons[1], true).await;
     let lost = format!("DELETE FROM apalis.jobs WHERE convert_from(job, 'UTF8') LIKE '%roll_up%{learner}%'");
@@ -97,18 +102,18 @@ async fn a_marker_without_a_job_is_rolled_up() {
 async fn a_marker_is_rolled_up_after_its_worker_died() {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
-    let learner = add_user(&harness).await;
+    let learner = add_user(harness.pool()).await;
     set_completed(&harness, learner, course.lessons[0], true).await;
     let mut connection = harness.pool().acquire().await.unwrap();
     lease::heartbeat(&mut connection, &[("dead".to_owned(), Queue::Progress)]).await.unwrap();
     assert_eq!(lease::claim(&mut connection, Queue::Progress, "dead", 10).await.unwrap().len(), 1);
     drop(connection);
-    run(&harness, "UPDATE apalis.workers SET last_seen = now() - interval '31 seconds' WHERE id = 'dead'").await;
+    run(harness.pool(), "UPDATE apalis.workers SET last_seen = now() - interval '31 seconds' WHERE id = 'dead'").await;
     let worker = harness.start();
     eventually("the job is rescued", async || is_settled(&harness).await).await;
     eventually("the job ran once more", async || {
-        number(
-            &harness,
+        scalar::<i64>(
+            harness.pool(),
             "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND status = 'Done' AND attempts = 2",
         )
         .await
@@ -123,15 +128,21 @@ async fn a_marker_is_rolled_up_after_its_worker_died() {
 async fn a_fact_written_in_sql_is_rolled_up() {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
-    let learner = add_user(&harness).await;
+    let learner = add_user(harness.pool()).await;
     let worker = harness.start();
     let lesson = course.lessons[4];
-    run(&harness, format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{learner}', '{lesson}')"))
-        .await;
+    run(
+        harness.pool(),
+        format!("INSERT INTO user_lesson_progress (user_id, lesson_id) VALUES ('{learner}', '{lesson}')"),
+    )
+    .await;
     advance_clock(&harness, 11).await;
     eventually("it is rolled up", async || is_settled(&harness).await).await;
     assert_eq!(differences(harness.pool()).await, [""; 0]);
-    assert_eq!(number(&harness, "SELECT count(*) FROM user_roadmap_progress WHERE status = 'in_progress'").await, 1);
+    assert_eq!(
+        scalar::<i64>(harness.pool(), "SELECT count(*) FROM user_roadmap_progress WHERE status = 'in_progress'").await,
+        1
+    );
     worker.stop().await;
 }
 
@@ -152,8 +163,8 @@ async fn a_rollup_that_deadlocks_with_a_deletion_is_retried() {
         let deletion =
             tokio::spawn(async move { execute(&mut console, format!("DELETE FROM {table} WHERE id = '{id}'")).await });
         eventually("the deletion waits for it", async || {
-            number(
-                &harness,
+            scalar::<i64>(
+                harness.pool(),
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%'",
             )
             .await
@@ -164,10 +175,11 @@ async fn a_rollup_that_deadlocks_with_a_deletion_is_retried() {
         deletion.await.unwrap().unwrap();
         wait_until_idle(&harness).await;
         assert_eq!(
-            number(&harness, "SELECT max(attempts)::bigint FROM apalis.jobs WHERE job_type = 'progress'").await,
+            scalar::<i64>(harness.pool(), "SELECT max(attempts)::bigint FROM apalis.jobs WHERE job_type = 'progress'")
+                .await,
             2
         );
-        assert_eq!(number(&harness, format!("SELECT count(*) FROM {table} WHERE id = '{id}'")).await, 0);
+        assert_eq!(scalar::<i64>(harness.pool(), format!("SELECT count(*) FROM {table} WHERE id = '{id}'")).await, 0);
         worker.stop().await;
     }
 }
@@ -183,8 +195,8 @@ async fn a_deletion_that_deadlocks_with_a_rollup_is_rolled_back() {
         let worker = Harness::on(&harness.url()).start();
         eventually("the rollup has locked its marker", async || marker_is_held(&harness).await).await;
         eventually("the rollup waits for the row", async || {
-            number(
-                &harness,
+            scalar::<i64>(
+                harness.pool(),
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Computes the stage%'",
             )
             .await
@@ -197,10 +209,11 @@ async fn a_deletion_that_deadlocks_with_a_rollup_is_rolled_back() {
         execute(&mut console, "ROLLBACK".to_owned()).await.unwrap();
         wait_until_idle(&harness).await;
         assert_eq!(
-            number(&harness, "SELECT max(attempts)::bigint FROM apalis.jobs WHERE job_type = 'progress'").await,
+            scalar::<i64>(harness.pool(), "SELECT max(attempts)::bigint FROM apalis.jobs WHERE job_type = 'progress'")
+                .await,
             1
         );
-        assert_eq!(number(&harness, format!("SELECT count(*) FROM {table} WHERE id = '{id}'")).await, 1);
+        assert_eq!(scalar::<i64>(harness.pool(), format!("SELECT count(*) FROM {table} WHERE id = '{id}'")).await, 1);
         execute(&mut console, deletion).await.unwrap();
         wait_until_idle(&harness).await;
         worker.stop().await;
@@ -211,7 +224,7 @@ async fn a_deletion_that_deadlocks_with_a_rollup_is_rolled_back() {
 async fn enqueue_rollup(table: &str) -> (Harness, Uuid) {
     let harness = Harness::new().await;
     let course = Course::new(&harness).await;
-    let learner = add_user(&harness).await;
+    let learner = add_user(harness.pool()).await;
     set_completed(&harness, learner, course.lessons[0], true).await;
     let id = if table == "users" { learner } else { course.roadmap };
     (harness, id)
@@ -220,7 +233,7 @@ async fn enqueue_rollup(table: &str) -> (Harness, Uuid) {
 /// Sets the timeout for new connections.
 async fn set_deadlock_timeout(harness: &Harness, timeout: &str) {
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(harness.pool()).await.unwrap();
-    run(harness, format!("ALTER DATABASE {name} SET deadlock_timeout = '{timeout}'")).await;
+    run(harness.pool(), format!("ALTER DATABASE {name} SET deadlock_timeout = '{timeout}'")).await;
 }
 
 async fn console_of(harness: &Harness) -> PgConnection {
@@ -239,13 +252,19 @@ async fn execute(console: &mut PgConnection, statements: String) -> sqlx::Result
 
 /// Whether the only marker is locked.
 async fn marker_is_held(harness: &Harness) -> bool {
-    number(harness, "SELECT count(*) FROM (SELECT FROM progress_dirty FOR UPDATE SKIP LOCKED) d").await == 0
+    scalar::<i64>(harness.pool(), "SELECT count(*) FROM (SELECT FROM progress_dirty FOR UPDATE SKIP LOCKED) d").await
+        == 0
 }
 
 async fn wait_until_idle(harness: &Harness) {
     eventually("everything is rolled up", async || is_settled(harness).await).await;
     eventually("no job is left", async || {
-        number(harness, "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND status <> 'Done'").await == 0
+        scalar::<i64>(
+            harness.pool(),
+            "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress' AND status <> 'Done'",
+        )
+        .await
+            == 0
     })
     .await;
     assert_eq!(differences(harness.pool()).await, [""; 0]);

@@ -1,6 +1,7 @@
 //! Orderly shutdown.
 
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
 
 /// Stops a thousand times: sometimes before anything is claimed, sometimes in the middle of work, sometimes when all of it is
 /// done.

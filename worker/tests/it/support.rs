@@ -1,16 +1,18 @@
 //! Gives each test a database of its own, a worker in this process, and ways to inspect jobs.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cairn_core::activity::{Action, Event, RecordActivity, Verb};
 use cairn_core::actor::Actor;
 use cairn_core::clock::new_id;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::config::Config;
-use cairn_core::db::{Db, connect_options, migrate};
+use cairn_core::db::Db;
 use cairn_core::noun::Noun;
-use cairn_postgres::testing::{TestDatabase, test_database};
+use cairn_postgres::testing::TestDatabase;
+use cairn_testing::database::migrated_database;
+use cairn_testing::rows::add_liked_projects;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::task::JoinHandle;
@@ -25,14 +27,7 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) async fn new() -> Self {
-        let database = test_database(&cairn_core::db::schema_fingerprint(), async |url: &str| {
-            migrate(&connect_options(url)?)
-                .await
-                .map(drop)
-                .map_err(|error| cairn_core::Error::message(error.to_string()))
-        })
-        .await
-        .unwrap();
+        let database = migrated_database().await;
         let url = database.url().to_owned();
         Self { _database: Some(database), ..Self::on(&url) }
     }
@@ -96,28 +91,7 @@ impl Harness {
 
     /// Creates published projects with one uncounted like each, and the jobs that will count them.
     pub(crate) async fn liked_projects(&self, n: usize) -> Vec<Uuid> {
-        let author = new_id();
-        sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, 'author@example.test', 'A')")
-            .bind(author)
-            .execute(self.pool())
-            .await
-            .unwrap();
-        let projects: Vec<Uuid> = (0..n).map(|_| new_id()).collect();
-        sqlx::query(
-            "INSERT INTO showcase_projects (id, user_id, title, status, published_at)
-             SELECT id, $1, 'P', 'published', now() FROM unnest($2) AS t (id)",
-        )
-        .bind(author)
-        .bind(&projects)
-        .execute(self.pool())
-        .await
-        .unwrap();
-        sqlx::query("INSERT INTO project_likes (project_id, user_id) SELECT id, $1 FROM unnest($2) AS t (id)")
-            .bind(author)
-            .bind(&projects)
-            .execute(self.pool())
-            .await
-            .unwrap();
+        let projects = add_liked_projects(self.pool(), n).await;
         let mut tx = self.db.begin().await.unwrap();
         for &project_id in &projects {
             tx.enqueue(&CountLikes { project_id }).unwrap();
@@ -166,24 +140,12 @@ impl Harness {
 
     /// Starts a recount of likes that cannot end before the returned transaction does.
     pub(crate) async fn block_a_recount(&self) -> Transaction<'static, Postgres> {
-        sqlx::raw_sql(
-            "INSERT INTO users (id, email, first_name) VALUES ('00000000-0000-7000-8000-000000000001', 'a@example.test', 'A');
-             INSERT INTO showcase_projects (id, user_id, title, status, published_at)
-             VALUES ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-000000000001', 'P', 'published', now());
-             INSERT INTO project_likes (project_id, user_id)
-             VALUES ('00000000-0000-7000-8000-000000000002', '00000000-0000-7000-8000-000000000001')",
-        )
-        .execute(self.pool())
-        .await
-        .unwrap();
+        let project_id = add_liked_projects(self.pool(), 1).await[0];
         let mut holder = self.pool().begin().await.unwrap();
         sqlx::query("SELECT FROM showcase_projects FOR UPDATE").execute(&mut *holder).await.unwrap();
-        self.insert_raw(
-            "likes",
-            br#"{"kind":"count_likes","v":1,"data":{"project_id":"00000000-0000-7000-8000-000000000002"}}"#,
-        )
-        .await;
-        self.db.notifier().notify_queue(cairn_core::queue::Queue::Likes);
+        let mut tx = self.db.begin().await.unwrap();
+        tx.enqueue(&CountLikes { project_id }).unwrap();
+        tx.commit().await.unwrap();
         holder
     }
 
@@ -271,15 +233,6 @@ impl Ops {
     /// Whether the port is closed.
     pub(crate) async fn is_closed(&self) -> bool {
         self.http.get(&self.base).send().await.is_err_and(|error| error.is_connect())
-    }
-}
-
-/// Waits until `condition` holds. Fails after a generous timeout.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < Duration::from_mins(1), "timed out waiting until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

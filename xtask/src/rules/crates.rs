@@ -10,7 +10,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("migrations", &[]),
     ("postgres", &[]),
     ("stub-provider", &[]),
-    ("testing", &[]),
+    ("testing", &["cairn-core", "cairn-postgres"]),
     ("workspace-hack", &[]),
     ("xtask", &[]),
     ("core", &["cairn-migrations"]),

@@ -155,7 +155,7 @@ impl Tree {
         let mut targets = Vec::new();
         for import in &module.imports {
             let Some(path) = absolute(here, module, &import.path) else { continue };
-            // `pub use child::Item` only hands on: whoever uses the name imports from the child. See `resolve`.
+            // `pub use child::Item` is only a re-export: files that use the name import from the child. See `resolve`.
             if import.is_public && path.starts_with(here) {
                 continue;
             }
@@ -183,7 +183,7 @@ impl Tree {
             })
     }
 
-    /// The file that defines what an absolute path names, through whatever hands it on.
+    /// The file that defines what an absolute path names, following re-exports.
     fn resolve(&self, path: &[String], depth: usize) -> Option<String> {
         // The longest part of the path that is a module.
         let length = (0..=path.len()).rev().find(|length| self.nodes.contains_key(&path[..*length]))?;

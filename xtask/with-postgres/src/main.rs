@@ -74,7 +74,7 @@ async fn psql(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Box
     options.reuse = true;
     let server = Server::start(options).await?;
     server.create_database_if_missing("cairn").await?;
-    // The password goes by the environment, because everybody can read arguments.
+    // The password is passed in the environment, because any user can read the arguments of a process.
     let url = server.url("cairn");
     let (user, rest) = url.trim_start_matches("postgres://").split_once(':').ok_or("the URL has no password")?;
     let (password, address) = rest.split_once('@').ok_or("the URL has no password")?;
@@ -97,6 +97,6 @@ async fn reset() -> Result<ExitCode, Box<dyn Error>> {
     // Refuses while `cargo run` uses it.
     options.remove_when_stopped = true;
     Server::start(options).await?.stop().await?;
-    eprintln!("the database of `cargo run` is deleted; the next start creates it anew");
+    eprintln!("the database of `cargo run` is deleted; the next start creates a new one");
     Ok(ExitCode::SUCCESS)
 }

@@ -25,7 +25,7 @@ pub const PROBLEMS: Problems = &[];
 /// The kind of a material.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", remote = "course::MaterialKind")]
-#[expect(missing_docs, reason = "each says itself")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum MaterialKind {
     Link,
     Video,

@@ -170,7 +170,7 @@ impl MessagesApi {
     }
 }
 
-/// Refuses a question that has more characters than the platform allows.
+/// Refuses a question that is longer than the platform allows.
 pub(super) fn check_length(settings: &Settings, text: &str, pointer: &str) -> Result<(), Problem> {
     let max = settings.max_message_chars;
     if text.chars().count() <= max {

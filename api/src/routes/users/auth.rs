@@ -159,7 +159,7 @@ impl AuthApi {
     async fn refresh(&self, client: Client, body: Body<RefreshRequest>) -> Result<Json<Tokens>, Problem> {
         let mut tx = self.app.begin_for(&client.0).await?;
         let refresh = sessions::refresh(&mut tx, &body.refresh_token).await?;
-        // Also after a reuse, which revokes the session.
+        // Committed even if the token was reused, because a reuse revokes the session.
         tx.commit().await?;
         match refresh {
             Refresh::Renewed(session) => Ok(Json(self.tokens(session)?)),
@@ -190,7 +190,7 @@ impl AuthApi {
     }
 }
 
-/// The parts of a registration, or a problem that names every wrong one.
+/// Parses the parts of a registration, or returns a problem that lists all invalid parts.
 fn parse(body: &RegisterRequest) -> Result<(Email, Password, PersonName, Option<PersonName>), Problem> {
     let mut errors = Vec::new();
     let mut wrong = |pointer: &str, message: &str| errors.push(FieldError::at(pointer, "malformed", message));

@@ -181,7 +181,7 @@ async fn a_recount_among_likes_loses_none() {
         tasks.join_all().await;
         assert_eq!(app.count(WRONG_AND_UNMARKED).await, 0, "round {round}");
     }
-    // Whoever set a marker has enqueued the recount: none is left to a reconciler.
+    // The request that set a marker has also enqueued the recount, so the reconciler has nothing to do.
     app.run_jobs().await;
     assert_eq!(app.count("SELECT count(*) FROM likes_dirty").await, 0);
     assert_eq!(app.count(WRONG_AND_UNMARKED).await, 0);
@@ -227,7 +227,7 @@ async fn writers_of_many_projects_do_not_deadlock() {
                 let (project, learner) = (projects[random.below(6)], &learners[random.below(16)]);
                 match random.below(10) {
                     0 => drop(recount(&db, project).await),
-                    // One statement over many projects: somebody is banned, or comes back.
+                    // One statement that affects many projects: all likes of a learner are deleted or restored.
                     1 => run(&db, "DELETE FROM project_likes WHERE user_id = $1", learner.user_id).await,
                     2 => {
                         let insert =

@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 
 use super::{complete, completion_path, lesson, logged, progress, race, some, start, uncomplete};
 use crate::support::TestApp;
-use crate::support::course::Course;
+use cairn_testing::course::Course;
 
 #[tokio::test]
 async fn starting_is_done_once() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(false, &[2]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[2]).await;
     let id = path.lessons[0][0];
     let before = lesson(&anna, id).await;
     assert_eq!(some(&before, &["status", "started_at"]), json!({"status": "available", "started_at": null}));
@@ -37,7 +37,7 @@ async fn starting_is_done_once() {
 async fn completing_again_changes_nothing() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(false, &[2]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[2]).await;
     let id = path.lessons[0][0];
     let first = complete(&anna, id).await.expect(200).json;
     assert_eq!((&first["status"], &first["is_changed"]), (&json!("completed"), &json!(true)));
@@ -58,7 +58,7 @@ async fn completing_again_changes_nothing() {
 async fn a_completion_can_be_taken_back() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(false, &[2]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[2]).await;
     let id = path.lessons[0][0];
     let untouched = uncomplete(&anna, id).await.expect(200).json;
     assert_eq!(
@@ -86,7 +86,7 @@ async fn a_completion_can_be_taken_back() {
 async fn parallel_completions_and_reopenings_end_exact() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(false, &[2]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[2]).await;
     let id = path.lessons[0][0];
     let barrier = Arc::new(Barrier::new(50));
     let mut calls = JoinSet::new();
@@ -121,7 +121,7 @@ async fn parallel_completions_and_reopenings_end_exact() {
 async fn parallel_completions_are_one() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(false, &[1]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[1]).await;
     let id = path.lessons[0][0];
     let answers = race(20, |_| completion_path(id), &anna).await;
     assert_eq!(answers.iter().filter(|answer| answer["is_changed"] == true).count(), 1);

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{admin_path, check_path, completion_path, lesson_path};
-use crate::support::course::Course;
 use crate::support::{Actor, Call, Reply, TestApp};
+use cairn_testing::course::Course;
 
 const EDITORS: u64 = 8;
 const LEARNERS: u64 = 24;
@@ -35,7 +35,7 @@ struct World {
 
 impl World {
     async fn new(app: &TestApp) -> Self {
-        let course = Course::new(app).await;
+        let course = Course::new(app.app.pool()).await;
         let (mut lessons, mut roadmaps, mut stages) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..8 {
             let lesson = course.lesson(&format!("Lesson {n}")).await;

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{all, check, complete, lesson, lesson_path, some, start, tree, uncheck, uncomplete};
-use crate::support::course::Course;
 use crate::support::{Actor, TestApp};
+use cairn_testing::course::Course;
 
 #[tokio::test]
 async fn a_lesson_shows_everything_about_it() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1]).await;
     let id = path.lessons[0][0];
     course.material(id, "Second by time").await;
@@ -59,7 +59,7 @@ async fn a_lesson_shows_everything_about_it() {
 async fn the_last_lesson_of_a_stage_opens_the_next_at_once() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(true, &[2, 1]).await;
+    let path = Course::new(app.app.pool()).await.path(true, &[2, 1]).await;
     let next = path.lessons[1][0];
     complete(&anna, path.lessons[0][0]).await.expect(200);
     let refused = complete(&anna, next).await.expect(409).problem("stage_locked");
@@ -80,7 +80,7 @@ async fn the_last_lesson_of_a_stage_opens_the_next_at_once() {
 async fn a_rollup_that_lags_opens_nothing() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 2]).await;
     let (first, next) = (path.lessons[0][0], path.lessons[1][0]);
     complete(&anna, first).await.expect(200);
@@ -105,7 +105,7 @@ async fn a_rollup_that_lags_opens_nothing() {
 async fn a_locked_lesson_withholds_its_content_and_takes_no_writes() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 1]).await;
     let id = path.lessons[1][0];
     course.material(id, "A secret").await;
@@ -147,7 +147,7 @@ async fn a_locked_lesson_withholds_its_content_and_takes_no_writes() {
 async fn a_lesson_is_open_where_any_stage_of_it_is() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 2]).await;
     let [shared, alone] = path.lessons[1][..] else { panic!() };
     let other = course.path(true, &[1, 1]).await;
@@ -177,7 +177,7 @@ async fn a_lesson_is_open_where_any_stage_of_it_is() {
 async fn optional_lessons_and_hidden_content_block_nobody() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[0, 1, 1]).await;
     let optional = course.lesson("Optional").await;
     course.put(path.stages[0], optional, false).await;
@@ -194,7 +194,7 @@ async fn optional_lessons_and_hidden_content_block_nobody() {
 async fn what_is_not_visible_does_not_exist() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[1]).await;
     let (id, task) = (path.lessons[0][0], course.task(path.lessons[0][0], "One", true).await);
     let statements = [
@@ -300,7 +300,7 @@ async fn malformed_requests_are_refused() {
 async fn without_a_rollup_the_facts_let_writers_in() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 0, 2, 1]).await;
     let optional = course.lesson("Optional").await;
     course.put(path.stages[2], optional, false).await;

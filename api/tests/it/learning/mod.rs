@@ -13,6 +13,7 @@ mod roadmap_progress;
 mod roadmaps;
 mod stage_lessons;
 mod stages;
+mod task_edits;
 mod tasks;
 mod visibility;
 

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::{act, admin_path, all, id_of, lesson, remove, some, tree};
 use crate::support::TestApp;
-use crate::support::course::Course;
+use cairn_testing::course::Course;
 
 #[tokio::test]
 async fn a_draft_is_previewed_as_learners_will_see_it() {
     let app = TestApp::new().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[2, 1]).await;
     let id = path.lessons[0][0];
     course.material(id, "A material").await;
@@ -39,7 +39,7 @@ async fn a_draft_is_previewed_as_learners_will_see_it() {
 async fn a_preview_is_open_and_without_what_is_deleted() {
     let app = TestApp::new().await;
     let admin = app.admin("root").await;
-    let path = Course::new(&app).await.path(true, &[1, 2]).await;
+    let path = Course::new(app.app.pool()).await.path(true, &[1, 2]).await;
     let (of_roadmap, last) = (format!("{}/preview", admin_path("roadmaps", path.id)), path.lessons[1][1]);
     act(&admin, &admin_path("lessons", path.lessons[1][0]), "archive").await.expect(200);
     let shown = admin.get(&of_roadmap).await.expect(200).json;

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::{check, complete, start};
 use crate::support::TestApp;
-use crate::support::course::Course;
+use cairn_testing::course::Course;
 
 #[tokio::test]
 async fn my_activity_is_mine_and_newest_first() {
     let app = TestApp::new().await;
     let (anna, ben) = (app.student("anna").await, app.student("ben").await);
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let (one, two) = (course.lesson("One").await, course.lesson("Two").await);
     let task = course.task(one, "Do it", false).await;
     start(&anna, one).await.expect(200);

@@ -1,4 +1,5 @@
-//! Answers while a roadmap is being recomputed: each belongs to one content, the current one, and says so.
+//! Responses while a roadmap is being recomputed: each follows the current content and shows that a recomputation is
+//! running.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{complete, progress, tree};
-use crate::support::course::{Course, Path};
 use crate::support::{Actor, TestApp};
+use cairn_testing::course::{Course, Path};
 
 /// Everything that tells a learner how far they are in the only roadmap there is.
 async fn answers(actor: &Actor, roadmap: Uuid) -> Value {
@@ -85,7 +86,7 @@ fn assert_consistent(answers: &Value, context: &str) {
     }
     let started = if tree["status"] == "available" { json!([]) } else { json!([answers["list"]]) };
     assert_eq!(answers["me"]["roadmaps"], started, "{context}");
-    assert_eq!(answers["me"]["percent"], tree["percent"], "no lesson stands twice: {context}");
+    assert_eq!(answers["me"]["percent"], tree["percent"], "no lesson is counted twice: {context}");
 }
 
 /// Edits content as an editor does: with the recomputation in the same transaction.
@@ -137,7 +138,7 @@ fn edits(course: &Course, path: &Path, draft: Uuid) -> Vec<(&'static str, String
 async fn whoever_is_behind_is_shown_what_is_about_to_be_stored() {
     let app = TestApp::new().await;
     let (anna, ben) = (app.student("anna").await, app.student("ben").await);
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[2, 1, 1]).await;
     let draft = course.lesson("Draft").await;
     course.put(path.stages[0], draft, true).await;
@@ -188,7 +189,7 @@ async fn whoever_is_behind_is_shown_what_is_about_to_be_stored() {
 async fn an_answer_is_of_one_moment() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 1]).await;
     complete(&anna, path.lessons[0][0]).await.expect(200);
     app.run_jobs().await;

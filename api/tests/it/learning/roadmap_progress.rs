@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{all, complete, progress, some, start, uncomplete};
 use crate::support::TestApp;
-use crate::support::course::Course;
+use cairn_testing::course::Course;
 
 const ROLLUP_JOBS: &str = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'progress'";
 
@@ -12,14 +12,14 @@ const ROLLUP_JOBS: &str = "SELECT count(*) FROM apalis.jobs WHERE job_type = 'pr
 async fn progress_waits_for_a_change() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(true, &[1, 1]).await;
+    let path = Course::new(app.app.pool()).await.path(true, &[1, 1]).await;
     start(&anna, path.lessons[0][0]).await.expect(200);
     app.run_jobs().await;
     let change = complete(&anna, path.lessons[0][0]).await.expect(200).json;
     assert_eq!(change["progress"], json!([{"roadmap_id": path.id, "seq": 2}]));
     let stale = progress(&anna, path.id, "").await;
     assert_eq!(some(&stale, &["seq", "is_current", "percent"]), json!({"seq": 1, "is_current": false, "percent": 0}));
-    // Nobody rolls up: the wait ends all the same.
+    // No worker is running, but the wait ends nevertheless.
     let stale = progress(&anna, path.id, "?min_seq=2").await;
     assert_eq!(some(&stale, &["seq", "is_current", "percent"]), json!({"seq": 1, "is_current": false, "percent": 0}));
     let (waited, _) = tokio::join!(progress(&anna, path.id, "?min_seq=2"), app.run_jobs());
@@ -35,7 +35,7 @@ async fn progress_waits_for_a_change() {
     assert_eq!(
         some(&future, &["seq", "is_current"]),
         json!({"seq": 2, "is_current": false}),
-        "nobody has made that change"
+        "there has been no such change"
     );
 }
 
@@ -43,7 +43,7 @@ async fn progress_waits_for_a_change() {
 async fn changes_before_a_rollup_share_its_job() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let path = Course::new(&app).await.path(false, &[5]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[5]).await;
     for (n, id) in path.lessons[0].iter().enumerate() {
         let change = complete(&anna, *id).await.expect(200).json;
         assert_eq!(change["progress"][0]["seq"], n + 1);

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{admin_path, all, complete, lesson, some, start, tree, uncomplete};
 use crate::support::TestApp;
-use crate::support::course::Course;
 use crate::support::crud::{Case, crud_contract};
+use cairn_testing::course::Course;
 
 const NUMBERS: [&str; 4] = ["status", "percent", "lessons_total", "lessons_completed"];
 
@@ -13,7 +13,7 @@ const NUMBERS: [&str; 4] = ["status", "percent", "lessons_total", "lessons_compl
 async fn the_tree_shows_where_i_am() {
     let app = TestApp::new().await;
     let (anna, ben) = (app.student("anna").await, app.student("ben").await);
-    let path = Course::new(&app).await.path(true, &[2, 1, 1]).await;
+    let path = Course::new(app.app.pool()).await.path(true, &[2, 1, 1]).await;
     let before = tree(&anna, path.id).await;
     assert_eq!(
         some(
@@ -76,7 +76,7 @@ async fn the_tree_shows_where_i_am() {
 async fn the_tree_and_the_lessons_agree_on_locks() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(true, &[1, 0, 2, 1]).await;
     let optional = course.lesson("Optional").await;
     course.put(path.stages[2], optional, false).await;
@@ -115,7 +115,7 @@ async fn the_tree_and_the_lessons_agree_on_locks() {
 async fn roadmaps_are_listed_with_my_progress() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let paths = [course.path(true, &[1, 1]).await, course.path(false, &[3]).await, course.path(false, &[]).await];
     complete(&anna, paths[0].lessons[0][0]).await.expect(200);
     complete(&anna, paths[1].lessons[0][0]).await.expect(200);
@@ -179,7 +179,7 @@ async fn roadmaps_are_edited_like_every_resource() {
 async fn admins_see_a_roadmap_with_all_its_stages() {
     let app = TestApp::new().await;
     let admin = app.admin("root").await;
-    let path = Course::new(&app).await.path(false, &[1, 1, 1]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[1, 1, 1]).await;
     for (stage, set) in [(1, "publication = 'draft'"), (2, "deleted_at = now()")] {
         sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE stages SET {set} WHERE id = $1")))
             .bind(path.stages[stage])

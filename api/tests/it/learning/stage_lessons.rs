@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{admin_path, all, complete, progress, remove, under_version};
-use crate::support::course::Course;
 use crate::support::{Actor, Reply, TestApp};
+use cairn_testing::course::Course;
 
 fn list_path(stage: Uuid) -> String {
     format!("/v1/admin/stages/{stage}/lessons")
@@ -21,7 +21,7 @@ async fn replace(admin: &Actor, stage: Uuid, lessons: Value) -> Reply {
 async fn the_list_is_replaced_at_once_under_the_version_of_the_stage() {
     let app = TestApp::new().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[2]).await;
     let (stage, [one, two]) = (path.stages[0], path.lessons[0][..].try_into().unwrap());
     let three = course.lesson("Three").await;
@@ -72,7 +72,7 @@ async fn the_list_is_replaced_at_once_under_the_version_of_the_stage() {
 async fn lessons_that_cannot_be_in_a_stage_are_named() {
     let app = TestApp::new().await;
     let admin = app.admin("root").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[1]).await;
     let (stage, one, gone) = (path.stages[0], path.lessons[0][0], course.lesson("Gone").await);
     course.edit("UPDATE lessons SET deleted_at = now() WHERE id = $1", gone).await;
@@ -99,7 +99,7 @@ async fn lessons_that_cannot_be_in_a_stage_are_named() {
 async fn one_lesson_is_put_in_changed_and_taken_out() {
     let app = TestApp::new().await;
     let admin = app.admin("root").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[1]).await;
     let (stage, one, two) = (path.stages[0], path.lessons[0][0], course.lesson("Two").await);
     let list = list_path(stage);
@@ -124,7 +124,7 @@ async fn one_lesson_is_put_in_changed_and_taken_out() {
 async fn a_deleted_lesson_keeps_its_place() {
     let app = TestApp::new().await;
     let admin = app.admin("root").await;
-    let path = Course::new(&app).await.path(false, &[3]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[3]).await;
     let (stage, lesson) = (path.stages[0], admin_path("lessons", path.lessons[0][1]));
     remove(&admin, &lesson).await.expect(204);
     let listed = admin.get(&list_path(stage)).await.expect(200).json;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{act, admin_path, all, complete, id_of, patch, progress, remove, tree};
 use crate::support::TestApp;
-use crate::support::course::Course;
 use crate::support::crud::{Case, crud_contract};
+use cairn_testing::course::Course;
 
 fn stage(n: usize) -> Value {
     json!({"slug": format!("stage-{n}"), "title": format!("Stage {n}")})
@@ -15,7 +15,7 @@ fn stage(n: usize) -> Value {
 #[tokio::test]
 async fn stages_are_edited_like_every_resource() {
     let app = TestApp::new().await;
-    let roadmap = Course::new(&app).await.roadmap(false).await;
+    let roadmap = Course::new(app.app.pool()).await.roadmap(false).await;
     let case = Case {
         noun: "stage",
         path: format!("/v1/admin/roadmaps/{roadmap}/stages").leak(),
@@ -40,7 +40,7 @@ async fn stages_are_edited_like_every_resource() {
 async fn a_stage_belongs_to_a_roadmap_that_is_there() {
     let app = TestApp::new().await;
     let admin = app.admin("root").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let (one, other) = (course.roadmap(false).await, course.roadmap(false).await);
     let of = |roadmap| format!("/v1/admin/roadmaps/{roadmap}/stages");
     admin.post(&of(new_id()), stage(1)).await.expect(404).problem("roadmap_not_found");
@@ -64,7 +64,7 @@ async fn a_stage_belongs_to_a_roadmap_that_is_there() {
 async fn learners_follow_every_edit_of_stages() {
     let app = TestApp::new().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let path = Course::new(&app).await.path(true, &[1, 2]).await;
+    let path = Course::new(app.app.pool()).await.path(true, &[1, 2]).await;
     complete(&anna, path.lessons[0][0]).await.expect(200);
     app.run_jobs().await;
     let versions = "SELECT content_version FROM roadmaps";

@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use super::{check, check_path, complete, lesson, logged, progress, race, some, uncheck, uncomplete};
 use crate::support::TestApp;
-use crate::support::course::Course;
+use cairn_testing::course::Course;
 
 #[tokio::test]
 async fn tasks_complete_a_lesson_whose_rule_is_tasks() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[1]).await;
     let id = path.lessons[0][0];
     course.complete_by_tasks(id).await;
@@ -57,7 +57,7 @@ async fn tasks_complete_a_lesson_whose_rule_is_tasks() {
 async fn tasks_count_as_they_are_now() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let id = course.lesson("By tasks").await;
     course.complete_by_tasks(id).await;
     let extra = course.task(id, "Extra", false).await;
@@ -77,7 +77,7 @@ async fn tasks_count_as_they_are_now() {
 async fn tasks_do_not_complete_a_lesson_that_is_completed_by_hand() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let id = course.lesson("By hand").await;
     let task = course.task(id, "One", true).await;
     assert_eq!(
@@ -96,7 +96,7 @@ async fn tasks_do_not_complete_a_lesson_that_is_completed_by_hand() {
 async fn a_task_belongs_to_its_lesson() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let (id, other) = (course.lesson("One").await, course.lesson("Other").await);
     let (foreign, deleted) = (course.task(other, "Foreign", true).await, course.task(id, "Deleted", true).await);
     course.edit("UPDATE lesson_tasks SET deleted_at = now() WHERE id = $1", deleted).await;
@@ -111,7 +111,7 @@ async fn a_task_belongs_to_its_lesson() {
 async fn parallel_checks_of_the_last_tasks_complete_once() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     for _ in 0..10 {
         let id = course.lesson("By tasks").await;
         course.complete_by_tasks(id).await;

@@ -5,8 +5,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{act, admin_path, all, check_path, complete, completion_path, lesson_path, progress, remove, tree};
-use crate::support::course::Course;
 use crate::support::{Actor, TestApp};
+use cairn_testing::course::Course;
 
 /// Every operation on a lesson.
 async fn lesson_is_gone(anna: &Actor, lesson: Uuid, task: Uuid) {
@@ -26,7 +26,7 @@ async fn lesson_is_gone(anna: &Actor, lesson: Uuid, task: Uuid) {
 async fn hidden_lessons_are_not_found_and_count_for_nothing() {
     let app = TestApp::new().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let course = Course::new(&app).await;
+    let course = Course::new(app.app.pool()).await;
     let path = course.path(false, &[2]).await;
     let [hidden, done] = path.lessons[0][..] else { panic!() };
     let task = course.task(hidden, "Task", true).await;
@@ -75,7 +75,7 @@ async fn hidden_lessons_are_not_found_and_count_for_nothing() {
 async fn hidden_stages_and_roadmaps_are_not_found() {
     let app = TestApp::new().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let path = Course::new(&app).await.path(false, &[1, 1]).await;
+    let path = Course::new(app.app.pool()).await.path(false, &[1, 1]).await;
     complete(&anna, path.lessons[0][0]).await.expect(200);
     app.run_jobs().await;
     let stage = admin_path("stages", path.stages[1]);

@@ -144,7 +144,7 @@ async fn any_text_is_a_query() {
     ] {
         assert!(search(&app, query).await.len() <= 10, "{query}");
     }
-    // Every string of three of the characters that mean something to somebody.
+    // All strings of three characters that have a special meaning somewhere.
     let signs = ['\'', '"', '\\', '&', '!', '(', '<', '-', ':', 'a'];
     for a in signs {
         for b in signs {

@@ -1,4 +1,4 @@
-//! One request and its answer.
+//! One request and its response.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Follow, TestApp, contract};
 
-/// A body as it comes.
+/// A body that is read as it arrives.
 pub(crate) type Bytes = BoxStream<'static, std::io::Result<Vec<u8>>>;
 
 /// A request that is sent when awaited.
@@ -25,16 +25,16 @@ pub(crate) struct Call {
     is_preflight: bool,
 }
 
-/// An answer. It fits the document, or the test has failed by now.
+/// A response. It has been checked against the document.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// Its status.
+    /// The status.
     pub(crate) status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub(crate) headers: HeaderMap,
-    /// Its body as text.
+    /// The body as text.
     pub(crate) text: String,
-    /// Its body; null where it is no JSON.
+    /// The body; `null` if it is not JSON.
     pub(crate) json: Value,
 }
 
@@ -69,20 +69,20 @@ impl Call {
         self
     }
 
-    /// Says that the request does not fit the document. The answer must then be a 4xx; without this, a request that
-    /// does not fit fails the test.
+    /// Declares that the request violates the document, so the response must be a 4xx. Without this, such a request
+    /// fails the test.
     pub(crate) fn invalid(mut self) -> Self {
         self.invalid = true;
         self
     }
 
-    /// Says that this is a browser's question before its request: the document knows nothing of those.
+    /// Declares that this is a preflight request of a browser, which the document does not describe.
     pub(crate) fn preflight(mut self) -> Self {
         self.is_preflight = true;
         self
     }
 
-    /// Opens a stream, which must be answered with 200.
+    /// Opens a stream. The response must be 200.
     pub(crate) async fn follow(self) -> Follow {
         let (app, operation) = (self.app.clone(), contract::find(&self.method, &self.path).unwrap());
         let response = self.response().await;
@@ -93,12 +93,12 @@ impl Call {
         Follow::new(bytes(response), schema)
     }
 
-    /// The body of the answer as it comes.
+    /// The body of the response as it arrives.
     pub(crate) async fn body(self) -> Bytes {
         bytes(self.response().await)
     }
 
-    /// Sends the request, which fits the document unless it was said to be invalid.
+    /// Sends the request, which must match the document unless it was declared invalid.
     async fn response(self) -> Response {
         let Self { app, method, path, headers, body, invalid, is_preflight } = self;
         if !invalid && !is_preflight {
@@ -145,14 +145,14 @@ impl IntoFuture for Call {
 }
 
 impl Reply {
-    /// The reply, if it has that status.
+    /// Asserts that the response has that status, and returns it.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{self:#?}");
         self
     }
 
-    /// The reply, if it is a problem with that code.
+    /// Asserts that the response is a problem with that code, and returns it.
     #[track_caller]
     pub(crate) fn problem(self, code: &str) -> Self {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:#?}");
@@ -160,7 +160,7 @@ impl Reply {
         self
     }
 
-    /// Asserts that the problem names these as wrong: JSON pointers or names of parameters, with the code of each.
+    /// Asserts that the problem lists exactly these faults: JSON pointers or names of parameters, with their codes.
     #[track_caller]
     pub(crate) fn blames(self, expected: &[(&str, &str)]) -> Self {
         let errors = self.json["errors"].as_array().cloned().unwrap_or_default();
@@ -175,7 +175,7 @@ impl Reply {
         self
     }
 
-    /// A header; empty if there is none.
+    /// The value of a header; empty if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Holds every request and answer of a test against the OpenAPI document.
+//! Checks every request and response of a test against the OpenAPI document.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -10,31 +10,31 @@ use serde_json::{Value, json};
 use super::Reply;
 use super::follow::data_of;
 
-/// The document.
+/// The OpenAPI document.
 pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(&cairn_api::openapi_json()).unwrap());
 
-/// The document with its schemas as JSON Schema says them.
+/// The document with its schemas in the form of JSON Schema.
 static CONVERTED: LazyLock<Value> = LazyLock::new(cairn_api::openapi_as_json_schema);
 
 /// An operation of the document.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    /// Its operation id.
+    /// The operation id.
     pub(crate) id: String,
-    /// Its path, with parameters in braces.
+    /// The path, with parameters in braces.
     pub(crate) path: String,
-    /// Its method.
+    /// The method.
     pub(crate) method: Method,
 }
 
 impl Operation {
-    /// What the document says of it.
+    /// The operation in the document.
     pub(crate) fn description(&self) -> &'static Value {
         &DOCUMENT["paths"][&self.path][self.method.as_str().to_lowercase()]
     }
 
-    /// Where the data of an event is described that a success is answered with.
+    /// The pointer to the schema of the data of events, for an operation that returns a stream.
     pub(super) fn event_schema(&self) -> String {
         self.pointer("/responses/200/content/text~1event-stream/schema/items")
     }
@@ -60,7 +60,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     all
 }
 
-/// The operation that answers this request.
+/// The operation that a request belongs to.
 pub(crate) fn find(method: &Method, path: &str) -> Option<Operation> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let segments: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
@@ -69,14 +69,14 @@ pub(crate) fn find(method: &Method, path: &str) -> Option<Operation> {
         template.len() == segments.len()
             && template.iter().zip(&segments).all(|(t, s)| t == s || (t.starts_with('{') && !s.is_empty()))
     };
-    // A literal segment wins over a parameter, as in the router.
+    // A literal segment takes precedence over a parameter, as in the router.
     let mut fitting: Vec<Operation> =
         operations().into_iter().filter(|operation| operation.method == *method && fits(&operation.path)).collect();
     fitting.sort_by_key(|operation| operation.path.matches('{').count());
     fitting.into_iter().next()
 }
 
-/// Fails unless the request is one that the document describes.
+/// Fails unless the request matches the document.
 pub(super) fn check_request(
     operation: Option<&Operation>,
     method: &Method,
@@ -163,7 +163,7 @@ fn decoded((name, value): (&str, &str)) -> (String, String) {
     (decode(name), decode(value))
 }
 
-/// A parameter's text as the JSON value that its schema describes.
+/// Converts the text of a parameter to the JSON value that its schema describes.
 fn typed(text: &str, schema: &Value) -> Value {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => CONVERTED.pointer(&reference[1..]).unwrap(),
@@ -177,7 +177,7 @@ fn typed(text: &str, schema: &Value) -> Value {
     text.into()
 }
 
-/// Fails unless the answer is one that the document describes.
+/// Fails unless the response matches the document.
 pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, path: &str, reply: &Reply) {
     let name = format!("answer to {method} {path}");
     assert!(!reply.header("x-request-id").is_empty(), "{name} has no request id");
@@ -220,7 +220,7 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
     }
 }
 
-/// Fails unless `value` fits the schema at `pointer` of the document.
+/// Fails unless `value` matches the schema at `pointer` in the document.
 #[track_caller]
 pub(crate) fn check(pointer: &str, value: &Value, name: &str) {
     static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);

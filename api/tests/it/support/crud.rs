@@ -1,32 +1,32 @@
-//! The ordinary behaviour of any resource that admins edit, as one test for all.
+//! One test for the behaviour that all resources edited by admins have in common.
 
 use serde_json::{Value, json};
 
 use super::{Actor, Reply, TestApp};
 
-/// A resource, by its paths and a few values of it.
+/// Describes a resource by its paths and some of its values.
 pub(crate) struct Case {
     /// The noun in activities and problem codes, such as `style`.
     pub(crate) noun: &'static str,
-    /// The admins' collection, such as `/v1/admin/styles`.
+    /// The path of the admins' collection, such as `/v1/admin/styles`.
     pub(crate) path: &'static str,
-    /// The learners' collection, for what is published.
+    /// The path of the learners' collection, which contains what is published.
     pub(crate) learners: Option<&'static str>,
-    /// A valid body that creates the n-th resource; bodies of different numbers differ in what must be unique.
+    /// Returns a valid body that creates the n-th resource. Its unique members differ from those of all other numbers.
     pub(crate) body: fn(usize) -> Value,
-    /// The member that must be unique.
+    /// The name of the unique member.
     pub(crate) unique: &'static str,
     /// A member that cannot be null, and another value for it.
     pub(crate) changed: (&'static str, Value),
     /// A member that can be null, and a value for it.
     pub(crate) cleared: Option<(&'static str, Value)>,
-    /// Changes that are refused, with what they are blamed for.
+    /// Changes that are refused, each with the expected problem.
     pub(crate) refused: Vec<(Value, Vec<(&'static str, &'static str)>)>,
-    /// Whether the collection has an order of its own, at `{path}/order`.
+    /// Whether the collection can be reordered at `{path}/order`.
     pub(crate) ordered: bool,
 }
 
-/// Asserts everything that a resource has in common with others. Begins with an empty collection.
+/// Asserts everything that resources have in common. The collection must be empty.
 pub(crate) async fn crud_contract(app: &TestApp, case: Case) {
     let contract = Contract {
         admin: app.admin("root").await,
@@ -82,7 +82,7 @@ impl Contract<'_> {
         self.admin.get(&self.at(id)).await.expect(200).json
     }
 
-    /// A call on the resource under the version that it has now.
+    /// A request that changes the resource in its current version.
     async fn act(&self, id: &str, action: &str) -> Reply {
         let version = etag(&self.get(id).await);
         let path = format!("{}/{action}", self.at(id));
@@ -109,7 +109,7 @@ impl Contract<'_> {
         }
     }
 
-    /// A create says where it is, can be repeated, and refuses what exists.
+    /// A creation returns the location, can be repeated, and refuses a name that exists.
     async fn creates(&self) -> String {
         let (path, body) = (self.case.path, (self.case.body)(1));
         let create = |body| self.admin.post(path, body).header("Idempotency-Key", "first");
@@ -138,7 +138,7 @@ impl Contract<'_> {
         id
     }
 
-    /// A change names the version that it changes, touches what it names, and nothing else.
+    /// A change names the version that it changes, and changes the members that it names and nothing else.
     async fn changes(&self, id: &str) {
         let path = self.at(id);
         let (member, value) = &self.case.changed;
@@ -190,7 +190,7 @@ impl Contract<'_> {
         }
     }
 
-    /// Learners see what is published, and nothing else.
+    /// Learners see published resources only.
     async fn publishes(&self, id: &str) {
         let Some(learners) = self.case.learners else { return };
         let path = format!("{learners}/{id}");
@@ -206,7 +206,8 @@ impl Contract<'_> {
         self.act(id, "publish").await.expect(200);
     }
 
-    /// What is deleted is gone for learners, frees its name, and can be restored while nobody has taken it.
+    /// Learners no longer see a deleted resource. Its name is free, and as long as it stays free, the resource can be
+    /// restored.
     async fn deletes_and_restores(&self, id: &str) {
         self.admin.delete(&self.at(id)).invalid().await.expect(428).problem("precondition_required");
         self.admin.delete(&self.at(id)).header("If-Match", "\"1\"").await.expect(412).problem("version_mismatch");
@@ -230,7 +231,7 @@ impl Contract<'_> {
         self.delete(id).await.expect(204);
     }
 
-    /// Every change left one activity with what was before and after.
+    /// Every change has recorded one activity with the values before and after.
     async fn records(&self, id: &str) {
         self.app.run_jobs().await;
         let rows: Vec<(String, uuid::Uuid, Value)> = sqlx::query_as(
@@ -257,7 +258,7 @@ impl Contract<'_> {
         }
     }
 
-    /// Pages have a total order that holds while others are added.
+    /// Pages have a total order that does not change while resources are added.
     async fn lists(&self) {
         let mut expected = Vec::new();
         for n in 10..17 {

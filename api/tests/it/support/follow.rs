@@ -1,4 +1,4 @@
-//! A stream of server-sent events, read as it comes.
+//! Reads a stream of server-sent events as they arrive.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use serde_json::Value;
 use super::call::Bytes;
 use super::contract;
 
-/// How long an event may take before the test is taken to hang.
+/// How long to wait for an event before the test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An event.
+/// A server-sent event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
-    /// Its id.
+    /// The id.
     pub(crate) id: String,
-    /// Its name.
+    /// The name.
     pub(crate) name: String,
-    /// Its data.
+    /// The data.
     pub(crate) data: Value,
 }
 
-/// An open stream. Dropping it is leaving.
+/// An open stream. Dropping it disconnects the reader.
 pub(crate) struct Follow {
     body: Bytes,
     received: Vec<u8>,
-    /// Where the document describes the data of an event.
+    /// The pointer to the schema of the events' data in the document.
     schema: String,
-    /// The last time of reconnection that was said.
+    /// The reconnection time that was sent last.
     pub(crate) retry: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Follow {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("no event came")
     }
 
-    /// The next event, which has that name.
+    /// The next event, which must have that name.
     #[track_caller]
     pub(crate) fn expect(&mut self, name: &str) -> impl Future<Output = Event> {
         let (caller, name) = (std::panic::Location::caller(), name.to_owned());
@@ -53,7 +53,7 @@ impl Follow {
         }
     }
 
-    /// All events to the end of the stream.
+    /// All events until the end of the stream.
     pub(crate) async fn rest(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -79,7 +79,7 @@ impl Follow {
         }
     }
 
-    /// The event of a block, unless it is a comment or the time of reconnection.
+    /// Parses the event of a block, unless the block is a comment or a reconnection time.
     fn parse(&mut self, block: &str) -> Option<Event> {
         let (mut id, mut name, mut data) = (None, None, None);
         for line in block.trim_end().lines() {
@@ -100,25 +100,25 @@ impl Follow {
     }
 }
 
-/// The data of all events of a stream that has been read to its end.
+/// The data of all events in a complete stream.
 pub(super) async fn data_of(text: String, schema: String) -> Value {
     let body = futures_util::stream::iter([Ok(text.into_bytes())]).boxed();
     Follow::new(body, schema).rest().await.into_iter().map(|event| event.data).collect()
 }
 
-/// What a reader has, put together from the events that it got.
+/// What a reader has assembled from the events that it received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reading {
     /// The text.
     pub(crate) text: String,
-    /// Id of the last event.
+    /// The id of the last event.
     pub(crate) last_id: Option<String>,
-    /// The last event, if the reply is over.
+    /// The last event, if the reply is in its final state.
     pub(crate) over: Option<Event>,
 }
 
 impl Reading {
-    /// Takes an event in as a reader does.
+    /// Processes an event as a reader does.
     pub(crate) fn take(&mut self, event: Event) {
         assert!(self.over.is_none(), "{event:?} after the end");
         self.last_id = Some(event.id.clone());

@@ -1,4 +1,4 @@
-//! A whole API in process, over a database of its own, and the people who call it.
+//! Runs the whole API in this process with a database of its own, and makes requests as different people.
 //!
 //! ```ignore
 //! let app = TestApp::new().await;
@@ -9,12 +9,11 @@
 //! app.run_jobs().await;
 //! ```
 //!
-//! Every request and answer is checked against the OpenAPI document ([`contract`]). When a test ends, no job may be
-//! pending or dead: run them, or say [`TestApp::leave_jobs`].
+//! Every request and response is checked against the OpenAPI document ([`contract`]). When a test ends, no job may be
+//! pending or dead, so a test must either run its jobs or call [`TestApp::leave_jobs`].
 
 mod call;
 pub(crate) mod contract;
-pub(crate) mod course;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
@@ -29,9 +28,11 @@ use cairn_api::streams::{Limits, Streams};
 use cairn_core::actor::Role;
 use cairn_core::clock::new_id;
 use cairn_core::config::Secret;
-use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
+use cairn_core::db::Db;
 use cairn_core::users::tokens::TokenSubject;
-use cairn_postgres::testing::{TestDatabase, test_database};
+use cairn_postgres::testing::TestDatabase;
+use cairn_testing::database::migrated_database;
+use cairn_testing::rows::add_person;
 use chrono::TimeDelta;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
@@ -44,55 +45,54 @@ use uuid::Uuid;
 pub(crate) use self::call::{Call, Reply};
 pub(crate) use self::follow::{Event, Follow, Reading};
 
-/// Key of the access tokens in tests.
+/// The key of the access tokens in tests.
 pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";
-/// The origin that browsers may call from.
+/// The origin that browsers may send requests from.
 pub(crate) const ORIGIN: &str = "https://app.example.test";
 
-/// The API under test. Cheap to clone.
+/// The API under test. It is cheap to clone.
 #[derive(Clone)]
 pub(crate) struct TestApp(Arc<Inner>);
 
 pub(crate) struct Inner {
-    /// What handlers have: the database, the clock (advance it at will), the token keys.
+    /// The state of the handlers, with the database, a clock that tests can set, and the token keys.
     pub(crate) app: App,
     endpoint: BoxEndpoint<'static, Response>,
-    /// Operations that were answered with success.
+    /// The operations that have succeeded.
     exercised: Mutex<BTreeSet<String>>,
     leaves_jobs: AtomicBool,
-    /// Taken when the app is dropped.
+    /// `None` after the app is dropped.
     database: Option<TestDatabase>,
 }
 
-/// A signed-in person: calls with their token.
+/// A signed-in person, whose requests carry their token.
 #[derive(Clone)]
 pub(crate) struct Actor {
     app: TestApp,
-    /// Their id.
+    /// The id of the user.
     pub(crate) id: Uuid,
-    /// Their session.
+    /// The id of the session.
     pub(crate) session_id: Uuid,
-    /// Their access token.
+    /// The access token.
     pub(crate) token: String,
 }
 
 impl TestApp {
-    /// An API over an empty, migrated database.
+    /// Creates an API with an empty, migrated database.
     pub(crate) async fn new() -> Self {
-        let prepare = async |url: &str| migrate(&connect_options(url).unwrap()).await.map(drop);
-        let database = test_database(&schema_fingerprint(), prepare).await.unwrap();
+        let database = migrated_database().await;
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
         let app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
         Self::over(app, Some(database))
     }
 
-    /// Another API over the same database, as another process would be. It ends before this one.
+    /// Creates another API on the same database, like another process. It must be dropped before this one.
     pub(crate) fn sibling(&self) -> Self {
         let db = Db::connect(self.url(), self.url(), 8).unwrap().with_clock(self.app.db.clock().clone());
         Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
     }
 
-    /// The same with so many streams at most.
+    /// The same with this maximum number of streams.
     pub(crate) fn limited(&self, limits: Limits) -> Self {
         let mut app = self.app.clone();
         app.streams = Streams::new(&app.db, limits, CancellationToken::new());
@@ -105,31 +105,24 @@ impl TestApp {
         Self(Arc::new(Inner { app, endpoint, exercised, leaves_jobs, database }))
     }
 
-    /// A learner with that name, signed in.
+    /// Creates and signs in a learner with that name.
     pub(crate) async fn student(&self, name: &str) -> Actor {
         self.person(name, Role::Student).await
     }
 
-    /// A mentor with that name, signed in.
+    /// Creates and signs in a mentor with that name.
     pub(crate) async fn mentor(&self, name: &str) -> Actor {
         self.person(name, Role::Mentor).await
     }
 
-    /// An admin with that name, signed in.
+    /// Creates and signs in an admin with that name.
     pub(crate) async fn admin(&self, name: &str) -> Actor {
         self.person(name, Role::Admin).await
     }
 
     async fn person(&self, name: &str, role: Role) -> Actor {
-        let (id, session_id, now) = (new_id(), new_id(), self.app.now());
-        sqlx::query("INSERT INTO users (id, email, first_name, role) VALUES ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(format!("{name}@example.test"))
-            .bind(name)
-            .bind(role)
-            .execute(self.app.pool())
-            .await
-            .unwrap();
+        let id = add_person(self.app.pool(), name, role).await;
+        let (session_id, now) = (new_id(), self.app.now());
         sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, $3)")
             .bind(session_id)
             .bind(id)
@@ -141,37 +134,37 @@ impl TestApp {
         Actor { app: self.clone(), id, session_id, token }
     }
 
-    /// A call by nobody.
+    /// A request without a token.
     pub(crate) fn call(&self, method: Method, path: &str) -> Call {
         Call::new(self.clone(), method, path)
     }
 
-    /// GET by nobody.
+    /// GET without a token.
     pub(crate) fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
-    /// POST by nobody.
+    /// POST without a token.
     pub(crate) fn post(&self, path: &str, body: Value) -> Call {
         self.call(Method::POST, path).json(body)
     }
 
-    /// Runs every job that is due, and those that they enqueue. Returns how many ran.
+    /// Runs all due jobs, and the jobs that they enqueue. Returns how many ran.
     pub(crate) async fn run_jobs(&self) -> usize {
         cairn_worker::testing::run_jobs(&self.app.db).await.unwrap()
     }
 
-    /// Lets the test end with jobs that nobody ran.
+    /// Allows the test to end with pending or dead jobs.
     pub(crate) fn leave_jobs(&self) {
         self.leaves_jobs.store(true, Ordering::Relaxed);
     }
 
-    /// URL of the database, for connections beside the pool.
+    /// The URL of the database, for connections outside the pool.
     pub(crate) fn url(&self) -> &str {
         self.database.as_ref().map(TestDatabase::url).unwrap_or_default()
     }
 
-    /// What a query with one number as its answer says.
+    /// Runs a query that returns one number.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(self.app.pool()).await.unwrap()
     }
@@ -185,12 +178,12 @@ impl Deref for TestApp {
 }
 
 impl Actor {
-    /// The same person, calling another API.
+    /// The same person as a client of another API.
     pub(crate) fn at(&self, app: &TestApp) -> Self {
         Self { app: app.clone(), ..self.clone() }
     }
 
-    /// A call with their token.
+    /// A request with their token.
     pub(crate) fn call(&self, method: Method, path: &str) -> Call {
         self.app.call(method, path).header("Authorization", &format!("Bearer {}", self.token))
     }
@@ -205,12 +198,12 @@ impl Actor {
         self.call(Method::POST, path).json(body)
     }
 
-    /// PATCH with changes; add the version with [`Call::header`].
+    /// PATCH with changes. Add the version with [`Call::header`].
     pub(crate) fn patch(&self, path: &str, changes: Value) -> Call {
         self.call(Method::PATCH, path).json(changes)
     }
 
-    /// PUT without a body; add one with [`Call::json`].
+    /// PUT without a body. Add one with [`Call::json`].
     pub(crate) fn put(&self, path: &str) -> Call {
         self.call(Method::PUT, path)
     }
@@ -227,15 +220,15 @@ impl Drop for Inner {
         let Some(database) = self.database.take() else { return };
         let check = !std::thread::panicking() && !self.leaves_jobs.load(Ordering::Relaxed);
         let left = if check { left_over_jobs(database.url().to_owned()) } else { Vec::new() };
-        // Not waited for: Postgres drops a database only when nobody is in the middle of connecting, and who is may be a
-        // task of the runtime that this thread drives.
+        // In a separate thread, because Postgres drops a database only when no client is in the middle of connecting,
+        // and that client may be a task of the runtime that this thread drives.
         std::thread::spawn(|| drop(database));
-        assert!(left.is_empty(), "the test left jobs behind: {left:?}; run them, or say leave_jobs()");
+        assert!(left.is_empty(), "the test left jobs behind: {left:?}; run them, or call leave_jobs()");
     }
 }
 
-/// Queue, state and number of jobs that are not done. On a thread with a runtime of its own, because this is called
-/// inside the test's, which must not be blocked on.
+/// The queues, states and numbers of jobs that are not done. Runs on a thread with a runtime of its own, because it is
+/// called inside the test's runtime, which must not be blocked.
 fn left_over_jobs(url: String) -> Vec<(String, String, i64)> {
     let query = async move {
         let mut connection = PgConnection::connect(&url).await.unwrap();

@@ -58,7 +58,7 @@ async fn chats_are_exported_whole_and_in_order() {
     app.run_jobs().await;
 }
 
-/// Whoever is no admin any more gets no more, and what they have does not look whole.
+/// An admin who loses the role during an export gets nothing more, and can see that the export is incomplete.
 #[tokio::test]
 async fn an_export_is_cut_when_its_session_ends() {
     let app = TestApp::new().await;

@@ -73,7 +73,7 @@ async fn from_registration_to_sign_out() {
     let logout = app.call(poem::http::Method::POST, "/v1/auth/logout");
     let token = format!("Bearer {}", renewed["access_token"].as_str().unwrap());
     logout.header("Authorization", &token).await.expect(204);
-    // The whole session has ended, whatever its tokens say; the session of the registration goes on.
+    // The whole session has ended, including its valid tokens. The session of the registration continues.
     me(&app, &renewed["access_token"]).await.expect(401).problem("unauthorized");
     me(&app, &signed_in["tokens"]["access_token"]).await.expect(401).problem("unauthorized");
     refresh(&app, &renewed["refresh_token"]).await.expect(401).problem("invalid_refresh_token");

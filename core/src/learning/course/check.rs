@@ -1,4 +1,4 @@
-//! Checks a document against the published schema, and says where in the file it departs from it.
+//! Checks a document against the published schema and reports where in the file it violates it.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use crate::schema::{FaultCode, Json, Schema};
 
 static SCHEMA: LazyLock<Result<Schema>> = LazyLock::new(|| Schema::new(schema()));
 
-/// The first ways in which the document departs from the schema; `json` is the same document.
+/// Returns the first violations of the schema; `json` is the same document.
 pub(super) fn check(document: &Node, json: &Json) -> Vec<Problem> {
     let schema = match &*SCHEMA {
         Ok(schema) => schema,
@@ -31,7 +31,7 @@ fn in_one_line(name: &str) -> String {
 
 const MAX_SHOWN: usize = 60;
 
-/// A text of the document as messages show it: quoted, in one line, not too long.
+/// Formats a text of the document for a message: quoted, on one line, and truncated.
 pub(super) fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let start: String = chars.by_ref().take(MAX_SHOWN).collect();

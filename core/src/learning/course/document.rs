@@ -205,7 +205,7 @@ pub struct StageLesson {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "completion_rule", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each says itself")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum CompletionRule {
     #[default]
     Manual,
@@ -216,7 +216,7 @@ pub enum CompletionRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "material_kind", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each says itself")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum MaterialKind {
     Link,
     Video,

@@ -129,7 +129,7 @@ pub struct PromptStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "style_category", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each says itself")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum StyleCategory {
     Minimal,
     Editorial,
@@ -145,7 +145,7 @@ pub enum StyleCategory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "prompt_category", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each says itself")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum PromptKind {
     Planning,
     Research,

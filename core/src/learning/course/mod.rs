@@ -34,9 +34,9 @@ pub use self::library::*;
 pub use self::node::Problem;
 pub use self::values::Publication;
 
-/// Reads a document, YAML or JSON (which is YAML), of at most 10 MB. Nothing of it may be used unless all of it is
-/// right; otherwise returns the problems in the order of the file: the first [`MAX_FAULTS`](crate::schema::MAX_FAULTS)
-/// departures from the schema, and all that a schema cannot say. A syntax error ends the reading and comes alone.
+/// Reads a document of at most 10 MB, in YAML or JSON (which is a subset of YAML). An invalid document is rejected as a
+/// whole, with its problems in the order of the file: the first [`MAX_FAULTS`](crate::schema::MAX_FAULTS) violations of
+/// the schema, and all violations of rules that a schema cannot express. After a syntax error nothing else is checked.
 pub fn parse(text: &str) -> Result<Course, Vec<Problem>> {
     let document = node::read(text).map_err(|problem| vec![problem])?;
     let json = document.to_json();

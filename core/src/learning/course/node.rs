@@ -1,4 +1,4 @@
-//! Reading YAML (and so JSON) into a tree whose every node knows where it stands in the file.
+//! Reading YAML (and so JSON) into a tree in which every node has its position in the file.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatte
 
 use crate::schema::{Json, member, number};
 
-/// Longest document, in bytes.
+/// The maximum length of a document, in bytes.
 pub(super) const MAX_BYTES: usize = 10_000_000;
-/// Deepest nesting; a course needs 9.
+/// The maximum nesting depth; a course needs 9.
 const MAX_DEPTH: usize = 32;
-/// Most values in one document: an object, a list, a text, a number.
+/// The maximum number of values in a document. Objects, lists, texts and numbers each count as one.
 const MAX_NODES: usize = 1_000_000;
 
-/// Something wrong in a document, and where. Lines and columns count from 1.
+/// A problem in a document and its position. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Line.
+    /// The line.
     pub line: u64,
-    /// Column, in characters.
+    /// The column, in characters.
     pub column: u64,
-    /// What is wrong, in one line.
+    /// What is wrong, on one line.
     pub message: String,
 }
 
 impl Problem {
-    /// As `file:line:column: message`, which terminals and editors can follow.
+    /// Formats the problem as `file:line:column: message`, which terminals and editors turn into a link.
     pub fn in_file(&self, file: &str) -> String {
         format!("{file}:{self}")
     }
@@ -39,7 +39,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A place in the file.
+/// A position in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At {
     line: u64,
@@ -53,7 +53,7 @@ impl At {
         self.line
     }
 
-    /// Something wrong here.
+    /// Creates a problem at this position.
     pub(super) fn problem(self, message: impl Into<String>) -> Problem {
         Problem { line: self.line, column: self.column, message: message.into() }
     }
@@ -68,7 +68,7 @@ impl From<Location> for At {
     }
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) at: At,
@@ -83,7 +83,7 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    /// Entries as they stand in the file, repeated keys included.
+    /// The entries in the order of the file, including those with repeated keys.
     Object(Vec<(Key, Node)>),
 }
 
@@ -100,7 +100,7 @@ impl Node {
         entries.iter().find(|(k, _)| k.name == key).map(|(_, node)| node)
     }
 
-    /// The items of the list under a key; none if there is no such list.
+    /// The items of the list under a key; empty if there is no such list.
     pub(super) fn items(&self, key: &str) -> &[Self] {
         match self.get(key).map(|node| &node.value) {
             Some(Value::List(items)) => items,
@@ -117,7 +117,7 @@ impl Node {
         }
     }
 
-    /// The same without places.
+    /// The same document without positions.
     pub(super) fn to_json(&self) -> Json {
         let mut json = Json::default();
         json.value = self.value_at("", &mut json.duplicates);
@@ -149,8 +149,8 @@ impl Node {
         }
     }
 
-    /// What a pointer leads to: the value (of a repeated key, the last), the place of its key, and what messages call it.
-    /// Where a key is missing, it leads to the object that lacks it.
+    /// Finds the value that a pointer refers to, the position of its key, and its name in messages. If the key is
+    /// repeated, that is the last value; if it is missing, the object that lacks it.
     pub(super) fn locate(&self, pointer: &str) -> Located {
         let (mut node, mut key, mut name) = (self, self.at, "the document".to_owned());
         for segment in pointer.split('/').skip(1) {
@@ -174,20 +174,21 @@ impl Node {
     }
 }
 
-/// Where a pointer leads.
+/// What a pointer refers to.
 pub(super) struct Located {
     pub(super) at: At,
     pub(super) key: At,
     pub(super) name: String,
 }
 
-/// Reads a document. The problem is one of syntax; the parser ends at the first.
+/// Reads a document. The parser stops at the first syntax error, so there is only one problem.
 pub(super) fn read(text: &str) -> Result<Node, Problem> {
     if text.len() > MAX_BYTES {
-        return Err(At::START.problem(format!("the document is {} bytes long: at most {MAX_BYTES}", text.len())));
+        let length = text.len();
+        return Err(At::START.problem(format!("the document is {length} bytes long; at most {MAX_BYTES} are allowed")));
     }
     let options = serde_saphyr::options! {
-        // Reported by us, with all other problems.
+        // The schema check reports them together with all other problems.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         // Anchors and aliases make small files huge, and JSON has none.
         merge_keys: MergeKeyPolicy::AsOrdinary,
@@ -211,16 +212,16 @@ fn syntax_problem(error: &serde_saphyr::Error) -> Problem {
     let at = error.location().map_or(At::START, At::from);
     let error = error.without_snippet();
     match error {
-        serde_saphyr::Error::MultipleDocuments { .. } => at.problem("one document only: remove the `---`"),
+        serde_saphyr::Error::MultipleDocuments { .. } => at.problem("only one document is allowed: remove the `---`"),
         serde_saphyr::Error::UnknownAnchor { .. } => {
-            at.problem("anchors and aliases are not for courses: write it out")
+            at.problem("anchors and aliases are not supported: write the value out")
         }
         serde_saphyr::Error::Budget { breach, .. } => at.problem(match breach {
             BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. } => {
-                "anchors and aliases are not for courses: write it out".to_owned()
+                "anchors and aliases are not supported: write the value out".to_owned()
             }
-            BudgetBreach::Documents { .. } => "one document only: remove the `---`".to_owned(),
-            BudgetBreach::Depth { .. } => format!("nested too deeply: at most {MAX_DEPTH} levels"),
+            BudgetBreach::Documents { .. } => "only one document is allowed: remove the `---`".to_owned(),
+            BudgetBreach::Depth { .. } => format!("nested too deeply: at most {MAX_DEPTH} levels are allowed"),
             BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => format!("more than {MAX_NODES} values"),
             breach => format!("too large to read: {breach:?}"),
         }),
@@ -271,7 +272,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        // No number in a course comes near: what does not fit is too large in any case.
+        // No number in a course comes close to the limit, so one that does not fit is too large in any case.
         Ok(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
     }
 

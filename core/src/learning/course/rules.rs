@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::check::shown;
 use super::node::{At, Node, Problem, Value};
 
-/// All violations, in no particular order.
+/// Returns all violations, in no particular order.
 pub(super) fn check(document: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     let lessons: Vec<&Node> = document.items("modules").iter().flat_map(|module| module.items("lessons")).collect();
@@ -51,7 +51,7 @@ pub(super) fn check(document: &Node) -> Vec<Problem> {
     problems
 }
 
-/// Reports repetitions of the text under `key`. Returns each text with the place where it occurs first.
+/// Reports repetitions of the text under `key`. Returns each text with its first position.
 fn unique<'a>(
     items: impl IntoIterator<Item = &'a Node>,
     key: &str,
@@ -63,7 +63,7 @@ fn unique<'a>(
     for (text, at) in items.into_iter().filter_map(|item| item.text(key)) {
         if let Some(earlier) = first.get(text) {
             let (text, line) = (shown(text), earlier.line());
-            problems.push(at.problem(format!("{kind} {text} stands twice{inside}, first in line {line}")));
+            problems.push(at.problem(format!("{kind} {text} occurs twice{inside}, first on line {line}")));
         } else {
             first.insert(text, at);
         }
@@ -76,7 +76,7 @@ fn category_names(categories: &[Node], problems: &mut Vec<Problem>) {
     for (name, at) in categories.iter().filter_map(|category| category.text("name")) {
         if let Some(earlier) = first.get(&name.to_lowercase()) {
             let (name, line) = (shown(name), earlier.line());
-            problems.push(at.problem(format!("two prompt categories are named {name}, the first in line {line}")));
+            problems.push(at.problem(format!("two prompt categories are named {name}, the first on line {line}")));
         } else {
             first.insert(name.to_lowercase(), at);
         }
@@ -90,8 +90,7 @@ fn tasks(lesson: &Node, problems: &mut Vec<Problem>) {
     if let Some(("tasks", at)) = lesson.text("completion")
         && !lesson.items("tasks").iter().any(required)
     {
-        problems
-            .push(at.problem(format!("completion by tasks{inside} needs a required task: nobody could complete it")));
+        problems.push(at.problem(format!("completion by tasks{inside} needs at least one required task")));
     }
 }
 

@@ -1,8 +1,8 @@
-//! Documents that are wrong, and where.
+//! Invalid documents, and the positions of their problems.
 
 use super::{Course, parse, schema, to_yaml};
 
-/// One of everything, as small as it may be.
+/// A minimal document with one object of each kind.
 const SMALL: &str = "\
 version: 1
 modules:
@@ -53,7 +53,7 @@ fn after(from: &str, to: &str) -> Vec<String> {
 fn the_small_document_is_right() {
     let course = parse(SMALL).unwrap();
     assert_eq!(course.modules[0].lessons[0].tasks[0].slug, "do-it");
-    assert!(course.modules[0].lessons[0].tasks[0].required, "tasks count unless they say otherwise");
+    assert!(course.modules[0].lessons[0].tasks[0].required, "tasks are required by default");
     assert_eq!(course.prompt_categories[0].color, "#64748b");
 }
 
@@ -97,11 +97,11 @@ fn each_problem_is_told_with_its_place() {
             "title: F\n        completion: all",
             "c.yaml:8:21: completion: One of \"manual\", \"tasks\" is expected.",
         ),
-        ("slug: second", "slug: first", "c.yaml:12:15: lesson \"first\" stands twice, first in line 6"),
+        ("slug: second", "slug: first", "c.yaml:12:15: lesson \"first\" occurs twice, first on line 6"),
         (
             "lesson: second",
             "lesson: first",
-            "c.yaml:23:21: lesson \"first\" stands twice in stage \"start\", first in line 22",
+            "c.yaml:23:21: lesson \"first\" occurs twice in stage \"start\", first on line 22",
         ),
         (
             "lesson: second",
@@ -118,12 +118,12 @@ fn each_problem_is_told_with_its_place() {
         (
             "title: Start",
             "title: S\n      - slug: start\n        title: T",
-            "stage \"start\" stands twice in roadmap \"way\", first in line 19",
+            "stage \"start\" occurs twice in roadmap \"way\", first on line 19",
         ),
         (
             "title: Do it",
             "title: D\n          - slug: do-it\n            title: E",
-            "task \"do-it\" stands twice in lesson \"first\"",
+            "task \"do-it\" occurs twice in lesson \"first\"",
         ),
     ] {
         let problems = after(from, to);
@@ -135,20 +135,20 @@ fn each_problem_is_told_with_its_place() {
 fn two_categories_of_one_name_are_refused_whatever_the_case() {
     let problems =
         after("    kind: planning\n", "    kind: planning\n  - slug: other\n    name: PLAN\n    kind: design\n");
-    assert_eq!(problems, ["c.yaml:29:11: two prompt categories are named \"PLAN\", the first in line 26"]);
+    assert_eq!(problems, ["c.yaml:29:11: two prompt categories are named \"PLAN\", the first on line 26"]);
 }
 
 #[test]
 fn a_lesson_completed_by_tasks_needs_one_that_counts() {
     let without = after("        title: Second\n", "        title: Second\n        completion: tasks\n");
     assert!(
-        without[0].contains("c.yaml:14:21: completion by tasks in lesson \"second\" needs a required task"),
+        without[0].contains("c.yaml:14:21: completion by tasks in lesson \"second\" needs at least one required task"),
         "{without:?}"
     );
     let optional = SMALL.replace("title: First\n", "title: First\n        completion: tasks\n");
     assert!(parse(&optional).is_ok());
     let optional = optional.replace("title: Do it", "title: Do it\n            required: false");
-    assert!(problems(&optional)[0].contains("needs a required task"));
+    assert!(problems(&optional)[0].contains("needs at least one required task"));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn what_is_no_document_is_refused_in_one_line() {
         ("version: [", "not readable as YAML or JSON"),
         ("a\tb: {", "not readable as YAML or JSON"),
         ("- 1", "the document: An object is expected."),
-        ("version: 1\n---\nversion: 1", "one document only"),
+        ("version: 1\n---\nversion: 1", "only one document is allowed"),
         ("version: &v 1\nmodules: *v", "anchors and aliases"),
         ("version: *v", "anchors and aliases"),
         ("<<: {version: 1}", "<<: There is no such member; known are version, modules"),

@@ -11,7 +11,7 @@ use crate::schema::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "publication", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each says itself")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum Publication {
     Draft,
     #[default]

@@ -1,4 +1,4 @@
-//! What goes and what stays.
+//! What housekeeping removes and what it keeps.
 
 use std::time::Duration;
 
@@ -6,11 +6,12 @@ use cairn_core::admin::housekeeping;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease;
 
-use crate::support::{TestDb, add_user, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
+use cairn_testing::rows::add_user;
 
 const ENOUGH: Duration = Duration::from_mins(1);
 
-/// Does everything.
+/// Runs housekeeping to completion.
 async fn housekeeping(test: &TestDb) {
     assert!(housekeeping::run(test.pool(), ENOUGH).await.unwrap());
 }
@@ -45,7 +46,7 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
         )
         .await;
     }
-    // Dead in another way, and in a queue that this program does not know.
+    // Another kind of dead job, and a job in a queue that this program does not know.
     run(
         test.pool(),
         "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, done_at, run_at) VALUES
@@ -68,7 +69,7 @@ async fn finished_jobs_go_after_their_time_and_others_never() {
         "waiting",
     ];
     assert_eq!(ids(&test).await, kept);
-    // The settings decide.
+    // The retention times come from the settings.
     run(
         test.pool(),
         "UPDATE platform_settings SET value = '1' WHERE key IN ('jobs.keep_done_hours', 'jobs.keep_dead_days')",
@@ -97,7 +98,7 @@ async fn more_than_one_chunk_goes_and_locked_rows_are_left_for_the_next_time() {
     assert_eq!(ids(&test).await, [""; 0]);
 }
 
-/// However much there is: each run removes something, says that there is more, and the last that there is not.
+/// However many rows there are, each run removes some and reports whether any are left.
 #[tokio::test]
 async fn a_run_ends_when_its_time_is_up_and_the_next_goes_on() {
     let test = TestDb::new().await;
@@ -126,7 +127,7 @@ async fn a_run_ends_when_its_time_is_up_and_the_next_goes_on() {
         }
         left
     };
-    // No time at all: one statement of each sort.
+    // Without any time, each run executes one statement of each kind.
     assert!(!housekeeping::run(test.pool(), Duration::ZERO).await.unwrap());
     assert_eq!(left().await, [6000, 1100, 0, 100]);
     assert!(!housekeeping::run(test.pool(), Duration::ZERO).await.unwrap());
@@ -136,7 +137,7 @@ async fn a_run_ends_when_its_time_is_up_and_the_next_goes_on() {
     assert!(housekeeping::run(test.pool(), Duration::ZERO).await.unwrap(), "nothing is left");
 }
 
-/// Who reads the log for long must not make everybody else wait behind the housekeeping.
+/// A long-running reader of the log must not make all other requests wait behind housekeeping.
 #[tokio::test]
 async fn a_log_that_is_in_use_delays_only_its_own_retention() {
     let test = TestDb::new().await;
@@ -159,7 +160,7 @@ async fn a_log_that_is_in_use_delays_only_its_own_retention() {
     assert_eq!(scalar::<i64>(test.pool(), partitions).await, before - 1);
 }
 
-/// A setting that somebody typed by hand must not empty the tables, nor stop the housekeeping.
+/// An invalid setting, typed by hand, must neither empty the tables nor stop housekeeping.
 #[tokio::test]
 async fn senseless_settings_destroy_nothing() {
     let test = TestDb::new().await;

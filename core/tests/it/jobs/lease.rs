@@ -1,4 +1,4 @@
-//! Taking jobs and giving them up.
+//! Claiming and releasing jobs.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::support::{TestDb, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
 
 async fn enqueue(test: &TestDb, n: usize) {
     let mut tx = test.db.begin().await.unwrap();
@@ -36,12 +36,12 @@ fn retry(error: &str) -> Outcome {
     Outcome::Retry { delay: Duration::from_mins(1), error: error.to_owned() }
 }
 
-/// Makes waiting jobs due.
+/// Makes all waiting jobs due.
 async fn make_due(test: &TestDb) {
     run(test.pool(), "UPDATE apalis.jobs SET run_at = now() WHERE status IN ('Pending', 'Failed')").await;
 }
 
-/// Status, attempts, and who holds it.
+/// The status, the attempts and the worker of each job.
 async fn states(test: &TestDb) -> Vec<(String, i32, Option<String>)> {
     rows(test.pool(), "SELECT status, attempts, lock_by FROM apalis.jobs ORDER BY run_at, id").await
 }
@@ -108,7 +108,7 @@ async fn no_two_claimers_get_the_same_job() {
                 if leases.is_empty() {
                     return mine;
                 }
-                // Half of them end meanwhile, so that rows change under the others.
+                // Half of the jobs finish meanwhile, so that rows change while others claim.
                 let finished: Vec<_> = leases.iter().step_by(2).map(|lease| lease.finished(Outcome::Done)).collect();
                 assert_eq!(lease::finish(&mut c, &name, &finished).await.unwrap(), finished.len() as u64);
                 mine.extend(leases.into_iter().map(|lease| lease.id));
@@ -116,9 +116,9 @@ async fn no_two_claimers_get_the_same_job() {
         });
     }
     let all: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
-    // A claimer may see nothing while others hold what is left; then it is theirs.
+    // A claimer may find nothing while the remaining jobs are locked by the others, who then get them.
     assert_eq!(all.len(), JOBS, "none twice");
-    assert_eq!(all.iter().collect::<HashSet<_>>().len(), JOBS, "none left out");
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), JOBS, "every job was claimed");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_run_ends_as_done_to_be_tried_again_or_dead() {
     let outcomes = [Outcome::Done, retry("not now"), Outcome::Dead { error: "never".into() }];
     let finished: Vec<_> = leases.iter().zip(outcomes).map(|(lease, outcome)| lease.finished(outcome)).collect();
     assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 3);
-    assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 0, "each ends once");
+    assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 0, "each job finishes once");
     assert_eq!(lease::finish(c, "w", &[]).await.unwrap(), 0);
     let stored: Vec<(String, bool, bool, Value)> = rows(
         test.pool(),
@@ -174,7 +174,7 @@ async fn the_newest_ten_errors_stay() {
             ((attempt - 9).max(1)..=attempt).map(|n| (n.into(), format!("error {n}").into())).collect();
         assert_eq!(kept, expected);
     }
-    // Done in the end: the errors have served.
+    // When the job is done, its errors are no longer needed.
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Pending'").await;
     let leases = claim(c, "w", 1).await;
     lease::finish(c, "w", &[leases[0].finished(Outcome::Done)]).await.unwrap();
@@ -184,7 +184,7 @@ async fn the_newest_ten_errors_stay() {
     );
 }
 
-/// What ends badly must not keep others from ending.
+/// An outcome that is hard to store must not prevent others from being stored.
 #[tokio::test]
 async fn every_outcome_can_be_stored() {
     let test = TestDb::new().await;
@@ -207,10 +207,10 @@ async fn every_outcome_can_be_stored() {
             .await;
     assert_eq!(stored, "a NUL \u{fffd}, a quote ', a backslash \\u0000, a \u{1f98a}");
     let query = format!("SELECT run_at < now() + interval '2 days' FROM apalis.jobs WHERE id = '{}'", leases[1].id);
-    assert!(scalar::<bool>(test.pool(), query).await, "it will be tried again while somebody remembers it");
+    assert!(scalar::<bool>(test.pool(), query).await, "it is retried within a reasonable time");
 }
 
-/// A result that another program, or an earlier version, has left.
+/// Results that were written by another program or an earlier version.
 #[tokio::test]
 async fn strange_results_do_not_matter() {
     let test = TestDb::new().await;
@@ -245,15 +245,15 @@ async fn handing_back_does_not_count_as_an_attempt() {
     let c = &mut test.connect().await;
     let leases = claim(c, "w", 2).await;
     let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
-    assert_eq!(lease::release(c, "other", &ids).await.unwrap(), 0, "they are not his");
+    assert_eq!(lease::release(c, "other", &ids).await.unwrap(), 0, "the jobs belong to another worker");
     lease::finish(c, "w", &[leases[0].finished(retry("started"))]).await.unwrap();
-    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 1, "one has run");
-    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 0, "once");
+    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 1, "the other has started");
+    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 0, "a job is released once");
     make_due(&test).await;
     let mut attempts: Vec<i32> = claim(c, "other", 2).await.iter().map(|lease| lease.attempt).collect();
     attempts.sort_unstable();
     assert_eq!(attempts, [1, 2]);
-    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 0, "somebody else has them now");
+    assert_eq!(lease::release(c, "w", &ids).await.unwrap(), 0, "they belong to another worker now");
 }
 
 #[tokio::test]
@@ -272,8 +272,8 @@ async fn a_snooze_waits_and_does_not_count_as_an_attempt() {
     assert_eq!(claim(c, "w", 1).await[0].attempt, 25);
 }
 
-/// The answer to a `finish` can be lost: then it is sent again, when the same worker may have the same job in the same
-/// attempt once more.
+/// The response to a `finish` can be lost, so it is sent again. By then the same worker may hold the same job again, in
+/// the same attempt.
 #[tokio::test]
 async fn the_end_of_an_earlier_hold_does_not_end_a_later_one() {
     let test = TestDb::new().await;
@@ -304,15 +304,19 @@ async fn a_claim_whose_answer_was_lost_is_given_back() {
     assert_eq!(
         lease::release_unacknowledged(c, "w", &in_hand, grace).await.unwrap(),
         0,
-        "its answer may be on its way"
+        "the response may still arrive"
     );
     run(test.pool(), "UPDATE apalis.jobs SET lock_at = lock_at - interval '2 minutes'").await;
     claim(c, "w", 1).await;
     assert_eq!(lease::release_unacknowledged(c, "w", &in_hand, grace).await.unwrap(), 1);
     let given_back: Vec<(String, i32)> =
         rows(test.pool(), "SELECT id, attempts FROM apalis.jobs WHERE status = 'Pending'").await;
-    assert_eq!(given_back, [(lost[0].id.clone(), 0)], "it never ran, so it counts no attempt");
-    assert_eq!(lease::finish(c, "w", &[lost[0].finished(Outcome::Done)]).await.unwrap(), 0, "should it come after all");
+    assert_eq!(given_back, [(lost[0].id.clone(), 0)], "it never ran, so the attempt does not count");
+    assert_eq!(
+        lease::finish(c, "w", &[lost[0].finished(Outcome::Done)]).await.unwrap(),
+        0,
+        "a late response changes nothing"
+    );
 }
 
 #[tokio::test]
@@ -333,7 +337,7 @@ async fn what_a_worker_leaves_at_its_end_is_taken_at_once() {
     assert_eq!(held, ["alive"]);
 }
 
-/// Its worker has not been heard of for `seconds`.
+/// Makes the last heartbeat of the worker `seconds` old.
 async fn silence(test: &TestDb, worker: &str, seconds: u32) {
     run(
         test.pool(),
@@ -369,14 +373,14 @@ async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
     assert_eq!(found(&lost[0].id).await, ("Failed".to_owned(), 1, None, false, error()));
     assert_eq!(found(&lost[1].id).await, ("Killed".to_owned(), 25, None, true, error()));
     assert_eq!(found(&alive[0].id).await, ("Running".to_owned(), 1, Some("alive".to_owned()), false, None));
-    // Soon, by the database's clock.
+    // Soon, according to the database's clock.
     let query = format!(
         "SELECT run_at BETWEEN now() - interval '10 seconds' AND now() + interval '2 seconds' FROM apalis.jobs WHERE id = '{}'",
         lost[0].id
     );
     assert!(scalar::<bool>(test.pool(), query).await);
 
-    // The lost one was only slow. What it says about its run counts no more, whoever has the job by now.
+    // The lost worker was only slow. Its outcome no longer counts, whether or not another worker has the job by now.
     let late = [lost[0].finished(Outcome::Done), lost[1].finished(retry("late"))];
     assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
     make_due(&test).await;
@@ -384,7 +388,7 @@ async fn jobs_of_a_lost_worker_come_back_and_are_dead_at_the_cap() {
     assert_eq!(lease::finish(c, "lost", &late).await.unwrap(), 0);
     assert_eq!(lease::release(c, "lost", &[lost[0].id.clone()]).await.unwrap(), 0);
     assert_eq!(found(&lost[0].id).await.0, "Running");
-    // Even when it gets the job itself again: that is another attempt.
+    // Even if it claims the job again itself, because that is another attempt.
     silence(&test, "alive", 31).await;
     lease::rescue(c, HEARTBEAT_TIMEOUT).await.unwrap();
     make_due(&test).await;
@@ -401,7 +405,7 @@ async fn jobs_that_nobody_holds_are_rescued_too() {
     enqueue(&test, 3).await;
     let c = &mut test.connect().await;
     claim(c, "w", 1).await;
-    // Left by something that is not this program: taken by nobody, tried more often than a number can say.
+    // Written by another program: jobs without a worker, one of them with more attempts than this program would allow.
     run(
         test.pool(),
         "UPDATE apalis.jobs SET status = 'Running', attempts = 2000, max_attempts = 3000 WHERE id = (
@@ -415,7 +419,7 @@ async fn jobs_that_nobody_holds_are_rescued_too() {
     assert_eq!(found, [state("Failed", 0, None), state("Failed", 2000, None), state("Running", 1, Some("w"))]);
 }
 
-/// Every way in which a row can be wrong that the table lets pass.
+/// Every kind of invalid row that the table accepts.
 #[tokio::test]
 async fn rows_that_cannot_be_read_are_claimed_like_others() {
     let test = TestDb::new().await;
@@ -437,7 +441,7 @@ async fn rows_that_cannot_be_read_are_claimed_like_others() {
     assert_eq!(lease::finish(c, "w", &finished).await.unwrap(), 4);
 }
 
-/// A heartbeat registers, and wakes up whoever was silent; it is what makes a claim possible.
+/// A heartbeat registers a worker, or revives one that was silent. Without it the worker cannot claim jobs.
 #[tokio::test]
 async fn only_registered_workers_can_claim() {
     let test = TestDb::new().await;
@@ -455,7 +459,7 @@ async fn only_registered_workers_can_claim() {
     assert_eq!(workers, [("new".to_owned(), "likes".to_owned()), ("w".to_owned(), "likes".to_owned())]);
 }
 
-/// Rescuers, claimers and finishers at once: every job ends exactly once.
+/// Rescues, claims and finishes run concurrently, and every job finishes exactly once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rescues_under_way_lose_and_double_nothing() {
     let test = TestDb::with_connections(20).await;
@@ -486,9 +490,9 @@ async fn rescues_under_way_lose_and_double_nothing() {
             barrier.wait().await;
             let query = "SELECT EXISTS (SELECT FROM apalis.jobs WHERE status <> 'Done')";
             while scalar::<bool>(&pool, query).await {
-                // Everybody is silent for too long.
+                // All workers have been silent for too long.
                 lease::rescue(&mut pool.acquire().await.unwrap(), Duration::ZERO).await.unwrap();
-                // Those that nobody is at: this statement is the test's, and must not wait in a circle with theirs.
+                // Skips locked jobs, because this statement of the test must not deadlock with those of the workers.
                 let due = "UPDATE apalis.jobs SET run_at = now() WHERE id IN (
                     SELECT id FROM apalis.jobs WHERE status = 'Failed' FOR UPDATE SKIP LOCKED)";
                 run(&pool, due).await;

@@ -1,4 +1,4 @@
-//! What operators see of jobs and do to them.
+//! How operators inspect and manage jobs.
 
 use std::time::Duration;
 
@@ -21,9 +21,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_user, jobs, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, jobs, rows, run, scalar, until};
+use cairn_testing::rows::add_user;
 
-/// One job in each state, named after it, and more that differ in how they got there.
+/// One job in each state, named after it, and more jobs that reached their state in another way.
 const ONE_OF_EACH: &str = r#"
     INSERT INTO apalis.workers (id, worker_type, storage_name, started_at) VALUES ('w', 'likes', 'cairn', now());
     INSERT INTO apalis.jobs (id, job_type, job, status, attempts, run_at, lock_by, lock_at, done_at, metadata) VALUES
@@ -123,7 +124,7 @@ async fn act(test: &TestDb, operator: Option<&Caller>, act: JobAction, id: &str)
     Ok(changed)
 }
 
-/// What came of a call that did not fail.
+/// The result of a call that did not fail with an internal error.
 fn accepted<T, R>(result: Result<T, Rejected<R>>) -> Result<T, R> {
     result.map_err(|rejected| match rejected {
         Rejected::Refused(refusal) => refusal,
@@ -131,7 +132,7 @@ fn accepted<T, R>(result: Result<T, Rejected<R>>) -> Result<T, R> {
     })
 }
 
-/// Acts on a whole selection, chunk by chunk. Returns the sizes of the chunks.
+/// Applies an action to a whole selection, chunk by chunk. Returns the sizes of the chunks.
 async fn act_on_all(test: &TestDb, act: JobAction, selection: &Selection) -> Vec<usize> {
     let (mut sizes, mut after) = (Vec::new(), None);
     loop {
@@ -151,12 +152,12 @@ async fn admin(test: &TestDb) -> Caller {
     Caller { user_id, session_id: new_id(), role: Role::Admin, origin: Origin::default() }
 }
 
-/// The events that wait to be recorded.
+/// The events that are waiting to be recorded.
 async fn events(test: &TestDb) -> Vec<Event> {
     jobs::<RecordActivity>(test.pool()).await.into_iter().map(|job| job.event).collect()
 }
 
-/// Every row as it is, but for the events.
+/// All rows in full, except those of events.
 async fn snapshot(test: &TestDb) -> Vec<(String,)> {
     rows(test.pool(), "SELECT j::text FROM apalis.jobs j WHERE job_type <> 'activity' ORDER BY id").await
 }
@@ -215,7 +216,8 @@ async fn the_overview_counts_each_queue() {
     assert_eq!(names, known);
 }
 
-/// Left by a later or earlier release, or typed wrongly by hand: nobody works it, so somebody must see it.
+/// Jobs of a later or earlier release, or of a mistyped queue. No worker claims them, so operators must be able to see
+/// them.
 #[tokio::test]
 async fn jobs_of_unknown_queues_are_seen() {
     let test = TestDb::new().await;
@@ -281,7 +283,7 @@ async fn workers_are_those_alive_and_those_that_still_hold_jobs() {
 #[tokio::test]
 async fn lists_have_pages_without_gaps_or_repeats() {
     let test = TestDb::new().await;
-    // Many have the same time, as those that a group ended.
+    // Many have the same time, like jobs that finished in one batch.
     run(
         test.pool(),
         "INSERT INTO apalis.jobs (id, job_type, job, status, done_at, run_at)
@@ -324,7 +326,7 @@ async fn lists_are_by_queue_and_kind() {
     assert!(Filter::new(None, Some(Queue::Likes), Some(kind("housekeeping"))).is_none(), "it goes to another queue");
 }
 
-/// What this program stores is found by its kind.
+/// Jobs that this program stores can be found by their kind.
 #[tokio::test]
 async fn the_payload_begins_with_the_kind() {
     let test = TestDb::new().await;
@@ -355,7 +357,7 @@ async fn a_job_is_told_with_all_its_errors() {
     assert_eq!(find(&test, "unknown").await, None);
 }
 
-/// Whoever can write into the table can write anything into it; operators see it all the same, and can get rid of it.
+/// The table accepts malformed jobs. Operators can nevertheless see them and discard them.
 #[tokio::test]
 async fn rows_that_cannot_be_read_can_be_looked_at_and_discarded() {
     let test = TestDb::new().await;
@@ -372,7 +374,7 @@ async fn rows_that_cannot_be_read_can_be_looked_at_and_discarded() {
     assert_eq!(
         list(&test, Filter::default()).await,
         ["late", "nested", "early", ""],
-        "but for infinity, which is no time"
+        "except infinity, which is not a time"
     );
     assert_eq!(queue(&test, "likes").await.due, 3);
     assert!(queue(&test, "likes").await.oldest_due_seconds.unwrap() > 1e9);
@@ -406,7 +408,10 @@ async fn a_retried_job_has_all_its_attempts_again_and_keeps_its_errors() {
     let found = find(&test, &id).await.unwrap();
     assert_eq!((found.job.state, found.job.attempts, found.job.ended_at), (State::Due, 0, None));
     assert_eq!(found.errors.len(), 1);
-    assert!(queue(&test, "likes").await.oldest_due_seconds.unwrap() < 60.0, "due since now, not since it was enqueued");
+    assert!(
+        queue(&test, "likes").await.oldest_due_seconds.unwrap() < 60.0,
+        "due since the retry, not since it was enqueued"
+    );
 
     let event = &events(&test).await[0];
     assert_eq!((event.action.as_str(), event.actor_id), ("job.retried", Some(admin.user_id)));
@@ -416,7 +421,7 @@ async fn a_retried_job_has_all_its_attempts_again_and_keeps_its_errors() {
     assert_eq!(event.target.as_ref().unwrap().id, Uuid::from_u128(ulid(&id)));
 
     assert_eq!(act(&test, Some(&admin), JobAction::Retry, &id).await, Ok(false));
-    assert_eq!(events(&test).await.len(), 1, "nothing happened, so nothing is recorded");
+    assert_eq!(events(&test).await.len(), 1, "nothing changed, so nothing is recorded");
     let again = claim(&test, "w", 1).await;
     assert_eq!((again[0].attempt, again[0].max_attempts), (1, 25));
     finish(&test, "w", &again, &Outcome::Retry { delay: Duration::ZERO, error: "again".into() }).await;
@@ -457,9 +462,13 @@ async fn a_discarded_job_stays_and_says_who_did_it() {
         assert_eq!(found.job.state, State::Discarded, "{id}");
         assert_eq!(found.discarded_by, Some(admin.user_id.to_string()), "{id}");
         assert_eq!(found.job.error.as_deref(), Some("discarded by an operator"), "{id}");
-        assert!(found.job.ended_at.is_some(), "{id}: kept as long as dead jobs");
+        assert!(found.job.ended_at.is_some(), "{id}: it is kept as long as dead jobs");
         assert_eq!(act(&test, None, JobAction::Discard, id).await, Ok(false), "{id}");
-        assert_eq!(find(&test, id).await.unwrap().discarded_by, Some(admin.user_id.to_string()), "the first counts");
+        assert_eq!(
+            find(&test, id).await.unwrap().discarded_by,
+            Some(admin.user_id.to_string()),
+            "the first operator is kept"
+        );
     }
     let likes = queue(&test, "likes").await;
     assert_eq!((likes.due, likes.scheduled, likes.retrying, likes.dead), (0, 0, 0, 0));
@@ -467,7 +476,7 @@ async fn a_discarded_job_stays_and_says_who_did_it() {
     let recorded = events(&test).await;
     assert_eq!(recorded.len(), 6);
     assert!(recorded.iter().all(|event| event.action == "job.discarded" && event.actor_id == Some(admin.user_id)));
-    // By nobody in particular.
+    // Without an operator's account, as from the command line.
     assert_eq!(act(&test, None, JobAction::Retry, "due").await, Ok(true));
     assert_eq!(act(&test, None, JobAction::Discard, "due").await, Ok(true));
     assert_eq!(find(&test, "due").await.unwrap().discarded_by.as_deref(), Some(""));
@@ -492,7 +501,7 @@ async fn what_runs_or_is_done_is_never_touched() {
     assert_eq!(events(&test).await.len(), 0);
 }
 
-/// The worker takes the job between the operator's look and the act.
+/// The worker claims the job after the operator has seen it and before the action.
 #[tokio::test]
 async fn a_job_that_is_being_taken_is_the_workers() {
     let test = of_each().await;
@@ -545,11 +554,11 @@ async fn many_are_acted_on_in_bounded_chunks() {
     assert_eq!(act_on_all(&test, JobAction::Retry, &dead).await, [100, 100, 25]);
     let maintenance = queue(&test, "maintenance").await;
     assert_eq!((maintenance.due, maintenance.dead), (225, 0));
-    // What was discarded by mistake comes back.
+    // Jobs that were discarded by mistake can be retried.
     let discarded = selection(JobAction::Retry, None, State::Discarded).unwrap();
     assert_eq!(act_on_all(&test, JobAction::Retry, &discarded).await, [100, 100, 25]);
     assert_eq!(queue(&test, "maintenance").await.due, 450);
-    assert_eq!(queue(&test, "likes").await.dead, 2, "the others are as they were");
+    assert_eq!(queue(&test, "likes").await.dead, 2, "the others are unchanged");
 
     let recorded = events(&test).await;
     let counts: Vec<_> = recorded.iter().map(|event| (event.action.as_str(), &event.metadata["count"])).collect();
@@ -563,7 +572,7 @@ async fn many_are_acted_on_in_bounded_chunks() {
     );
 }
 
-/// Going on after a chunk does not meet again what has died again meanwhile.
+/// Continuing after a chunk does not include jobs that have failed again meanwhile.
 #[tokio::test]
 async fn a_job_that_dies_again_at_once_is_retried_once() {
     let test = TestDb::new().await;
@@ -604,7 +613,7 @@ async fn acts_are_for_some_states_only() {
     assert!(selection(JobAction::Retry, Some("count_likes"), State::Dead).is_none(), "it goes to another queue");
 }
 
-/// Operators in each other's way: every job is changed by one of them, and nobody waits in a circle.
+/// Several operators act on the same jobs. Each job is changed by one of them, and there are no deadlocks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_operators_change_each_job_once() {
     let test = TestDb::with_connections(20).await;
@@ -645,7 +654,7 @@ async fn a_paused_queue_waits_and_the_others_go_on() {
     assert!(likes.paused_at.is_some());
     assert_eq!(claim(&test, "w", 5).await.len(), 0);
     finish(&test, "w", &running, &Outcome::Done).await;
-    assert_eq!(queue(&test, "likes").await.done_last_hour, 1, "what ran has ended in order");
+    assert_eq!(queue(&test, "likes").await.done_last_hour, 1, "the running job finished normally");
     enqueue(&test, 1).await;
     let c = &mut test.connect().await;
     assert_eq!(lease::claim(c, Queue::Activity, "w", 5).await.unwrap().len(), 1, "the event of the pause");
@@ -666,7 +675,7 @@ async fn a_paused_queue_waits_and_the_others_go_on() {
     assert_eq!(recorded, expected);
 }
 
-/// Who paused it may be deleted; the pause stays.
+/// The operator who paused the queue may be deleted; the pause remains.
 #[tokio::test]
 async fn a_pause_outlives_who_made_it() {
     let test = TestDb::new().await;

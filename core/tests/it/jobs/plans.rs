@@ -1,4 +1,4 @@
-//! Nothing that workers or operators do reads the whole table of jobs, however many have been done.
+//! No action of a worker or an operator reads the whole jobs table, however many finished jobs it contains.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use cairn_core::queue::{JobKind, Queue, queues};
 use cairn_core::{admin, learning, tools};
 use sqlx::PgConnection;
 
-use crate::support::{TestDb, run, scalar, until};
+use cairn_testing::database::{TestDb, run, scalar, until};
 
-/// Mostly finished, as in production: 50,000 done, a few hundred of everything else.
+/// Mostly finished jobs, as in production: 50,000 are done, and there are a few hundred in each other state.
 const FILL: &str = r#"
     INSERT INTO apalis.workers (id, worker_type, storage_name) VALUES ('w', 'likes', 'cairn'), ('lost', 'likes', 'cairn');
     UPDATE apalis.workers SET last_seen = '2000-01-01' WHERE id = 'lost';
@@ -27,7 +27,7 @@ const FILL: &str = r#"
     VACUUM ANALYZE apalis.jobs
 "#;
 
-/// How often this transaction began to read the table from one end to the other.
+/// The number of sequential scans of the table that this transaction has started.
 async fn scans(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT seq_scan FROM pg_stat_xact_all_tables WHERE relid = 'apalis.jobs'::regclass")
         .fetch_one(connection)
@@ -35,7 +35,7 @@ async fn scans(connection: &mut PgConnection) -> i64 {
         .unwrap()
 }
 
-/// Rows of the table that this connection has read so far.
+/// The number of rows of the table that this connection has read so far.
 async fn rows_read(connection: &mut PgConnection) -> i64 {
     let query =
         "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_all_tables WHERE relid = 'apalis.jobs'::regclass";
@@ -118,7 +118,7 @@ async fn retention_reads_only_what_it_removes() {
         run(test.pool(), statement).await;
     }
     run(test.pool(), "UPDATE platform_settings SET value = '13' WHERE key = 'jobs.keep_done_hours'").await;
-    // What a connection did is reported when it ends at the latest.
+    // A connection reports its statistics at the latest when it ends.
     test.db.close().await;
     let stats = cairn_core::db::lazy_pool(test.url(), 1).unwrap();
     let used = "SELECT idx_scan > 0 FROM pg_stat_all_indexes WHERE indexrelid = 'apalis.jobs_done_idx'::regclass";
@@ -127,8 +127,11 @@ async fn retention_reads_only_what_it_removes() {
     let pool = cairn_core::db::lazy_pool(test.url(), 1).unwrap();
     housekeeping::run(&pool, Duration::from_mins(1)).await.unwrap();
     pool.close().await;
-    until(&stats, "it is reported", used).await;
+    until(&stats, "the statistics are reported", used).await;
     assert_eq!(scalar::<i64>(&stats, scans).await, before);
     let kept: i64 = scalar(&stats, "SELECT count(*) FROM apalis.jobs WHERE status = 'Done'").await;
-    assert!((46_000..=46_800).contains(&kept), "one a second, for 13 hours less what the test took: {kept}");
+    assert!(
+        (46_000..=46_800).contains(&kept),
+        "one job per second for 13 hours, less the duration of the test: {kept}"
+    );
 }

@@ -8,7 +8,8 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_user, rows, scalar, until};
+use cairn_testing::database::{TestDb, rows, scalar, until};
+use cairn_testing::rows::add_user;
 
 fn event(actor: Option<Uuid>, occurred_at: DateTime<Utc>) -> Event {
     Event {
@@ -45,8 +46,9 @@ async fn an_event_is_stored_as_it_was_told() {
     let target = Target::new(Noun::Lesson, new_id(), &"é".repeat(400));
     let origin = Origin { ip: Some("2001:db8::1".parse().unwrap()), user_agent: Some("Browser".into()) };
     let metadata = serde_json::json!({ "before": null, "after": ["x"] });
-    let told = Event { origin, target: Some(target.clone()), metadata, ..event(Some(actor), now()) };
-    insert(&test, &[told.clone(), event(None, now())]).await;
+
+    let recorded = Event { origin, target: Some(target.clone()), metadata, ..event(Some(actor), now()) };
+    insert(&test, &[recorded.clone(), event(None, now())]).await;
     let stored: Vec<(Uuid, String, String, Uuid, String, serde_json::Value, String, String)> = rows(
         test.pool(),
         "SELECT actor_id, action, target_type, target_id, target_title, metadata, host(ip), user_agent
@@ -59,7 +61,7 @@ async fn an_event_is_stored_as_it_was_told() {
         "lesson".to_owned(),
         target.id,
         "é".repeat(300),
-        told.metadata,
+        recorded.metadata,
         "2001:db8::1".to_owned(),
         "Browser".to_owned(),
     );
@@ -73,14 +75,14 @@ async fn an_event_is_one_row_however_often_it_is_written() {
     let test = TestDb::new().await;
     let user = add_user(test.pool()).await;
     let events: Vec<Event> = (0..20).map(|_| event(Some(user), Clock::default().now())).collect();
-    // As it comes out of a stored job.
+    // As it is read from a stored job.
     let copies: Vec<Event> = serde_json::from_str(&serde_json::to_string(&events).unwrap()).unwrap();
     insert(&test, &[events.clone(), copies.clone()].concat()).await;
     insert(&test, &copies).await;
     assert_eq!(logged(&test).await, 20);
 }
 
-/// Two groups with the same events in different orders, as when jobs are run again after a rescue.
+/// Two batches contain the same events in different orders, as when jobs run again after a rescue.
 #[tokio::test]
 async fn groups_that_share_events_do_not_wait_in_a_circle() {
     let test = TestDb::new().await;
@@ -118,7 +120,7 @@ async fn last_active_moves_at_most_once_a_minute() {
     assert_eq!(last_active(&test, other).await, None);
     insert(&test, &[event(Some(user), after(59)), event(Some(user), after(60))]).await;
     assert_eq!(last_active(&test, user).await, Some(start), "not within a minute");
-    // The newest of each person, whatever the order in the group.
+    // The latest time of each person counts, whatever the order in the batch.
     insert(
         &test,
         &[
@@ -136,7 +138,7 @@ async fn last_active_moves_at_most_once_a_minute() {
     insert(&test, &[event(Some(new_id()), after(100))]).await;
 }
 
-/// Two groups with events of the same person at once.
+/// Two concurrent batches contain events of the same person.
 #[tokio::test]
 async fn whoever_comes_second_sees_that_the_time_has_moved() {
     let test = TestDb::new().await;
@@ -154,7 +156,7 @@ async fn whoever_comes_second_sees_that_the_time_has_moved() {
     assert_eq!(logged(&test).await, 2);
 }
 
-/// Two groups with the same people in different orders.
+/// Two batches contain the same people in different orders.
 #[tokio::test]
 async fn groups_that_share_people_do_not_wait_in_a_circle() {
     let test = TestDb::new().await;

@@ -1,4 +1,4 @@
-//! Jobs and the transactions that they come with.
+//! Jobs are stored in the transaction of the change that they follow from.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{TestDb, jobs, run, scalar};
+use cairn_testing::database::{TestDb, jobs, run, scalar};
 
 #[tokio::test]
 async fn a_job_is_stored_with_the_row_or_not_at_all() {
@@ -37,13 +37,13 @@ async fn a_job_is_stored_with_the_row_or_not_at_all() {
     tx.commit().await.unwrap();
     assert_eq!(stored().await, (1, 1));
 
-    // A transaction that a failed statement has spoilt commits neither.
+    // A transaction in which a statement has failed commits neither.
     let mut tx = begin("spoilt").await;
     assert!(sqlx::query("SELECT 1 / 0").execute(&mut *tx).await.is_err());
     assert!(tx.commit().await.is_err());
     assert_eq!(stored().await, (1, 1));
 
-    // The row that is only found to be impossible at the commit.
+    // A row whose constraint is violated only at the commit.
     run(test.pool(), "ALTER TABLE users ADD CONSTRAINT late UNIQUE (first_name) DEFERRABLE INITIALLY DEFERRED").await;
     assert!(begin("late").await.commit().await.is_err());
     assert_eq!(stored().await, (1, 1));
@@ -94,7 +94,7 @@ async fn queues_are_found_by_their_names() {
 
 const TICKERS: usize = 8;
 
-/// Everybody asks at once whether the schedule is due. Returns how many enqueued.
+/// Asks from several connections at once whether the schedule is due. Returns how many of them enqueued a job.
 async fn tick<J: Job + Copy + Sync>(test: &TestDb, job: J, every: Duration) -> usize {
     let barrier = Arc::new(Barrier::new(TICKERS));
     let mut tasks = JoinSet::new();
@@ -111,7 +111,7 @@ async fn tick<J: Job + Copy + Sync>(test: &TestDb, job: J, every: Duration) -> u
     tasks.join_all().await.into_iter().filter(|due| *due).count()
 }
 
-/// Ends whatever waits or runs.
+/// Marks all jobs as done.
 async fn finish_all(test: &TestDb) {
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Done', done_at = now(), lock_by = NULL").await;
 }
@@ -129,14 +129,14 @@ async fn a_tick_makes_one_job_however_many_ask() {
         assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}");
         assert_eq!(jobs::<Reconcile>(test.pool()).await.len(), round);
         finish_all(&test).await;
-        assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}: its time has not come");
+        assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "round {round}: it is not due yet");
         make_due(&test).await;
     }
-    assert_eq!(tick(&test, Housekeeping {}, minute).await, 1, "each schedule has its own time");
-    assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "and its own jobs");
+    assert_eq!(tick(&test, Housekeeping {}, minute).await, 1, "each schedule has a due time of its own");
+    assert_eq!(tick(&test, Reconcile {}, minute).await, 1, "and jobs of its own");
 }
 
-/// Nobody works the queue, or its work takes longer than a tick.
+/// The queue has no worker, or its jobs take longer than the interval between ticks.
 #[tokio::test]
 async fn ticks_do_not_pile_up() {
     let test = TestDb::new().await;
@@ -154,10 +154,10 @@ async fn ticks_do_not_pile_up() {
         make_due(&test).await;
         assert_eq!(tick(&test, Reconcile {}, minute).await, 0, "{state}");
     }
-    // Its worker was lost: nobody waits until that is noticed.
+    // The worker was lost. The schedule does not wait for the rescue.
     run(test.pool(), "UPDATE apalis.jobs SET lock_at = now() - interval '21 seconds'").await;
     assert_eq!(tick(&test, Reconcile {}, minute).await, 1);
-    // What is over, or is something else, holds nothing up.
+    // Finished jobs and jobs of other kinds do not delay a tick.
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Killed', done_at = now(), lock_by = NULL").await;
     run(
         test.pool(),

@@ -13,12 +13,10 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::expected::differences;
 use super::{dirty, drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
-use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement, rows, run, scalar,
-    until,
-};
+use cairn_testing::database::{TestDb, rows, run, scalar, until};
+use cairn_testing::expected_progress::differences;
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement};
 
 const WRITERS: u64 = 16;
 const ROLLUPS: u64 = 8;
@@ -219,8 +217,8 @@ async fn writers_rollups_editors_and_recomputations_leave_nothing_stale_unmarked
     }
 }
 
-/// Runs `second` while the transaction of `first` is open, lets it go as far as it can, does everything there is to do,
-/// and then commits `first`.
+/// Runs `second` while the transaction of `first` is open, lets it proceed as far as it can, runs all pending work, and
+/// then commits `first`.
 async fn overlap(test: &TestDb, first: String, second: String) {
     let mut open = test.connect().await;
     sqlx::raw_sql("BEGIN").execute(&mut open).await.unwrap();
@@ -345,7 +343,7 @@ async fn a_stage_is_moved_after_a_rollup_has_read_its_old_position() {
     assert_eq!(differences(pool).await, [""; 0]);
 }
 
-/// Two edits of which each matters only because of the other, which it does not see. Tested in both orders.
+/// Two edits, each of which matters only because of the other, which it cannot see. Tested in both orders.
 #[tokio::test]
 async fn two_edits_that_matter_together_are_recomputed() {
     let test = TestDb::new().await;
@@ -359,7 +357,7 @@ async fn two_edits_that_matter_together_are_recomputed() {
             let lesson = add_lesson(pool, module).await;
             let (roadmap, other_roadmap) = (add_roadmap(pool).await, add_roadmap(pool).await);
             let stage = add_stage(pool, roadmap, &[]).await;
-            // Known in the roadmap, so that its numbers are there to become wrong.
+            // The learner has progress in the roadmap, so that there are numbers that can become wrong.
             let known = add_lesson(pool, module).await;
             add_stage(pool, roadmap, &[known]).await;
             add_stage(pool, other_roadmap, &[known]).await;

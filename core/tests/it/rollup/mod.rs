@@ -1,7 +1,6 @@
 //! The rollup: its markers, jobs and rows.
 
 mod concurrency;
-mod expected;
 mod plans;
 mod property;
 mod recompute;
@@ -14,7 +13,7 @@ use cairn_core::learning::rollup::{Pair, roll_up};
 use cairn_core::queue::Job;
 use uuid::Uuid;
 
-use crate::support::{jobs, rows, run};
+use cairn_testing::database::{jobs, rows, run};
 
 /// Rolls pairs up in a transaction of its own. Returns those that were deferred.
 async fn roll_up_pairs(db: &Db, pairs: &[Pair]) -> Vec<Pair> {

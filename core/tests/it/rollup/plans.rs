@@ -4,9 +4,8 @@ use cairn_core::learning::rollup::{Pair, roll_up};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::roll_up_pairs;
-use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement, run,
-};
+use cairn_testing::database::{TestDb, run};
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete, complete_statement};
 
 /// Statistics say that there is no progress yet, as on the first day of a platform. The cheapest plan then reads whole tables,
 /// and it stays in use while they grow.

@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use uuid::Uuid;
 
-use super::expected::differences;
 use super::{dirty, drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
-use crate::support::{TestDb, jobs, rows, run, scalar};
+use cairn_testing::database::{TestDb, jobs, rows, run, scalar};
+use cairn_testing::expected_progress::differences;
 
 /// Larger numbers find more, at the cost of time. The seed is fixed, so that every run tests the same histories; change it to
 /// test others.
@@ -35,13 +35,13 @@ const STAGES_EACH: usize = 4;
 type Shown = (&'static str, bool);
 
 #[derive(Clone, Debug)]
-struct Catalogue {
+struct Catalog {
     modules: Vec<Shown>,
-    /// With the number of the module.
+    /// Each with the number of its module.
     lessons: Vec<(usize, Shown)>,
-    /// With whether the roadmap is sequential.
+    /// Each with whether it is sequential.
     roadmaps: Vec<(bool, Shown)>,
-    /// With the number of the roadmap. The position is the number of the stage.
+    /// Each with the number of its roadmap. Its position is its own number.
     stages: Vec<(usize, Shown)>,
     /// Stage, lesson, and whether the lesson is required. Duplicates are ignored.
     links: Vec<(usize, usize, bool)>,
@@ -59,7 +59,7 @@ enum Edit {
     GiveFactsTo(usize, usize),
     Publish(Table, usize, &'static str),
     Delete(Table, usize, bool),
-    /// Deletes the row itself, which only SQL by hand can do.
+    /// Deletes the row itself, which only manual SQL can do.
     Destroy(Table, usize),
     Link(usize, usize, bool),
     Unlink(usize, usize),
@@ -93,7 +93,7 @@ fn shown() -> impl Strategy<Value = Shown> {
     (prop_oneof![16 => Just("published"), 1 => Just("draft"), 1 => Just("archived")], prop::bool::weighted(0.05))
 }
 
-fn catalogue() -> impl Strategy<Value = Catalogue> {
+fn catalog() -> impl Strategy<Value = Catalog> {
     let n = || 0..12usize;
     (
         vec(shown(), MODULES),
@@ -111,7 +111,7 @@ fn catalogue() -> impl Strategy<Value = Catalogue> {
                     true
                 }
             });
-            Catalogue { modules, lessons, roadmaps, stages, links }
+            Catalog { modules, lessons, roadmaps, stages, links }
         })
 }
 
@@ -166,14 +166,14 @@ struct Ids {
 }
 
 impl Ids {
-    fn new(catalogue: &Catalogue) -> Self {
+    fn new(catalog: &Catalog) -> Self {
         let ids = |n: usize| (0..n).map(|_| new_id()).collect();
         Self {
             users: ids(USERS),
-            modules: ids(catalogue.modules.len()),
-            lessons: ids(catalogue.lessons.len()),
-            roadmaps: ids(catalogue.roadmaps.len()),
-            stages: ids(catalogue.stages.len()),
+            modules: ids(catalog.modules.len()),
+            lessons: ids(catalog.lessons.len()),
+            roadmaps: ids(catalog.roadmaps.len()),
+            stages: ids(catalog.stages.len()),
         }
     }
 
@@ -192,25 +192,25 @@ fn pick(ids: &[Uuid], index: usize) -> Uuid {
 }
 
 /// The statements that empty the database and create the catalog.
-fn creation(catalogue: &Catalogue, ids: &Ids) -> String {
+fn creation(catalog: &Catalog, ids: &Ids) -> String {
     let mut sql = "DELETE FROM users; DELETE FROM roadmaps; DELETE FROM lessons; DELETE FROM course_modules; DELETE FROM apalis.jobs;\n".to_owned();
     let deleted = |shown: Shown| if shown.1 { "now()" } else { "NULL" };
     for id in &ids.users {
         writeln!(sql, "INSERT INTO users (id, email, first_name) VALUES ('{id}', '{id}@example.test', 'Learner');")
             .unwrap();
     }
-    for (id, shown) in ids.modules.iter().zip(&catalogue.modules) {
+    for (id, shown) in ids.modules.iter().zip(&catalog.modules) {
         let values = format!("'{id}', '{id}', 'M', '{}', {}", shown.0, deleted(*shown));
         writeln!(sql, "INSERT INTO course_modules (id, slug, title, publication, deleted_at) VALUES ({values});")
             .unwrap();
     }
-    for (id, (module, shown)) in ids.lessons.iter().zip(&catalogue.lessons) {
+    for (id, (module, shown)) in ids.lessons.iter().zip(&catalog.lessons) {
         let module = pick(&ids.modules, *module);
         let values = format!("'{id}', '{id}', '{module}', 'L', 5, '{}', {}", shown.0, deleted(*shown));
         let columns = "id, slug, module_id, title, duration_minutes, publication, deleted_at";
         writeln!(sql, "INSERT INTO lessons ({columns}) VALUES ({values});").unwrap();
     }
-    for (id, (sequential, shown)) in ids.roadmaps.iter().zip(&catalogue.roadmaps) {
+    for (id, (sequential, shown)) in ids.roadmaps.iter().zip(&catalog.roadmaps) {
         let values = format!("'{id}', '{id}', 'R', {sequential}, '{}', {}", shown.0, deleted(*shown));
         writeln!(
             sql,
@@ -218,14 +218,14 @@ fn creation(catalogue: &Catalogue, ids: &Ids) -> String {
         )
         .unwrap();
     }
-    for (n, (id, (roadmap, shown))) in ids.stages.iter().zip(&catalogue.stages).enumerate() {
+    for (n, (id, (roadmap, shown))) in ids.stages.iter().zip(&catalog.stages).enumerate() {
         let roadmap = pick(&ids.roadmaps, *roadmap);
         // Some stages share a position, so the id decides.
         let values = format!("'{id}', '{id}', '{roadmap}', 'S', {}, '{}', {}", n / 2, shown.0, deleted(*shown));
         let columns = "id, slug, roadmap_id, title, position, publication, deleted_at";
         writeln!(sql, "INSERT INTO stages ({columns}) VALUES ({values});").unwrap();
     }
-    for (stage, lesson, required) in &catalogue.links {
+    for (stage, lesson, required) in &catalog.links {
         sql.push_str(&link(pick(&ids.stages, *stage), pick(&ids.lessons, *lesson), *required));
     }
     sql
@@ -433,9 +433,9 @@ async fn settle(db: &Db, achieved: &mut Achieved) -> Result<(), String> {
 }
 
 /// Replays a history and checks its result. The error contains the statements.
-async fn play(db: &Db, catalogue: &Catalogue, edits: &[Edit]) -> Result<(), String> {
-    let ids = Ids::new(catalogue);
-    let mut script = creation(catalogue, &ids);
+async fn play(db: &Db, catalog: &Catalog, edits: &[Edit]) -> Result<(), String> {
+    let ids = Ids::new(catalog);
+    let mut script = creation(catalog, &ids);
     run(db.pool(), script.clone()).await;
     let mut achieved = Achieved::new();
     for edit in edits.iter().chain([&Edit::Settle]) {
@@ -463,15 +463,15 @@ fn stored_progress_follows_the_rules_after_any_history() {
     let mut runner = TestRunner::new(Config {
         cases: CASES,
         rng_seed: RngSeed::Fixed(SEED),
-        failure_persistence: None, // the seed is fixed: a failure comes again by itself
+        failure_persistence: None, // the seed is fixed, so every failure is reproducible
         max_shrink_iters: 200,
         ..Config::default()
     });
-    let histories = (catalogue(), vec(edit(), EDITS / 4..=EDITS));
-    let result = runner.run(&histories, |(catalogue, edits)| {
-        runtime.block_on(play(&test.db, &catalogue, &edits)).map_err(TestCaseError::fail)
+    let histories = (catalog(), vec(edit(), EDITS / 4..=EDITS));
+    let result = runner.run(&histories, |(catalog, edits)| {
+        runtime.block_on(play(&test.db, &catalog, &edits)).map_err(TestCaseError::fail)
     });
-    // Inside the runtime, because the pool belongs to it.
+    // Dropped inside the runtime, because the pool belongs to it.
     runtime.block_on(async { take_chunks(&test.db).await });
     if let Err(error) = result {
         panic!("{error}");

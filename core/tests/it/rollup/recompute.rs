@@ -8,11 +8,10 @@ use cairn_core::learning::rollup::{Pair, roll_up};
 use cairn_core::queue::Job;
 use uuid::Uuid;
 
-use super::expected::differences;
 use super::{drain_markers, drain_roadmaps, roll_up_pairs, run_chunk, take_chunks};
-use crate::support::{
-    TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, link, rows, run, scalar,
-};
+use cairn_testing::database::{TestDb, jobs, rows, run, scalar};
+use cairn_testing::expected_progress::differences;
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete, link};
 
 /// A learner and a roadmap with two lessons in one stage.
 async fn add_pair(test: &TestDb) -> (Pair, [Uuid; 2]) {

@@ -10,7 +10,8 @@ use cairn_core::tools::jobs::dead_replies;
 use uuid::Uuid;
 
 use super::{drain_roadmaps, take_chunks};
-use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, jobs, run, scalar};
+use cairn_testing::database::{TestDb, jobs, run, scalar};
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete};
 
 async fn reconcile(test: &TestDb) {
     let mut tx = test.db.begin().await.unwrap();
@@ -28,7 +29,7 @@ async fn later(test: &TestDb, seconds: u32) {
     run(test.pool(), statement).await;
 }
 
-/// Learner and lesson of a roadmap that is recomputed.
+/// Adds a learner and a roadmap that needs no recomputation. Returns the learner, the lesson and the roadmap.
 async fn add_learner(test: &TestDb) -> (Uuid, Uuid, Uuid) {
     let pool = test.pool();
     let module = add_module(pool).await;
@@ -117,7 +118,7 @@ async fn content_edited_by_hand_is_recomputed_by_one_job() {
     let found: Vec<_> = walks.iter().map(|job| (job.roadmap_id, job.after_user)).collect();
     assert_eq!(found, [(roadmap_id, None)]);
 
-    // As long as a live job exists, in whatever state it is.
+    // Nothing is enqueued while a live job exists, whatever its state.
     for state in ["status = 'Running'", "status = 'Queued'", "status = 'Failed', attempts = 1"] {
         run(test.pool(), format!("UPDATE apalis.jobs SET {state}")).await;
         reconcile(&test).await;
@@ -218,7 +219,7 @@ async fn a_reply_whose_job_was_lost_gets_another() {
     let (gone, young) = (add_reply(&test).await, add_reply(&test).await);
     reconcile(&test).await;
     assert_eq!(jobs::<GenerateReply>(test.pool()).await.len(), 0, "not before its time");
-    // Past the trigger that keeps the column.
+    // Replica mode disables the trigger that maintains the column.
     let statement = format!("UPDATE ai_replies SET updated_at = now() - interval '2 minutes' WHERE id = '{gone}'");
     run(test.pool(), format!("SET session_replication_role = replica; {statement}; RESET session_replication_role"))
         .await;

@@ -1,7 +1,8 @@
 //! Rows that cannot be.
 
 use super::tables::violated;
-use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, run};
+use cairn_testing::database::{TestDb, run};
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user};
 
 #[tokio::test]
 async fn impossible_rows_are_refused() {
@@ -136,7 +137,10 @@ async fn impossible_rows_are_refused() {
         assert_eq!(violated(&test, statement.clone()).await, constraint, "{statement}");
     }
     // The base rows are what they were: nothing of the refused statements stayed.
-    let left: i64 =
-        crate::support::scalar(pool, "SELECT (SELECT count(*) FROM lessons) + (SELECT count(*) FROM ai_replies)").await;
+    let left: i64 = cairn_testing::database::scalar(
+        pool,
+        "SELECT (SELECT count(*) FROM lessons) + (SELECT count(*) FROM ai_replies)",
+    )
+    .await;
     assert_eq!(left, 1);
 }

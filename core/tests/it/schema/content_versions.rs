@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, link, rows, run};
+use cairn_testing::database::{TestDb, rows, run};
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, link};
 
 async fn versions(test: &TestDb, roadmaps: &[Uuid]) -> Vec<i64> {
     let found: Vec<(Uuid, i64)> = rows(test.pool(), "SELECT id, content_version FROM roadmaps").await;

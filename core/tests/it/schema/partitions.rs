@@ -3,7 +3,7 @@
 use cairn_core::clock::new_id;
 use chrono::{DateTime, TimeZone, Utc};
 
-use crate::support::{TestDb, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, rows, run, scalar, until};
 
 fn time(year: i32, month: u32, day: u32) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(year, month, day, 12, 0, 0).unwrap()
@@ -67,7 +67,7 @@ async fn partitions_are_created_once_and_take_their_rows_over() {
     assert_eq!(indexes, 1);
 }
 
-/// The first and the last microsecond of a month, for whoever asks in whatever time zone.
+/// The first and the last microsecond of a month, in whichever time zone the session is.
 #[tokio::test]
 async fn months_are_those_of_utc() {
     let test = TestDb::new().await;

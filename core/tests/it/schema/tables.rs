@@ -1,6 +1,6 @@
 //! Names and shapes that other programs rely on.
 
-use crate::support::{TestDb, rows, scalar};
+use cairn_testing::database::{TestDb, rows, scalar};
 
 const TABLES: &[&str] = &[
     "users",
@@ -147,9 +147,9 @@ async fn chats_keep_the_shape_that_is_in_production() {
 async fn names_of_what_is_deleted_are_free_again() {
     let test = TestDb::new().await;
     let pool = test.pool();
-    let module = crate::support::add_module(pool).await;
-    let roadmap = crate::support::add_roadmap(pool).await;
-    let lesson = crate::support::add_lesson(pool, module).await;
+    let module = cairn_testing::rows::add_module(pool).await;
+    let roadmap = cairn_testing::rows::add_roadmap(pool).await;
+    let lesson = cairn_testing::rows::add_lesson(pool, module).await;
     let prompt_category: uuid::Uuid =
         scalar(pool, "INSERT INTO prompt_categories (slug, name, kind) VALUES ('kept', 'Kept', 'design') RETURNING id")
             .await;
@@ -217,8 +217,8 @@ async fn names_of_what_is_deleted_are_free_again() {
         let second = if second.is_empty() { &first } else { &second };
         let id: uuid::Uuid = scalar(pool, format!("INSERT INTO {table} {first} RETURNING id")).await;
         assert_eq!(violated(&test, format!("INSERT INTO {table} {second}")).await, index);
-        crate::support::run(pool, format!("UPDATE {table} SET deleted_at = now() WHERE id = '{id}'")).await;
-        crate::support::run(pool, format!("INSERT INTO {table} {second}")).await;
+        cairn_testing::database::run(pool, format!("UPDATE {table} SET deleted_at = now() WHERE id = '{id}'")).await;
+        cairn_testing::database::run(pool, format!("INSERT INTO {table} {second}")).await;
         let restore = format!("UPDATE {table} SET deleted_at = NULL WHERE id = '{id}'");
         assert_eq!(violated(&test, restore).await, index, "there cannot be two");
     }

@@ -6,7 +6,8 @@ use cairn_core::clock::new_id;
 use chrono::{DateTime, TimeZone, Utc};
 use uuid::Uuid;
 
-use crate::support::{TestDb, add_lesson, add_module, add_roadmap, add_stage, add_user, complete, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
+use cairn_testing::rows::{add_lesson, add_module, add_roadmap, add_stage, add_user, complete};
 
 /// A row in every table that has `updated_at`, last updated long ago.
 pub(super) async fn add_one_of_everything(test: &TestDb) {

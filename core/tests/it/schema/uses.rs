@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::support::{TestDb, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, rows, run, scalar, until};
 
 async fn add_style(test: &TestDb) -> Uuid {
     let columns = "(slug, title, category, updated_at) VALUES (gen_random_uuid(), 'X', 'retro', '2020-01-01')";
@@ -16,7 +16,7 @@ async fn add_prompt(test: &TestDb) -> Uuid {
     scalar(test.pool(), format!("{insert} RETURNING id")).await
 }
 
-/// A statement that records so many uses of a style card.
+/// A statement that records this many uses of a style card.
 fn uses(style: Uuid, n: u32) -> String {
     format!("INSERT INTO library_uses (item_kind, item_id) SELECT 'style_card', '{style}' FROM generate_series(1, {n})")
 }

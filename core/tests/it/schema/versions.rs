@@ -1,11 +1,11 @@
-//! The version of a row, by which an editor's save is refused when somebody else has changed the row.
+//! The version of a row, by which an editor's save is refused when another editor has changed the row.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
 use super::triggers::add_one_of_everything;
-use crate::support::{TestDb, rows, run, scalar};
+use cairn_testing::database::{TestDb, rows, run, scalar};
 
 /// Tables that admins edit, with the columns that the platform keeps by itself: they change without an edit.
 const VERSIONED: &[(&str, &[&str])] = &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_stub_provider::Dialect;
 
 use super::{KEY, ReplyHarness, answer};
-use crate::support::eventually;
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_in_every_dialect_and_form_are_stored_unchanged() {
@@ -210,6 +210,9 @@ async fn the_key_is_sent_and_appears_nowhere_else() {
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    // While there is only one subscriber, `tracing` asks the subscriber of the current thread once whether a log statement
+    // is of interest, and remembers the answer for all threads. A test on another thread would then switch it off.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
     let fixture = ReplyHarness::new().await;
     let worker = fixture.harness.start();

@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{ReplyHarness, ai};
-use crate::support::{Harness, eventually, http_client};
+use crate::support::{Harness, http_client};
+use cairn_testing::eventually;
 
 const JWT_SECRET: &str = "a key for this test only, which protects nothing";
 

@@ -15,6 +15,7 @@ use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
 use cairn_core::tools::questions::{self, Question};
 use cairn_stub_provider::{Script, Stub};
+use cairn_testing::rows::add_user;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -59,13 +60,7 @@ impl ReplyHarness {
 
     /// Creates a learner.
     pub(crate) async fn learner(&self) -> Caller {
-        let user_id = new_id();
-        sqlx::query("INSERT INTO users (id, email, first_name) VALUES ($1, $2, 'Anna')")
-            .bind(user_id)
-            .bind(format!("{user_id}@example.test"))
-            .execute(self.harness.pool())
-            .await
-            .unwrap();
+        let user_id = add_user(self.harness.pool()).await;
         Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() }
     }
 
@@ -113,7 +108,7 @@ impl ReplyHarness {
 
     /// Waits until a reply is in its final state, without waiting for backoffs.
     pub(crate) async fn finished(&self, reply: Uuid) -> Stored {
-        crate::support::eventually("the reply is final", async || {
+        cairn_testing::eventually("the reply is final", async || {
             self.make_due().await;
             self.is_final(reply).await
         })

@@ -1,7 +1,7 @@
 //! Replies wait for a provider that is down.
 
 use super::{ReplyHarness, answer};
-use crate::support::eventually;
+use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_ten_minutes_loses_no_reply_and_occupies_no_slot() {

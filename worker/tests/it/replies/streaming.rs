@@ -7,7 +7,8 @@ use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
 use super::{ReplyHarness, answer};
-use crate::support::{Harness, eventually};
+use crate::support::Harness;
+use cairn_testing::eventually;
 
 async fn chunks(harness: &Harness, reply: Uuid) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM ai_reply_chunks WHERE reply_id = $1")

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::params::parameter_type;
 
-/// Names that the core knows, as types of parameters and members. The answer to any other name lists them.
+/// Declares types for parameters and members from names that the core knows. An unknown name gets a problem that lists
+/// the known ones.
 macro_rules! names {
     ($($(#[$doc:meta])* $type:ident($core:ty) $name:literal $description:literal;)*) => {$(
         $(#[$doc])*
@@ -66,12 +67,12 @@ names! {
          `discarded`: an operator discarded it.";
 }
 
-/// Lists the names that are allowed.
+/// The message for an unknown name, which lists the allowed names.
 fn one_of(names: &[&str]) -> String {
     format!("One of {} is expected.", names.join(", "))
 }
 
-/// Says which queue a kind of job goes to.
+/// The message for a kind of job in the wrong queue, which names the right one.
 fn elsewhere(kind: JobKind) -> String {
     format!("Jobs of the kind {} go to the queue {}.", kind.0.name(), kind.0.queue().name())
 }

@@ -23,7 +23,7 @@ use crate::operation::{Problems, Tag};
 use crate::routes::tools::ToolType;
 use crate::{App, Problem};
 
-/// Rows read at once: chats, and messages, which are long.
+/// The number of rows to read at once: of chats, and of messages, which are long.
 const CHATS: i64 = 100;
 const MESSAGES: i64 = 20;
 
@@ -80,7 +80,7 @@ impl ChatExportApi {
     }
 }
 
-/// Time and id of a message.
+/// The time and id of a message.
 type Place = (DateTime<Utc>, Uuid);
 
 /// The state of an export.
@@ -97,8 +97,8 @@ struct Export {
 }
 
 impl Export {
-    /// The pieces in order. The next is read only when the one before has been sent, and no connection to the database is
-    /// held in between.
+    /// The pieces in order. Each is read only after the previous one has been sent, and no database connection is held in
+    /// between.
     fn into_pieces(self) -> BoxStream<'static, std::io::Result<String>> {
         let pieces = stream::try_unfold(self, async |mut export| match export.next_piece().await {
             Ok(piece) => Ok(piece.map(|piece| (piece, export))),
@@ -112,7 +112,7 @@ impl Export {
 
     async fn next_piece(&mut self) -> Result<Option<String>> {
         let mut connection = self.app.pool().acquire().await?;
-        // An export may take long: it ends when the caller is no longer an admin.
+        // An export may take a long time, so it ends when the caller is no longer an admin.
         let subject = TokenSubject { user_id: self.caller.user_id, session_id: self.caller.session_id };
         let role = sessions::authenticate(&mut connection, subject, self.app.now()).await?;
         if role < Some(Role::Admin) {

@@ -79,7 +79,7 @@ async fn what_is_over_cannot_be_cancelled() {
     assert_eq!(reply(&anna, open).await["state"], "completed");
 }
 
-/// Whoever comes first wins, and the other changes nothing.
+/// The first of two concurrent changes wins, and the other has no effect.
 #[tokio::test]
 async fn cancelling_and_completing_at_once_leave_one_message() {
     let app = TestApp::new().await;

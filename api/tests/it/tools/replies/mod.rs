@@ -40,7 +40,7 @@ async fn only_the_latest_attempt_writes() {
     );
     let second = begin(&app, reply_id).await.unwrap();
     assert_eq!(second.number, 2);
-    assert_eq!(reply(&anna, reply_id).await["text"], "", "a new attempt starts anew");
+    assert_eq!(reply(&anna, reply_id).await["text"], "", "a new attempt starts over");
     assert!(!append(&app, &first, 3, "late").await);
     assert!(!complete(&app, &first, "Old text").await);
     assert!(!fail(&app, &first).await);

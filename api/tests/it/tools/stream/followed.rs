@@ -65,7 +65,7 @@ async fn a_reader_comes_back_to_where_it_was() {
     // Over, but not everything was seen.
     assert_eq!(ids(&follow(&anna, reply_id, Some("1.3")).await.rest().await), ["1.4", "1.end"]);
     assert_eq!(ids(&follow(&anna, reply_id, Some("1.4")).await.rest().await), ["1.end"], "only how it ended");
-    // Whoever has everything is told not to come back; whoever has nothing gets everything.
+    // A reader who has everything is told not to reconnect, and one who has nothing gets everything.
     assert_eq!(stream(&anna, reply_id, Some("1.end")).await.expect(204).text, "");
     assert_eq!(follow(&anna, reply_id, None).await.rest().await.len(), 5);
     app.run_jobs().await;
@@ -281,7 +281,7 @@ async fn one_connection_listens_for_all_streams() {
     app.run_jobs().await;
 }
 
-/// Whatever the planner expects of so few readers among so many users.
+/// This holds even if the planner misjudges how few of the many users are readers.
 #[tokio::test]
 async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     let app = TestApp::new().await;
@@ -329,7 +329,7 @@ async fn cancelling_ends_the_stream_and_keeps_what_there_is() {
     assert_eq!((&answer["state"], &answer["text"]), (&json!("cancelled"), &json!("Half an ")));
     let event = reader.expect("cancelled").await;
     assert_eq!(event.data["message_id"], answer["answer_id"]);
-    assert!(!writer.write("answer").await, "the worker is told to stop");
+    assert!(!writer.write("answer").await, "the worker has to stop");
     assert!(!writer.complete("Half an answer").await);
     let messages = anna.get(ASSISTANT).await.expect(200).json;
     assert_eq!(messages["items"][0]["id"], answer["answer_id"]);

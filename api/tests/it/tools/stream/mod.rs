@@ -94,7 +94,7 @@ impl Writer {
 const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity
                          WHERE datname = current_database() AND query = 'LISTEN \"cairn_replies\"'";
 
-/// Until the query says so.
+/// Waits until the query returns true.
 async fn until(app: &TestApp, query: &'static str, expected: i64) {
     let wait = async {
         while app.count(query).await != expected {

@@ -13,9 +13,9 @@ use crate::db::Tx;
 use crate::learning::{recompute, task_changes};
 use crate::noun::Noun;
 
-/// Changes the database to match `course`, in the caller's transaction; the [module](super) says what that means. Imports of
-/// several processes wait for each other. Where the change affects learners' progress, its recomputation is enqueued.
-/// `progress` is called with the number of objects that are done and the number of all objects.
+/// Changes the database to match `course` in the caller's transaction, as described in the [module](super). Concurrent
+/// imports wait for each other. Where the change affects learners' progress, its recomputation is enqueued.
+/// `progress` is called with the number of finished objects and the total number.
 pub async fn import(
     tx: &mut Tx,
     course: &Course,

@@ -1,4 +1,4 @@
-//! What the sections of an import share: matching a document's objects with existing rows, and counting what was done.
+//! Helpers shared by the sections of an import: matching objects with existing rows, and counting changes.
 
 use std::collections::{HashMap, HashSet};
 

@@ -58,7 +58,7 @@ struct World {
 }
 
 /// Describes how the stored progress differs from the rules; empty if it does not.
-pub(crate) async fn differences(pool: &PgPool) -> Vec<String> {
+pub async fn differences(pool: &PgPool) -> Vec<String> {
     let mut connection = pool.acquire().await.unwrap();
     // One snapshot, so that it can also be called while others write.
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.unwrap();
@@ -80,7 +80,7 @@ pub(crate) async fn differences(pool: &PgPool) -> Vec<String> {
     differences
 }
 
-/// Rows of what is not shown may be anything.
+/// Rows of stages and roadmaps that are not shown are not compared.
 fn compare(what: &str, expected: &Rows, stored: &Rows, shown: &HashSet<Uuid>, differences: &mut Vec<String>) {
     let keys: BTreeSet<_> = expected.keys().chain(stored.keys()).collect();
     for key in keys.into_iter().filter(|(_, id)| shown.contains(id)) {
@@ -91,7 +91,7 @@ fn compare(what: &str, expected: &Rows, stored: &Rows, shown: &HashSet<Uuid>, di
     }
 }
 
-/// Floor; 100 only when all is done, at least 1 when anything is, none when there is nothing to do.
+/// Rounded down; 100 only when everything is done, at least 1 when anything is, and `None` when there is nothing to do.
 fn percent(completed: i32, total: i32) -> Option<i16> {
     match (completed, total) {
         (_, 0) => None,
@@ -143,7 +143,7 @@ impl World {
         self.stages.iter().filter(move |stage| stage.shown && shown.contains(&stage.roadmap_id))
     }
 
-    /// What can be seen in a stage: lessons, and whether they are required.
+    /// The visible lessons of a stage, and whether each is required.
     fn shown_in<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = (Uuid, bool)> + 'a {
         let links = self.links.iter().filter(|link| link.stage_id == stage.id);
         links.filter(|link| self.shown_lessons.contains(&link.lesson_id)).map(|link| (link.lesson_id, link.is_required))
@@ -157,7 +157,7 @@ impl World {
         self.facts.get(&(user, lesson)) == Some(&true)
     }
 
-    /// Whoever has a fact in a roadmap must have its marker: without one, nothing would ever be computed.
+    /// A learner with a fact in a roadmap must have a marker for it. Without one, progress would never be computed.
     fn unmarked(&self) -> Vec<String> {
         let mut differences = Vec::new();
         for stage in &self.stages {
@@ -192,7 +192,7 @@ impl World {
         (stages, roadmaps, percents)
     }
 
-    /// The rows of a learner's stages, that of the roadmap, and whether anything in it was started.
+    /// The rows of a learner's stages, the row of the roadmap, and whether the learner has started anything in it.
     fn stages_of(&self, user: Uuid, roadmap: &Roadmap) -> (Vec<(Uuid, Row)>, Row, bool) {
         let mut stages = Vec::new();
         let (mut is_locked, mut is_started) = (false, false);
@@ -233,7 +233,7 @@ impl World {
         (stages, Row { status: status.into(), lessons, percent, stages: Some(counts), seen: None }, is_started)
     }
 
-    /// Over the distinct required lessons of all started roadmaps.
+    /// The percentage over the distinct required lessons of all started roadmaps.
     fn overall(&self, user: Uuid, started: &HashSet<Uuid>) -> Option<i16> {
         let required: HashSet<Uuid> = self
             .shown_stages()
@@ -247,7 +247,7 @@ impl World {
     }
 }
 
-/// The stored rows. Says where their times do not go with their status.
+/// The stored rows. Reports rows whose times contradict their status.
 async fn stored(c: &mut PgConnection, differences: &mut Vec<String>) -> (Rows, Rows) {
     type Time = Option<DateTime<Utc>>;
     let stages: Vec<(Uuid, Uuid, String, i32, i32, Option<i16>, Time, Time)> = sqlx::query_as(

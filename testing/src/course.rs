@@ -1,49 +1,40 @@
-//! Small courses, written by SQL.
+//! Small courses with titles and an order.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use cairn_core::clock::new_id;
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::TestApp;
+use crate::rows;
 
-/// A published module that lessons are put into; stages and roadmaps come in the order of their making.
-pub(crate) struct Course {
-    app: TestApp,
-    /// The module.
-    pub(crate) module: Uuid,
+/// A published module and what a test adds around it. What is added later comes later in the order.
+pub struct Course {
+    pool: PgPool,
+    /// The module of its lessons.
+    pub module: Uuid,
     count: AtomicI32,
 }
 
 /// A roadmap made by [`Course::path`].
-pub(crate) struct Path {
+pub struct Path {
     /// The roadmap.
-    pub(crate) id: Uuid,
+    pub id: Uuid,
     /// Its stages.
-    pub(crate) stages: Vec<Uuid>,
+    pub stages: Vec<Uuid>,
     /// The lessons of each stage; all are required.
-    pub(crate) lessons: Vec<Vec<Uuid>>,
+    pub lessons: Vec<Vec<Uuid>>,
 }
 
 impl Course {
-    /// An empty course.
-    pub(crate) async fn new(app: &TestApp) -> Self {
-        let course = Self { app: app.clone(), module: new_id(), count: AtomicI32::new(0) };
-        let position = course.next();
-        sqlx::query(
-            "INSERT INTO course_modules (id, slug, title, position, publication)
-             VALUES ($1, 'module-' || $2::integer, 'Module', $2, 'published')",
-        )
-        .bind(course.module)
-        .bind(position)
-        .execute(app.app.pool())
-        .await
-        .unwrap();
-        course
+    /// A module without lessons.
+    pub async fn new(pool: &PgPool) -> Self {
+        Self { pool: pool.clone(), module: rows::add_module_at(pool, 1).await, count: AtomicI32::new(1) }
     }
 
-    /// A published roadmap with stages of so many lessons. Stages are named “Stage 1”, …, lessons “Lesson 1.1”, ….
-    pub(crate) async fn path(&self, is_sequential: bool, stages: &[usize]) -> Path {
+    /// Creates a published roadmap with a stage for each number of lessons. Stages are named “Stage 1”, …, and lessons
+    /// “Lesson 1.1”, ….
+    pub async fn path(&self, is_sequential: bool, stages: &[usize]) -> Path {
         let mut path = Path { id: self.roadmap(is_sequential).await, stages: Vec::new(), lessons: Vec::new() };
         for (s, count) in stages.iter().enumerate() {
             let stage = self.stage(path.id, &format!("Stage {}", s + 1)).await;
@@ -59,8 +50,8 @@ impl Course {
         path
     }
 
-    /// A published roadmap.
-    pub(crate) async fn roadmap(&self, is_sequential: bool) -> Uuid {
+    /// A published roadmap named “Roadmap” and its position, with the slug `roadmap-<position>`.
+    pub async fn roadmap(&self, is_sequential: bool) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
             "INSERT INTO roadmaps (id, slug, title, summary, is_sequential, position, publication)
@@ -69,14 +60,14 @@ impl Course {
         .bind(id)
         .bind(position)
         .bind(is_sequential)
-        .execute(self.app.app.pool())
+        .execute(&self.pool)
         .await
         .unwrap();
         id
     }
 
     /// A published stage at the end of a roadmap.
-    pub(crate) async fn stage(&self, roadmap: Uuid, title: &str) -> Uuid {
+    pub async fn stage(&self, roadmap: Uuid, title: &str) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
             "INSERT INTO stages (id, roadmap_id, slug, title, position, publication)
@@ -86,45 +77,31 @@ impl Course {
         .bind(roadmap)
         .bind(position)
         .bind(title)
-        .execute(self.app.app.pool())
+        .execute(&self.pool)
         .await
         .unwrap();
         id
     }
 
-    /// A published lesson, with a body and a video, that stands in no stage and is completed by hand.
-    pub(crate) async fn lesson(&self, title: &str) -> Uuid {
-        let (id, position) = (new_id(), self.next());
-        sqlx::query(
-            "INSERT INTO lessons (id, module_id, slug, title, summary, body, video_url, duration_minutes, position,
-                                  publication)
-             VALUES ($1, $2, 'lesson-' || $3::integer, $4, 'In short', 'The secret text', 'https://video.example/secret', 10, $3,
-                     'published')",
-        )
-        .bind(id)
-        .bind(self.module)
-        .bind(position)
-        .bind(title)
-        .execute(self.app.app.pool())
-        .await
-        .unwrap();
-        id
+    /// A published lesson with a body and a video, in no stage, that learners complete themselves.
+    pub async fn lesson(&self, title: &str) -> Uuid {
+        rows::add_lesson_at(&self.pool, self.module, title, self.next()).await
     }
 
     /// Puts a lesson at the end of a stage.
-    pub(crate) async fn put(&self, stage: Uuid, lesson: Uuid, is_required: bool) {
+    pub async fn put(&self, stage: Uuid, lesson: Uuid, is_required: bool) {
         sqlx::query("INSERT INTO stage_lessons (stage_id, lesson_id, position, is_required) VALUES ($1, $2, $3, $4)")
             .bind(stage)
             .bind(lesson)
             .bind(self.next())
             .bind(is_required)
-            .execute(self.app.app.pool())
+            .execute(&self.pool)
             .await
             .unwrap();
     }
 
-    /// A material at the end of a lesson.
-    pub(crate) async fn material(&self, lesson: Uuid, title: &str) {
+    /// Adds a material at the end of a lesson.
+    pub async fn material(&self, lesson: Uuid, title: &str) {
         sqlx::query(
             "INSERT INTO lesson_materials (lesson_id, kind, title, url, position)
              VALUES ($1, 'link', $2, 'https://material.example/secret', $3)",
@@ -132,13 +109,13 @@ impl Course {
         .bind(lesson)
         .bind(title)
         .bind(self.next())
-        .execute(self.app.app.pool())
+        .execute(&self.pool)
         .await
         .unwrap();
     }
 
-    /// A task at the end of a lesson.
-    pub(crate) async fn task(&self, lesson: Uuid, title: &str, is_required: bool) -> Uuid {
+    /// Adds a task at the end of a lesson.
+    pub async fn task(&self, lesson: Uuid, title: &str, is_required: bool) -> Uuid {
         let (id, position) = (new_id(), self.next());
         sqlx::query(
             "INSERT INTO lesson_tasks (id, lesson_id, slug, title, description, is_required, position)
@@ -149,20 +126,20 @@ impl Course {
         .bind(position)
         .bind(title)
         .bind(is_required)
-        .execute(self.app.app.pool())
+        .execute(&self.pool)
         .await
         .unwrap();
         id
     }
 
-    /// Makes a lesson one that is completed by its tasks.
-    pub(crate) async fn complete_by_tasks(&self, lesson: Uuid) {
+    /// Lets a lesson be completed by its tasks.
+    pub async fn complete_by_tasks(&self, lesson: Uuid) {
         self.edit("UPDATE lessons SET completion = 'tasks' WHERE id = $1", lesson).await;
     }
 
     /// Changes the row with that id.
-    pub(crate) async fn edit(&self, statement: &'static str, id: Uuid) {
-        let done = sqlx::query(statement).bind(id).execute(self.app.app.pool()).await.unwrap();
+    pub async fn edit(&self, statement: &'static str, id: Uuid) {
+        let done = sqlx::query(statement).bind(id).execute(&self.pool).await.unwrap();
         assert_eq!(done.rows_affected(), 1, "{statement}");
     }
 
