@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{admin_path, check_path, completion_path, lesson_path};
-use cairn_testing::course::Course;
 use crate::support::{Actor, Call, Reply, TestApp};
+use cairn_testing::course::Course;
 
 const EDITORS: u64 = 8;
 const LEARNERS: u64 = 24;

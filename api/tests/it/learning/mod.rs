@@ -14,6 +14,7 @@ mod roadmaps;
 mod stage_lessons;
 mod stages;
 mod students;
+mod task_edits;
 mod tasks;
 mod visibility;
 

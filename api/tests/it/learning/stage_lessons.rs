@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{admin_path, all, complete, progress, remove, under_version};
-use cairn_testing::course::Course;
 use crate::support::{Actor, Reply, TestApp};
+use cairn_testing::course::Course;
 
 fn list_path(stage: Uuid) -> String {
     format!("/v1/admin/stages/{stage}/lessons")

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{act, admin_path, all, complete, id_of, patch, progress, remove, tree};
 use crate::support::TestApp;
-use cairn_testing::course::Course;
 use crate::support::crud::{Case, crud_contract};
+use cairn_testing::course::Course;
 
 fn stage(n: usize) -> Value {
     json!({"slug": format!("stage-{n}"), "title": format!("Stage {n}")})

@@ -5,8 +5,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{act, admin_path, all, check_path, complete, completion_path, lesson_path, progress, remove, tree};
-use cairn_testing::course::Course;
 use crate::support::{Actor, TestApp};
+use cairn_testing::course::Course;
 
 /// Every operation on a lesson.
 async fn lesson_is_gone(anna: &Actor, lesson: Uuid, task: Uuid) {

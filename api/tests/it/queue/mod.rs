@@ -83,7 +83,11 @@ async fn unknown_names_are_answered_with_the_known_ones() {
     for (query, name, text) in [
         ("queue=Likes", "queue", queues),
         ("state=failed", "state", "due, scheduled, retrying, running, done, dead, discarded"),
-        ("kind=fly_to_moon", "kind", "record_activity, roll_up_progress, recompute_roadmap, complete_lesson, count_likes"),
+        (
+            "kind=fly_to_moon",
+            "kind",
+            "record_activity, roll_up_progress, recompute_roadmap, complete_lesson, count_likes",
+        ),
         ("limit=101", "limit", "1 to 100"),
     ] {
         let reply = ada.get(&format!("/v1/admin/jobs?{query}")).invalid().await.expect(400);

@@ -24,6 +24,7 @@ pub(super) async fn add_one_of_everything(test: &TestDb) {
              INSERT INTO lesson_materials (lesson_id, kind, title, url, updated_at)
                  VALUES ('{lesson}', 'link', 'X', 'https://example.org', {old});
              INSERT INTO lesson_tasks (lesson_id, slug, title, updated_at) VALUES ('{lesson}', 'xx', 'X', {old});
+             INSERT INTO course_imports (is_dry_run, document, objects_total, updated_at) VALUES (true, 'X', 1, {old});
              INSERT INTO user_lesson_progress (user_id, lesson_id, updated_at) VALUES ('{user}', '{lesson}', {old});
              INSERT INTO roadmaps (id, slug, title, updated_at) VALUES ('{roadmap}', 'xx', 'X', {old});
              INSERT INTO stages (id, roadmap_id, slug, title, updated_at) VALUES ('{stage}', '{roadmap}', 'xx', 'X', {old});
