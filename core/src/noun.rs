@@ -17,6 +17,8 @@ pub enum Noun {
     Message,
     Module,
     Project,
+    Prompt,
+    PromptCategory,
     Question,
     Queue,
     Reply,
@@ -24,6 +26,7 @@ pub enum Noun {
     Stage,
     Style,
     Task,
+    Term,
     ToolChat,
     User,
 }

@@ -4,6 +4,7 @@
 //! its author has seen, so that nobody overwrites what they have not read, and is recorded with what was before and after.
 //! Deleting marks the row, so that it can be restored and its slug be used again meanwhile.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
@@ -78,10 +79,19 @@ pub enum Refusal {
     /// A member has a value that the resource cannot have.
     Invalid {
         /// JSON pointer to the member.
-        pointer: &'static str,
+        pointer: Cow<'static, str>,
         /// What is expected, in a sentence.
         message: String,
     },
+    /// Others that are not deleted belong to it.
+    InUse {
+        /// What they are.
+        noun: Noun,
+        /// How many there are.
+        count: i64,
+    },
+    /// What it belongs to is deleted.
+    ParentDeleted(Noun),
     /// An order that does not name every live resource of the list exactly once.
     OrderMismatch {
         /// How many are missing from it.

@@ -29,7 +29,8 @@ impl<T: ToJSON + ParseFromJSON> Changes<T> {
             }
             // The members were checked one by one; what is left is a rule that spans several.
             let whole = T::parse_from_json(Some(merged));
-            let whole = whole.map_err(|error| Refusal::Invalid { pointer: "", message: error.into_message() })?;
+            let whole =
+                whole.map_err(|error| Refusal::Invalid { pointer: "".into(), message: error.into_message() })?;
             set(&whole, row);
             Ok(())
         })

@@ -14,6 +14,7 @@ use poem::{Body, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub use self::codes::Code;
 use self::codes::with_codes;
@@ -29,6 +30,7 @@ struct Inner {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    members: Map<String, Value>,
     retry_after: Option<u64>,
     /// What happened inside. Logged at the edge, never shown.
     source: Option<cairn_core::Error>,
@@ -69,7 +71,8 @@ impl From<Fault> for FieldError {
 
 impl Problem {
     pub(crate) fn new(code: Code) -> Self {
-        Self(Box::new(Inner { code, detail: code.detail(), errors: Vec::new(), retry_after: None, source: None }))
+        let (errors, members) = (Vec::new(), Map::new());
+        Self(Box::new(Inner { code, detail: code.detail(), errors, members, retry_after: None, source: None }))
     }
 
     /// A member of the body that breaks a rule which the schema cannot say.
@@ -96,6 +99,13 @@ impl Problem {
         self
     }
 
+    /// Adds a member of this problem's own, for what a client acts on.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Says after how many seconds a retry makes sense.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -115,7 +125,7 @@ impl Problem {
 
     /// The answer to the request with that id.
     pub fn into_response(self, request_id: &str) -> Response {
-        let Inner { code, detail, errors, retry_after, .. } = *self.0;
+        let Inner { code, detail, errors, members, retry_after, .. } = *self.0;
         let document = Document {
             kind: format!("/problems/{}", code.name()),
             title: code.title(),
@@ -124,6 +134,7 @@ impl Problem {
             code: code.name(),
             request_id,
             errors: &errors,
+            members: &members,
         };
         let body = Body::from_json(&document).unwrap_or_else(|_| Body::empty());
         let mut response = Response::builder().status(code.status()).content_type(CONTENT_TYPE).body(body);
@@ -162,6 +173,8 @@ struct Document<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl From<cairn_core::Error> for Problem {

@@ -47,11 +47,14 @@ impl Code {
             Noun::Lesson => Self::LessonNotFound,
             Noun::Message => Self::MessageNotFound,
             Noun::Project => Self::ProjectNotFound,
+            Noun::Prompt => Self::PromptNotFound,
+            Noun::PromptCategory => Self::PromptCategoryNotFound,
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
             Noun::Stage => Self::StageNotFound,
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
+            Noun::Term => Self::TermNotFound,
             // An access token whose account was deleted a moment ago.
             Noun::User => Self::Unauthorized,
             Noun::Admin | Noun::Course | Noun::Jobs | Noun::Module | Noun::Question | Noun::Queue => Self::NotFound,
@@ -157,6 +160,13 @@ impl From<resource::Refusal> for Problem {
                 Self::value_taken().with_errors(vec![FieldError::at(format!("/{member}"), "taken", message)])
             }
             resource::Refusal::Invalid { pointer, message } => Self::invalid_field(pointer, "invalid", message),
+            resource::Refusal::InUse { noun, count } => Self::resource_in_use()
+                .detail(format!(
+                    "Others that are not deleted belong to it ({}: {count}). Move or delete them first.",
+                    noun.name()
+                ))
+                .member("dependents_count", count),
+            resource::Refusal::ParentDeleted(_) => Self::parent_deleted(),
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
                 "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
             )),

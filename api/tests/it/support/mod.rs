@@ -18,6 +18,7 @@ pub(crate) mod course;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
+mod statements;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -43,6 +44,7 @@ use uuid::Uuid;
 
 pub(crate) use self::call::{Call, Reply};
 pub(crate) use self::follow::{Event, Follow, Reading};
+pub(crate) use self::statements::counted;
 
 /// Key of the access tokens in tests.
 pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";
