@@ -17,10 +17,12 @@ ALTER TABLE glossary_terms
     ADD COLUMN category slug,
     -- The beginning of the term, by which lists are sorted. It is cut so that it fits into the cursor of a page. Adding the
     -- column rewrites the table, which is short.
-    ADD COLUMN sort_key text COLLATE "C" NOT NULL GENERATED ALWAYS AS (left(folded(ltrim(term)), 60)) STORED;
+    ADD COLUMN sort_key text COLLATE "C" NOT NULL GENERATED ALWAYS AS (folded(left(ltrim(term), 60))) STORED;
 -- The first letter is a range of the sort key, so one index serves the whole list and that of a letter.
 CREATE INDEX glossary_terms_sort_key_idx ON glossary_terms (sort_key, id) WHERE deleted_at IS NULL;
 CREATE INDEX glossary_terms_category_idx ON glossary_terms (category, sort_key, id) WHERE deleted_at IS NULL;
+-- For admins, who list either the deleted terms or the others.
+CREATE INDEX glossary_terms_deleted_idx ON glossary_terms ((deleted_at IS NOT NULL), sort_key, id);
 DROP TRIGGER touch_row ON glossary_terms;
 CREATE TRIGGER touch_row BEFORE UPDATE ON glossary_terms FOR EACH ROW WHEN (
     (OLD.id, OLD.slug, OLD.term, OLD.category, OLD.definition, OLD.tags, OLD.publication, OLD.version, OLD.created_at,
@@ -35,6 +37,7 @@ DROP INDEX prompt_categories_name_key;
 CREATE UNIQUE INDEX prompt_categories_name_key ON prompt_categories (folded(name)) WHERE deleted_at IS NULL;
 
 CREATE INDEX prompts_position_idx ON prompts (position, id) WHERE deleted_at IS NULL;
+CREATE INDEX prompts_deleted_idx ON prompts ((deleted_at IS NOT NULL), position, id);
 
 -- Steps are put into another order by one statement, which a unique index would refuse at the first of two that change
 -- places. Whoever edits steps holds the lock of their prompt.
@@ -79,5 +82,8 @@ CREATE VIEW visible_prompts AS
     JOIN prompt_categories c ON c.id = p.category_id
     WHERE p.deleted_at IS NULL AND p.publication = 'published' AND c.deleted_at IS NULL;
 
+-- Whether a prompt is a user's favorite is then one entry of either index, however many users have it.
+DROP INDEX user_prompt_favorites_prompt_id_idx;
+CREATE INDEX user_prompt_favorites_prompt_id_idx ON user_prompt_favorites (prompt_id, user_id);
 -- For the list of a user's favorites, the latest first.
 CREATE INDEX user_prompt_favorites_user_id_idx ON user_prompt_favorites (user_id, created_at DESC, prompt_id DESC);

@@ -166,7 +166,8 @@ impl From<resource::Refusal> for Problem {
                     noun.name()
                 ))
                 .member("dependents_count", count),
-            resource::Refusal::ParentDeleted(_) => Self::parent_deleted(),
+            resource::Refusal::ParentDeleted(noun) => Self::parent_deleted()
+                .detail(format!("What it belongs to ({}) is deleted. Restore that first.", noun.name())),
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
                 "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
             )),

@@ -98,13 +98,10 @@ impl PromptsApi {
         /// Only prompts with this tag. Repeat the parameter for several tags, all of which are required.
         #[oai(default, validator(max_items = 10))]
         tag: Query<Vec<String>>,
-        /// Only prompts whose title begins with this text, in either case.
-        #[oai(validator(min_length = 1, max_length = 200))]
-        title: Query<Option<String>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
     ) -> Result<Json<Page<PromptSummary>>, Problem> {
-        let filter = Filter { category_id: category_id.0, tags: tag.0, title: title.0 };
+        let filter = Filter { category_id: category_id.0, tags: tag.0 };
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = visible_prompts::list(&mut connection, &caller, &filter, page.after()?, page.rows()).await?;
