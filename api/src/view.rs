@@ -12,19 +12,27 @@
 ///     }
 /// }
 /// ```
+///
+/// Parts that are converted one by one, such as the steps of a prompt, follow in a block of their own: `} with { … }`.
 macro_rules! view {
     ($(#[$meta:meta])* pub struct $name:ident from $row:ty {
         $($(#[$member_meta:meta])* $member:ident: $type:ty,)*
-    }) => {
+    } $(with {
+        $($(#[$parts_meta:meta])* $parts:ident: Vec<$part:ty>,)*
+    })?) => {
         $(#[$meta])*
         #[derive(Clone, Debug, poem_openapi::Object)]
         pub struct $name {
             $($(#[$member_meta])* pub $member: $type,)*
+            $($($(#[$parts_meta])* pub $parts: Vec<$part>,)*)?
         }
 
         impl From<$row> for $name {
             fn from(row: $row) -> Self {
-                Self { $($member: row.$member.into(),)* }
+                Self {
+                    $($member: row.$member.into(),)*
+                    $($($parts: row.$parts.into_iter().map(Into::into).collect(),)*)?
+                }
             }
         }
     };
@@ -35,16 +43,22 @@ pub(crate) use view;
 macro_rules! fields {
     ($(#[$meta:meta])* pub struct $name:ident of $row:ty {
         $($(#[$member_meta:meta])* $member:ident: $type:ty,)*
-    }) => {
+    } $(with {
+        $($(#[$parts_meta:meta])* $parts:ident: Vec<$part:ty>,)*
+    })?) => {
         $(#[$meta])*
         #[derive(Clone, Debug, poem_openapi::Object)]
         pub struct $name {
             $($(#[$member_meta])* pub $member: $type,)*
+            $($($(#[$parts_meta])* pub $parts: Vec<$part>,)*)?
         }
 
         impl From<&$row> for $name {
             fn from(row: &$row) -> Self {
-                Self { $($member: row.$member.clone().into(),)* }
+                Self {
+                    $($member: row.$member.clone().into(),)*
+                    $($($parts: row.$parts.iter().cloned().map(Into::into).collect(),)*)?
+                }
             }
         }
 
@@ -52,6 +66,7 @@ macro_rules! fields {
             /// Sets the members on the row.
             fn set(&self, row: &mut $row) {
                 $(row.$member = self.$member.clone().into();)*
+                $($(row.$parts = self.$parts.iter().cloned().map(Into::into).collect();)*)?
             }
         }
     };

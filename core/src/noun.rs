@@ -20,6 +20,8 @@ pub enum Noun {
     Password,
     PasswordReset,
     Project,
+    Prompt,
+    PromptCategory,
     Question,
     Queue,
     Reply,
@@ -29,6 +31,7 @@ pub enum Noun {
     Student,
     Style,
     Task,
+    Term,
     ToolChat,
     User,
 }

@@ -4,6 +4,7 @@
 //! that its author has seen, so that it cannot overwrite a change that they have not seen, and is recorded with the
 //! values before and after. Deleting marks the row, so that it can be restored, and its slug can be reused meanwhile.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
@@ -91,7 +92,7 @@ pub enum Refusal {
     /// A member has a value that the resource cannot have.
     Invalid {
         /// JSON pointer to the member.
-        pointer: &'static str,
+        pointer: Cow<'static, str>,
         /// What is expected, in a sentence.
         message: String,
     },
@@ -102,6 +103,15 @@ pub enum Refusal {
         /// How many that is.
         limit: usize,
     },
+    /// Others that are not deleted belong to it.
+    InUse {
+        /// What they are.
+        noun: Noun,
+        /// How many there are.
+        count: i64,
+    },
+    /// What it belongs to is deleted.
+    ParentDeleted(Noun),
     /// An order that does not name every live resource of the list exactly once.
     OrderMismatch {
         /// How many are missing from it.

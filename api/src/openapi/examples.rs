@@ -8,6 +8,63 @@ use super::json::object;
 /// value of an enum.
 fn named(name: &str) -> Option<Value> {
     Some(match name {
+        "AdminPrompt.body" | "NewPrompt.body" | "Prompt.body" | "PromptChanges.body" => {
+            json!("Plan a page for my project. Ask me for whatever you need to know first.")
+        }
+        "AdminPrompt.description"
+        | "NewPrompt.description"
+        | "Prompt.description"
+        | "PromptChanges.description"
+        | "FavoritePrompt.summary"
+        | "PromptSummary.summary" => json!("For when you have an idea and no plan yet."),
+        "AdminPrompt.slug"
+        | "AdminPromptSummary.slug"
+        | "FavoritePrompt.slug"
+        | "NewPrompt.slug"
+        | "Prompt.slug"
+        | "PromptChanges.slug"
+        | "PromptSummary.slug" => json!("plan-a-page"),
+        "AdminPrompt.tags"
+        | "AdminPromptSummary.tags"
+        | "FavoritePrompt.tags"
+        | "NewPrompt.tags"
+        | "Prompt.tags"
+        | "PromptChanges.tags"
+        | "PromptSummary.tags" => json!(["planning"]),
+        "AdminPrompt.title"
+        | "AdminPromptSummary.title"
+        | "FavoritePrompt.title"
+        | "NewPrompt.title"
+        | "Prompt.title"
+        | "PromptChanges.title"
+        | "PromptSummary.title" => json!("Plan a page"),
+        "AdminPromptCategory.name"
+        | "NewPromptCategory.name"
+        | "PromptCategory.name"
+        | "PromptCategoryChanges.name" => {
+            json!("First plans")
+        }
+        "AdminPromptCategory.slug"
+        | "NewPromptCategory.slug"
+        | "PromptCategory.slug"
+        | "PromptCategoryChanges.slug" => {
+            json!("first-plans")
+        }
+        "AdminTerm.category"
+        | "NewTerm.category"
+        | "Term.category"
+        | "TermChanges.category"
+        | "TermSummary.category" => {
+            json!("css")
+        }
+        "AdminTerm.slug" | "NewTerm.slug" | "Term.slug" | "TermChanges.slug" | "TermSummary.slug" => json!("cascade"),
+        "AdminTerm.tags" | "NewTerm.tags" | "Term.tags" | "TermChanges.tags" | "TermSummary.tags" => json!(["styles"]),
+        "NewPromptStep.body" | "PromptStep.body" => json!("Now write the page that we planned."),
+        "NewPromptStep.id" => Value::Null,
+        "NewPromptStep.title" | "PromptStep.title" => json!("Build it"),
+        "TermSummary.summary" | "definition" => json!("The rules that decide which of several styles applies."),
+        "color" => json!("#64748b"),
+        "term" => json!("Cascade"),
         "AcceptedQuestion.state" | "ToolMessage.reply_state" => json!("queued"),
         "ActivityTarget.type" => json!("lesson"),
         "ChatUser.email" | "email" => json!("learner@example.com"),
@@ -85,7 +142,14 @@ fn named(name: &str) -> Option<Value> {
         "expires_in" => json!(900),
         "first_name" => json!("Anna"),
         "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
-        "is_active" | "is_alive" | "is_changed" | "is_current" | "is_liked" | "is_payload_readable" | "is_required" => {
+        "is_active"
+        | "is_alive"
+        | "is_changed"
+        | "is_current"
+        | "is_favorite"
+        | "is_liked"
+        | "is_payload_readable"
+        | "is_required" => {
             json!(true)
         }
         "kind" => json!("count_likes"),

@@ -49,7 +49,8 @@ impl<T: ToJSON + ParseFromJSON> Changes<T> {
             }
             // The members have been checked separately, so only a rule that involves several of them can be violated.
             let whole = T::parse_from_json(Some(merged));
-            let whole = whole.map_err(|error| Refusal::Invalid { pointer: "", message: error.into_message() })?;
+            let whole =
+                whole.map_err(|error| Refusal::Invalid { pointer: "".into(), message: error.into_message() })?;
             set(&whole, row)
         })
     }

@@ -26,6 +26,8 @@ macro_rules! with_codes {
         VersionMismatch version_mismatch PRECONDITION_FAILED "The resource has changed" "The resource has changed since you read it. Get it again, and repeat the update with its new ETag.";
         ResourceDeleted resource_deleted CONFLICT "The resource is deleted" "A deleted resource can only be restored. Restore it first.";
         ValueTaken value_taken CONFLICT "The value is already in use" "A member must be unique, and another resource has the same value; see errors.";
+        ResourceInUse resource_in_use CONFLICT "The resource is in use" "Others that are not deleted belong to it. Move or delete them first; dependents_count says how many there are.";
+        ParentDeleted parent_deleted CONFLICT "What it belongs to is deleted" "It cannot be restored while what it belongs to is deleted. Restore that first.";
         OrderMismatch order_mismatch CONFLICT "The order does not match the list" "The order must contain each resource of the list exactly once. Get the list again and repeat the call.";
         CollectionFull collection_full CONFLICT "The list is full" "The list has as many resources as it can have. Delete one of them first.";
         Internal internal INTERNAL_SERVER_ERROR "Internal error" "The request could not be completed. If it keeps happening, report the request id.";
@@ -59,7 +61,10 @@ macro_rules! with_codes {
         TasksIncomplete tasks_incomplete CONFLICT "Required tasks are not checked" "This lesson is completed by checking all of its required tasks.";
 
         // Libraries.
+        PromptCategoryNotFound prompt_category_not_found NOT_FOUND "Prompt category not found" "There is no prompt category with this id.";
+        PromptNotFound prompt_not_found NOT_FOUND "Prompt not found" "There is no published prompt with this id.";
         StyleNotFound style_not_found NOT_FOUND "Style card not found" "There is no published style card with this id.";
+        TermNotFound term_not_found NOT_FOUND "Term not found" "There is no published term with this id.";
 
         // Community.
         ProjectNotFound project_not_found NOT_FOUND "Project not found" "There is no project with this id.";

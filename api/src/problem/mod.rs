@@ -30,6 +30,7 @@ struct Inner {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    members: Map<String, Value>,
     retry_after: Option<u64>,
     /// Further members, which say what a client can act on.
     members: Map<String, Value>,
@@ -72,14 +73,8 @@ impl From<Fault> for FieldError {
 
 impl Problem {
     pub(crate) fn new(code: Code) -> Self {
-        Self(Box::new(Inner {
-            code,
-            detail: code.detail(),
-            errors: Vec::new(),
-            retry_after: None,
-            members: Map::new(),
-            source: None,
-        }))
+        let (errors, members) = (Vec::new(), Map::new());
+        Self(Box::new(Inner { code, detail: code.detail(), errors, members, retry_after: None, source: None }))
     }
 
     /// A member of the body that violates a rule that the schema cannot express.
@@ -132,7 +127,7 @@ impl Problem {
 
     /// The response to the request with that id.
     pub fn into_response(self, request_id: &str) -> Response {
-        let Inner { code, detail, errors, retry_after, members, .. } = *self.0;
+        let Inner { code, detail, errors, members, retry_after, .. } = *self.0;
         let document = Document {
             kind: format!("/problems/{}", code.name()),
             title: code.title(),

@@ -53,6 +53,8 @@ impl Code {
             Noun::Message => Self::MessageNotFound,
             Noun::Module => Self::ModuleNotFound,
             Noun::Project => Self::ProjectNotFound,
+            Noun::Prompt => Self::PromptNotFound,
+            Noun::PromptCategory => Self::PromptCategoryNotFound,
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
             Noun::Session => Self::SessionNotFound,
@@ -60,6 +62,7 @@ impl Code {
             Noun::Student => Self::StudentNotFound,
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
+            Noun::Term => Self::TermNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Admin
             | Noun::Course
@@ -211,6 +214,14 @@ impl From<resource::Refusal> for Problem {
             resource::Refusal::Full { limit } => {
                 Self::collection_full().detail(format!("The list has {limit} resources, and can have no more."))
             }
+            resource::Refusal::InUse { noun, count } => Self::resource_in_use()
+                .detail(format!(
+                    "Others that are not deleted belong to it ({}: {count}). Move or delete them first.",
+                    noun.name()
+                ))
+                .with("dependents_count", count),
+            resource::Refusal::ParentDeleted(noun) => Self::parent_deleted()
+                .detail(format!("What it belongs to ({}) is deleted. Restore that first.", noun.name())),
             resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
                 "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
             )),

@@ -53,7 +53,7 @@ roadmaps:
 styles:
   - {slug: plain, title: Plain, category: minimal, tags: [a, b]}
 glossary:
-  - {slug: term, term: Term, definition: What it means.}
+  - {slug: term, term: Term, category: words, definition: What it means.}
 prompt_categories:
   - {slug: plan, name: Plan, kind: planning}
   - {slug: build, name: Build, kind: backend, color: '#00ff00'}

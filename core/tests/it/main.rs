@@ -6,6 +6,7 @@
 
 mod course;
 mod jobs;
+mod library;
 mod lists;
 mod rollup;
 mod schema;

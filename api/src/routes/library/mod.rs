@@ -1,3 +1,7 @@
 //! The libraries beside the lessons.
 
+pub mod favorites;
+pub mod glossary;
+pub mod prompt_categories;
+pub mod prompts;
 pub mod styles;

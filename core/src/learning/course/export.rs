@@ -196,7 +196,7 @@ async fn styles(connection: &mut PgConnection) -> Result<Vec<Style>> {
 async fn glossary(connection: &mut PgConnection) -> Result<Vec<Term>> {
     let rows = sqlx::query_as!(
         Term,
-        r#"SELECT slug::text AS "slug!", term, definition, tags, publication AS "publication: Publication"
+        r#"SELECT slug::text AS "slug!", term, category::text, definition, tags, publication AS "publication: Publication"
            FROM glossary_terms WHERE deleted_at IS NULL ORDER BY slug"#
     );
     Ok(rows.fetch_all(connection).await?)

@@ -50,6 +50,10 @@ pub struct Term {
     /// The term.
     #[schemars(length(min = 1, max = 200))]
     pub term: String,
+    /// The category of the term. Terms of the same category have the same text here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Slug>")]
+    pub category: Option<String>,
     /// The definition.
     #[schemars(length(min = 1, max = 5000))]
     pub definition: String,

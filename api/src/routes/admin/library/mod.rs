@@ -1,3 +1,6 @@
 //! The libraries, for admins.
 
+pub mod glossary;
+pub mod prompt_categories;
+pub mod prompts;
 pub mod styles;

@@ -77,20 +77,21 @@ async fn glossary(importer: &mut Importer<'_>, course: &Course) -> Result<(), Im
     let targets = assign_rows(&items, &existing, false);
     let rows = course.glossary.iter().zip(&targets).map(|(term, target)| {
         json!({
-            "id": target.id, "slug": term.slug, "term": term.term, "definition": term.definition, "tags": term.tags,
-            "publication": term.publication,
+            "id": target.id, "slug": term.slug, "term": term.term, "category": term.category,
+            "definition": term.definition, "tags": term.tags, "publication": term.publication,
         })
     });
     let written = sqlx::query_scalar!(
-        "INSERT INTO glossary_terms AS t (id, slug, term, definition, tags, publication)
-         SELECT id, slug, term, definition, tags, publication
-         FROM jsonb_to_recordset($1) AS d (id uuid, slug slug, term text, definition text, tags text[],
+        "INSERT INTO glossary_terms AS t (id, slug, term, category, definition, tags, publication)
+         SELECT id, slug, term, category, definition, tags, publication
+         FROM jsonb_to_recordset($1) AS d (id uuid, slug slug, term text, category slug, definition text, tags text[],
                                            publication publication)
          ON CONFLICT (id) DO UPDATE SET
-             term = excluded.term, definition = excluded.definition, tags = excluded.tags,
-             publication = excluded.publication, deleted_at = NULL
-         WHERE (t.term, t.definition, t.tags, t.publication, t.deleted_at)
-             IS DISTINCT FROM (excluded.term, excluded.definition, excluded.tags, excluded.publication, NULL)
+             term = excluded.term, category = excluded.category, definition = excluded.definition,
+             tags = excluded.tags, publication = excluded.publication, deleted_at = NULL
+         WHERE (t.term, t.category, t.definition, t.tags, t.publication, t.deleted_at)
+             IS DISTINCT FROM (excluded.term, excluded.category, excluded.definition, excluded.tags,
+                excluded.publication, NULL)
          RETURNING id",
         rows.collect::<Value>()
     )
@@ -132,8 +133,8 @@ async fn categories<'c>(
     sqlx::query!(
         "UPDATE prompt_categories t SET name = t.id::text
          FROM jsonb_to_recordset($1) AS d (id uuid, name text)
-         WHERE d.id = t.id AND t.deleted_at IS NULL AND lower(t.name) <> lower(d.name)
-           AND lower(t.name) IN (SELECT lower(name) FROM jsonb_to_recordset($1) AS n (name text))",
+         WHERE d.id = t.id AND t.deleted_at IS NULL AND folded(t.name) <> folded(d.name)
+           AND folded(t.name) IN (SELECT folded(name) FROM jsonb_to_recordset($1) AS n (name text))",
         rows
     )
     .execute(&mut *importer.connection)
