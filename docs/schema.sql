@@ -961,7 +961,6 @@ ALTER TABLE ONLY public.paused_queues
 CREATE TABLE public.platform_settings (
     key text NOT NULL,
     value jsonb NOT NULL,
-    description text DEFAULT ''::text NOT NULL,
     updated_by uuid,
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,

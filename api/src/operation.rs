@@ -21,10 +21,16 @@ pub enum Tag {
     Projects,
     /// AI tools and their replies.
     Tools,
+    /// The platform itself: what front ends need to know of it.
+    Platform,
     /// The libraries, for admins.
     AdminLibrary,
+    /// The activity log, for admins.
+    AdminActivity,
     /// Queues, workers and jobs, for admins.
     Operations,
+    /// Settings, for admins.
+    Settings,
     /// Instructions, chats and statistics of the AI tools, for admins.
     ToolsAdmin,
 }

@@ -39,6 +39,7 @@ pub enum Verb {
     Registered,
     Reopened,
     Reordered,
+    Reset,
     Restored,
     Resumed,
     Retried,

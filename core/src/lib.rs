@@ -7,6 +7,7 @@
 pub mod activity;
 pub mod actor;
 pub mod admin;
+pub mod audit;
 pub mod batcher;
 pub mod clock;
 pub mod community;

@@ -6,6 +6,7 @@
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "each names itself")]
 pub enum Noun {
+    Activity,
     Admin,
     Chat,
     Course,
@@ -21,6 +22,7 @@ pub enum Noun {
     Queue,
     Reply,
     Roadmap,
+    Setting,
     Stage,
     Style,
     Task,

@@ -10,6 +10,7 @@ fn named(name: &str) -> Option<Value> {
     Some(match name {
         "AcceptedQuestion.state" | "ToolMessage.reply_state" => json!("queued"),
         "ActivityTarget.type" => json!("lesson"),
+        "ActivityActor.email" | "actor_email" => json!("admin@example.com"),
         "ChatUser.email" | "email" => json!("learner@example.com"),
         "FieldError.code" | "code" => json!("required"),
         "Instruction.content" | "NewInstruction.content" => {
@@ -34,6 +35,15 @@ fn named(name: &str) -> Option<Value> {
         "ReplyFailed.reason" | "ToolFailures.reason" => json!("provider_unavailable"),
         "ReplyState" => json!("streaming"),
         "Roadmap.title" | "RoadmapTree.title" | "roadmap_title" => json!("Your first web page"),
+        "AdminActivityDetails.details" => json!({"before": {"title": "Grid"}, "after": {"title": "Swiss grid"}}),
+        "RecordedChange.action" => json!("style.updated"),
+        "RecordedChange.after" => json!({"title": "Swiss grid"}),
+        "RecordedChange.before" => json!({"title": "Grid"}),
+        "RecordedChange.title" => json!("Swiss grid"),
+        "AdminSetting.default" | "AdminSetting.value" | "NewSettingValue.value" => json!(50),
+        "AdminSetting.description" => json!("How many questions one learner may ask in 24 hours."),
+        "AdminSetting.key" => json!("ai.daily_questions"),
+        "AdminSetting.schema" => json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
         "Stage.title" | "MissingStage.title" | "stage_title" => json!("First steps"),
         "Style.title" | "StyleSummary.title" | "AdminStyle.title" | "NewStyle.title" | "StyleChanges.title" => {
             json!("Swiss grid")
@@ -54,6 +64,7 @@ fn named(name: &str) -> Option<Value> {
         "duration_minutes" => json!(15),
         "error" => json!("not finished within 10 s"),
         "expires_in" => json!(900),
+        "features" => json!(["new_editor"]),
         "first_name" => json!("Anna"),
         "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
         "is_active" | "is_alive" | "is_changed" | "is_current" | "is_liked" | "is_payload_readable" | "is_required" => {

@@ -40,6 +40,7 @@ impl Code {
     /// The code for a missing object of this kind.
     fn not_found_for(noun: Noun) -> Self {
         match noun {
+            Noun::Activity => Self::ActivityNotFound,
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
             Noun::Instruction => Self::InstructionNotFound,
             Noun::Invite => Self::InviteNotFound,
@@ -49,6 +50,7 @@ impl Code {
             Noun::Project => Self::ProjectNotFound,
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
+            Noun::Setting => Self::SettingNotFound,
             Noun::Stage => Self::StageNotFound,
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,

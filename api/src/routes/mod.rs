@@ -4,6 +4,7 @@ pub mod admin;
 pub mod community;
 pub mod learning;
 pub mod library;
+pub mod settings;
 pub mod tools;
 pub mod users;
 
@@ -53,11 +54,16 @@ resources! {
     tools::replies RepliesApi,
     tools::stream StreamApi,
     tools::transfer TransferApi,
+    settings::platform PlatformApi,
+    admin::audit::activity AdminActivityApi,
+    admin::audit::export ActivityExportApi,
+    admin::audit::history HistoryApi,
     admin::library::styles AdminStylesApi,
     admin::queue::queues QueuesApi,
     admin::queue::workers WorkersApi,
     admin::queue::jobs JobsApi,
     admin::queue::bulk BulkApi,
+    admin::settings::platform AdminSettingsApi,
     admin::tools::instructions InstructionsApi,
     admin::tools::chats ChatsApi,
     admin::tools::chat_export ChatExportApi,

@@ -55,8 +55,8 @@ fn every_operation_is_described() {
 const VERBS: &[&str] = &[
     "Activate", "Approve", "Archive", "Ask", "Cancel", "Check", "Clear", "Complete", "Create", "Delete", "Discard",
     "Export", "Get", "Import", "Like", "List", "Pause", "Preview", "Publish", "Record", "Refresh", "Register",
-    "Reject", "Reopen", "Reorder", "Restore", "Resume", "Retry", "Revoke", "Search", "Sign", "Start", "Stream",
-    "Submit", "Suspend", "Transfer", "Uncheck", "Unlike", "Update", "Withdraw",
+    "Reject", "Reopen", "Reorder", "Reset", "Restore", "Resume", "Retry", "Revoke", "Search", "Sign", "Start",
+    "Stream", "Submit", "Suspend", "Transfer", "Uncheck", "Unlike", "Update", "Withdraw",
 ];
 
 #[test]

@@ -1,7 +1,9 @@
 //! Operations for admins.
 
+pub mod audit;
 pub mod library;
 pub mod queue;
+pub mod settings;
 pub mod tools;
 
 use cairn_core::resource;

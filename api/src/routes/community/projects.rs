@@ -2,7 +2,6 @@
 
 use cairn_core::actor::Caller;
 use cairn_core::community::projects;
-use cairn_core::settings;
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -196,7 +195,7 @@ impl ProjectsApi {
         if let Some(answer) = request.replay::<Project>(&mut tx).await? {
             return Ok(Created::new("/v1/projects", answer));
         }
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         let id = projects::create(&mut tx, &settings, &project).await?;
         let answer = find(&mut tx, &caller, id).await?;
         request.store(&mut tx, &answer).await?;

@@ -15,6 +15,7 @@ async fn moderate(app: &TestApp) {
         .execute(app.app.pool())
         .await
         .unwrap();
+    app.app.settings.invalidate();
 }
 
 #[tokio::test]
