@@ -31,6 +31,8 @@ pub enum Tag {
     Operations,
     /// Settings, for admins.
     Settings,
+    /// Statistics of the platform, for admins.
+    Statistics,
     /// Instructions, chats and statistics of the AI tools, for admins.
     ToolsAdmin,
 }

@@ -24,6 +24,7 @@ pub mod resource;
 pub mod schema;
 pub mod settings;
 pub mod shutdown;
+pub mod stats;
 pub mod telemetry;
 pub mod tools;
 pub mod users;

@@ -6,6 +6,7 @@ use cairn_core::learning::lessons::LessonRefusal;
 use cairn_core::noun::Noun;
 use cairn_core::refusal::{NotFound, Rejected};
 use cairn_core::resource;
+use cairn_core::stats::daily::UnknownTimeZone;
 use cairn_core::tools::cancel::CancelRefusal;
 use cairn_core::tools::questions::AskRefusal;
 use cairn_core::tools::retry::RetryRefusal;
@@ -144,6 +145,12 @@ impl From<JobRefusal> for Problem {
             JobRefusal::Running => Self::job_running(),
             JobRefusal::Finished => Self::job_finished(),
         }
+    }
+}
+
+impl From<UnknownTimeZone> for Problem {
+    fn from(_: UnknownTimeZone) -> Self {
+        Self::invalid_parameter("time_zone", "unknown", "There is no such time zone in the IANA database.")
     }
 }
 

@@ -11,6 +11,7 @@ mod library;
 mod process;
 mod queue;
 mod settings;
+mod stats;
 mod support;
 mod tools;
 mod users;

@@ -14,6 +14,7 @@ macro_rules! for_each_job {
             count_likes: $crate::community::jobs::CountLikes,
             roll_up_uses: $crate::library::jobs::RollUpUses,
             generate_reply: $crate::tools::jobs::GenerateReply,
+            refresh_stats: $crate::stats::jobs::RefreshStats,
             reconcile: $crate::admin::maintenance::Reconcile,
             housekeeping: $crate::admin::maintenance::Housekeeping,
         }

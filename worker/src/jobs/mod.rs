@@ -8,6 +8,7 @@ mod housekeeping;
 mod recompute_roadmap;
 mod reconcile;
 mod record_activity;
+mod refresh_stats;
 mod roll_up_progress;
 mod roll_up_uses;
 

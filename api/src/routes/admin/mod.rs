@@ -4,6 +4,7 @@ pub mod audit;
 pub mod library;
 pub mod queue;
 pub mod settings;
+pub mod stats;
 pub mod tools;
 
 use cairn_core::resource;
