@@ -25,7 +25,7 @@ const NDJSON: &str = "application/x-ndjson";
 /// The form of an answer with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-pub enum ExportFormat {
+pub(crate) enum ExportFormat {
     /// Comma-separated values with a line of names first. Text that a spreadsheet would take for a formula begins with an
     /// apostrophe.
     Csv,
@@ -34,11 +34,11 @@ pub enum ExportFormat {
 }
 
 /// What the `Accept` header asks for; `None` if that is neither CSV nor NDJSON.
-pub struct Accepted(Option<ExportFormat>);
+pub(crate) struct Accepted(Option<ExportFormat>);
 
 impl Accepted {
     /// The form of the answer: `?format=` counts before the header.
-    pub fn format(&self, parameter: Option<ExportFormat>) -> Option<ExportFormat> {
+    pub(crate) fn format(&self, parameter: Option<ExportFormat>) -> Option<ExportFormat> {
         parameter.or(self.0)
     }
 }
@@ -57,7 +57,7 @@ impl<'a> FromRequest<'a> for Accepted {
 }
 
 /// A row of an export.
-pub trait Row: ToJSON + Send + 'static {
+pub(crate) trait Row: ToJSON + Send + 'static {
     /// The names of the columns of the CSV.
     const COLUMNS: &'static [&'static str];
 
@@ -66,7 +66,7 @@ pub trait Row: ToJSON + Send + 'static {
 }
 
 /// A value in a CSV.
-pub enum Cell {
+pub(crate) enum Cell {
     /// Written by people, so it can hold anything.
     Text(String),
     /// A number, an id, a time: nothing that needs care.
@@ -77,12 +77,12 @@ pub enum Cell {
 
 impl Cell {
     /// Something that needs no care; empty if there is nothing.
-    pub fn plain(value: Option<impl ToString>) -> Self {
+    pub(crate) fn plain(value: Option<impl ToString>) -> Self {
         value.map_or(Self::Empty, |value| Self::Plain(value.to_string()))
     }
 
     /// A text; empty if there is none.
-    pub fn text(value: Option<String>) -> Self {
+    pub(crate) fn text(value: Option<String>) -> Self {
         value.map_or(Self::Empty, Self::Text)
     }
 
@@ -104,7 +104,7 @@ impl Cell {
 }
 
 /// Where the rows of an export come from.
-pub trait Source: Send + 'static {
+pub(crate) trait Source: Send + 'static {
     /// A row.
     type Row: Row;
 
@@ -113,7 +113,7 @@ pub trait Source: Send + 'static {
 }
 
 /// An answer with all rows of a [`Source`]. `T` is the object on each line of NDJSON.
-pub struct Export<T> {
+pub(crate) struct Export<T> {
     format: ExportFormat,
     name: &'static str,
     pieces: BoxStream<'static, std::io::Result<String>>,
@@ -123,7 +123,7 @@ pub struct Export<T> {
 impl<T: Row> Export<T> {
     /// Starts an export for an admin. `name` is a suggested file name without its extension. A failure before the first piece
     /// is answered with a problem; after it the connection is cut, so that nobody takes the part for the whole.
-    pub async fn start<S: Source<Row = T>>(
+    pub(crate) async fn start<S: Source<Row = T>>(
         app: &App,
         caller: &Caller,
         format: ExportFormat,
@@ -256,7 +256,7 @@ impl<T> IntoResponse for Export<T> {
 }
 
 /// JSON, or the same rows as an export if the client asks for it.
-pub enum JsonOrExport<J, T> {
+pub(crate) enum JsonOrExport<J, T> {
     /// JSON.
     Json(Json<J>),
     /// CSV or NDJSON.

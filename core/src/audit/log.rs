@@ -108,57 +108,61 @@ macro_rules! select_entries {
 
 /// At most `limit` activities, newest first, starting after the one with the time and id of `before`.
 ///
-/// One branch for each index, of which the most selective filter decides which returns rows. The bound on the time alone
-/// lets Postgres skip the partitions that are newer than the page.
+/// One branch for each index, of which the most selective filter decides which returns rows. A filter that many rows pass could
+/// be tested on the index by time just as well, but not in a period that has none of them. Comparing and ordering by the
+/// filtered column too leaves the planner no other index than the one of the filter. The bounds on the time alone let Postgres
+/// skip partitions.
 pub async fn list(
     connection: &mut PgConnection,
     filter: &Filter,
     before: Option<Key>,
     limit: i64,
 ) -> Result<Vec<EntryDetails>> {
-    let (time, id) = before.unzip();
+    let to = filter.to.unwrap_or(END_OF_TIME);
+    let (time, id) = before.filter(|(time, _)| *time < to).unwrap_or((to, Uuid::nil()));
     let rows = select_entries!(
         "(
                (SELECT * FROM activity_log
-                WHERE $1::uuid IS NOT NULL AND target_id = $1
+                WHERE $1::uuid IS NOT NULL
+                  AND target_id >= $1 AND (target_id, occurred_at) >= ($1, $5) AND (target_id, occurred_at, id) < ($1, $6, $7::uuid)
+                  AND occurred_at >= $5 AND occurred_at <= $6
                   AND ($2::uuid IS NULL OR actor_id = $2) AND ($3::text IS NULL OR action = $3)
                   AND ($4::text IS NULL OR target_type = $4)
-                  AND occurred_at >= $5 AND occurred_at < $6 AND occurred_at <= $7 AND (occurred_at, id) < ($7, $8::uuid)
-                ORDER BY occurred_at DESC, id DESC LIMIT $9)
+                ORDER BY target_id DESC, occurred_at DESC, id DESC LIMIT $8)
                UNION ALL
                (SELECT * FROM activity_log
                 WHERE $1::uuid IS NULL AND $2::uuid IS NOT NULL AND actor_id = $2
                   AND ($3::text IS NULL OR action = $3) AND ($4::text IS NULL OR target_type = $4)
-                  AND occurred_at >= $5 AND occurred_at < $6 AND occurred_at <= $7 AND (occurred_at, id) < ($7, $8::uuid)
-                ORDER BY occurred_at DESC, id DESC LIMIT $9)
+                  AND occurred_at >= $5 AND occurred_at <= $6 AND (occurred_at, id) < ($6, $7::uuid)
+                ORDER BY occurred_at DESC, id DESC LIMIT $8)
                UNION ALL
                (SELECT * FROM activity_log
-                WHERE $1::uuid IS NULL AND $2::uuid IS NULL AND $3::text IS NOT NULL AND action = $3
+                WHERE $1::uuid IS NULL AND $2::uuid IS NULL AND $3::text IS NOT NULL
+                  AND action >= $3 AND (action, occurred_at) >= ($3, $5) AND (action, occurred_at, id) < ($3, $6, $7::uuid)
+                  AND occurred_at >= $5 AND occurred_at <= $6
                   AND ($4::text IS NULL OR target_type = $4)
-                  AND occurred_at >= $5 AND occurred_at < $6 AND occurred_at <= $7 AND (occurred_at, id) < ($7, $8::uuid)
-                ORDER BY occurred_at DESC, id DESC LIMIT $9)
+                ORDER BY action DESC, occurred_at DESC, id DESC LIMIT $8)
                UNION ALL
                (SELECT * FROM activity_log
                 WHERE $1::uuid IS NULL AND $2::uuid IS NULL AND $3::text IS NULL AND $4::text IS NOT NULL
-                  AND target_type = $4
-                  AND occurred_at >= $5 AND occurred_at < $6 AND occurred_at <= $7 AND (occurred_at, id) < ($7, $8::uuid)
-                ORDER BY occurred_at DESC, id DESC LIMIT $9)
+                  AND target_type >= $4 AND (target_type, occurred_at) >= ($4, $5) AND (target_type, occurred_at, id) < ($4, $6, $7::uuid)
+                  AND occurred_at >= $5 AND occurred_at <= $6
+                ORDER BY target_type DESC, occurred_at DESC, id DESC LIMIT $8)
                UNION ALL
                (SELECT * FROM activity_log
                 WHERE $1::uuid IS NULL AND $2::uuid IS NULL AND $3::text IS NULL AND $4::text IS NULL
-                  AND occurred_at >= $5 AND occurred_at < $6 AND occurred_at <= $7 AND (occurred_at, id) < ($7, $8::uuid)
-                ORDER BY occurred_at DESC, id DESC LIMIT $9)
+                  AND occurred_at >= $5 AND occurred_at <= $6 AND (occurred_at, id) < ($6, $7::uuid)
+                ORDER BY occurred_at DESC, id DESC LIMIT $8)
            ) a
            LEFT JOIN users u ON u.id = a.actor_id
-           ORDER BY a.occurred_at DESC, a.id DESC LIMIT $9",
+           ORDER BY a.occurred_at DESC, a.id DESC LIMIT $8",
         filter.target_id,
         filter.actor_id,
         filter.action,
         filter.target_type,
         filter.from.unwrap_or(DateTime::UNIX_EPOCH),
-        filter.to.unwrap_or(END_OF_TIME),
-        time.unwrap_or(END_OF_TIME),
-        id.unwrap_or(Uuid::max()),
+        time,
+        id,
         limit
     );
     Ok(rows.fetch_all(connection).await?.into_iter().map(EntryDetails::from).collect())
@@ -174,15 +178,20 @@ pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<EntryDetail
     Ok(row.into())
 }
 
-/// At most `limit` activities of live learners, newest first, starting after the one with the time and id of `before`.
+/// At most `limit` activities of live learners, but no more than 101, newest first, starting after the one with the time and id
+/// of `before`.
 pub async fn recent_of_students(connection: &mut PgConnection, before: Option<Key>, limit: i64) -> Result<Vec<Entry>> {
     let (time, id) = before.unzip();
     let rows = sqlx::query_as!(
         Entry,
         r#"SELECT id AS "id!", occurred_at AS "occurred_at!", user_id AS actor_id, email, first_name, last_name,
                action AS "action!", target_type, target_id, target_title
-           FROM recent_student_activity
-           WHERE occurred_at <= $1 AND (occurred_at, id) < ($1, $2::uuid)
+           FROM (
+               -- A number that the planner knows: it would sort everything for the tenth that it expects of a parameter.
+               SELECT * FROM recent_student_activity
+               WHERE occurred_at <= $1 AND (occurred_at, id) < ($1, $2::uuid)
+               ORDER BY occurred_at DESC, id DESC LIMIT 101
+           ) page
            ORDER BY occurred_at DESC, id DESC LIMIT $3"#,
         time.unwrap_or(END_OF_TIME),
         id.unwrap_or(Uuid::max()),

@@ -55,6 +55,7 @@ pub async fn list(
            CROSS JOIN LATERAL (
                SELECT quarter_of(d.day AT TIME ZONE $3) AS since,
                    quarter_of((d.day + interval '1 day') AT TIME ZONE $3) AS until
+               OFFSET 0  -- converts the time once for each day, and not for each quarter
            ) b
            CROSS JOIN LATERAL (
                SELECT coalesce(sum(s.completions), 0) AS completions, coalesce(sum(s.likes), 0) AS likes,

@@ -159,11 +159,6 @@ async fn what_was_there_before_is_counted_too() {
 async fn a_job_that_runs_twice_counts_once() {
     let app = with_people().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    for _ in 0..2 {
-        anna.patch("/v1/me", json!({"first_name": "Anna"})).await;
-    }
-    let lesson = app.count("SELECT count(*) FROM lessons").await;
-    assert_eq!(lesson, 9);
     let id: uuid::Uuid = sqlx::query_scalar("SELECT md5('l1')::uuid").fetch_one(app.app.pool()).await.unwrap();
     anna.put(&format!("/v1/lessons/{id}/completion")).await.expect(200);
     app.run_jobs().await;
