@@ -28,17 +28,6 @@ CREATE TYPE public.material_kind AS ENUM (
     'document'
 );
 
-CREATE TYPE public.project_category AS ENUM (
-    'website',
-    'web_app',
-    'mobile_app',
-    'bot',
-    'game',
-    'tool',
-    'design',
-    'other'
-);
-
 CREATE TYPE public.project_status AS ENUM (
     'draft',
     'submitted',
@@ -95,6 +84,17 @@ CREATE TYPE public.user_status AS ENUM (
     'active',
     'suspended'
 );
+
+CREATE FUNCTION public.at_least(gaps integer[], most integer) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT array_agg(number ORDER BY n)
+    FROM (
+        SELECT n, (sum(count(g.gap)) OVER (ORDER BY n DESC))::integer AS number
+        FROM generate_series(1, most) AS n LEFT JOIN unnest(gaps) AS g (gap) ON least(g.gap, most) = n
+        GROUP BY n
+    ) counts
+$$;
 
 CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void
     LANGUAGE sql
@@ -277,10 +277,26 @@ BEGIN
 END;
 $_$;
 
-CREATE FUNCTION public.fold_name(name text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION public.fill_stats(filled_to integer, before integer) RETURNS boolean
+    LANGUAGE plpgsql
     AS $$
-    SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+DECLARE
+    first integer := coalesce(filled_to, quarter_of(least(
+        (SELECT min(created_at) FROM users), (SELECT min(completed_at) FROM user_lesson_progress),
+        (SELECT min(completed_at) FROM user_roadmap_progress), (SELECT min(published_at) FROM showcase_projects),
+        (SELECT min(created_at) FROM project_likes), (SELECT min(created_at) FROM ai_replies),
+        (SELECT min(occurred_at) FROM activity_log))), before);
+    last integer := least(first + 671, before - 1);
+BEGIN
+    INSERT INTO active_quarters (quarter, user_id)
+    SELECT DISTINCT quarter_of(occurred_at), actor_id FROM activity_log
+    WHERE occurred_at >= quarter_start(first) AND occurred_at < quarter_start(last + 1) AND actor_id IS NOT NULL
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING;
+    INSERT INTO stats_marks (quarter) SELECT generate_series(first, last);
+    UPDATE stats_state s SET filled_to = greatest(first, last + 1), is_filled = last + 1 >= before;
+    RETURN last + 1 < before;
+END;
 $$;
 
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
@@ -329,6 +345,42 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtext('lesson'), slot)
         FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
     END IF;
+END;
+$$;
+
+CREATE FUNCTION public.log_active_quarters() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    WITH added AS (
+        INSERT INTO active_quarters (quarter, user_id)
+        SELECT DISTINCT quarter_of(occurred_at), actor_id FROM new_rows
+        WHERE actor_id IS NOT NULL AND quarter_of(occurred_at) IS NOT NULL
+        ORDER BY 1, 2                       -- the same order in every transaction, so that two cannot deadlock
+        ON CONFLICT DO NOTHING
+        RETURNING quarter, user_id
+    )
+    INSERT INTO stats_marks (quarter, user_id)
+    SELECT quarter, user_id FROM added WHERE quarter < quarter_of(clock_timestamp());
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_active_user() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stats_marks (user_id) VALUES (OLD.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_lesson_stats() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stats_marks (lesson_id) SELECT DISTINCT lesson_id FROM changed_rows;
+    RETURN NULL;
 END;
 $$;
 
@@ -466,6 +518,24 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.mark_stats() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stats_marks (quarter)
+    SELECT DISTINCT quarter_of(t::timestamptz)
+    FROM (VALUES (to_jsonb(OLD) ->> TG_ARGV[0]), (to_jsonb(NEW) ->> TG_ARGV[0])) AS times (t)
+    WHERE quarter_of(t::timestamptz) < quarter_of(clock_timestamp());
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.open_quarter() RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT date_bin('15 minutes', clock_timestamp(), timestamptz '1970-01-01 00:00+00')
+$$;
+
 CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id uuid, percent smallint)
     LANGUAGE sql STABLE
     AS $$
@@ -509,10 +579,142 @@ CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURN
     END::smallint
 $$;
 
+CREATE FUNCTION public.quarter_of(t timestamp with time zone) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN t >= '1970-01-01 00:00+00' AND t < '2200-01-01 00:00+00'
+        THEN floor(extract(epoch FROM t - timestamptz '1970-01-01 00:00+00') / 900)::integer END
+$$;
+
+CREATE FUNCTION public.quarter_start(quarter integer) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT timestamptz '1970-01-01 00:00+00' + quarter * interval '15 minutes'
+$$;
+
 CREATE FUNCTION public.readable_time(t timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT CASE WHEN t >= '0001-01-01 00:00+00' THEN least(t, '9999-12-31 00:00+00') END
+$$;
+
+CREATE FUNCTION public.recompute_stats(quarters integer[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+    INSERT INTO stats_quarters AS s (quarter, students, mentors, admins, completions, roadmaps_completed,
+        projects_published, likes, questions, replies_failed)
+    SELECT q.quarter, u.students, u.mentors, u.admins, f.completions, r.completed, p.published, k.likes, a.questions, a.failed
+    FROM (SELECT DISTINCT t.quarter, quarter_start(t.quarter) AS since, quarter_start(t.quarter + 1) AS until
+          FROM unnest(quarters) AS t (quarter)) q
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE role = 'student') AS students, count(*) FILTER (WHERE role = 'mentor') AS mentors,
+            count(*) FILTER (WHERE role = 'admin') AS admins
+        FROM users
+        WHERE role = ANY (ARRAY['student', 'mentor', 'admin']::user_role[]) AND deleted_at IS NULL
+          AND created_at >= q.since AND created_at < q.until) u
+    CROSS JOIN LATERAL (SELECT count(*) AS completions FROM user_lesson_progress
+        WHERE completed_at >= q.since AND completed_at < q.until) f
+    CROSS JOIN LATERAL (SELECT count(*) AS completed FROM user_roadmap_progress
+        WHERE completed_at >= q.since AND completed_at < q.until) r
+    CROSS JOIN LATERAL (SELECT count(*) AS published FROM showcase_projects
+        WHERE deleted_at IS NULL AND status = 'published' AND published_at >= q.since AND published_at < q.until) p
+    CROSS JOIN LATERAL (SELECT count(*) AS likes FROM project_likes
+        WHERE created_at >= q.since AND created_at < q.until) k
+    CROSS JOIN LATERAL (SELECT count(*) AS questions, count(*) FILTER (WHERE state = 'failed') AS failed FROM ai_replies
+        WHERE created_at >= q.since AND created_at < q.until) a
+    WHERE u.students + u.mentors + u.admins + f.completions + r.completed + p.published + k.likes + a.questions > 0
+       OR EXISTS (SELECT FROM stats_quarters e WHERE e.quarter = q.quarter)
+    ORDER BY q.quarter
+    ON CONFLICT (quarter) DO UPDATE SET students = excluded.students, mentors = excluded.mentors, admins = excluded.admins,
+        completions = excluded.completions, roadmaps_completed = excluded.roadmaps_completed,
+        projects_published = excluded.projects_published, likes = excluded.likes, questions = excluded.questions,
+        replies_failed = excluded.replies_failed
+        WHERE s.* IS DISTINCT FROM excluded.*;
+
+    INSERT INTO stats_active AS s (quarter, first_of_day, first_of_week)
+    SELECT q.quarter, at_least(v.quarters, 108), at_least(v.hours, 169)
+    FROM (SELECT DISTINCT t.quarter FROM unnest(quarters) AS t (quarter)) q
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(q.quarter - coalesce(e.previous, -1000)), '{}') AS quarters,
+            coalesce(array_agg(q.quarter / 4 - coalesce(e.previous, -1000) / 4), '{}') AS hours
+        FROM active_quarters a
+        JOIN users u ON u.id = a.user_id AND u.role = 'student' AND u.deleted_at IS NULL
+        CROSS JOIN LATERAL (
+            SELECT max(p.quarter) AS previous FROM active_quarters p WHERE p.user_id = a.user_id AND p.quarter < q.quarter) e
+        WHERE a.quarter = q.quarter) v
+    WHERE v.quarters <> '{}' OR EXISTS (SELECT FROM stats_active e WHERE e.quarter = q.quarter)
+    ORDER BY q.quarter
+    ON CONFLICT (quarter) DO UPDATE SET first_of_day = excluded.first_of_day, first_of_week = excluded.first_of_week
+        WHERE s.* IS DISTINCT FROM excluded.*;
+END;
+$$;
+
+CREATE FUNCTION public.refresh_stats() RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    state stats_state;
+    present integer;
+    last_mark bigint;
+    is_over boolean;
+    stale integer[];
+    learners uuid[];
+    has_more boolean := false;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('stats', 0)) THEN
+        RETURN false;
+    END IF;
+    SELECT * INTO state FROM stats_state;
+    present := quarter_of(clock_timestamp());
+    is_over := state.fence IS NOT NULL AND pg_snapshot_xmin(pg_current_snapshot()) >= state.fence;
+    IF NOT state.is_filled THEN
+        has_more := fill_stats(state.filled_to, state.open_from);
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM stats_marks WHERE id IN (SELECT id FROM stats_marks WHERE user_id IS NOT NULL ORDER BY id LIMIT 1000)
+        RETURNING quarter, user_id
+    )
+    SELECT coalesce(array_agg(quarter), '{}'), coalesce(array_agg(user_id), '{}') INTO stale, learners FROM taken;
+    INSERT INTO stats_marks (quarter)
+    SELECT m.quarter FROM unnest(stale) AS m (quarter) WHERE m.quarter IS NOT NULL
+    UNION
+    SELECT (SELECT min(a.quarter) FROM active_quarters a WHERE a.user_id = m.user_id AND a.quarter > m.quarter)
+    FROM unnest(stale, learners) AS m (quarter, user_id)
+    WHERE EXISTS (SELECT FROM active_quarters a WHERE a.user_id = m.user_id AND a.quarter > m.quarter)
+    UNION
+    SELECT a.quarter FROM unnest(stale, learners) AS m (quarter, user_id) JOIN active_quarters a ON a.user_id = m.user_id
+    WHERE m.quarter IS NULL;
+    -- What is left of a deleted account.
+    DELETE FROM active_quarters a USING unnest(stale, learners) AS m (quarter, user_id)
+    WHERE m.quarter IS NULL AND a.user_id = m.user_id AND NOT EXISTS (SELECT FROM users u WHERE u.id = m.user_id);
+
+    SELECT max(id) INTO last_mark FROM stats_marks;
+
+    WITH taken AS (DELETE FROM stats_marks WHERE lesson_id IS NOT NULL RETURNING lesson_id)
+    UPDATE lesson_stats s SET computed_at = NULL FROM taken t WHERE s.lesson_id = t.lesson_id;
+
+    SELECT coalesce(array_agg(t.quarter), '{}') INTO stale FROM (
+        SELECT DISTINCT quarter FROM stats_marks WHERE user_id IS NULL AND lesson_id IS NULL ORDER BY 1 DESC LIMIT 200) t;
+    DELETE FROM stats_marks WHERE user_id IS NULL AND lesson_id IS NULL AND quarter = ANY (stale);
+    has_more := has_more OR EXISTS (SELECT FROM stats_marks WHERE id <= last_mark);
+
+    stale := stale || ARRAY[present - 1, present];
+    IF is_over THEN
+        stale := stale || ARRAY(SELECT generate_series(state.open_from, state.fenced - 1));
+    END IF;
+    PERFORM recompute_stats(stale);
+    UPDATE stats_state SET
+        open_from = CASE WHEN is_over THEN state.fenced ELSE state.open_from END,
+        fenced = CASE WHEN is_over THEN NULL WHEN state.fence IS NULL AND state.open_from < present THEN present ELSE state.fenced END,
+        fence = CASE WHEN is_over THEN NULL
+                     WHEN state.fence IS NULL AND state.open_from < present THEN pg_snapshot_xmax(pg_current_snapshot())
+                     ELSE state.fence END,
+        as_of = CASE WHEN has_more THEN as_of ELSE now() END;
+    RETURN has_more;
+END;
 $$;
 
 CREATE FUNCTION public.remove_uses() RETURNS trigger
@@ -584,9 +786,6 @@ BEGIN
 END;
 $$;
 
-ALTER TABLE public.showcase_projects
-    ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
-
 CREATE TABLE apalis.jobs (
     job bytea NOT NULL,
     id text NOT NULL,
@@ -614,6 +813,14 @@ CREATE INDEX jobs_held_idx ON apalis.jobs USING btree (lock_by) WHERE ((status =
 ALTER TABLE ONLY apalis.jobs
     ADD CONSTRAINT fk_worker_lock_by FOREIGN KEY (lock_by) REFERENCES apalis.workers(id);
 
+CREATE TABLE public.active_quarters (
+    quarter integer NOT NULL,
+    user_id uuid NOT NULL
+);
+ALTER TABLE ONLY public.active_quarters
+    ADD CONSTRAINT active_quarters_pkey PRIMARY KEY (quarter, user_id);
+CREATE INDEX active_quarters_user_idx ON public.active_quarters USING btree (user_id, quarter);
+
 CREATE TABLE public.activity_log (
     id uuid NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
@@ -634,9 +841,13 @@ CREATE TABLE public.activity_log (
 PARTITION BY RANGE (occurred_at);
 ALTER TABLE ONLY public.activity_log
     ADD CONSTRAINT activity_log_pkey PRIMARY KEY (id, occurred_at);
+CREATE INDEX activity_log_action_idx ON ONLY public.activity_log USING btree (action, occurred_at, id);
 CREATE INDEX activity_log_actor_idx ON ONLY public.activity_log USING btree (actor_id, occurred_at DESC, id DESC);
-CREATE INDEX activity_log_target_idx ON ONLY public.activity_log USING btree (target_id, occurred_at DESC) WHERE (target_id IS NOT NULL);
+CREATE INDEX activity_log_changes_idx ON ONLY public.activity_log USING btree (target_id, occurred_at DESC, id DESC) WHERE (metadata ?| ARRAY['before'::text, 'after'::text]);
+CREATE INDEX activity_log_target_idx ON ONLY public.activity_log USING btree (target_id, occurred_at, id) WHERE (target_id IS NOT NULL);
+CREATE INDEX activity_log_target_type_idx ON ONLY public.activity_log USING btree (target_type, occurred_at, id) WHERE (target_type IS NOT NULL);
 CREATE INDEX activity_log_time_idx ON ONLY public.activity_log USING btree (occurred_at DESC, id DESC);
+CREATE TRIGGER log_active_quarters AFTER INSERT ON public.activity_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_active_quarters();
 
 CREATE TABLE public.ai_replies (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -676,6 +887,9 @@ CREATE UNIQUE INDEX ai_replies_open_key ON public.ai_replies USING btree (chat_i
 CREATE INDEX ai_replies_question_idx ON public.ai_replies USING btree (question_id);
 CREATE INDEX ai_replies_stuck_idx ON public.ai_replies USING btree (updated_at) WHERE (state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]));
 CREATE INDEX ai_replies_user_idx ON public.ai_replies USING btree (user_id, queued_at DESC);
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.ai_replies FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.ai_replies FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.ai_replies FOR EACH ROW WHEN ((((old.state = 'failed'::public.reply_state) <> (new.state = 'failed'::public.reply_state)) OR (old.created_at <> new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_replies FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.ai_replies
     ADD CONSTRAINT ai_replies_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES public.tool_messages(id) ON DELETE SET NULL;
@@ -874,6 +1088,19 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_materials FOR EACH ROW W
 ALTER TABLE ONLY public.lesson_materials
     ADD CONSTRAINT lesson_materials_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 
+CREATE TABLE public.lesson_stats (
+    lesson_id uuid NOT NULL,
+    starts integer NOT NULL,
+    completions integer NOT NULL,
+    median_seconds integer,
+    computed_at timestamp with time zone
+);
+ALTER TABLE ONLY public.lesson_stats
+    ADD CONSTRAINT lesson_stats_pkey PRIMARY KEY (lesson_id);
+CREATE INDEX lesson_stats_computed_at_idx ON public.lesson_stats USING btree (computed_at NULLS FIRST);
+ALTER TABLE ONLY public.lesson_stats
+    ADD CONSTRAINT lesson_stats_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
 CREATE TABLE public.lesson_tasks (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     lesson_id uuid NOT NULL,
@@ -981,7 +1208,6 @@ ALTER TABLE ONLY public.paused_queues
 CREATE TABLE public.platform_settings (
     key text NOT NULL,
     value jsonb NOT NULL,
-    description text DEFAULT ''::text NOT NULL,
     updated_by uuid,
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1023,12 +1249,15 @@ CREATE TABLE public.project_likes (
 );
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_pkey PRIMARY KEY (project_id, user_id);
-CREATE INDEX project_likes_recent_idx ON public.project_likes USING btree (project_id, created_at);
+CREATE INDEX project_likes_created_at_idx ON public.project_likes USING btree (created_at);
 CREATE INDEX project_likes_user_id_idx ON public.project_likes USING btree (user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_update_new AFTER UPDATE ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_update_old AFTER UPDATE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.project_likes FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.project_likes FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.project_likes FOR EACH ROW WHEN ((old.created_at <> new.created_at)) EXECUTE FUNCTION public.mark_stats('created_at');
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.project_likes
@@ -1190,10 +1419,6 @@ CREATE TABLE public.showcase_projects (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
-    category public.project_category DEFAULT 'other'::public.project_category NOT NULL,
-    submitted_at timestamp with time zone,
-    trending_likes integer DEFAULT 0 NOT NULL,
-    trending_since timestamp with time zone,
     CONSTRAINT showcase_projects_description_check CHECK ((length(description) <= 20000)),
     CONSTRAINT showcase_projects_likes_count_check CHECK ((likes_count >= 0)),
     CONSTRAINT showcase_projects_moderation_reason_check CHECK ((length(moderation_reason) <= 2000)),
@@ -1204,17 +1429,14 @@ CREATE TABLE public.showcase_projects (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_pkey PRIMARY KEY (id);
-CREATE INDEX showcase_projects_category_newest_idx ON public.showcase_projects USING btree (category, published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
-CREATE INDEX showcase_projects_category_popular_idx ON public.showcase_projects USING btree (category, likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
-CREATE INDEX showcase_projects_category_trending_idx ON public.showcase_projects USING btree (category, trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
-CREATE INDEX showcase_projects_created_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), created_at DESC, id DESC);
 CREATE INDEX showcase_projects_newest_idx ON public.showcase_projects USING btree (published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_popular_idx ON public.showcase_projects USING btree (likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
-CREATE INDEX showcase_projects_queue_idx ON public.showcase_projects USING btree (COALESCE(submitted_at, created_at), id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
-CREATE INDEX showcase_projects_status_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), status, created_at DESC, id DESC);
-CREATE INDEX showcase_projects_trending_idx ON public.showcase_projects USING btree (trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_submitted_idx ON public.showcase_projects USING btree (id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
 CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category IS DISTINCT FROM new.category)) OR (old.submitted_at IS DISTINCT FROM new.submitted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.showcase_projects FOR EACH ROW WHEN ((old.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.showcase_projects FOR EACH ROW WHEN ((new.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((old.status IS DISTINCT FROM new.status) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.mark_stats('published_at');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -1265,6 +1487,65 @@ CREATE TRIGGER mark_moved AFTER UPDATE ON public.stages REFERENCING OLD TABLE AS
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.stages FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.stages
     ADD CONSTRAINT stages_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
+
+CREATE TABLE public.stats_active (
+    quarter integer NOT NULL,
+    first_of_day integer[] NOT NULL,
+    first_of_week integer[] NOT NULL,
+    CONSTRAINT stats_active_first_of_day_check CHECK ((cardinality(first_of_day) = 108)),
+    CONSTRAINT stats_active_first_of_week_check CHECK ((cardinality(first_of_week) = 169))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.stats_active
+    ADD CONSTRAINT stats_active_pkey PRIMARY KEY (quarter);
+
+CREATE TABLE public.stats_marks (
+    id bigint NOT NULL,
+    quarter integer,
+    user_id uuid,
+    lesson_id uuid,
+    CONSTRAINT stats_marks_target CHECK ((num_nonnulls(quarter, user_id, lesson_id) > 0))
+);
+ALTER TABLE public.stats_marks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stats_marks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE ONLY public.stats_marks
+    ADD CONSTRAINT stats_marks_pkey PRIMARY KEY (id);
+
+CREATE TABLE public.stats_quarters (
+    quarter integer NOT NULL,
+    students integer NOT NULL,
+    mentors integer NOT NULL,
+    admins integer NOT NULL,
+    completions integer NOT NULL,
+    roadmaps_completed integer NOT NULL,
+    projects_published integer NOT NULL,
+    likes integer NOT NULL,
+    questions integer NOT NULL,
+    replies_failed integer NOT NULL
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.stats_quarters
+    ADD CONSTRAINT stats_quarters_pkey PRIMARY KEY (quarter);
+
+CREATE TABLE public.stats_state (
+    only_row boolean DEFAULT true NOT NULL,
+    open_from integer NOT NULL,
+    fenced integer,
+    fence xid8,
+    filled_to integer,
+    is_filled boolean DEFAULT false NOT NULL,
+    as_of timestamp with time zone,
+    CONSTRAINT stats_state_fence CHECK (((fenced IS NULL) = (fence IS NULL))),
+    CONSTRAINT stats_state_only_row_check CHECK (only_row)
+);
+ALTER TABLE ONLY public.stats_state
+    ADD CONSTRAINT stats_state_pkey PRIMARY KEY (only_row);
 
 CREATE TABLE public.style_cards (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1343,10 +1624,15 @@ CREATE TABLE public.user_lesson_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_lesson_progress
     ADD CONSTRAINT user_lesson_progress_pkey PRIMARY KEY (user_id, lesson_id);
+CREATE INDEX user_lesson_progress_completed_at_idx ON public.user_lesson_progress USING btree (completed_at) WHERE (completed_at IS NOT NULL);
 CREATE INDEX user_lesson_progress_lesson_id_idx ON public.user_lesson_progress USING btree (lesson_id, user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.user_lesson_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.user_lesson_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
 CREATE TRIGGER mark_dirty_update AFTER UPDATE ON public.user_lesson_progress REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
+CREATE TRIGGER mark_lesson_stats_delete AFTER DELETE ON public.user_lesson_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_lesson_stats();
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.user_lesson_progress FOR EACH ROW WHEN ((old.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.user_lesson_progress FOR EACH ROW WHEN ((new.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.user_lesson_progress FOR EACH ROW WHEN (((old.completed_at IS DISTINCT FROM new.completed_at) AND (LEAST(old.completed_at, new.completed_at) < public.open_quarter()))) EXECUTE FUNCTION public.mark_stats('completed_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_lesson_progress FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_lesson_progress
     ADD CONSTRAINT user_lesson_progress_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
@@ -1402,7 +1688,11 @@ CREATE TABLE public.user_roadmap_progress (
 WITH (fillfactor='70');
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_pkey PRIMARY KEY (user_id, roadmap_id);
-CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id, user_id);
+CREATE INDEX user_roadmap_progress_completed_at_idx ON public.user_roadmap_progress USING btree (completed_at) WHERE (completed_at IS NOT NULL);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id);
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.user_roadmap_progress FOR EACH ROW WHEN ((old.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.user_roadmap_progress FOR EACH ROW WHEN ((new.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN (((old.completed_at IS DISTINCT FROM new.completed_at) AND (LEAST(old.completed_at, new.completed_at) < public.open_quarter()))) EXECUTE FUNCTION public.mark_stats('completed_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN ((((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.roadmap_id IS DISTINCT FROM new.roadmap_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.stages_total IS DISTINCT FROM new.stages_total)) OR (old.stages_completed IS DISTINCT FROM new.stages_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
@@ -1428,7 +1718,7 @@ CREATE TABLE public.user_stage_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_pkey PRIMARY KEY (user_id, stage_id);
-CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id, user_id);
+CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_stage_progress FOR EACH ROW WHEN ((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.stage_id IS DISTINCT FROM new.stage_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
@@ -1460,9 +1750,11 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
-CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(last_active_at, created_at) DESC, id DESC) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
-CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
-CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE TRIGGER mark_active_delete AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.mark_active_user();
+CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.users FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role IS DISTINCT FROM new.role) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
@@ -1489,47 +1781,50 @@ CREATE VIEW public.visible_lessons AS
   WHERE ((l.deleted_at IS NULL) AND (l.publication = 'published'::public.publication) AND (m.deleted_at IS NULL) AND (m.publication = 'published'::public.publication));
 
 CREATE VIEW public.admin_dashboard_stats AS
- SELECT u.students,
-    u.mentors,
-    u.admins,
-    u.students_active_today,
-    u.students_active_week,
-    u.students_new_week,
+ SELECT t.students,
+    t.mentors,
+    t.admins,
+    w.students_active_today,
+    w.students_active_week,
+    t.students_new_week,
     l.lessons_published,
-    f.lessons_completed,
-    f.lessons_completed_week,
-    r.roadmaps_completed,
-    p.projects_published,
+    t.lessons_completed,
+    t.lessons_completed_week,
+    t.roadmaps_completed,
+    t.projects_published,
     p.projects_waiting,
-    k.likes,
-    a.questions_today,
+    t.likes,
+    t.questions_today,
     a.replies_open,
-    a.replies_failed_week
-   FROM ( SELECT count(*) FILTER (WHERE (role = 'student'::public.user_role)) AS students,
-            count(*) FILTER (WHERE (role = 'mentor'::public.user_role)) AS mentors,
-            count(*) FILTER (WHERE (role = 'admin'::public.user_role)) AS admins,
-            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (last_active_at >= (now() - '1 day'::interval)))) AS students_active_today,
-            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (last_active_at >= (now() - '7 days'::interval)))) AS students_active_week,
-            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (created_at >= (now() - '7 days'::interval)))) AS students_new_week
-           FROM public.users
-          WHERE (deleted_at IS NULL)) u,
+    t.replies_failed_week,
+    s.as_of
+   FROM ( SELECT COALESCE(sum(stats_quarters.students), (0)::bigint) AS students,
+            COALESCE(sum(stats_quarters.mentors), (0)::bigint) AS mentors,
+            COALESCE(sum(stats_quarters.admins), (0)::bigint) AS admins,
+            COALESCE(sum(stats_quarters.students) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 672)))), (0)::bigint) AS students_new_week,
+            COALESCE(sum(stats_quarters.completions), (0)::bigint) AS lessons_completed,
+            COALESCE(sum(stats_quarters.completions) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 672)))), (0)::bigint) AS lessons_completed_week,
+            COALESCE(sum(stats_quarters.roadmaps_completed), (0)::bigint) AS roadmaps_completed,
+            COALESCE(sum(stats_quarters.projects_published), (0)::bigint) AS projects_published,
+            COALESCE(sum(stats_quarters.likes), (0)::bigint) AS likes,
+            COALESCE(sum(stats_quarters.questions) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 96)))), (0)::bigint) AS questions_today,
+            COALESCE(sum(stats_quarters.replies_failed) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 672)))), (0)::bigint) AS replies_failed_week
+           FROM public.stats_quarters) t,
+    ( SELECT COALESCE(sum(a_1.first_of_week[(((a_1.quarter / 4) - h.hour) + 25)]) FILTER (WHERE ((a_1.quarter / 4) >= (h.hour - 24))), (0)::bigint) AS students_active_today,
+            COALESCE(sum(a_1.first_of_week[(((a_1.quarter / 4) - h.hour) + 169)]), (0)::bigint) AS students_active_week
+           FROM ( SELECT (public.quarter_of(now()) / 4) AS hour
+                 OFFSET 0) h,
+            public.stats_active a_1
+          WHERE ((a_1.quarter >= ((h.hour - 168) * 4)) AND (a_1.quarter < ((h.hour + 1) * 4)))) w,
     ( SELECT count(*) AS lessons_published
            FROM public.visible_lessons) l,
-    ( SELECT count(*) FILTER (WHERE (user_lesson_progress.status = 'completed'::public.lesson_status)) AS lessons_completed,
-            count(*) FILTER (WHERE (user_lesson_progress.completed_at >= (now() - '7 days'::interval))) AS lessons_completed_week
-           FROM public.user_lesson_progress) f,
-    ( SELECT count(*) FILTER (WHERE (user_roadmap_progress.status = 'completed'::public.lesson_status)) AS roadmaps_completed
-           FROM public.user_roadmap_progress) r,
-    ( SELECT count(*) FILTER (WHERE (status = 'published'::public.project_status)) AS projects_published,
-            count(*) FILTER (WHERE (status = 'submitted'::public.project_status)) AS projects_waiting
+    ( SELECT count(*) AS projects_waiting
            FROM public.showcase_projects
-          WHERE (deleted_at IS NULL)) p,
-    ( SELECT count(*) AS likes
-           FROM public.project_likes) k,
-    ( SELECT count(*) FILTER (WHERE (ai_replies.created_at >= (now() - '1 day'::interval))) AS questions_today,
-            count(*) FILTER (WHERE (ai_replies.state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]))) AS replies_open,
-            count(*) FILTER (WHERE ((ai_replies.state = 'failed'::public.reply_state) AND (ai_replies.created_at >= (now() - '7 days'::interval)))) AS replies_failed_week
-           FROM public.ai_replies) a;
+          WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status))) p,
+    ( SELECT count(*) AS replies_open
+           FROM public.ai_replies
+          WHERE (state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]))) a,
+    public.stats_state s;
 
 CREATE VIEW public.job_queues AS
  WITH RECURSIVE names(queue) AS (
@@ -1565,8 +1860,7 @@ CREATE VIEW public.recent_student_activity AS
     a.metadata
    FROM (public.activity_log a
      JOIN public.users u ON ((u.id = a.actor_id)))
-  WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL))
-  ORDER BY a.occurred_at DESC, a.id DESC;
+  WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL));
 
 CREATE VIEW public.visible_roadmaps AS
  SELECT id,

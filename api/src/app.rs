@@ -6,12 +6,13 @@ use cairn_core::actor::{Caller, Origin};
 use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::Secret;
 use cairn_core::db::{Db, Tx, UserTx, observer_pool};
+use cairn_core::settings::{Cache, Settings};
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::profile;
 use cairn_core::users::tokens::Tokens;
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
@@ -32,6 +33,8 @@ pub struct App {
     pub throttle: Throttle,
     /// Streams replies while they are being written.
     pub streams: Streams,
+    /// The settings as this process knows them.
+    pub settings: Arc<Cache>,
     /// The metrics of this service.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
@@ -45,7 +48,8 @@ impl App {
         let (passwords, throttle) = (Passwords::default(), Throttle::default());
         let http = HttpMetrics::new(metrics.registry())?;
         let streams = Streams::new(&db, Limits::default(), CancellationToken::new());
-        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, metrics, http })
+        let settings = Arc::default();
+        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, settings, metrics, http })
     }
 
     /// Begins a transaction for a request without a caller, such as a sign-in. Dropping it without a commit rolls it
@@ -67,6 +71,11 @@ impl App {
     /// A transaction for a read with several statements that must be consistent with each other.
     pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Problem> {
         Ok(self.db.snapshot().await?)
+    }
+
+    /// All settings, at most a second old. Reads them on `connection` if they are older.
+    pub async fn settings(&self, connection: &mut PgConnection) -> Result<Arc<Settings>, Problem> {
+        Ok(self.settings.get(connection).await?)
     }
 
     /// The current time, by the application's clock.

@@ -6,6 +6,7 @@ pub mod caller;
 mod contract;
 mod docs;
 mod edge;
+mod export;
 mod metrics;
 pub mod openapi;
 pub mod operation;

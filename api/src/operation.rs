@@ -21,6 +21,8 @@ pub enum Tag {
     Projects,
     /// AI tools and their replies.
     Tools,
+    /// The platform itself: what front ends need to know of it.
+    Platform,
     /// Modules, lessons, roadmaps and stages, for admins.
     AdminContent,
     /// Students and the moderation of projects, for mentors.
@@ -29,10 +31,16 @@ pub enum Tag {
     AdminProjects,
     /// The libraries, for admins.
     AdminLibrary,
+    /// The activity log, for admins.
+    AdminActivity,
     /// Users and invites, for admins.
     AdminUsers,
     /// Queues, workers and jobs, for admins.
     Operations,
+    /// Settings, for admins.
+    Settings,
+    /// Statistics of the platform, for admins.
+    Statistics,
     /// Instructions, chats and statistics of the AI tools, for admins.
     ToolsAdmin,
 }

@@ -7,6 +7,7 @@
 pub mod activity;
 pub mod actor;
 pub mod admin;
+pub mod audit;
 pub mod batcher;
 pub mod clock;
 pub mod community;
@@ -23,6 +24,7 @@ pub mod resource;
 pub mod schema;
 pub mod settings;
 pub mod shutdown;
+pub mod stats;
 pub mod telemetry;
 pub mod tools;
 pub mod users;

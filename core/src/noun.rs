@@ -6,6 +6,7 @@
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "each names itself")]
 pub enum Noun {
+    Activity,
     Admin,
     Chat,
     Course,
@@ -27,6 +28,7 @@ pub enum Noun {
     Reply,
     Roadmap,
     Session,
+    Setting,
     Stage,
     Student,
     Style,

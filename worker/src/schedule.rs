@@ -6,11 +6,14 @@ use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::community::jobs::RefreshTrending;
 use cairn_core::db::Db;
+use cairn_core::stats::jobs::RefreshStats;
 use tokio_util::sync::CancellationToken;
 
 /// How often the schedules are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+/// The dashboard may be ten seconds behind.
+const REFRESH_STATS_EVERY: Duration = Duration::from_secs(5);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 const REFRESH_TRENDING_EVERY: Duration = Duration::from_mins(10);
 
@@ -33,5 +36,6 @@ async fn tick(db: &Db) -> cairn_core::Result<()> {
     let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
     let housekeeping = enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
     let trending = enqueue_scheduled(&mut tx, &RefreshTrending {}, REFRESH_TRENDING_EVERY).await?;
-    if reconcile || housekeeping || trending { tx.commit().await } else { tx.rollback().await }
+    let stats = enqueue_scheduled(&mut tx, &RefreshStats {}, REFRESH_STATS_EVERY).await?;
+    if reconcile || housekeeping || trending || stats { tx.commit().await } else { tx.rollback().await }
 }

@@ -67,6 +67,7 @@ fn named(name: &str) -> Option<Value> {
         "term" => json!("Cascade"),
         "AcceptedQuestion.state" | "ToolMessage.reply_state" => json!("queued"),
         "ActivityTarget.type" => json!("lesson"),
+        "ActivityActor.email" | "actor_email" => json!("admin@example.com"),
         "ChatUser.email" | "email" => json!("learner@example.com"),
         "FieldError.code" | "code" => json!("required"),
         "Invite.code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
@@ -106,6 +107,15 @@ fn named(name: &str) -> Option<Value> {
         "ReplyChunk.text" => json!("Use a grid with "),
         "ReplyFailed.reason" | "ToolFailures.reason" => json!("provider_unavailable"),
         "ReplyState" => json!("streaming"),
+        "AdminActivityDetails.details" => json!({"before": {"title": "Grid"}, "after": {"title": "Swiss grid"}}),
+        "RecordedChange.action" => json!("style.updated"),
+        "RecordedChange.after" => json!({"title": "Swiss grid"}),
+        "RecordedChange.before" => json!({"title": "Grid"}),
+        "RecordedChange.title" => json!("Swiss grid"),
+        "AdminSetting.default" | "AdminSetting.value" | "NewSettingValue.value" => json!(50),
+        "AdminSetting.description" => json!("How many questions one learner may ask in 24 hours."),
+        "AdminSetting.key" => json!("ai.daily_questions"),
+        "AdminSetting.schema" => json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
         "AdminRoadmap.title"
         | "NewRoadmap.title"
         | "RoadmapChanges.title"
@@ -140,6 +150,10 @@ fn named(name: &str) -> Option<Value> {
         "duration_minutes" => json!(15),
         "error" => json!("not finished within 10 s"),
         "expires_in" => json!(900),
+        "DailySeries.time_zone" => json!("Europe/Berlin"),
+        "LessonStats.title" => json!("Hello, HTML"),
+        "FunnelStage.title" => json!("First steps"),
+        "features" => json!(["new_editor"]),
         "first_name" => json!("Anna"),
         "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
         "is_active"

@@ -2,12 +2,14 @@
 
 mod body;
 mod changes;
+mod date;
 mod idempotency;
 mod if_match;
 mod page;
 
 pub use self::body::Body;
 pub use self::changes::Changes;
+pub use self::date::Date;
 pub use self::idempotency::{IdempotencyKey, IdempotentRequest};
 pub use self::if_match::IfMatch;
 pub use self::page::{Cursor, CursorKey, Limit, Page, PageRequest};

@@ -84,6 +84,12 @@ macro_rules! with_codes {
         ChatNotFound chat_not_found NOT_FOUND "Chat not found" "There is no chat with this id.";
         MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
 
+        // The activity log.
+        ActivityNotFound activity_not_found NOT_FOUND "Activity not found" "There is no activity with this id. Activities are kept for a limited time.";
+
+        // Settings.
+        SettingNotFound setting_not_found NOT_FOUND "Setting not found" "There is no setting with this key. All settings are listed at /v1/admin/settings.";
+
         // Operations.
         JobNotFound job_not_found NOT_FOUND "Job not found" "There is no job with this id. Finished jobs are kept for a limited time.";
         JobRunning job_running CONFLICT "The job is running" "The job is running. Wait until the attempt has ended.";

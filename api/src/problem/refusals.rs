@@ -7,6 +7,7 @@ use cairn_core::learning::lessons::LessonRefusal;
 use cairn_core::noun::Noun;
 use cairn_core::refusal::{NotFound, Rejected};
 use cairn_core::resource;
+use cairn_core::stats::daily::UnknownTimeZone;
 use cairn_core::tools::cancel::CancelRefusal;
 use cairn_core::tools::questions::AskRefusal;
 use cairn_core::tools::retry::RetryRefusal;
@@ -44,6 +45,7 @@ impl Code {
     /// The code for a missing object of this kind.
     fn not_found_for(noun: Noun) -> Self {
         match noun {
+            Noun::Activity => Self::ActivityNotFound,
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
             Noun::Import => Self::ImportNotFound,
             Noun::Instruction => Self::InstructionNotFound,
@@ -58,6 +60,7 @@ impl Code {
             Noun::Reply => Self::ReplyNotFound,
             Noun::Roadmap => Self::RoadmapNotFound,
             Noun::Session => Self::SessionNotFound,
+            Noun::Setting => Self::SettingNotFound,
             Noun::Stage => Self::StageNotFound,
             Noun::Student => Self::StudentNotFound,
             Noun::Style => Self::StyleNotFound,
@@ -192,6 +195,12 @@ impl From<ProjectRefusal> for Problem {
             ProjectRefusal::OwnProject => Self::own_project(),
             ProjectRefusal::Resource(refusal) => refusal.into(),
         }
+    }
+}
+
+impl From<UnknownTimeZone> for Problem {
+    fn from(_: UnknownTimeZone) -> Self {
+        Self::invalid_parameter("time_zone", "unknown", "There is no such time zone in the IANA database.")
     }
 }
 

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod community;
 pub mod learning;
 pub mod library;
+pub mod settings;
 pub mod tools;
 pub mod users;
 
@@ -71,6 +72,10 @@ resources! {
     admin::learning::previews PreviewsApi,
     admin::learning::course CourseApi,
     admin::community::projects AdminProjectsApi,
+    settings::platform PlatformApi,
+    admin::audit::activity AdminActivityApi,
+    admin::audit::export ActivityExportApi,
+    admin::audit::history HistoryApi,
     admin::library::styles AdminStylesApi,
     admin::users::accounts AccountsApi,
     admin::users::bulk BulkUsersApi,
@@ -83,6 +88,11 @@ resources! {
     admin::queue::workers WorkersApi,
     admin::queue::jobs JobsApi,
     admin::queue::bulk BulkApi,
+    admin::settings::platform AdminSettingsApi,
+    admin::stats::dashboard DashboardApi,
+    admin::stats::daily DailyApi,
+    admin::stats::funnel FunnelApi,
+    admin::stats::lessons LessonStatsApi,
     admin::tools::instructions InstructionsApi,
     admin::tools::chats ChatsApi,
     admin::tools::chat_export ChatExportApi,

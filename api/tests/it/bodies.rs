@@ -101,6 +101,9 @@ async fn bodies_that_fit_the_document_are_understood() {
 fn values(schema: &Value) -> BoxedStrategy<Value> {
     let nullable = schema["nullable"] == true;
     let schema = resolved(schema);
+    if let Some(alternatives) = schema["anyOf"].as_array() {
+        return proptest::strategy::Union::new(alternatives.iter().map(values)).boxed();
+    }
     let some = match schema["type"].as_str().unwrap() {
         "string" if schema["enum"].is_array() => {
             proptest::sample::select(schema["enum"].as_array().unwrap().clone()).boxed()

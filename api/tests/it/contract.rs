@@ -79,6 +79,7 @@ const VERBS: &[&str] = &[
     "Reject",
     "Reopen",
     "Reorder",
+    "Reset",
     "Restore",
     "Resume",
     "Retry",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod audit;
 mod bodies;
 mod community;
 mod contract;
@@ -9,6 +10,8 @@ mod learning;
 mod library;
 mod process;
 mod queue;
+mod settings;
+mod stats;
 mod support;
 mod tools;
 mod users;

@@ -7,16 +7,13 @@ use sqlx::PgPool;
 use crate::Result;
 use crate::settings::{self, Settings};
 
-/// The longest retention. A setting outside the range is a mistake that must neither make housekeeping fail nor empty tables.
-const MAX_YEARS: i32 = 100;
-
 /// Removes old data for about as long as `budget`, and maintains the partitions. Returns whether everything is done; if not, it
 /// has to be run again. Safe to repeat and to run in several processes.
 pub async fn run(pool: &PgPool, budget: Duration) -> Result<bool> {
     let settings = settings::load(&mut *pool.acquire().await?).await?;
     let mut chunks = Chunks { end: Instant::now() + budget, removed: 0, all_done: true };
     prune_jobs(pool, &settings, &mut chunks).await?;
-    prune_rows(pool, &mut chunks).await?;
+    prune_rows(pool, &settings, &mut chunks).await?;
     let (created, dropped) = maintain_partitions(pool, &settings).await?;
     tracing::info!(
         partitions.created = created,
@@ -49,12 +46,10 @@ impl Chunks {
 
 /// Removes old jobs of all queues, including unknown ones, and workers of earlier starts that no longer hold jobs.
 async fn prune_jobs(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
-    let keep_done_hours = settings.keep_done_hours.clamp(1, MAX_YEARS * 365 * 24);
-    let keep_dead_days = settings.keep_dead_days.clamp(1, MAX_YEARS * 365);
     let queues = sqlx::query_scalar!(r#"SELECT queue AS "queue!" FROM job_queues"#).fetch_all(pool).await?;
     for queue in &queues {
-        while chunks.should_continue(remove_done_jobs(pool, queue, keep_done_hours).await?) {}
-        while chunks.should_continue(remove_dead_jobs(pool, queue, keep_dead_days).await?) {}
+        while chunks.should_continue(remove_done_jobs(pool, queue, settings.keep_done_hours).await?) {}
+        while chunks.should_continue(remove_dead_jobs(pool, queue, settings.keep_dead_days).await?) {}
     }
     sqlx::query!(
         "DELETE FROM apalis.workers w
@@ -94,21 +89,22 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
 
 /// Removes expired sessions (with their refresh tokens), used refresh tokens, old idempotency keys, the chunks of finished
 /// replies, whose text is stored as a message, and old counts.
-async fn prune_rows(pool: &PgPool, chunks: &mut Chunks) -> Result<()> {
-    while chunks.should_continue(remove_sessions(pool).await?) {}
+async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
+    while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
     while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
-    while chunks.should_continue(remove_reply_chunks(pool).await?) {}
+    while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
 
-async fn remove_sessions(pool: &PgPool) -> Result<u64> {
+async fn remove_sessions(pool: &PgPool, keep_days: i32) -> Result<u64> {
     let removed = sqlx::query!(
         "DELETE FROM sessions WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM sessions WHERE expires_at < now() - interval '7 days'
+             SELECT ctid FROM sessions WHERE expires_at < now() - make_interval(days => $1)
              ORDER BY expires_at LIMIT 1000
-             FOR UPDATE SKIP LOCKED))"
+             FOR UPDATE SKIP LOCKED))",
+        keep_days
     );
     Ok(removed.execute(pool).await?.rows_affected())
 }
@@ -134,19 +130,20 @@ async fn remove_idempotency_keys(pool: &PgPool) -> Result<u64> {
 }
 
 /// Removes the chunks of up to a hundred replies. Returns the number of replies.
-async fn remove_reply_chunks(pool: &PgPool) -> Result<u64> {
+async fn remove_reply_chunks(pool: &PgPool, keep_failed_days: i32) -> Result<u64> {
     let replies = sqlx::query!(
         "WITH finished AS (
              SELECT id FROM ai_replies
              WHERE state IN ('completed', 'failed', 'cancelled') AND NOT chunks_removed
-               AND finished_at < now() - CASE state WHEN 'failed' THEN interval '30 days' ELSE interval '10 minutes' END
+               AND finished_at < now() - CASE state WHEN 'failed' THEN make_interval(days => $1) ELSE interval '10 minutes' END
                AND finished_at < now() - interval '10 minutes'
              ORDER BY finished_at LIMIT 100
              FOR UPDATE SKIP LOCKED
          ), removed AS (
              DELETE FROM ai_reply_chunks c USING finished f WHERE c.reply_id = f.id
          )
-         UPDATE ai_replies r SET chunks_removed = true FROM finished f WHERE r.id = f.id"
+         UPDATE ai_replies r SET chunks_removed = true FROM finished f WHERE r.id = f.id",
+        keep_failed_days
     );
     Ok(replies.execute(pool).await?.rows_affected())
 }
@@ -156,14 +153,16 @@ async fn remove_reply_chunks(pool: &PgPool) -> Result<u64> {
 /// Both wait for sessions that use the log, and block others meanwhile, so the wait is short. There is time for it in the next
 /// run.
 async fn maintain_partitions(pool: &PgPool, settings: &Settings) -> Result<(i32, i32)> {
-    let keep_months = settings.activity_keep_months.clamp(1, MAX_YEARS * 12);
     let mut tx = pool.begin().await?;
     sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
     let created =
         sqlx::query_scalar!(r#"SELECT create_activity_partitions(now(), 3) AS "created!""#).fetch_one(&mut *tx).await?;
-    let dropped = sqlx::query_scalar!(r#"SELECT drop_activity_partitions(now(), $1) AS "dropped!""#, keep_months)
-        .fetch_one(&mut *tx)
-        .await?;
+    let dropped = sqlx::query_scalar!(
+        r#"SELECT drop_activity_partitions(now(), $1) AS "dropped!""#,
+        settings.activity_keep_months
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     tx.commit().await?;
     Ok((created, dropped))
 }

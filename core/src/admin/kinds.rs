@@ -18,6 +18,7 @@ macro_rules! for_each_job {
             erase_user: $crate::users::jobs::EraseUser,
             generate_reply: $crate::tools::jobs::GenerateReply,
             import_course: $crate::learning::jobs::ImportCourse,
+            refresh_stats: $crate::stats::jobs::RefreshStats,
             reconcile: $crate::admin::maintenance::Reconcile,
             housekeeping: $crate::admin::maintenance::Housekeeping,
         }

@@ -4,6 +4,7 @@
 #![expect(clippy::type_complexity, reason = "rows are read as tuples")]
 #![expect(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 
+mod audit;
 mod course;
 mod jobs;
 mod library;

@@ -11,6 +11,7 @@ mod import_course;
 mod recompute_roadmap;
 mod reconcile;
 mod record_activity;
+mod refresh_stats;
 mod refresh_trending;
 mod roll_up_progress;
 mod roll_up_uses;

@@ -26,7 +26,7 @@ const STOREYS: [(&str, &[&str]); 3] = [
             "telemetry",
         ],
     ),
-    ("areas", &["community", "learning", "library", "tools", "users"]),
+    ("areas", &["audit", "community", "learning", "library", "stats", "tools", "users"]),
     ("top", &["admin"]),
 ];
 

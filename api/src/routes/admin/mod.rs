@@ -1,9 +1,12 @@
 //! Operations for admins.
 
+pub mod audit;
 pub mod community;
 pub mod learning;
 pub mod library;
 pub mod queue;
+pub mod settings;
+pub mod stats;
 pub mod tools;
 pub mod users;
 

@@ -1,7 +1,6 @@
 //! What else the authors of projects do with them: list, submit and withdraw their own.
 
 use cairn_core::community::{projects, showcase};
-use cairn_core::settings;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -58,7 +57,7 @@ impl OwnProjectsApi {
         #[oai(name = "If-Match")] version: IfMatch,
     ) -> Result<Versioned<Project>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         projects::submit(&mut tx, &settings, project_id.0, version.0).await?;
         let answer = find(&mut tx, &caller, project_id.0).await?;
         tx.commit().await?;

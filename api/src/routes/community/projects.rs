@@ -3,7 +3,6 @@
 use cairn_core::actor::Caller;
 use cairn_core::community::projects::{self, Project as Row};
 use cairn_core::community::showcase;
-use cairn_core::settings;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -175,7 +174,7 @@ impl ProjectsApi {
         if let Some(answer) = request.replay::<Project>(&mut tx).await? {
             return Ok(Created::new(PATH, answer));
         }
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         let id = projects::create(&mut tx, &settings, &Row::from(&*body), body.is_draft).await?;
         let answer = find(&mut tx, &caller, id).await?;
         request.store(&mut tx, &answer).await?;
@@ -216,7 +215,7 @@ impl ProjectsApi {
             Ok(())
         });
         let mut tx = self.app.begin_as(&caller).await?;
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         projects::update(&mut tx, &settings, project_id.0, version.0, edit).await?;
         let answer = find(&mut tx, &caller, project_id.0).await?;
         tx.commit().await?;

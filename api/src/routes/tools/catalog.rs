@@ -1,6 +1,5 @@
 //! The AI tools and the quota.
 
-use cairn_core::settings;
 use cairn_core::tools::questions::{self, Quota};
 use cairn_core::tools::{self, Tool};
 use chrono::{DateTime, Utc};
@@ -71,7 +70,7 @@ impl CatalogApi {
     #[oai(path = "/tools", method = "get", operation_id = "listTools", tag = Tag::Tools)]
     async fn list_tools(&self, caller: Member) -> Result<Json<ToolList>, Problem> {
         let mut connection = self.app.connection().await?;
-        let settings = settings::load(&mut connection).await?;
+        let settings = self.app.settings(&mut connection).await?;
         let mut models = tools::models(&mut connection).await?;
         let quota = questions::quota(&mut connection, &caller, &settings).await?;
         Ok(Json(ToolList {

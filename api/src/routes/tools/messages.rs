@@ -1,6 +1,6 @@
 //! A tool's messages.
 
-use cairn_core::settings::{self, Settings};
+use cairn_core::settings::Settings;
 use cairn_core::tools::cancel;
 use cairn_core::tools::messages::{self, Author};
 use cairn_core::tools::questions::{self, Accepted as Asked, Question};
@@ -142,7 +142,7 @@ impl MessagesApi {
         if let Some(answer) = request.replay::<AcceptedQuestion>(&mut tx).await? {
             return Ok(Accepted(answer));
         }
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         check_length(&settings, text, "/message")?;
         let question = Question { tool: tool_type.0.into(), text, transferred_from: None };
         let asked = questions::ask(&mut tx, &settings, &question).await?;

@@ -1,7 +1,6 @@
 //! Replies of the tools.
 
 use cairn_core::actor::Caller;
-use cairn_core::settings;
 use cairn_core::tools::cancel;
 use cairn_core::tools::replies;
 use cairn_core::tools::retry;
@@ -123,7 +122,7 @@ impl RepliesApi {
         reply_id: Path<Uuid>,
     ) -> Result<Accepted<Reply>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         retry::retry(&mut tx, &settings, reply_id.0).await?;
         let reply = find(&mut tx, &caller, reply_id.0).await?;
         tx.commit().await?;

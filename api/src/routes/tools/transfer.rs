@@ -1,7 +1,6 @@
 //! Transfers of an idea from one tool to another.
 
 use cairn_core::actor::Caller;
-use cairn_core::settings;
 use cairn_core::tools::questions::{self, Question};
 use cairn_core::tools::{Tool, copyable_block, messages};
 use poem_openapi::param::{Header, Path};
@@ -70,7 +69,7 @@ impl TransferApi {
         if text.is_empty() {
             return Err(Problem::invalid_field(pointer, "blank", "There is nothing to transfer."));
         }
-        let settings = settings::load(&mut tx).await?;
+        let settings = self.app.settings(&mut tx).await?;
         check_length(&settings, &text, pointer)?;
         let question = Question { tool, text: &text, transferred_from: body.message_id };
         let asked = questions::ask(&mut tx, &settings, &question).await?;

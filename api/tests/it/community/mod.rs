@@ -48,6 +48,7 @@ async fn moderate(app: &TestApp) {
         .execute(app.app.pool())
         .await
         .unwrap();
+    app.app.settings.invalidate();
 }
 
 /// A call that changes this version of a project; `action` is appended to its path.

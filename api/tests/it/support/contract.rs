@@ -212,7 +212,13 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
             let schema = format!("{place}/content/{}/schema", documented.replace('/', "~1"));
             let content = match media_type {
                 "text/event-stream" => data_of(reply.text.clone(), operation.event_schema()).await,
-                "text/markdown" | "application/x-ndjson" => reply.text.clone().into(),
+                "text/markdown" | "text/csv" => reply.text.clone().into(),
+                "application/x-ndjson" => {
+                    for line in reply.text.lines() {
+                        check(&schema, &serde_json::from_str(line).unwrap(), &name);
+                    }
+                    return;
+                }
                 _ => reply.json.clone(),
             };
             check(&schema, &content, &name);

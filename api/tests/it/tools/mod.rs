@@ -50,6 +50,7 @@ async fn set(app: &TestApp, key: &str, value: i64) {
         .execute(app.app.pool())
         .await
         .unwrap();
+    app.app.settings.invalidate();
 }
 
 async fn begin(app: &TestApp, reply_id: Uuid) -> Option<Attempt> {

@@ -1,20 +1,11 @@
 //! The queries. They all return the same columns: the kind, the ids, the stored value, the expected value, and the total
 //! number of differences of that kind.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::report::Kind;
+use super::row::DifferenceRow;
 use crate::Result;
-
-/// A row of a query.
-pub(super) struct DifferenceRow {
-    pub(super) kind: Kind,
-    pub(super) ids: Value,
-    pub(super) stored: Option<Value>,
-    pub(super) expected: Option<Value>,
-    pub(super) total: i64,
-}
 
 /// Configures the planner for queries that read whole tables, for which hash joins are fast whatever the size. The planner
 /// underestimates the rows of subqueries and would use nested loops, which take minutes instead of seconds.

@@ -5,6 +5,8 @@
 
 mod checks;
 mod report;
+mod row;
+mod stats;
 
 use sqlx::{Connection, PgPool};
 
@@ -26,7 +28,8 @@ pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
     let mut connection = pool.acquire().await?;
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     checks::plan_for_whole_tables(&mut snapshot).await?;
-    let rows = checks::all(&mut snapshot, mode == Mode::WhileRunning).await?;
+    let mut rows = checks::all(&mut snapshot, mode == Mode::WhileRunning).await?;
+    rows.extend(stats::all(&mut snapshot).await?);
     snapshot.rollback().await?;
     let mut findings: Vec<Finding> = Vec::new();
     for &kind in Kind::ALL {

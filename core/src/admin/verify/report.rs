@@ -28,6 +28,12 @@ pub enum Kind {
     TrendingLikes,
     /// The number of uses of a library item.
     UseCount,
+    /// A number of a quarter of an hour, of which the statistics are sums.
+    StatsQuarter,
+    /// How many learners were active in a quarter of an hour for the first time of a day or a week.
+    ActiveLearners,
+    /// The numbers of a lesson.
+    LessonStats,
     /// A learner and a roadmap whose rollup is pending.
     ProgressMarker,
     /// A project whose recount is pending.

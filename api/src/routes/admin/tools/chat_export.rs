@@ -2,14 +2,12 @@
 
 use std::collections::VecDeque;
 
-use cairn_core::actor::{Caller, Role};
+use cairn_core::Result;
+use cairn_core::actor::Caller;
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Chat, Filter};
 use cairn_core::tools::messages::{self, Author, Message};
 use cairn_core::tools::replies::ReplyState;
-use cairn_core::users::sessions;
-use cairn_core::users::tokens::TokenSubject;
-use cairn_core::{Error, Result};
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -19,6 +17,7 @@ use uuid::Uuid;
 
 use crate::answers::Markdown;
 use crate::caller::Admin;
+use crate::export::check_still_admin;
 use crate::operation::{Problems, Tag};
 use crate::routes::tools::ToolType;
 use crate::{App, Problem};
@@ -112,12 +111,7 @@ impl Export {
 
     async fn next_piece(&mut self) -> Result<Option<String>> {
         let mut connection = self.app.pool().acquire().await?;
-        // An export may take a long time, so it ends when the caller is no longer an admin.
-        let subject = TokenSubject { user_id: self.caller.user_id, session_id: self.caller.session_id };
-        let role = sessions::authenticate(&mut connection, subject, self.app.now()).await?;
-        if role < Some(Role::Admin) {
-            return Err(Error::message("the caller's session has ended"));
-        }
+        check_still_admin(&self.app, &self.caller, &mut connection).await?;
         if let Some((chat_id, after)) = self.current {
             let page = messages::list_oldest_first(&mut connection, chat_id, after, MESSAGES).await?;
             self.current = page.last().map(|last| (chat_id, Some((last.created_at, last.id))));

@@ -1,0 +1,3 @@
+//! Platform settings, for admins.
+
+pub mod platform;

@@ -1,0 +1,3 @@
+//! Platform settings, for everybody.
+
+pub mod platform;

@@ -1,0 +1,3 @@
+//! Platform settings.
+
+mod platform;
