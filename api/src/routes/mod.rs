@@ -38,6 +38,7 @@ macro_rules! resources {
 resources! {
     users::auth AuthApi,
     users::me MeApi,
+    users::events EventsApi,
     learning::roadmaps RoadmapsApi,
     learning::roadmap_progress RoadmapProgressApi,
     learning::modules ModulesApi,

@@ -1,4 +1,5 @@
 //! Registration, sessions and accounts.
 
 pub mod auth;
+pub mod events;
 pub mod me;

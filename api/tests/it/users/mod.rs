@@ -1,4 +1,5 @@
 //! Registration, sessions and accounts.
 
 mod auth;
+mod events;
 mod me;

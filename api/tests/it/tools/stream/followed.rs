@@ -272,9 +272,10 @@ async fn one_connection_listens_for_all_streams() {
         for path in [ASSISTANT, IDEAS] {
             readers.push(follow(&actor, asked(&actor, path).await, None).await);
         }
+        readers.push(actor.get("/v1/me/events").follow().await);
     }
     until(&app, LISTENING, 1).await;
-    assert_eq!(app.app.streams.open_count(), 50);
+    assert_eq!(app.app.streams.open_count(), 75);
     assert!(app.app.streams.is_listening());
     drop(readers);
     assert_eq!(app.app.streams.open_count(), 0);
@@ -301,7 +302,7 @@ async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     let mut tx = app.app.db.begin().await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
     let results = cairn_core::tools::stream::read(&mut tx, &requests, app.app.now()).await.unwrap();
-    let one = |result: &Option<ReadResult>| result.as_ref().is_some_and(|result| result.updates.len() == 1);
+    let one = |result: &Option<ReadResult<_, _>>| result.as_ref().is_some_and(|result| result.updates.len() == 1);
     assert!(results.iter().all(one), "{results:?}");
     let read: Vec<(String, i64)> = sqlx::query_as(
         "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
