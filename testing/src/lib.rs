@@ -2,6 +2,7 @@
 //! implemented a second time, and running the programs as processes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::type_complexity, reason = "rows are read as tuples")]
 
 pub mod course;
 pub mod database;

@@ -24,7 +24,7 @@ pub(crate) async fn serve(
     health: Arc<WorkerHealth>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    tracing::info!(ops.addr = ?listener.local_addr().ok(), "serving health, metrics and the board");
+    tracing::info!(ops.addr = %listener.local_addr()?, "serving health, metrics and the board");
     let routes =
         Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).at("/metrics", get(show_metrics));
     Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)

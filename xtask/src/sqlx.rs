@@ -16,9 +16,10 @@ const COMMITTED: &str = ".sqlx";
 pub(crate) fn write() -> Result<(), Failure> {
     // By itself: the workspace does not compile while .sqlx/ lacks a query.
     build_with_postgres()?;
-    // Dependencies are built first and without a database, because their own queries must not be kept. A failure is
-    // ignored, because the stale queries that cause it are about to be replaced.
-    let _ = cargo(&["check", "--package", "cairn-core", "--keep-going"]).env("SQLX_OFFLINE", "true").run();
+    // Dependencies are built first and without a database, because their own queries must not be kept. That this fails on
+    // our new queries does not matter, since they are about to be written.
+    eprintln!("building what the queries depend on");
+    cargo(&["check", "--package", "cairn-core", "--keep-going"]).env("SQLX_OFFLINE", "true").run_silently();
     let fresh = prepare()?;
     let _ = fs::remove_dir_all(COMMITTED);
     fs::create_dir_all(COMMITTED).map_err(failed)?;

@@ -57,6 +57,14 @@ impl Command {
         let line = format!("{} {}", Path::new(program.as_ref()).display(), arguments.join(" "));
         let mut command = std::process::Command::new(program);
         command.args(arguments);
+        // `cargo xtask` is `cargo run`, which describes xtask to it in the environment. A cargo below would pass that on to
+        // build scripts, and build whatever depends on them again (ring, and so every TLS client).
+        for (name, _) in std::env::vars_os() {
+            let of_xtask = |prefix| name.to_str().is_some_and(|name| name.starts_with(prefix));
+            if of_xtask("CARGO_MANIFEST_") || of_xtask("CARGO_PKG_") {
+                command.env_remove(name);
+            }
+        }
         Self(command, line)
     }
 
@@ -68,6 +76,11 @@ impl Command {
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         let status = self.0.status().map_err(|error| Failure::new(format!("`{}`: {error}", self.1)))?;
         if status.success() { Ok(()) } else { Err(Failure::new(format!("`{}` ended with {status}", self.1))) }
+    }
+
+    /// Runs the command without showing anything. Returns whether it succeeded.
+    pub(crate) fn run_silently(mut self) -> bool {
+        self.0.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
     pub(crate) fn output(mut self) -> Result<Vec<u8>, Failure> {

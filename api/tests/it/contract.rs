@@ -67,7 +67,10 @@ fn every_summary_begins_with_a_verb_from_the_list() {
         .filter(|(summary, _)| !summary.split(' ').next().is_some_and(|verb| VERBS.contains(&verb)))
         .map(|(summary, id)| (id, summary))
         .collect();
-    assert!(others.is_empty(), "a summary is a verb of the list, then what it is done to: {others:#?}");
+    assert!(
+        others.is_empty(),
+        "a summary begins with one of VERBS in api/tests/it/contract.rs, then says what it is done to: {others:#?}"
+    );
 }
 
 fn check_parameter(operation: &str, parameter: &Value) {

@@ -2,7 +2,7 @@
 
 use crate::queue::{Job, JobKind};
 
-/// The list of all jobs, the only place where a new job has to be registered. Passes each payload type to a macro, together
+/// The list of all jobs. Passes each payload type to a macro, together
 /// with its [`Job::KIND`], which is also the name of its handler's module in `worker/src/jobs/`.
 #[macro_export]
 macro_rules! for_each_job {
@@ -46,6 +46,21 @@ mod tests {
         ($($kind:ident: $job:ty,)*) => {
             [$((stringify!($kind), <$job as Job>::KIND)),*]
         };
+    }
+
+    macro_rules! types {
+        ($($kind:ident: $job:ty,)*) => {
+            [$(std::any::type_name::<$job>()),*]
+        };
+    }
+
+    #[test]
+    fn every_job_stands_in_the_table_of_queues() {
+        let document = include_str!("../../../docs/JOBS.md");
+        for job in for_each_job!(types) {
+            let name = job.rsplit("::").next().unwrap();
+            assert!(document.contains(&format!("`{name}")), "{name} is missing in docs/JOBS.md, section Queues");
+        }
     }
 
     #[test]

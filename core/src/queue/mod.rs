@@ -32,7 +32,7 @@ pub enum Queue {
     Progress,
     /// Recomputes the progress of all learners after a content change.
     ProgressBulk,
-    /// Recounts likes.
+    /// Counters that many requests change: likes, and uses of library items.
     Likes,
     /// Generates AI replies.
     Replies,

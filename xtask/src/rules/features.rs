@@ -9,12 +9,14 @@ const ALONE: [&str; 4] = ["cairn", "cairn-api", "cairn-core", "cairn-worker"];
 
 /// Features that a selection lacks, by package.
 pub(crate) fn differences() -> Result<Vec<String>, Failure> {
-    let all = dependencies(&["--workspace", "--edges", "normal,build,dev"])?;
     let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for edges in ["normal,build", "normal,build,dev"] {
-        for name in ALONE {
-            for (package, features) in dependencies(&["--package", name, "--edges", edges])?.difference(&all) {
-                // A package can be built twice, for the platform and for macros: what counts is the build that has more.
+    // First without procedural macros: a package that they use too is built twice, for the platform and for the compiler, and
+    // the build for the compiler would hide that the other one differs.
+    for edges in ["normal,dev,no-proc-macro", "normal,build,dev"] {
+        let all = dependencies(&["--workspace", "--edges", edges])?;
+        for (name, edges) in ALONE.iter().flat_map(|name| [(name, edges.to_owned()), (name, edges.replace(",dev", ""))])
+        {
+            for (package, features) in dependencies(&["--package", name, "--edges", &edges])?.difference(&all) {
                 let is_more = |build: &(String, BTreeSet<String>)| build.0 == *package && build.1.is_superset(features);
                 let builds = all.iter().filter(|build| is_more(build)).map(|(_, features)| features);
                 let nearest = builds.map(|build| build - features).min_by_key(BTreeSet::len).unwrap_or_default();

@@ -90,7 +90,7 @@ fields! {
         /// The tags.
         #[oai(default, validator(max_items = 20, min_length = 1, max_length = 50))]
         tags: Vec<String>,
-/// The URL of a picture; null if there is none.
+        /// The URL of a picture; null if there is none.
         #[oai(validator(max_length = 2000, pattern = "^https?://\\S+$"))]
         preview_url: Option<String>,
         /// The position in lists; cards with the same position are ordered by age.
