@@ -52,15 +52,44 @@ pub struct RoadmapAchieved {
     pub title: String,
 }
 
-/// The state of a reply has changed.
+/// A question was asked, or a reply is written again.
 #[derive(Clone, Debug, Object)]
-pub struct ReplyChanged {
+pub struct ReplyQueuedEvent {
     /// Identifies the reply.
     pub reply_id: Uuid,
     /// The tool that was asked.
     pub tool_type: String,
-    /// Why the reply failed or was cancelled, as a code; null if it did not end like that.
-    pub reason: Option<String>,
+}
+
+/// A reply is completed.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyCompletedEvent {
+    /// Identifies the reply.
+    pub reply_id: Uuid,
+    /// The tool that was asked.
+    pub tool_type: String,
+}
+
+/// A reply has failed.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyFailedEvent {
+    /// Identifies the reply.
+    pub reply_id: Uuid,
+    /// The tool that was asked.
+    pub tool_type: String,
+    /// Why, as a code.
+    pub reason: String,
+}
+
+/// A reply was cancelled.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyCancelledEvent {
+    /// Identifies the reply.
+    pub reply_id: Uuid,
+    /// The tool that was asked.
+    pub tool_type: String,
+    /// Why, as a code.
+    pub reason: String,
 }
 
 /// A mentor has decided about a project of yours.
@@ -106,16 +135,16 @@ pub enum UserEvent {
     Roadmap(RoadmapAchieved),
     /// A question was asked, or a reply is written again.
     #[oai(mapping = "reply.queued")]
-    ReplyQueued(ReplyChanged),
+    ReplyQueued(ReplyQueuedEvent),
     /// A reply is completed.
     #[oai(mapping = "reply.completed")]
-    ReplyCompleted(ReplyChanged),
+    ReplyCompleted(ReplyCompletedEvent),
     /// A reply has failed.
     #[oai(mapping = "reply.failed")]
-    ReplyFailed(ReplyChanged),
+    ReplyFailed(ReplyFailedEvent),
     /// A reply was cancelled.
     #[oai(mapping = "reply.cancelled")]
-    ReplyCancelled(ReplyChanged),
+    ReplyCancelled(ReplyCancelledEvent),
     /// A mentor has decided about a project.
     #[oai(mapping = "project.moderated")]
     Project(ProjectModerated),
@@ -145,17 +174,15 @@ impl From<Stored> for UserEvent {
                 Self::Stage(StageAchieved { stage_id, roadmap_id, title })
             }
             Stored::RoadmapAchieved { roadmap_id, title } => Self::Roadmap(RoadmapAchieved { roadmap_id, title }),
-            Stored::ReplyQueued { reply_id, tool_type } => {
-                Self::ReplyQueued(ReplyChanged { reply_id, tool_type, reason: None })
-            }
+            Stored::ReplyQueued { reply_id, tool_type } => Self::ReplyQueued(ReplyQueuedEvent { reply_id, tool_type }),
             Stored::ReplyCompleted { reply_id, tool_type } => {
-                Self::ReplyCompleted(ReplyChanged { reply_id, tool_type, reason: None })
+                Self::ReplyCompleted(ReplyCompletedEvent { reply_id, tool_type })
             }
             Stored::ReplyFailed { reply_id, tool_type, reason } => {
-                Self::ReplyFailed(ReplyChanged { reply_id, tool_type, reason: Some(reason) })
+                Self::ReplyFailed(ReplyFailedEvent { reply_id, tool_type, reason })
             }
             Stored::ReplyCancelled { reply_id, tool_type, reason } => {
-                Self::ReplyCancelled(ReplyChanged { reply_id, tool_type, reason: Some(reason) })
+                Self::ReplyCancelled(ReplyCancelledEvent { reply_id, tool_type, reason })
             }
             Stored::ProjectModerated { project_id, title, status, reason } => {
                 Self::Project(ProjectModerated { project_id, title, status, reason })

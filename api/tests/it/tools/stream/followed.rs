@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
+use cairn_core::stream::ReadResult;
 use cairn_core::tools::Reason;
-use cairn_core::tools::stream::{Position, ReadRequest, ReadResult};
+use cairn_core::tools::stream::{Position, ReadRequest};
 use cairn_core::users::tokens::TokenSubject;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};

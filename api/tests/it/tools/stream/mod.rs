@@ -92,7 +92,7 @@ impl Writer {
 
 /// Connections of the database that listen for what is said of replies.
 const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity
-                         WHERE datname = current_database() AND query = 'LISTEN \"cairn_replies\"'";
+                         WHERE datname = current_database() AND query = 'LISTEN \"cairn_readers\"'";
 
 /// Waits until the query returns true.
 async fn until(app: &TestApp, query: &'static str, expected: i64) {
