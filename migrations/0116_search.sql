@@ -45,17 +45,22 @@ CREATE TABLE search_postings (
 CREATE INDEX search_postings_lexeme_idx ON search_postings (lexeme, kind, weight DESC) INCLUDE (object_id);
 CREATE INDEX search_postings_object_idx ON search_postings (object_id);
 
--- The words of the index, and in how many objects each occurs. Counted by housekeeping, because a number that every change
--- updates would make changes wait for each other. A word that is not counted yet is as good as rare.
+-- The words of the index, and in how many objects each occurs; the empty word stands for all objects. Counted by the worker,
+-- because a number that every change updates would make changes wait for each other. A word that is not counted yet is
+-- taken as rare.
 CREATE TABLE search_lexemes (
     lexeme text COLLATE "C" PRIMARY KEY,
     objects integer NOT NULL CHECK (objects > 0)
 );
 CREATE INDEX search_lexemes_similar_idx ON search_lexemes USING gin (lexeme gin_trgm_ops);
 
+-- Says that the words have to be counted again. Rows are only added and removed, so nobody waits for anybody.
+CREATE TABLE search_changes (at timestamptz NOT NULL DEFAULT now());
+
 -- Writes the postings of these objects anew; those that cannot be found now have none.
 CREATE FUNCTION index_for_search(of_kind search_kind, ids uuid[]) RETURNS void LANGUAGE sql
 AS $$
+    INSERT INTO search_changes DEFAULT VALUES;
     DELETE FROM search_postings WHERE object_id = ANY (ids) AND kind = of_kind;
     INSERT INTO search_postings (lexeme, kind, weight, object_id)
     SELECT w.lexeme, of_kind, 2.2 * w.frequency / (w.frequency + 1.2 * (0.25 + 0.75 * w.words / 100.0)), w.id
@@ -140,9 +145,12 @@ CREATE TRIGGER index_changed AFTER UPDATE ON showcase_projects FOR EACH ROW
 CREATE FUNCTION count_search_lexemes() RETURNS void LANGUAGE sql
 AS $$
     INSERT INTO search_lexemes (lexeme, objects)
-    SELECT lexeme, count(*) FROM search_postings GROUP BY lexeme ORDER BY lexeme
+    SELECT lexeme, count(*) FROM search_postings GROUP BY lexeme
+    UNION ALL
+    SELECT '', count(DISTINCT object_id) FROM search_postings HAVING count(*) > 0
+    ORDER BY 1
     ON CONFLICT (lexeme) DO UPDATE SET objects = excluded.objects WHERE search_lexemes.objects <> excluded.objects;
-    DELETE FROM search_lexemes l WHERE NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme);
+    DELETE FROM search_lexemes l WHERE l.lexeme <> '' AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme);
 $$;
 
 -- What is there already.
@@ -156,3 +164,4 @@ BEGIN
 END;
 $$;
 SELECT count_search_lexemes();
+INSERT INTO schedules (name) VALUES ('count_search_terms');

@@ -5,12 +5,14 @@ use std::time::Duration;
 use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::db::Db;
+use cairn_core::library::jobs::CountSearchTerms;
 use tokio_util::sync::CancellationToken;
 
 /// How often the schedules are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+const COUNT_SEARCH_TERMS_EVERY: Duration = Duration::from_mins(1);
 
 /// Enqueues scheduled jobs until `stop`. Several processes may do this: for each tick, the database lets only one of them
 /// enqueue.
@@ -30,5 +32,6 @@ async fn tick(db: &Db) -> cairn_core::Result<()> {
     let mut tx = db.begin().await?;
     let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
     let housekeeping = enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
-    if reconcile || housekeeping { tx.commit().await } else { tx.rollback().await }
+    let terms = enqueue_scheduled(&mut tx, &CountSearchTerms {}, COUNT_SEARCH_TERMS_EVERY).await?;
+    if reconcile || housekeeping || terms { tx.commit().await } else { tx.rollback().await }
 }

@@ -47,6 +47,7 @@ resources! {
     learning::tasks TasksApi,
     learning::progress ProgressApi,
     library::styles StylesApi,
+    library::search SearchApi,
     community::projects ProjectsApi,
     community::likes LikesApi,
     tools::catalog CatalogApi,

@@ -13,6 +13,7 @@ macro_rules! for_each_job {
             recompute_roadmap: $crate::learning::jobs::RecomputeRoadmap,
             count_likes: $crate::community::jobs::CountLikes,
             roll_up_uses: $crate::library::jobs::RollUpUses,
+            count_search_terms: $crate::library::jobs::CountSearchTerms,
             generate_reply: $crate::tools::jobs::GenerateReply,
             reconcile: $crate::admin::maintenance::Reconcile,
             housekeeping: $crate::admin::maintenance::Housekeeping,

@@ -3,6 +3,7 @@
 //! commits one for each chunk, and each of them is complete.)
 
 mod count_likes;
+mod count_search_terms;
 mod generate_reply;
 mod housekeeping;
 mod recompute_roadmap;

@@ -1,3 +1,4 @@
 //! The libraries beside the lessons.
 
+pub mod search;
 pub mod styles;

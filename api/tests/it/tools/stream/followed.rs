@@ -225,7 +225,7 @@ async fn a_lost_listener_is_replaced_and_missed_by_nobody() {
     for round in 0..3 {
         until(&app, LISTENING, 1).await;
         let killed = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                      WHERE datname = current_database() AND query = 'LISTEN \"cairn_replies\"'";
+                      WHERE datname = current_database() AND query = 'LISTEN \"cairn_readers\"'";
         assert_eq!(app.count(killed).await, 1);
         writer.write(&format!("{round}")).await;
         assert_eq!(reader.expect("chunk").await.data["text"], round.to_string());
