@@ -1610,6 +1610,27 @@ CREATE INDEX tool_messages_page_idx ON public.tool_messages USING btree (chat_id
 ALTER TABLE ONLY public.tool_messages
     ADD CONSTRAINT tool_messages_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.tool_chats(id) ON DELETE CASCADE;
 
+CREATE TABLE public.user_event_heads (
+    user_id uuid NOT NULL,
+    last_seq bigint NOT NULL,
+    CONSTRAINT user_event_heads_last_seq_check CHECK ((last_seq > 0))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.user_event_heads
+    ADD CONSTRAINT user_event_heads_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.user_event_heads
+    ADD CONSTRAINT user_event_heads_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_events (
+    user_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    event jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.user_events
+    ADD CONSTRAINT user_events_pkey PRIMARY KEY (user_id, seq);
+CREATE INDEX user_events_created_at_idx ON public.user_events USING btree (created_at);
+
 CREATE TABLE public.user_lesson_progress (
     user_id uuid NOT NULL,
     lesson_id uuid NOT NULL,

@@ -6,6 +6,7 @@ use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::community::jobs::RefreshTrending;
 use cairn_core::db::Db;
+use cairn_core::library::jobs::CountSearchTerms;
 use cairn_core::stats::jobs::RefreshStats;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 /// The dashboard may be ten seconds behind.
 const REFRESH_STATS_EVERY: Duration = Duration::from_secs(5);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+const COUNT_SEARCH_TERMS_EVERY: Duration = Duration::from_mins(1);
 const REFRESH_TRENDING_EVERY: Duration = Duration::from_mins(10);
 
 /// Enqueues scheduled jobs until `stop`. Several processes may do this: for each tick, the database lets only one of them
@@ -35,7 +37,8 @@ async fn tick(db: &Db) -> cairn_core::Result<()> {
     let mut tx = db.begin().await?;
     let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
     let housekeeping = enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
+    let terms = enqueue_scheduled(&mut tx, &CountSearchTerms {}, COUNT_SEARCH_TERMS_EVERY).await?;
     let trending = enqueue_scheduled(&mut tx, &RefreshTrending {}, REFRESH_TRENDING_EVERY).await?;
     let stats = enqueue_scheduled(&mut tx, &RefreshStats {}, REFRESH_STATS_EVERY).await?;
-    if reconcile || housekeeping || trending || stats { tx.commit().await } else { tx.rollback().await }
+    if reconcile || housekeeping || terms || trending || stats { tx.commit().await } else { tx.rollback().await }
 }

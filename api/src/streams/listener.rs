@@ -1,9 +1,9 @@
-//! Listens for notifications about replies, on one LISTEN connection for all streams of the process.
+//! Listens for what readers follow, on one LISTEN connection for all streams of the process.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::queue::REPLIES_CHANNEL;
+use cairn_core::queue::READERS_CHANNEL;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, s
             let ended = listen_once(&pool, &registry).await;
             registry.set_listening(false);
             let error = ended.err().map(|error| error.to_string());
-            tracing::warn!(error, "cannot listen for changes of replies; readers poll until the connection is back");
+            tracing::warn!(error, "cannot listen for what readers follow; they poll until the connection is back");
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
     };
@@ -35,7 +35,7 @@ pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, s
 async fn listen_once(pool: &PgPool, registry: &Registry) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
-    listener.listen(REPLIES_CHANNEL).await?;
+    listener.listen(READERS_CHANNEL).await?;
     registry.set_listening(true);
     while let Some(notification) = listener.try_recv().await? {
         notification.payload().split(',').filter_map(|id| Uuid::parse_str(id).ok()).for_each(|id| registry.wake(id));

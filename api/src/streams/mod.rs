@@ -1,7 +1,7 @@
-//! Streams replies to many readers at once.
+//! Streams replies, and the events of users, to many readers at once.
 //!
 //! ```text
-//! cairn_replies ──LISTEN──▶ listener ──wake──▶ readers ──positions──▶ batcher ──one statement for many──▶ rows
+//! cairn_readers ──LISTEN──▶ listener ──wake──▶ readers ──positions──▶ batcher ──one statement for many──▶ rows
 //!  (ids only)                                     └── events ──▶ the connection, as fast as it accepts them
 //! ```
 //!
@@ -9,10 +9,11 @@
 //! to any process. Notifications only say when to read, so a lost one costs little time: every reader polls as well, which is
 //! also how it notices that its session has ended.
 
-pub mod event;
 mod listener;
 mod reader;
 mod registry;
+pub mod replies;
+pub mod user_events;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,16 +21,18 @@ use std::sync::Arc;
 use cairn_core::actor::Caller;
 use cairn_core::batcher::Batcher;
 use cairn_core::db::Db;
-use cairn_core::tools::stream::{self, Continuation, Position, ReadRequest, ReadResult};
+use cairn_core::stream::Continuation;
+use cairn_core::tools::stream::{self, Position};
+use cairn_core::users::events;
 use cairn_core::users::tokens::TokenSubject;
 use futures_util::stream::BoxStream;
 use poem::web::sse::Event;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use self::reader::Reader;
+use self::reader::{Read, Reader};
 pub use self::registry::Limits;
-use self::registry::{Full, Registry};
+use self::registry::{Full, Registry, StreamGuard};
 use crate::Problem;
 
 /// Most readers that one statement reads for.
@@ -44,7 +47,8 @@ pub struct Streams(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
-    reads: Batcher<ReadRequest, Option<ReadResult>>,
+    replies: Batcher<stream::ReadRequest, Read<stream::ReadRequest>>,
+    user_events: Batcher<events::ReadRequest, Read<events::ReadRequest>>,
     stop: CancellationToken,
     _listener: DropGuard,
 }
@@ -64,20 +68,34 @@ pub enum Following {
 }
 
 impl Streams {
-    /// Streams replies from a database, on a separate connection, until `stop`: then all streams end and readers are told to
+    /// Streams from a database, on a separate connection, until `stop`: then all streams end and readers are told to
     /// reconnect. Listens on one more connection from when the first stream is opened.
     pub fn new(db: &Db, limits: Limits, stop: CancellationToken) -> Self {
         let registry = Arc::new(Registry::new(limits));
-        let reads = Batcher::start(READ_BATCH, {
-            let db = db.share(1);
-            move |requests: Vec<ReadRequest>| {
+        let db = db.share(1);
+        let replies = Batcher::start(READ_BATCH, {
+            let db = db.clone();
+            move |requests: Vec<stream::ReadRequest>| {
                 let db = db.clone();
-                async move { read(&db, &requests).await }
+                async move {
+                    logged(
+                        async { stream::read(&mut *db.pool().acquire().await?, &requests, db.clock().now()).await }
+                            .await,
+                    )
+                }
             }
         });
         let stop_listening = CancellationToken::new();
         tokio::spawn(listener::listen(db.direct_options(), registry.clone(), stop_listening.clone()));
-        Self(Arc::new(Inner { registry, reads, stop, _listener: stop_listening.drop_guard() }))
+        let user_events = Batcher::start(READ_BATCH, move |requests: Vec<events::ReadRequest>| {
+            let db = db.clone();
+            async move {
+                logged(
+                    async { events::read(&mut *db.pool().acquire().await?, &requests, db.clock().now()).await }.await,
+                )
+            }
+        });
+        Self(Arc::new(Inner { registry, replies, user_events, stop, _listener: stop_listening.drop_guard() }))
     }
 
     /// How many streams are open.
@@ -91,30 +109,54 @@ impl Streams {
     }
 
     /// Follows a reply of the caller from a position.
-    pub async fn follow(&self, caller: &Caller, reply_id: Uuid, position: Position) -> Result<Following, Problem> {
-        let guard = self.0.registry.open(caller.user_id, reply_id).map_err(|full| match full {
+    pub async fn follow_reply(
+        &self,
+        caller: &Caller,
+        reply_id: Uuid,
+        position: Position,
+    ) -> Result<Following, Problem> {
+        let guard = self.open(caller, reply_id)?;
+        let request = stream::ReadRequest { reply_id, subject: subject(caller), position };
+        let first = self.0.replies.run(request).await?.ok_or_else(Problem::reply_not_found)?;
+        if first.next == Continuation::Finished && first.updates.is_empty() {
+            return Ok(Following::Nothing);
+        }
+        let reader = Reader::new(guard, request, first, self.0.replies.clone(), self.0.stop.clone());
+        Ok(Following::Events(reader.into_events()))
+    }
+
+    /// Follows the events of the caller from a position, or from now on.
+    pub async fn follow_user(
+        &self,
+        caller: &Caller,
+        position: Option<i64>,
+    ) -> Result<BoxStream<'static, Event>, Problem> {
+        let guard = self.open(caller, caller.user_id)?;
+        let request = events::ReadRequest { subject: subject(caller), position };
+        let first = self.0.user_events.run(request).await?.ok_or_else(Problem::unauthorized)?;
+        let reader = Reader::new(guard, request, first, self.0.user_events.clone(), self.0.stop.clone());
+        Ok(reader.into_events())
+    }
+
+    /// Opens a stream of the caller that follows a reply, or the events of a user.
+    fn open(&self, caller: &Caller, followed: Uuid) -> Result<StreamGuard, Problem> {
+        self.0.registry.open(caller.user_id, followed).map_err(|full| match full {
             Full::User(limit) => Problem::too_many_streams()
                 .detail(format!("At most {limit} streams can be open at once. Close one."))
                 .retry_after(RETRY_AFTER),
             Full::Process => Problem::unavailable().retry_after(RETRY_AFTER),
-        })?;
-        let subject = TokenSubject { user_id: caller.user_id, session_id: caller.session_id };
-        let request = ReadRequest { reply_id, subject, position };
-        let first = self.0.reads.run(request).await?.ok_or_else(Problem::reply_not_found)?;
-        if first.next == Continuation::Finished && first.updates.is_empty() {
-            return Ok(Following::Nothing);
-        }
-        let reader = Reader::new(guard, request, first, self.0.reads.clone(), self.0.stop.clone());
-        Ok(Following::Events(reader.into_events()))
+        })
     }
 }
 
-/// Reads for a batch of readers. An error is logged here, once for all of them.
-async fn read(db: &Db, requests: &[ReadRequest]) -> cairn_core::Result<Vec<Option<ReadResult>>> {
-    let results = async { stream::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await };
-    let results = results.await;
-    if let Err(error) = &results {
-        tracing::warn!(error = %error, readers = requests.len(), "cannot read replies; their readers will try again");
+fn subject(caller: &Caller) -> TokenSubject {
+    TokenSubject { user_id: caller.user_id, session_id: caller.session_id }
+}
+
+/// Logs the error of a read for a batch of readers, once for all of them.
+fn logged<T>(result: cairn_core::Result<T>) -> cairn_core::Result<T> {
+    if let Err(error) = &result {
+        tracing::warn!(error = %error, "cannot read for streams; their readers will try again");
     }
-    results
+    result
 }

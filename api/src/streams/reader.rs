@@ -1,17 +1,16 @@
-//! One reader of a reply.
+//! One reader of a stream.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use cairn_core::batcher::Batcher;
 use cairn_core::clock::new_id;
-use cairn_core::tools::stream::{Continuation, ReadRequest, ReadResult};
+use cairn_core::stream::{Continuation, ReadResult};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use poem::web::sse::Event;
 use tokio_util::sync::CancellationToken;
 
-use super::event::ReplyEvent;
 use super::registry::StreamGuard;
 
 /// How often a reader polls while the listener is connected.
@@ -22,22 +21,39 @@ const POLL_WHEN_DISCONNECTED: Duration = Duration::from_millis(500);
 /// Milliseconds after which a client reconnects that has lost its stream.
 const RECONNECT_AFTER: u64 = 1000;
 
-pub(super) struct Reader {
+/// What a reader asks for, with its position.
+pub(super) trait Request: Copy + Send + Sync + 'static {
+    /// How far a reader is.
+    type Position: Copy + Send + 'static;
+    /// What comes next.
+    type Update: Send + 'static;
+
+    /// Moves the reader to a position.
+    fn advance(&mut self, position: Self::Position);
+
+    /// The event for an update, with the position after it.
+    fn event(update: Self::Update, position: Self::Position) -> Event;
+}
+
+/// What one read finds for a reader; `None` if there is nothing that it may read.
+pub(super) type Read<R> = Option<ReadResult<<R as Request>::Position, <R as Request>::Update>>;
+
+pub(super) struct Reader<R: Request> {
     guard: StreamGuard,
-    request: ReadRequest,
+    request: R,
     /// Events that have been read and not yet sent.
     events: VecDeque<Event>,
     next: Continuation,
-    reads: Batcher<ReadRequest, Option<ReadResult>>,
+    reads: Batcher<R, Read<R>>,
     stop: CancellationToken,
 }
 
-impl Reader {
+impl<R: Request> Reader<R> {
     pub(super) fn new(
         guard: StreamGuard,
-        request: ReadRequest,
-        first: ReadResult,
-        reads: Batcher<ReadRequest, Option<ReadResult>>,
+        request: R,
+        first: ReadResult<R::Position, R::Update>,
+        reads: Batcher<R, Read<R>>,
         stop: CancellationToken,
     ) -> Self {
         let events = VecDeque::from([Event::retry(RECONNECT_AFTER)]);
@@ -69,7 +85,7 @@ impl Reader {
             }
             match self.reads.run(self.request).await {
                 Ok(Some(result)) => self.queue(result),
-                // The reply or the session is gone. A client that reconnects gets the corresponding problem.
+                // What was followed or the session is gone. A client that reconnects gets the corresponding problem.
                 Ok(None) => self.next = Continuation::Finished,
                 // Logged by the batch.
                 Err(_) => self.next = Continuation::Wait,
@@ -77,10 +93,10 @@ impl Reader {
         }
     }
 
-    fn queue(&mut self, result: ReadResult) {
+    fn queue(&mut self, result: ReadResult<R::Position, R::Update>) {
         for (position, update) in result.updates {
-            self.request.position = position;
-            self.events.push_back(ReplyEvent::from(update).into_event(position));
+            self.request.advance(position);
+            self.events.push_back(R::event(update, position));
         }
         self.next = result.next;
     }

@@ -1,4 +1,4 @@
-//! The open streams, by reply and by user.
+//! The open streams, by what they follow and by user.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -44,8 +44,8 @@ pub(super) struct Registry {
 struct OpenStreams {
     total: usize,
     by_user: HashMap<Uuid, usize>,
-    /// Wakes the readers of a reply. Each reader sees whether it was woken since it last waited.
-    by_reply: HashMap<Uuid, watch::Sender<()>>,
+    /// Wakes those who follow a reply or the events of a user. Each sees whether it was woken since it last waited.
+    by_followed: HashMap<Uuid, watch::Sender<()>>,
 }
 
 impl Registry {
@@ -53,8 +53,8 @@ impl Registry {
         Self { limits, streams: Mutex::default(), listening: AtomicBool::new(false), opened: Notify::new() }
     }
 
-    /// Opens a stream for a reader.
-    pub(super) fn open(self: &Arc<Self>, user_id: Uuid, reply_id: Uuid) -> Result<StreamGuard, Full> {
+    /// Opens a stream for a user who follows a reply, or the events of a user.
+    pub(super) fn open(self: &Arc<Self>, user_id: Uuid, followed: Uuid) -> Result<StreamGuard, Full> {
         let mut streams = self.streams();
         if streams.total >= self.limits.total {
             return Err(Full::Process);
@@ -65,10 +65,10 @@ impl Registry {
         }
         *of_user += 1;
         streams.total += 1;
-        let woken = streams.by_reply.entry(reply_id).or_insert_with(|| watch::channel(()).0).subscribe();
+        let woken = streams.by_followed.entry(followed).or_insert_with(|| watch::channel(()).0).subscribe();
         drop(streams);
         self.opened.notify_one();
-        Ok(StreamGuard { registry: self.clone(), user_id, reply_id, woken })
+        Ok(StreamGuard { registry: self.clone(), user_id, followed, woken })
     }
 
     /// Waits until a stream is opened.
@@ -76,9 +76,9 @@ impl Registry {
         self.opened.notified().await;
     }
 
-    /// Wakes the readers of a reply.
-    pub(super) fn wake(&self, reply_id: Uuid) {
-        if let Some(readers) = self.streams().by_reply.get(&reply_id) {
+    /// Wakes those who follow a reply or the events of a user.
+    pub(super) fn wake(&self, followed: Uuid) {
+        if let Some(readers) = self.streams().by_followed.get(&followed) {
             readers.send_replace(());
         }
     }
@@ -87,7 +87,7 @@ impl Registry {
     /// not connected were missed.
     pub(super) fn set_listening(&self, listening: bool) {
         self.listening.store(listening, Ordering::Release);
-        self.streams().by_reply.values().for_each(|readers| readers.send_replace(()));
+        self.streams().by_followed.values().for_each(|readers| readers.send_replace(()));
     }
 
     pub(super) fn is_listening(&self) -> bool {
@@ -107,7 +107,7 @@ impl Registry {
 pub(super) struct StreamGuard {
     pub(super) registry: Arc<Registry>,
     user_id: Uuid,
-    reply_id: Uuid,
+    followed: Uuid,
     woken: watch::Receiver<()>,
 }
 
@@ -130,7 +130,7 @@ impl Drop for StreamGuard {
             }
         }
         // This stream's own receiver still exists.
-        if let Entry::Occupied(readers) = streams.by_reply.entry(self.reply_id)
+        if let Entry::Occupied(readers) = streams.by_followed.entry(self.followed)
             && readers.get().receiver_count() <= 1
         {
             readers.remove();
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(registry.open_count(), 3);
         drop(first);
         let _fourth = registry.open(id(1), id(11)).unwrap();
-        assert_eq!(registry.streams().by_reply.len(), 3);
+        assert_eq!(registry.streams().by_followed.len(), 3);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         let guards: Vec<StreamGuard> = (0..100).map(|n| registry.open(id(n % 20), id(n % 7)).unwrap()).collect();
         drop(guards);
         let streams = registry.streams();
-        assert!(streams.total == 0 && streams.by_user.is_empty() && streams.by_reply.is_empty());
+        assert!(streams.total == 0 && streams.by_user.is_empty() && streams.by_followed.is_empty());
     }
 
     #[tokio::test]

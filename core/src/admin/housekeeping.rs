@@ -88,12 +88,13 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
 }
 
 /// Removes expired sessions (with their refresh tokens), used refresh tokens, old idempotency keys, the chunks of finished
-/// replies, whose text is stored as a message, and old counts.
+/// replies, whose text is stored as a message, old events of users, and old counts.
 async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
     while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
     while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
+    while chunks.should_continue(remove_user_events(pool).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
@@ -123,6 +124,16 @@ async fn remove_idempotency_keys(pool: &PgPool) -> Result<u64> {
     let removed = sqlx::query!(
         "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
+             ORDER BY created_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+async fn remove_user_events(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM user_events WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM user_events WHERE created_at < now() - interval '24 hours'
              ORDER BY created_at LIMIT 5000
              FOR UPDATE SKIP LOCKED))"
     );

@@ -15,6 +15,7 @@ macro_rules! for_each_job {
             count_likes: $crate::community::jobs::CountLikes,
             refresh_trending: $crate::community::jobs::RefreshTrending,
             roll_up_uses: $crate::library::jobs::RollUpUses,
+            count_search_terms: $crate::library::jobs::CountSearchTerms,
             erase_user: $crate::users::jobs::EraseUser,
             generate_reply: $crate::tools::jobs::GenerateReply,
             import_course: $crate::learning::jobs::ImportCourse,

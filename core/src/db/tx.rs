@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
+use crate::events::{self, UserEvent};
 use crate::queue::{Job, NewJob, Notifier, Queue, insert_jobs};
 use crate::{Result, failpoint};
 
@@ -20,8 +21,10 @@ pub struct Tx {
     jobs: Vec<NewJob>,
     /// Queues to notify after the commit, because a statement has made jobs due.
     queues: Vec<Queue>,
-    /// Replies whose readers are notified after the commit.
-    replies: Vec<Uuid>,
+    /// Events to store right before the commit, with their users.
+    events: Vec<(Uuid, UserEvent)>,
+    /// Replies and users whose readers are notified after the commit.
+    followed: Vec<Uuid>,
     notifier: Notifier,
     actor: Actor,
     clock: Clock,
@@ -29,7 +32,16 @@ pub struct Tx {
 
 impl Tx {
     pub(super) fn new(inner: Transaction<'static, Postgres>, notifier: Notifier, actor: Actor, clock: Clock) -> Self {
-        Self { inner, jobs: Vec::new(), queues: Vec::new(), replies: Vec::new(), notifier, actor, clock }
+        Self {
+            inner,
+            jobs: Vec::new(),
+            queues: Vec::new(),
+            events: Vec::new(),
+            followed: Vec::new(),
+            notifier,
+            actor,
+            clock,
+        }
     }
 
     /// On whose behalf the transaction acts.
@@ -60,15 +72,24 @@ impl Tx {
     }
 
     /// Notifies the readers of a reply after the commit.
-    pub(crate) fn notify_reply(&mut self, reply_id: Uuid) {
-        self.replies.push(reply_id);
+    pub(crate) fn notify_readers(&mut self, reply_id: Uuid) {
+        self.followed.push(reply_id);
     }
 
-    /// Commits the transaction with its jobs, then notifies the queues that have new jobs and the readers of changed
-    /// replies.
+    /// Adds an event for a user: it is stored if and only if this transaction commits.
+    pub fn emit(&mut self, user_id: Uuid, event: UserEvent) {
+        self.events.push((user_id, event));
+        self.followed.push(user_id);
+    }
+
+    /// Commits the transaction with its jobs and events, then notifies the queues that have new jobs, and those who follow
+    /// what has changed.
     pub async fn commit(mut self) -> Result<()> {
         if !self.jobs.is_empty() {
             insert_jobs(&mut self.inner, &self.jobs).await?;
+        }
+        if !self.events.is_empty() {
+            events::insert(&mut self.inner, &self.events).await?;
         }
         self.inner.commit().await?;
         failpoint::pass(failpoint::AFTER_COMMIT);
@@ -78,7 +99,7 @@ impl Tx {
         for queue in self.queues {
             self.notifier.notify_queue(queue);
         }
-        self.replies.into_iter().for_each(|id| self.notifier.notify_reply(id));
+        self.followed.into_iter().for_each(|id| self.notifier.notify_readers(id));
         Ok(())
     }
 

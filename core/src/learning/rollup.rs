@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::Result;
 use crate::activity::{Action, Verb};
 use crate::db::Tx;
+use crate::events::UserEvent;
 use crate::noun::Noun;
 
 /// A learner and a roadmap: the unit that is rolled up.
@@ -93,19 +94,39 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
 }
 
 /// Recomputes distinct pairs whose markers are locked, marks them as done, and records the stages and roadmaps that were
-/// completed for the first time. Each pair counts against its throttle with `interval`.
+/// completed for the first time. Learners whose numbers changed get an event. Each pair counts against its throttle with `interval`.
 pub(super) async fn compute(tx: &mut Tx, pairs: &[Pair], interval: Duration) -> Result<()> {
     if pairs.is_empty() {
         return Ok(());
     }
     let (users, roadmaps) = columns(pairs);
-    let achieved =
+    let rows =
         sqlx::query_file!("src/learning/rollup.sql", &users, &roadmaps, interval.as_secs_f64(), BURST.as_secs_f64())
             .fetch_all(&mut **tx)
             .await?;
-    for row in achieved {
-        let noun = if row.kind == "stage" { Noun::Stage } else { Noun::Roadmap };
-        tx.record(Action::new(noun, Verb::Achieved).on(row.id, &row.title).by(row.user_id))?;
+    for row in rows {
+        let (user_id, roadmap_id) = (row.user_id, row.roadmap_id);
+        let achieved = |noun| Action::new(noun, Verb::Achieved).on(row.id, &row.title).by(user_id);
+        match row.kind.as_str() {
+            "stage" => {
+                tx.record(achieved(Noun::Stage))?;
+                tx.emit(user_id, UserEvent::StageAchieved { stage_id: row.id, roadmap_id, title: row.title });
+            }
+            "roadmap" => {
+                tx.record(achieved(Noun::Roadmap))?;
+                tx.emit(user_id, UserEvent::RoadmapAchieved { roadmap_id, title: row.title });
+            }
+            _ => tx.emit(
+                user_id,
+                UserEvent::ProgressUpdated {
+                    roadmap_id,
+                    seq: row.seq.unwrap_or_default(),
+                    status: row.status.unwrap_or_default(),
+                    lessons_completed: row.completed.unwrap_or_default(),
+                    lessons_total: row.total.unwrap_or_default(),
+                },
+            ),
+        }
     }
     update_overall(tx, &users).await
 }

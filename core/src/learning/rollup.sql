@@ -1,6 +1,6 @@
 -- Computes the stage and roadmap progress of the pairs ($1 users, $2 roadmaps), stores what changed and marks the pairs as
 -- done, all in one statement, so that the markers state exactly which facts the numbers include. Returns the stages and
--- roadmaps that were completed for the first time. The pairs are distinct and the caller has locked their markers.
+-- roadmaps that were completed for the first time, and the pairs whose numbers changed, with their new numbers. The pairs are distinct and the caller has locked their markers.
 -- $3: the throttle's interval in seconds, $4: its burst in seconds.
 --
 -- The statement serves one learner and thousands alike, whatever the planner expects. Content is read once, counts come from
@@ -137,10 +137,26 @@ stored_roadmaps AS (
         completed_at = CASE WHEN excluded.status = 'completed' THEN coalesce(old.completed_at, now()) END,
         achieved_at = coalesce(old.achieved_at, excluded.achieved_at)
 )
-SELECT a.user_id AS "user_id!", 'stage' AS "kind!", a.stage_id AS "id!", s.title AS "title!"
+SELECT a.user_id AS "user_id!", 'stage' AS "kind!", a.stage_id AS "id!", s.title AS "title!", a.roadmap_id AS "roadmap_id!",
+    NULL::bigint AS seq, NULL::integer AS completed, NULL::integer AS total, NULL::text AS status
 FROM changed_stage a JOIN stages s ON s.id = a.stage_id
 WHERE a.status = 'completed' AND NOT a.was_achieved
 UNION ALL
-SELECT a.user_id, 'roadmap', a.roadmap_id, r.title
+SELECT a.user_id, 'roadmap', a.roadmap_id, r.title, a.roadmap_id, NULL, NULL, NULL, NULL
 FROM changed_roadmap a JOIN roadmaps r ON r.id = a.roadmap_id
 WHERE a.status = 'completed' AND NOT a.was_achieved
+UNION ALL
+SELECT user_id, 'progress', roadmap_id, '', roadmap_id, max(seq), max(completed), max(total), max(status)::text
+FROM (
+    SELECT user_id, roadmap_id, requested_seq AS seq, NULL::integer AS completed, NULL::integer AS total,
+        NULL::lesson_status AS status, false AS is_changed
+    FROM pair
+    UNION ALL
+    SELECT user_id, roadmap_id, NULL, completed, total, status, false FROM roadmap
+    UNION ALL
+    SELECT user_id, roadmap_id, NULL, NULL, NULL, NULL, true FROM changed_stage
+    UNION ALL
+    SELECT user_id, roadmap_id, NULL, NULL, NULL, NULL, true FROM changed_roadmap
+) c
+GROUP BY user_id, roadmap_id
+HAVING bool_or(is_changed)

@@ -23,3 +23,14 @@ impl Job for RollUpUses {
     const MAX_ATTEMPTS: i32 = 25;
     const DEADLINE: Duration = Duration::from_secs(10);
 }
+
+/// Counts the words of the search index again, if anything was changed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CountSearchTerms {}
+
+impl Job for CountSearchTerms {
+    const KIND: &'static str = "count_search_terms";
+    const QUEUE: Queue = Queue::Maintenance;
+    const MAX_ATTEMPTS: i32 = 3;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}

@@ -1,4 +1,8 @@
-//! Search in published lessons, prompts and glossary terms.
+//! Search in everything that learners may see: lessons, prompts, glossary terms, style cards and projects.
+//!
+//! The index is kept by triggers (`migrations/0116_search.sql`): for each word the objects that contain it, the best first. A
+//! query reads the heads of the lists of its words, so its cost does not depend on how many objects match. What is found is
+//! looked up in the view `searchable`, so nothing is returned that is not visible now.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -9,91 +13,133 @@ use crate::Result;
 /// How much of a query is used, in characters.
 const MAX_QUERY_CHARS: usize = 1000;
 
+/// How many words of a query are used.
+const MAX_WORDS: usize = 24;
+
+/// How many objects of each kind are read from the list of one word.
+const LIST_HEAD: i64 = 200;
+
 /// The greatest number of hits that a search returns.
 pub const MAX_HITS: i64 = 50;
 
 /// What kind of object a hit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, sqlx::Type)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantArray, sqlx::Type,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each names itself")]
+#[sqlx(type_name = "search_kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub enum HitKind {
     Lesson,
     Prompt,
     GlossaryTerm,
+    StyleCard,
+    Project,
 }
 
 impl HitKind {
+    /// All kinds.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
     /// The name in answers and documents.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// A published object that matches a query.
+/// An object that matches a query.
 #[derive(Clone, Debug)]
 pub struct Hit {
     /// What kind of object it is.
     pub kind: HitKind,
     /// Identifies the object among those of its kind.
     pub id: Uuid,
-    /// The readable identifier; unique among objects of its kind.
+    /// The readable identifier; unique among objects of its kind. The id of a project.
     pub slug: String,
     /// The title, or the term itself.
     pub title: String,
     /// The beginning of the summary, description or definition, at most 300 characters.
-    pub snippet: String,
+    pub about: String,
+    /// The title, with what matches between [`MATCH_START`] and [`MATCH_END`].
+    pub marked_title: String,
+    /// The most fitting part of the summary, description or definition, marked in the same way.
+    pub marked_snippet: String,
 }
 
-/// Finds at most `limit` hits, and never more than [`MAX_HITS`], best first.
-///
-/// Any text is a valid query; quotes, `or` and `-` have the meaning they have in a search engine. If no object contains all
-/// the words, objects that contain some of them are returned. Russian and English words match in all their forms.
-pub async fn search(connection: &mut PgConnection, query: &str, limit: i64) -> Result<Vec<Hit>> {
-    // Postgres does not accept NUL in text.
-    let text: String = query.chars().map(|c| if c == '\0' { ' ' } else { c }).take(MAX_QUERY_CHARS).collect();
-    // Lexemes are quoted here because they may contain quotes and backslashes, for instance in paths and URLs.
-    let parsed = sqlx::query!(
-        r#"SELECT websearch_to_tsquery('russian', $1)::text AS "all_words!",
-               (SELECT string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | ')
-                FROM unnest(to_tsvector('russian', $1))) AS any_word"#,
-        text
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    let limit = limit.clamp(1, MAX_HITS);
-    let hits = ranked(connection, &parsed.all_words, limit).await?;
-    match parsed.any_word {
-        Some(any_word) if hits.is_empty() => ranked(connection, &any_word, limit).await,
-        _ => Ok(hits),
+/// Begins a match in a marked text. A character for private use, which is removed from what is searched.
+pub const MATCH_START: char = '\u{E000}';
+/// Ends a match in a marked text.
+pub const MATCH_END: char = '\u{E001}';
+
+/// The words of a query.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Words {
+    wanted: Vec<String>,
+    /// Those with a minus sign before them.
+    unwanted: Vec<String>,
+}
+
+impl Words {
+    fn of(query: &str) -> Self {
+        let text: String = query.chars().take(MAX_QUERY_CHARS).collect();
+        let mut words = Self::default();
+        for part in text.split_whitespace() {
+            let is_unwanted = part.starts_with('-');
+            let list = if is_unwanted { &mut words.unwanted } else { &mut words.wanted };
+            let split = part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+            list.extend(split.map(str::to_lowercase).take(MAX_WORDS.saturating_sub(list.len())));
+        }
+        words
     }
 }
 
-/// Runs a query in tsquery syntax.
+/// Finds at most `limit` hits of these kinds, and never more than [`MAX_HITS`], best first.
 ///
-/// The snippet of a lesson never comes from its body, because the lesson may be locked for the reader.
-async fn ranked(connection: &mut PgConnection, tsquery: &str, limit: i64) -> Result<Vec<Hit>> {
-    let hits = sqlx::query_as!(
+/// Any text is a valid query. Russian and English words match in all their forms; the last word also matches what begins with
+/// it; a word that occurs nowhere matches words that are spelled similarly. Objects with a word after a minus sign are left
+/// out. Rare words count more than frequent ones, and an object that has all words more than one that has some.
+pub async fn search(connection: &mut PgConnection, query: &str, kinds: &[HitKind], limit: i64) -> Result<Vec<Hit>> {
+    let words = Words::of(query);
+    if words.wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hits = sqlx::query_file_as!(
         Hit,
-        r#"SELECT kind AS "kind!: HitKind", id AS "id!", slug AS "slug!", title AS "title!", left(about, 300) AS "snippet!"
-           FROM (
-               SELECT 'lesson' AS kind, id, slug::text, title, summary AS about,
-                   ts_rank(search, $1::text::tsquery, 1) AS rank
-               FROM visible_lessons WHERE search @@ $1::text::tsquery
-               UNION ALL
-               SELECT 'prompt', id, slug::text, title, coalesce(nullif(description, ''), body),
-                   ts_rank(search, $1::text::tsquery, 1)
-               FROM prompts
-               WHERE search @@ $1::text::tsquery AND publication = 'published' AND deleted_at IS NULL
-               UNION ALL
-               SELECT 'glossary_term', id, slug::text, term, definition, ts_rank(search, $1::text::tsquery, 1)
-               FROM glossary_terms
-               WHERE search @@ $1::text::tsquery AND publication = 'published' AND deleted_at IS NULL
-           ) found
-           ORDER BY rank DESC, kind, id LIMIT $2"#,
-        tsquery,
-        limit
+        "src/library/search.sql",
+        &words.wanted,
+        &words.unwanted,
+        kinds as &[HitKind],
+        LIST_HEAD,
+        limit.clamp(1, MAX_HITS)
     );
     Ok(hits.fetch_all(connection).await?)
+}
+
+/// Counts the words of the index again if anything was changed since the last time.
+pub async fn count_terms(connection: &mut PgConnection) -> Result<()> {
+    let changed = sqlx::query!("DELETE FROM search_changes").execute(&mut *connection).await?.rows_affected();
+    if changed > 0 {
+        sqlx::query!("SELECT count_search_lexemes()").execute(connection).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(query: &str) -> (Vec<String>, Vec<String>) {
+        let Words { wanted, unwanted } = Words::of(query);
+        (wanted, unwanted)
+    }
+
+    #[test]
+    fn a_query_is_split_into_words() {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(words(" Flex-Box  «Сетка», a.b "), (list(&["flex", "box", "сетка", "a", "b"]), list(&[])));
+        assert_eq!(words("grid -table -"), (list(&["grid"]), list(&["table"])));
+        assert_eq!(words("\0 '' \\ --"), (list(&[]), list(&[])));
+        assert_eq!(words(&"w ".repeat(5000)).0.len(), MAX_WORDS);
+    }
 }

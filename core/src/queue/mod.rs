@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::enqueue::*;
 pub use self::kind::JobKind;
-pub use self::notifier::{CHANNEL, Notifier, REPLIES_CHANNEL};
+pub use self::notifier::{CHANNEL, Notifier, READERS_CHANNEL};
 pub use self::stored::{Stored, stored};
 
 /// The queues. Each has its own worker, concurrency and connections, so that one cannot slow down another.

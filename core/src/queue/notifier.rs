@@ -1,8 +1,8 @@
-//! Notifies workers of committed jobs, and readers of changed replies, outside the transactions that wrote them.
+//! Notifies workers of committed jobs, and readers of what they follow, outside the transactions that wrote it.
 //!
 //! `NOTIFY` in a transaction takes a lock on the notification queue of the whole cluster at commit, which prevents group
-//! commit. The notifier instead sends at most one statement every [`MIN_INTERVAL`], with the queues that have new jobs and the
-//! replies that have changed, on a separate connection with asynchronous commit. Notifications are only hints: listeners poll
+//! commit. The notifier instead sends at most one statement every [`MIN_INTERVAL`], with the queues that have new jobs and the ids
+//! of what readers follow, on a separate connection with asynchronous commit. Notifications are only hints: listeners poll
 //! as well.
 
 use std::collections::BTreeSet;
@@ -20,9 +20,9 @@ use super::Queue;
 /// The channel for queues. The payload is a comma-separated list of queue names.
 pub const CHANNEL: &str = "cairn_jobs";
 
-/// The channel for replies. The payload is a comma-separated list of the ids of replies that have new text, a new attempt or a
-/// new state.
-pub const REPLIES_CHANNEL: &str = "cairn_replies";
+/// The channel for readers of streams. The payload is a comma-separated list of ids: of replies that have new text, a new
+/// attempt or a new state, and of users who have new events.
+pub const READERS_CHANNEL: &str = "cairn_readers";
 
 /// Most ids in one payload, which must be shorter than 8000 bytes.
 const MAX_IDS: usize = 200;
@@ -33,7 +33,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two notifications from one process.
 const MIN_INTERVAL: Duration = Duration::from_millis(3);
 
-/// Sends notifications about queues and replies. Cheap to clone; notifying never blocks and never fails.
+/// Sends notifications to workers and readers. Cheap to clone; notifying never blocks and never fails.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     state: Arc<State>,
@@ -43,8 +43,8 @@ pub struct Notifier {
 struct State {
     /// The queues to notify, as one bit for each queue of [`Queue::ALL`].
     queues: AtomicU32,
-    /// The replies to notify about.
-    replies: Mutex<BTreeSet<Uuid>>,
+    /// The replies and users whose readers to notify.
+    followed: Mutex<BTreeSet<Uuid>>,
     wake: Notify,
 }
 
@@ -54,11 +54,11 @@ impl State {
         let pending = self.queues.swap(0, Ordering::AcqRel);
         let queues: Vec<&str> =
             Queue::ALL.into_iter().filter(|queue| pending & (1 << *queue as u32) != 0).map(Queue::name).collect();
-        let changed = std::mem::take(&mut *self.replies.lock().unwrap_or_else(PoisonError::into_inner));
+        let changed = std::mem::take(&mut *self.followed.lock().unwrap_or_else(PoisonError::into_inner));
         let ids: Vec<String> = changed.into_iter().map(|id| id.to_string()).collect();
-        let replies = ids.chunks(MAX_IDS).map(|ids| (REPLIES_CHANNEL, ids.join(",")));
+        let readers = ids.chunks(MAX_IDS).map(|ids| (READERS_CHANNEL, ids.join(",")));
         let queues = Some((CHANNEL, queues.join(","))).filter(|(_, names)| !names.is_empty());
-        queues.into_iter().chain(replies).collect()
+        queues.into_iter().chain(readers).collect()
     }
 }
 
@@ -106,9 +106,9 @@ impl Notifier {
         }
     }
 
-    /// Notifies the readers of a reply that it has changed.
-    pub fn notify_reply(&self, reply_id: Uuid) {
-        self.state.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(reply_id);
+    /// Notifies those who follow this reply, or the events of this user.
+    pub fn notify_readers(&self, followed: Uuid) {
+        self.state.followed.lock().unwrap_or_else(PoisonError::into_inner).insert(followed);
         self.state.wake.notify_one();
     }
 }

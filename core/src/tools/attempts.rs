@@ -20,6 +20,7 @@ use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
 use crate::db::Tx;
+use crate::events::UserEvent;
 use crate::noun::Noun;
 use crate::tools::jobs::GenerateReply;
 
@@ -66,7 +67,7 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
 }
 
 /// Begins an attempt; `None` if the reply is finished or removed. An earlier attempt that is still in progress may no longer
-/// write. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_reply`]), because the text starts over.
+/// write. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
 pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str) -> Result<Option<Attempt>> {
     let row = sqlx::query!(
         r#"WITH reply AS (
@@ -119,7 +120,7 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Resu
 }
 
 /// Stores the next chunk of an attempt's text. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
-/// write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_reply`]).
+/// write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]).
 pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, text: &str) -> Result<bool> {
     // The row of the reply is locked, so that a transaction that ends the reply sees all of its chunks.
     let inserted = sqlx::query!(
@@ -186,7 +187,9 @@ pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage)
     let details = serde_json::json!({ "tool_type": attempt.tool.name(), "reply_id": attempt.reply_id });
     let received = Action::new(Noun::Reply, Verb::Received).target(Some(target)).by(attempt.user_id);
     tx.record(received.with(details))?;
-    tx.notify_reply(attempt.reply_id);
+    tx.notify_readers(attempt.reply_id);
+    let (reply_id, tool_type) = (attempt.reply_id, attempt.tool.name().to_owned());
+    tx.emit(attempt.user_id, UserEvent::ReplyCompleted { reply_id, tool_type });
     Ok(true)
 }
 
@@ -219,6 +222,10 @@ pub async fn fail(
         reason.code()
     );
     let may = failed.execute(&mut **tx).await?.rows_affected() == 1;
+    if may {
+        let (reply_id, tool_type) = (attempt.reply_id, attempt.tool.name().to_owned());
+        tx.emit(attempt.user_id, UserEvent::ReplyFailed { reply_id, tool_type, reason: reason.code().to_owned() });
+    }
     finish_if_owned(tx, attempt, may, last, detail, usage).await
 }
 
@@ -237,7 +244,7 @@ async fn finish_if_owned(
 ) -> Result<bool> {
     if may {
         finish(tx, attempt, Some((reason, detail)), usage).await?;
-        tx.notify_reply(attempt.reply_id);
+        tx.notify_readers(attempt.reply_id);
     }
     Ok(may)
 }

@@ -10,7 +10,8 @@ use super::{Reason, Tool, has_copyable_content, stored_tool};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
-use crate::db::{Tx, UserTx};
+use crate::db::UserTx;
+use crate::events::UserEvent;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
@@ -41,7 +42,7 @@ pub async fn cancel(tx: &mut UserTx, reply_id: Uuid) -> Result<(), Rejected<Canc
     let tool = stored_tool(&reply.tool_type)?;
     // The chat is locked before the reply, as everywhere.
     sqlx::query!("UPDATE tool_chats SET updated_at = now() WHERE id = $1", reply.chat_id).execute(&mut ***tx).await?;
-    if stop(tx, reply.chat_id, Some(reply_id), Reason::Cancelled).await?.is_none() {
+    if stop(tx, tool, reply.chat_id, Some(reply_id), Reason::Cancelled).await?.is_none() {
         let state =
             sqlx::query_scalar!(r#"SELECT state AS "state: ReplyState" FROM ai_replies WHERE id = $1"#, reply_id);
         return match state.fetch_optional(&mut ***tx).await?.or_not_found(Noun::Reply)? {
@@ -65,7 +66,7 @@ pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
         tool.name()
     );
     let Some(chat_id) = chat_id.fetch_optional(&mut ***tx).await? else { return Ok(()) };
-    let stopped = stop(tx, chat_id, None, Reason::Cleared).await?;
+    let stopped = stop(tx, tool, chat_id, None, Reason::Cleared).await?;
     // The replies are kept, because they count as questions.
     sqlx::query!(
         "DELETE FROM ai_reply_chunks k USING ai_replies r WHERE r.chat_id = $1 AND k.reply_id = r.id",
@@ -86,7 +87,7 @@ pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
 }
 
 /// Stops the open reply of a chat that the transaction has locked, or only the reply `only`. Returns its id.
-async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) -> Result<Option<Uuid>> {
+async fn stop(tx: &mut UserTx, tool: Tool, chat_id: Uuid, only: Option<Uuid>, reason: Reason) -> Result<Option<Uuid>> {
     let stopped = sqlx::query_scalar!(
         "WITH reply AS (
              UPDATE ai_replies SET state = 'cancelled', reason = $3, finished_at = now()
@@ -101,9 +102,11 @@ async fn stop(tx: &mut Tx, chat_id: Uuid, only: Option<Uuid>, reason: Reason) ->
         only,
         reason.code()
     );
-    let stopped = stopped.fetch_optional(&mut **tx).await?;
-    if let Some(id) = stopped {
-        tx.notify_reply(id);
+    let stopped = stopped.fetch_optional(&mut ***tx).await?;
+    if let Some(reply_id) = stopped {
+        tx.notify_readers(reply_id);
+        let (user_id, tool_type) = (tx.caller().user_id, tool.name().to_owned());
+        tx.emit(user_id, UserEvent::ReplyCancelled { reply_id, tool_type, reason: reason.code().to_owned() });
     }
     Ok(stopped)
 }

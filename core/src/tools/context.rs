@@ -10,6 +10,9 @@ use crate::library::search::{self, HitKind};
 /// Most items of the platform's content in a context.
 const MAX_SOURCES: i64 = 5;
 
+/// What answers refer to. Style cards are pictures rather than explanations, and projects are other learners' words.
+const SOURCE_KINDS: &[HitKind] = &[HitKind::Lesson, HitKind::Prompt, HitKind::GlossaryTerm];
+
 /// What was known when a question was asked. It is stored with the reply, so that later edits do not affect the answer or
 /// further attempts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,9 +66,8 @@ pub(super) async fn gather(
     question: &str,
     include_learner: bool,
 ) -> Result<Context> {
-    let hits = search::search(&mut *connection, question, MAX_SOURCES).await?;
-    let sources =
-        hits.into_iter().map(|hit| Source { kind: hit.kind, id: hit.id, title: hit.title, about: hit.snippet });
+    let hits = search::search(&mut *connection, question, SOURCE_KINDS, MAX_SOURCES).await?;
+    let sources = hits.into_iter().map(|hit| Source { kind: hit.kind, id: hit.id, title: hit.title, about: hit.about });
     let sources = sources.collect();
     let learner = if include_learner { learner(connection, user_id).await? } else { None };
     Ok(Context { sources, learner })

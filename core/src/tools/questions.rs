@@ -16,6 +16,7 @@ use crate::activity::{Action, Target, Verb};
 use crate::actor::Caller;
 use crate::clock::new_id;
 use crate::db::UserTx;
+use crate::events::UserEvent;
 use crate::noun::Noun;
 use crate::refusal::{OrRefuse, Rejected};
 use crate::settings::Settings;
@@ -107,6 +108,7 @@ pub async fn ask(
     let (reply_id, message_id) = (new_id(), new_id());
     let created_at = insert_question(tx, &slot, &context, reply_id, message_id, text).await?;
     tx.enqueue(&GenerateReply { reply_id, retry: 0 })?;
+    tx.emit(user_id, UserEvent::ReplyQueued { reply_id, tool_type: tool.name().to_owned() });
     let target = Target::new(Noun::ToolChat, slot.chat_id, tool.title());
     let mut details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
     if let Some(message_id) = question.transferred_from {

@@ -9,6 +9,7 @@ use super::{Reason, Tool};
 use crate::Result;
 use crate::actor::Caller;
 use crate::db::Tx;
+use crate::events::UserEvent;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
@@ -77,22 +78,22 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
 /// Fails an open reply that no worker is writing, whatever attempt it is in. Returns false if the reply is finished or no
 /// longer exists.
 pub async fn fail_open(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
-    let failed = sqlx::query_scalar!(
-        r#"WITH reply AS (
-               UPDATE ai_replies SET state = 'failed', reason = $2, finished_at = now()
-               WHERE id = $1 AND state IN ('queued', 'streaming')
-               RETURNING id
-           ), ended AS (
-               UPDATE ai_reply_attempts a SET finished_at = now(), reason = $2
-               FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
-           )
-           SELECT count(*) AS "failed!" FROM reply"#,
+    let failed = sqlx::query!(
+        "WITH reply AS (
+             UPDATE ai_replies SET state = 'failed', reason = $2, finished_at = now()
+             WHERE id = $1 AND state IN ('queued', 'streaming')
+             RETURNING id, user_id, chat_id
+         ), ended AS (
+             UPDATE ai_reply_attempts a SET finished_at = now(), reason = $2
+             FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+         )
+         SELECT reply.user_id, c.tool_type FROM reply JOIN tool_chats c ON c.id = reply.chat_id",
         id,
         reason.code()
     );
-    let failed = failed.fetch_one(&mut **tx).await? == 1;
-    if failed {
-        tx.notify_reply(id);
-    }
-    Ok(failed)
+    let Some(failed) = failed.fetch_optional(&mut **tx).await? else { return Ok(false) };
+    tx.notify_readers(id);
+    let reason = reason.code().to_owned();
+    tx.emit(failed.user_id, UserEvent::ReplyFailed { reply_id: id, tool_type: failed.tool_type, reason });
+    Ok(true)
 }

@@ -8,6 +8,7 @@ use super::replies::ReplyState;
 use super::{context, stored_tool};
 use crate::activity::{Action, Target, Verb};
 use crate::db::UserTx;
+use crate::events::UserEvent;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 use crate::settings::Settings;
@@ -71,7 +72,8 @@ pub async fn retry(tx: &mut UserTx, settings: &Settings, reply_id: Uuid) -> Resu
     );
     let retry = retry.fetch_optional(&mut ***tx).await?.or_refuse(RetryRefusal::NotRetryable)?;
     tx.enqueue(&GenerateReply { reply_id, retry })?;
-    tx.notify_reply(reply_id);
+    tx.notify_readers(reply_id);
+    tx.emit(user_id, UserEvent::ReplyQueued { reply_id, tool_type: tool.name().to_owned() });
     let target = Target::new(Noun::ToolChat, slot.chat_id, tool.title());
     let details = serde_json::json!({ "tool_type": tool.name(), "reply_id": reply_id });
     tx.record(Action::new(Noun::Reply, Verb::Retried).target(Some(target)).with(details))?;

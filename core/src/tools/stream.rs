@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::replies::ReplyState;
 use crate::Result;
+use crate::stream::{Continuation, ReadResult};
 use crate::users::tokens::TokenSubject;
 
 /// Most chunks in one result. A slow reader reads again when it has received them.
@@ -94,26 +95,6 @@ pub enum ReplyUpdate {
     },
 }
 
-/// What a reader does after a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Continuation {
-    /// Read again, because there is more.
-    Read,
-    /// Wait until the reply changes.
-    Wait,
-    /// Stop, because the reader has everything.
-    Finished,
-}
-
-/// The result of one read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadResult {
-    /// The changes since the reader's position, in order, each with the position after it.
-    pub updates: Vec<(Position, ReplyUpdate)>,
-    /// What to do next.
-    pub next: Continuation,
-}
-
 /// What a reader wants to read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadRequest {
@@ -132,7 +113,7 @@ pub async fn read(
     connection: &mut PgConnection,
     requests: &[ReadRequest],
     now: DateTime<Utc>,
-) -> Result<Vec<Option<ReadResult>>> {
+) -> Result<Vec<Option<ReadResult<Position, ReplyUpdate>>>> {
     let replies: Vec<Uuid> = requests.iter().map(|request| request.reply_id).collect();
     let users: Vec<Uuid> = requests.iter().map(|request| request.subject.user_id).collect();
     let sessions: Vec<Uuid> = requests.iter().map(|request| request.subject.session_id).collect();
@@ -202,7 +183,7 @@ struct Found {
 }
 
 impl Found {
-    fn result(self, has: Position) -> ReadResult {
+    fn result(self, has: Position) -> ReadResult<Position, ReplyUpdate> {
         let end = self.end();
         if end.is_some() && has == Position::end(self.attempt) {
             return ReadResult { updates: Vec::new(), next: Continuation::Finished };

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod bulk;
 pub mod directory;
 pub mod erasure;
+pub mod events;
 pub mod export;
 pub mod idempotency;
 pub mod invites;

@@ -25,6 +25,7 @@ use crate::activity::{Action, Verb};
 use crate::actor::{Caller, Role};
 use crate::clock::new_id;
 use crate::db::{Tx, UserTx};
+use crate::events::UserEvent;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
@@ -247,7 +248,8 @@ pub async fn refresh(tx: &mut Tx, token: &str) -> Result<Refresh> {
     .await?;
     let Some(found) = found.filter(|found| found.is_live) else { return Ok(Refresh::Invalid) };
     if found.used_at.is_some_and(|used_at| now - used_at > REUSE_GRACE) {
-        revoke(tx, found.session_id, Revocation::TokenReuse, now).await?;
+        let subject = TokenSubject { user_id: found.user_id, session_id: found.session_id };
+        revoke(tx, subject, Revocation::TokenReuse).await?;
         tracing::warn!(session.id = %found.session_id, user.id = %found.user_id,
             "a refresh token was used twice; its session has been revoked");
         return Ok(Refresh::Reused);
@@ -271,30 +273,31 @@ pub async fn refresh(tx: &mut Tx, token: &str) -> Result<Refresh> {
 
 /// Ends the caller's session.
 pub async fn sign_out(tx: &mut UserTx) -> Result<()> {
-    let (session_id, now) = (tx.caller().session_id, tx.now());
-    if revoke(tx, session_id, Revocation::Logout, now).await? {
-        let details = serde_json::json!({"session_id": session_id});
+    let subject = TokenSubject { user_id: tx.caller().user_id, session_id: tx.caller().session_id };
+    if revoke(tx, subject, Revocation::Logout).await? {
+        let details = serde_json::json!({"session_id": subject.session_id});
         tx.record(Action::new(Noun::User, Verb::SignedOut).with(details))?;
     }
     Ok(())
 }
 
-/// Ends a session. Returns false if it had already ended.
-async fn revoke(
-    connection: &mut PgConnection,
-    session_id: Uuid,
-    reason: Revocation,
-    now: DateTime<Utc>,
-) -> Result<bool> {
+/// Ends a session, and tells the user's other devices. Returns false if it had already ended.
+async fn revoke(tx: &mut Tx, subject: TokenSubject, reason: Revocation) -> Result<bool> {
+    let (session_id, now) = (subject.session_id, tx.now());
     let revoked = sqlx::query!(
         "UPDATE sessions SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 AND revoked_at IS NULL",
         session_id,
         now,
         <&str>::from(reason)
     )
-    .execute(connection)
+    .execute(&mut **tx)
     .await?;
-    Ok(revoked.rows_affected() == 1)
+    let is_revoked = revoked.rows_affected() == 1;
+    if is_revoked {
+        let reason = <&str>::from(reason).to_owned();
+        tx.emit(subject.user_id, UserEvent::SessionEnded { session_id, reason });
+    }
+    Ok(is_revoked)
 }
 
 async fn add_token(connection: &mut PgConnection, session_id: Uuid, now: DateTime<Utc>) -> Result<String> {

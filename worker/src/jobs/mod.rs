@@ -4,6 +4,7 @@
 
 mod complete_lesson;
 mod count_likes;
+mod count_search_terms;
 mod erase_user;
 mod generate_reply;
 mod housekeeping;

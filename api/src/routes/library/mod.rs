@@ -4,4 +4,5 @@ pub mod favorites;
 pub mod glossary;
 pub mod prompt_categories;
 pub mod prompts;
+pub mod search;
 pub mod styles;

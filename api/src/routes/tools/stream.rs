@@ -14,7 +14,7 @@ use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::parameter_type;
 use crate::streams::Following;
-use crate::streams::event::ReplyEvent;
+use crate::streams::replies::ReplyEvent;
 use crate::{App, Code, Problem};
 
 /// Streams of replies.
@@ -82,7 +82,7 @@ impl StreamApi {
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<LastEventId>>,
     ) -> Result<StreamReplyResponse, Problem> {
         let position = last_event_id.0.map(|id| id.0).unwrap_or_default();
-        Ok(match self.app.streams.follow(&caller, reply_id.0, position).await? {
+        Ok(match self.app.streams.follow_reply(&caller, reply_id.0, position).await? {
             Following::Events(events) => StreamReplyResponse::Events(Events::new(events)),
             Following::Nothing => StreamReplyResponse::Nothing,
         })

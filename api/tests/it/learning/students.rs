@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{complete, some, start};
-use cairn_testing::course::Course;
 use crate::support::statements::count_statements;
 use crate::support::{Actor, TestApp};
+use cairn_testing::course::Course;
 
 /// The first names of all pages of two, beginning with the one that `query` asks for.
 async fn names(mentor: &Actor, query: &str) -> Vec<String> {

@@ -124,6 +124,11 @@ impl TestApp {
 
     async fn person(&self, name: &str, role: Role) -> Actor {
         let id = add_person(self.app.pool(), name, role).await;
+        self.session(id).await
+    }
+
+    /// Signs a user in.
+    async fn session(&self, id: Uuid) -> Actor {
         let (session_id, now) = (new_id(), self.app.now());
         sqlx::query("INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, $3)")
             .bind(session_id)
@@ -180,6 +185,11 @@ impl Deref for TestApp {
 }
 
 impl Actor {
+    /// The same person on another device.
+    pub(crate) async fn another_session(&self) -> Self {
+        self.app.session(self.id).await
+    }
+
     /// The same person as a client of another API.
     pub(crate) fn at(&self, app: &TestApp) -> Self {
         Self { app: app.clone(), ..self.clone() }

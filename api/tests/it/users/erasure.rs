@@ -10,8 +10,8 @@ use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use super::password::{login, set_password};
-use cairn_testing::course::Course;
 use crate::support::{Actor, Call, TestApp};
+use cairn_testing::course::Course;
 
 const PASSWORD: &str = "correct horse battery";
 

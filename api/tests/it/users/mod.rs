@@ -4,6 +4,7 @@ mod accounts;
 mod auth;
 mod bulk;
 mod erasure;
+mod events;
 mod export;
 mod invites;
 mod me;

@@ -42,7 +42,7 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     let attempt = attempts::begin(&mut connection, job.reply_id, context.provider.name()).await?;
     let Some(attempt) = attempt else { return Ok(()) };
-    context.db.notifier().notify_reply(job.reply_id);
+    context.db.notifier().notify_readers(job.reply_id);
     let history = match attempt.question_id {
         Some(question) => messages::before(&mut connection, question, context.provider.history_chars()).await?,
         None => History::new(),
@@ -211,7 +211,7 @@ impl<'a> Generation<'a> {
             return Ok(attempts::may_write(&mut connection, self.attempt).await?);
         }
         let stored = self.draft.store(&mut connection, self.attempt).await?;
-        self.context.db.notifier().notify_reply(self.attempt.reply_id);
+        self.context.db.notifier().notify_readers(self.attempt.reply_id);
         Ok(stored)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::queue::REPLIES_CHANNEL;
+use cairn_core::queue::READERS_CHANNEL;
 use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ async fn cancel(fixture: &ReplyHarness, reply: Uuid) {
 async fn text_is_stored_in_order_and_notifications_contain_only_ids() {
     let fixture = ReplyHarness::new().await;
     let mut listener = PgListener::connect_with(fixture.harness.pool()).await.unwrap();
-    listener.listen(REPLIES_CHANNEL).await.unwrap();
+    listener.listen(READERS_CHANNEL).await.unwrap();
     let worker = fixture.harness.start();
     let script = "words=60,gap=20";
     let reply = fixture.ask(&format!("stub:{script} Hello?")).await;

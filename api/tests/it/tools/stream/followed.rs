@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cairn_core::admin::housekeeping;
+use cairn_core::stream::ReadResult;
 use cairn_core::tools::Reason;
-use cairn_core::tools::stream::{Position, ReadRequest, ReadResult};
+use cairn_core::tools::stream::{Position, ReadRequest};
 use cairn_core::users::tokens::TokenSubject;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -224,7 +225,7 @@ async fn a_lost_listener_is_replaced_and_missed_by_nobody() {
     for round in 0..3 {
         until(&app, LISTENING, 1).await;
         let killed = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                      WHERE datname = current_database() AND query = 'LISTEN \"cairn_replies\"'";
+                      WHERE datname = current_database() AND query = 'LISTEN \"cairn_readers\"'";
         assert_eq!(app.count(killed).await, 1);
         writer.write(&format!("{round}")).await;
         assert_eq!(reader.expect("chunk").await.data["text"], round.to_string());
@@ -272,9 +273,10 @@ async fn one_connection_listens_for_all_streams() {
         for path in [ASSISTANT, IDEAS] {
             readers.push(follow(&actor, asked(&actor, path).await, None).await);
         }
+        readers.push(actor.get("/v1/me/events").follow().await);
     }
     until(&app, LISTENING, 1).await;
-    assert_eq!(app.app.streams.open_count(), 50);
+    assert_eq!(app.app.streams.open_count(), 75);
     assert!(app.app.streams.is_listening());
     drop(readers);
     assert_eq!(app.app.streams.open_count(), 0);
@@ -301,7 +303,7 @@ async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     let mut tx = app.app.db.begin().await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
     let results = cairn_core::tools::stream::read(&mut tx, &requests, app.app.now()).await.unwrap();
-    let one = |result: &Option<ReadResult>| result.as_ref().is_some_and(|result| result.updates.len() == 1);
+    let one = |result: &Option<ReadResult<_, _>>| result.as_ref().is_some_and(|result| result.updates.len() == 1);
     assert!(results.iter().all(one), "{results:?}");
     let read: Vec<(String, i64)> = sqlx::query_as(
         "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables

@@ -56,14 +56,14 @@ impl Writer {
     async fn begin(app: &TestApp, reply_id: Uuid) -> Self {
         let mut connection = app.app.pool().acquire().await.unwrap();
         let attempt = attempts::begin(&mut connection, reply_id, "test").await.unwrap().unwrap();
-        app.app.db.notifier().notify_reply(reply_id);
+        app.app.db.notifier().notify_readers(reply_id);
         Self { app: app.clone(), attempt, seq: 0 }
     }
 
     /// Stores the next piece and tells readers. False when it may not.
     async fn write(&mut self, text: &str) -> bool {
         let stored = self.write_silently(text).await;
-        self.app.app.db.notifier().notify_reply(self.attempt.reply_id);
+        self.app.app.db.notifier().notify_readers(self.attempt.reply_id);
         stored
     }
 
@@ -92,7 +92,7 @@ impl Writer {
 
 /// Connections of the database that listen for what is said of replies.
 const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity
-                         WHERE datname = current_database() AND query = 'LISTEN \"cairn_replies\"'";
+                         WHERE datname = current_database() AND query = 'LISTEN \"cairn_readers\"'";
 
 /// Waits until the query returns true.
 async fn until(app: &TestApp, query: &'static str, expected: i64) {

@@ -1,10 +1,12 @@
-//! The events of a stream, as clients see them.
+//! The stream of a reply, as clients see it.
 
-use cairn_core::tools::stream::{Position, ReplyUpdate};
+use cairn_core::tools::stream::{Position, ReadRequest, ReplyUpdate};
 use poem::web::sse::Event;
 use poem_openapi::types::ToJSON;
 use poem_openapi::{Object, Union};
 use uuid::Uuid;
+
+use super::reader::Request;
 
 /// The next piece of the answer.
 #[derive(Clone, Debug, Object)]
@@ -64,8 +66,8 @@ pub enum ReplyEvent {
 }
 
 impl From<ReplyUpdate> for ReplyEvent {
-    fn from(news: ReplyUpdate) -> Self {
-        match news {
+    fn from(update: ReplyUpdate) -> Self {
+        match update {
             ReplyUpdate::Text(text) => Self::Chunk(ReplyChunk { text }),
             ReplyUpdate::Restarted => Self::Restart(ReplyRestart {}),
             ReplyUpdate::Completed { message_id, has_copyable_content } => {
@@ -78,15 +80,28 @@ impl From<ReplyUpdate> for ReplyEvent {
 }
 
 impl ReplyEvent {
-    /// The event as it is sent, with the position of a client that has received it.
-    pub(crate) fn into_event(self, position: Position) -> Event {
-        let name = match self {
+    /// The name of the event.
+    const fn name(&self) -> &'static str {
+        match self {
             Self::Chunk(_) => "chunk",
             Self::Restart(_) => "restart",
             Self::Completed(_) => "completed",
             Self::Failed(_) => "failed",
             Self::Cancelled(_) => "cancelled",
-        };
-        Event::message(self.to_json_string()).event_type(name).id(position.to_string())
+        }
+    }
+}
+
+impl Request for ReadRequest {
+    type Position = Position;
+    type Update = ReplyUpdate;
+
+    fn advance(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    fn event(update: ReplyUpdate, position: Position) -> Event {
+        let event = ReplyEvent::from(update);
+        Event::message(event.to_json_string()).event_type(event.name()).id(position.to_string())
     }
 }
