@@ -6,6 +6,13 @@ CREATE TYPE public.completion_rule AS ENUM (
     'tasks'
 );
 
+CREATE TYPE public.course_import_state AS ENUM (
+    'queued',
+    'running',
+    'completed',
+    'failed'
+);
+
 CREATE DOMAIN public.https_url AS text
 	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
 
@@ -26,6 +33,17 @@ CREATE TYPE public.material_kind AS ENUM (
     'video',
     'file',
     'document'
+);
+
+CREATE TYPE public.project_category AS ENUM (
+    'website',
+    'web_app',
+    'mobile_app',
+    'bot',
+    'game',
+    'tool',
+    'design',
+    'other'
 );
 
 CREATE TYPE public.project_status AS ENUM (
@@ -58,6 +76,14 @@ CREATE TYPE public.reply_state AS ENUM (
     'completed',
     'failed',
     'cancelled'
+);
+
+CREATE TYPE public.search_kind AS ENUM (
+    'lesson',
+    'prompt',
+    'glossary_term',
+    'style_card',
+    'project'
 );
 
 CREATE DOMAIN public.slug AS text
@@ -198,6 +224,18 @@ CREATE FUNCTION public.count_roadmap(learner uuid, roadmap uuid) RETURNS TABLE(l
     FROM count_stages(learner, roadmap) s
 $$;
 
+CREATE FUNCTION public.count_search_lexemes() RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO search_lexemes (lexeme, objects)
+    SELECT lexeme, count(*) FROM search_postings GROUP BY lexeme
+    UNION ALL
+    SELECT '', count(DISTINCT object_id) FROM search_postings HAVING count(*) > 0
+    ORDER BY 1
+    ON CONFLICT (lexeme) DO UPDATE SET objects = excluded.objects WHERE search_lexemes.objects <> excluded.objects;
+    DELETE FROM search_lexemes l WHERE l.lexeme <> '' AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme);
+$$;
+
 CREATE FUNCTION public.count_stages(learner uuid, roadmap uuid) RETURNS TABLE(stage_id uuid, lessons_total integer, lessons_completed integer, is_started boolean, status public.lesson_status, completed_at timestamp with time zone)
     LANGUAGE sql STABLE
     AS $$
@@ -299,6 +337,82 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.fold_case(content text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
+
+CREATE FUNCTION public.fold_name(name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
+
+CREATE FUNCTION public.folded(text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+    SELECT translate(lower($1 COLLATE "C"),
+        'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё',
+        'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее')
+$_$;
+
+CREATE FUNCTION public.index_changed_object() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[coalesce(NEW.id, OLD.id)]);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO search_changes DEFAULT VALUES;
+    DELETE FROM search_postings WHERE object_id = ANY (ids) AND kind = of_kind;
+    INSERT INTO search_postings (lexeme, kind, weight, object_id)
+    SELECT w.lexeme, of_kind, 2.2 * w.frequency / (w.frequency + 1.2 * (0.25 + 0.75 * w.words / 100.0)), w.id
+    FROM (
+        SELECT s.id, l.lexeme,
+            (SELECT sum(CASE p WHEN 'A' THEN 4 WHEN 'B' THEN 2 ELSE 1 END) FROM unnest(l.weights) p) AS frequency,
+            length(v.vector) AS words
+        FROM searchable s
+        CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector) v
+        CROSS JOIN LATERAL unnest(v.vector) l
+        WHERE s.kind = of_kind AND s.id = ANY (ids)
+    ) w
+$$;
+
+CREATE FUNCTION public.index_lessons_of_module() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM index_for_search('lesson', array(SELECT id FROM lessons WHERE module_id = NEW.id));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.index_prompts_of_category() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM index_for_search('prompt', array(SELECT id FROM prompts WHERE category_id = NEW.id));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at timestamp with time zone, expires_at timestamp with time zone, moment timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN uses >= max_uses THEN 'used_up'
+        WHEN revoked_at IS NOT NULL THEN 'revoked'
+        WHEN expires_at <= moment THEN 'expired'
+        ELSE 'active'
+    END
+$$;
+
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -319,10 +433,33 @@ CREATE FUNCTION public.job_state(job apalis.jobs) RETURNS text
     END
 $$;
 
+CREATE FUNCTION public.keep_an_admin() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('users: keep an admin', 0));
+    PERFORM FROM users WHERE role = 'admin' AND status = 'active' AND deleted_at IS NULL LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the last active admin cannot be demoted, suspended or deleted'
+            USING ERRCODE = 'check_violation', TABLE = 'users', CONSTRAINT = 'users_keep_an_admin';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.likes_lock_key(project_id uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT hashtextextended('likes:' || project_id::text, 0)
+$$;
+
+CREATE FUNCTION public.lock_checked_lessons() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(array(SELECT t.lesson_id FROM changed_rows c JOIN lesson_tasks t ON t.id = c.task_id), true);
+    RETURN NULL;
+END;
 $$;
 
 CREATE FUNCTION public.lock_content() RETURNS trigger
@@ -381,6 +518,18 @@ CREATE FUNCTION public.mark_lesson_stats() RETURNS trigger
 BEGIN
     INSERT INTO stats_marks (lesson_id) SELECT DISTINCT lesson_id FROM changed_rows;
     RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_lesson_tasks(lesson_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(lesson_ids, false);
+    INSERT INTO lesson_tasks_dirty AS d (lesson_id)
+    SELECT l.id FROM lessons l WHERE l.id = ANY (lesson_ids)  -- a lesson that is destroyed takes its tasks along
+    ORDER BY l.id
+    ON CONFLICT (lesson_id) DO UPDATE SET seq = d.seq + 1;
 END;
 $$;
 
@@ -499,6 +648,27 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.mark_released_tasks() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lesson_ids uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        lesson_ids = array(
+            SELECT DISTINCT o.lesson_id FROM old_rows o JOIN new_rows n USING (id)
+            WHERE o.is_required AND o.deleted_at IS NULL
+              AND NOT (n.is_required AND n.deleted_at IS NULL AND n.lesson_id = o.lesson_id));
+    ELSE
+        lesson_ids = array(SELECT DISTINCT lesson_id FROM old_rows WHERE is_required AND deleted_at IS NULL);
+    END IF;
+    IF cardinality(lesson_ids) > 0 THEN
+        PERFORM mark_lesson_tasks(lesson_ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.mark_remaining_roadmaps() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -514,6 +684,20 @@ BEGIN
     UPDATE users u SET progress_percent = NULL
     WHERE u.id IN (SELECT user_id FROM old_rows) AND u.progress_percent IS NOT NULL
       AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.user_id = u.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_rule_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lesson_ids uuid[] := array(
+        SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.completion = 'tasks' AND o.completion <> 'tasks');
+BEGIN
+    IF cardinality(lesson_ids) > 0 THEN
+        PERFORM mark_lesson_tasks(lesson_ids);
+    END IF;
     RETURN NULL;
 END;
 $$;
@@ -569,6 +753,19 @@ CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id u
     LEFT JOIN total t ON t.started = l.started
 $$;
 
+CREATE FUNCTION public.person_query(content text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
+    FROM unnest(tsvector_to_array(person_words(content))) AS w (word)
+$$;
+
+CREATE FUNCTION public.person_words(content text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT array_to_tsvector(array_remove(regexp_split_to_array(fold_case(content), '[\s!-/:-@\[-`{-~]+'), ''))
+$$;
+
 CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -577,6 +774,28 @@ CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURN
         WHEN completed = 0 THEN 0
         ELSE greatest(1, completed * 100 / total)
     END::smallint
+$$;
+
+CREATE FUNCTION public.prompt_category_is_live() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM prompt_categories WHERE id = NEW.category_id AND deleted_at IS NULL FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation USING
+            MESSAGE = format('the category %s of prompt %s is deleted', NEW.category_id, NEW.id),
+            CONSTRAINT = TG_ARGV[0];
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.prompt_steps_as_json(prompt uuid) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        jsonb_agg(jsonb_build_object('id', id, 'title', title, 'body', body) ORDER BY position, id), '[]'
+    ) FROM prompt_steps WHERE prompt_id = prompt AND deleted_at IS NULL
 $$;
 
 CREATE FUNCTION public.quarter_of(t timestamp with time zone) RETURNS integer
@@ -774,6 +993,13 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.search_vector(title text, about text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT setweight(to_tsvector('russian', title), 'A') || setweight(to_tsvector('russian', about), 'B')
+        || setweight(to_tsvector('russian', body), 'C')
+$$;
+
 CREATE FUNCTION public.touch_row() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -785,6 +1011,15 @@ BEGIN
     RETURN NEW;
 END;
 $$;
+
+ALTER TABLE public.showcase_projects
+    ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
+
+ALTER TABLE public.users
+    ADD CONSTRAINT users_erased_is_deleted CHECK (((erased_at IS NULL) OR (deleted_at IS NOT NULL))) NOT VALID;
+
+ALTER TABLE public.users
+    ADD CONSTRAINT users_suspension_reason CHECK (((suspension_reason IS NULL) OR ((status = 'suspended'::public.user_status) AND ((length(suspension_reason) >= 1) AND (length(suspension_reason) <= 500))))) NOT VALID;
 
 CREATE TABLE apalis.jobs (
     job bytea NOT NULL,
@@ -973,6 +1208,40 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH
 ALTER TABLE ONLY public.ai_system_instructions
     ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
 
+CREATE TABLE public.course_imports (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    requested_by uuid,
+    is_dry_run boolean NOT NULL,
+    document text,
+    state public.course_import_state DEFAULT 'queued'::public.course_import_state NOT NULL,
+    objects_done integer DEFAULT 0 NOT NULL,
+    objects_total integer NOT NULL,
+    created_count integer,
+    updated_count integer,
+    unchanged_count integer,
+    deleted_count integer,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT course_imports_document CHECK (((document IS NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
+    CONSTRAINT course_imports_document_check CHECK ((length(document) <= 10000000)),
+    CONSTRAINT course_imports_error CHECK (((state = 'failed'::public.course_import_state) = (error IS NOT NULL))),
+    CONSTRAINT course_imports_error_check CHECK ((length(error) <= 2000)),
+    CONSTRAINT course_imports_finished CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
+    CONSTRAINT course_imports_progress CHECK (((0 <= objects_done) AND (objects_done <= objects_total))),
+    CONSTRAINT course_imports_result CHECK (((state = 'completed'::public.course_import_state) = (num_nonnulls(created_count, updated_count, unchanged_count, deleted_count) = 4)))
+);
+ALTER TABLE ONLY public.course_imports
+    ADD CONSTRAINT course_imports_pkey PRIMARY KEY (id);
+CREATE INDEX course_imports_created_at_idx ON public.course_imports USING btree (created_at, id);
+CREATE INDEX course_imports_open_idx ON public.course_imports USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::public.course_import_state, 'running'::public.course_import_state]));
+CREATE INDEX course_imports_requested_by_idx ON public.course_imports USING btree (requested_by);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_imports FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.course_imports
+    ADD CONSTRAINT course_imports_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
 CREATE TABLE public.course_modules (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     slug public.slug NOT NULL,
@@ -991,8 +1260,19 @@ ALTER TABLE ONLY public.course_modules
     ADD CONSTRAINT course_modules_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX course_modules_slug_key ON public.course_modules USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.course_modules REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_modules();
+CREATE TRIGGER index_lessons AFTER UPDATE ON public.course_modules FOR EACH ROW WHEN (((old.publication IS DISTINCT FROM new.publication) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_lessons_of_module();
 CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.erasures (
+    user_id uuid NOT NULL,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone
+);
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 CREATE TABLE public.glossary_terms (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1006,15 +1286,22 @@ CREATE TABLE public.glossary_terms (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     search tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('russian'::regconfig, term), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, definition), 'B'::"char"))) STORED,
+    category public.slug,
+    sort_key text GENERATED ALWAYS AS (public.folded("left"(ltrim(term), 60))) STORED NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT glossary_terms_definition_check CHECK (((length(definition) >= 1) AND (length(definition) <= 5000))),
     CONSTRAINT glossary_terms_tags_check CHECK ((cardinality(tags) <= 20)),
     CONSTRAINT glossary_terms_term_check CHECK (((length(term) >= 1) AND (length(term) <= 200)))
 );
 ALTER TABLE ONLY public.glossary_terms
     ADD CONSTRAINT glossary_terms_pkey PRIMARY KEY (id);
+CREATE INDEX glossary_terms_category_idx ON public.glossary_terms USING btree (category, sort_key, id) WHERE (deleted_at IS NULL);
+CREATE INDEX glossary_terms_deleted_idx ON public.glossary_terms USING btree (((deleted_at IS NOT NULL)), sort_key, id);
 CREATE INDEX glossary_terms_search_idx ON public.glossary_terms USING gin (search);
 CREATE UNIQUE INDEX glossary_terms_slug_key ON public.glossary_terms USING btree (slug) WHERE (deleted_at IS NULL);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN (((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE INDEX glossary_terms_sort_key_idx ON public.glossary_terms USING btree (sort_key, id) WHERE (deleted_at IS NULL);
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.glossary_terms FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('glossary_term');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.glossary_terms FOR EACH ROW WHEN (((((old.term IS DISTINCT FROM new.term) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('glossary_term');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN ((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR ((old.category)::text IS DISTINCT FROM (new.category)::text)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.idempotency_keys (
     user_id uuid NOT NULL,
@@ -1054,6 +1341,7 @@ CREATE TABLE public.invite_links (
 ALTER TABLE ONLY public.invite_links
     ADD CONSTRAINT invite_links_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX invite_links_code_key ON public.invite_links USING btree (code);
+CREATE INDEX invite_links_newest_idx ON public.invite_links USING btree (created_at DESC, id DESC) WHERE (deleted_at IS NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.invite_links FOR EACH ROW WHEN (((((((((((((old.id IS DISTINCT FROM new.id) OR (old.code IS DISTINCT FROM new.code)) OR (old.role IS DISTINCT FROM new.role)) OR (old.note IS DISTINCT FROM new.note)) OR (old.max_uses IS DISTINCT FROM new.max_uses)) OR (old.expires_at IS DISTINCT FROM new.expires_at)) OR (old.revoked_at IS DISTINCT FROM new.revoked_at)) OR (old.created_by IS DISTINCT FROM new.created_by)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.invite_links
     ADD CONSTRAINT invite_links_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
@@ -1118,9 +1406,22 @@ CREATE TABLE public.lesson_tasks (
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX lesson_tasks_slug_key ON public.lesson_tasks USING btree (lesson_id, slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER mark_released_delete AFTER DELETE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
+CREATE TRIGGER mark_released_update AFTER UPDATE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_tasks FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
+CREATE TABLE public.lesson_tasks_dirty (
+    lesson_id uuid NOT NULL,
+    seq bigint DEFAULT 1 NOT NULL,
+    marked_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone
+);
+ALTER TABLE ONLY public.lesson_tasks_dirty
+    ADD CONSTRAINT lesson_tasks_dirty_pkey PRIMARY KEY (lesson_id);
+ALTER TABLE ONLY public.lesson_tasks_dirty
+    ADD CONSTRAINT lesson_tasks_dirty_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 
 CREATE TABLE public.lessons (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1150,7 +1451,10 @@ CREATE INDEX lessons_module_id_idx ON public.lessons USING btree (module_id, "po
 CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
 CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.lessons FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('lesson');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.lessons FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.module_id IS DISTINCT FROM new.module_id))) EXECUTE FUNCTION public.index_changed_object('lesson');
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.lessons
     ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
@@ -1193,6 +1497,24 @@ ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_pkey PRIMARY KEY (project_id);
 ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
+
+CREATE TABLE public.password_resets (
+    user_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT password_resets_token_hash_check CHECK ((length(token_hash) = 32))
+);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_token_key UNIQUE (token_hash);
+CREATE INDEX password_resets_created_by_idx ON public.password_resets USING btree (created_by);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 CREATE TABLE public.paused_queues (
     queue text NOT NULL,
@@ -1250,6 +1572,7 @@ CREATE TABLE public.project_likes (
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_pkey PRIMARY KEY (project_id, user_id);
 CREATE INDEX project_likes_created_at_idx ON public.project_likes USING btree (created_at);
+CREATE INDEX project_likes_recent_idx ON public.project_likes USING btree (project_id, created_at);
 CREATE INDEX project_likes_user_id_idx ON public.project_likes USING btree (user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
@@ -1279,8 +1602,9 @@ CREATE TABLE public.prompt_categories (
 );
 ALTER TABLE ONLY public.prompt_categories
     ADD CONSTRAINT prompt_categories_pkey PRIMARY KEY (id);
-CREATE UNIQUE INDEX prompt_categories_name_key ON public.prompt_categories USING btree (lower(name)) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX prompt_categories_name_key ON public.prompt_categories USING btree (public.folded(name)) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX prompt_categories_slug_key ON public.prompt_categories USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER index_prompts AFTER UPDATE ON public.prompt_categories FOR EACH ROW WHEN ((old.deleted_at IS DISTINCT FROM new.deleted_at)) EXECUTE FUNCTION public.index_prompts_of_category();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_categories FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.prompt_steps (
@@ -1297,7 +1621,7 @@ CREATE TABLE public.prompt_steps (
 );
 ALTER TABLE ONLY public.prompt_steps
     ADD CONSTRAINT prompt_steps_pkey PRIMARY KEY (id);
-CREATE UNIQUE INDEX prompt_steps_position_key ON public.prompt_steps USING btree (prompt_id, "position") WHERE (deleted_at IS NULL);
+CREATE INDEX prompt_steps_prompt_id_idx ON public.prompt_steps USING btree (prompt_id, "position", id) WHERE (deleted_at IS NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_steps FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.prompt_steps
     ADD CONSTRAINT prompt_steps_prompt_id_fkey FOREIGN KEY (prompt_id) REFERENCES public.prompts(id) ON DELETE CASCADE;
@@ -1327,9 +1651,16 @@ CREATE TABLE public.prompts (
 ALTER TABLE ONLY public.prompts
     ADD CONSTRAINT prompts_pkey PRIMARY KEY (id);
 CREATE INDEX prompts_category_id_idx ON public.prompts USING btree (category_id, "position", id) WHERE (deleted_at IS NULL);
+CREATE INDEX prompts_deleted_idx ON public.prompts USING btree (((deleted_at IS NOT NULL)), "position", id);
+CREATE INDEX prompts_position_idx ON public.prompts USING btree ("position", id) WHERE (deleted_at IS NULL);
 CREATE INDEX prompts_search_idx ON public.prompts USING gin (search);
 CREATE UNIQUE INDEX prompts_slug_key ON public.prompts USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER category_is_live AFTER INSERT ON public.prompts FOR EACH ROW WHEN ((new.deleted_at IS NULL)) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('prompt');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.description IS DISTINCT FROM new.description)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category_id IS DISTINCT FROM new.category_id))) EXECUTE FUNCTION public.index_changed_object('prompt');
+CREATE TRIGGER moved_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.category_id <> new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.remove_uses('prompt');
+CREATE TRIGGER restored_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.deleted_at IS NOT NULL) AND (old.category_id = new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_restored_category_is_live');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompts FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.category_id IS DISTINCT FROM new.category_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.description IS DISTINCT FROM new.description)) OR (old.body IS DISTINCT FROM new.body)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.prompts
     ADD CONSTRAINT prompts_category_id_fkey FOREIGN KEY (category_id) REFERENCES public.prompt_categories(id);
@@ -1380,6 +1711,28 @@ CREATE TABLE public.schedules (
 ALTER TABLE ONLY public.schedules
     ADD CONSTRAINT schedules_pkey PRIMARY KEY (name);
 
+CREATE TABLE public.search_changes (
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.search_lexemes (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    objects integer NOT NULL,
+    CONSTRAINT search_lexemes_objects_check CHECK ((objects > 0))
+);
+ALTER TABLE ONLY public.search_lexemes
+    ADD CONSTRAINT search_lexemes_pkey PRIMARY KEY (lexeme);
+CREATE INDEX search_lexemes_similar_idx ON public.search_lexemes USING gin (lexeme public.gin_trgm_ops);
+
+CREATE TABLE public.search_postings (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    kind public.search_kind NOT NULL,
+    weight real NOT NULL,
+    object_id uuid NOT NULL
+);
+CREATE INDEX search_postings_lexeme_idx ON public.search_postings USING btree (lexeme, kind, weight DESC) INCLUDE (object_id);
+CREATE INDEX search_postings_object_idx ON public.search_postings USING btree (object_id);
+
 CREATE TABLE public.sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid NOT NULL,
@@ -1419,6 +1772,10 @@ CREATE TABLE public.showcase_projects (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    category public.project_category DEFAULT 'other'::public.project_category NOT NULL,
+    submitted_at timestamp with time zone,
+    trending_likes integer DEFAULT 0 NOT NULL,
+    trending_since timestamp with time zone,
     CONSTRAINT showcase_projects_description_check CHECK ((length(description) <= 20000)),
     CONSTRAINT showcase_projects_likes_count_check CHECK ((likes_count >= 0)),
     CONSTRAINT showcase_projects_moderation_reason_check CHECK ((length(moderation_reason) <= 2000)),
@@ -1429,14 +1786,23 @@ CREATE TABLE public.showcase_projects (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_pkey PRIMARY KEY (id);
+CREATE INDEX showcase_projects_category_newest_idx ON public.showcase_projects USING btree (category, published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_popular_idx ON public.showcase_projects USING btree (category, likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_trending_idx ON public.showcase_projects USING btree (category, trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_created_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), created_at DESC, id DESC);
 CREATE INDEX showcase_projects_newest_idx ON public.showcase_projects USING btree (published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_popular_idx ON public.showcase_projects USING btree (likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_queue_idx ON public.showcase_projects USING btree (COALESCE(submitted_at, created_at), id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
+CREATE INDEX showcase_projects_status_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), status, created_at DESC, id DESC);
 CREATE INDEX showcase_projects_submitted_idx ON public.showcase_projects USING btree (id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
+CREATE INDEX showcase_projects_trending_idx ON public.showcase_projects USING btree (trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.showcase_projects FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('project');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR (old.status IS DISTINCT FROM new.status)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('project');
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.showcase_projects FOR EACH ROW WHEN ((old.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
 CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.showcase_projects FOR EACH ROW WHEN ((new.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
 CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((old.status IS DISTINCT FROM new.status) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.mark_stats('published_at');
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category IS DISTINCT FROM new.category)) OR (old.submitted_at IS DISTINCT FROM new.submitted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -1573,6 +1939,8 @@ ALTER TABLE ONLY public.style_cards
     ADD CONSTRAINT style_cards_pkey PRIMARY KEY (id);
 CREATE INDEX style_cards_category_idx ON public.style_cards USING btree (category, "position", id) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX style_cards_slug_key ON public.style_cards USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('style_card');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('style_card');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.remove_uses('style_card');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.category IS DISTINCT FROM new.category)) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR ((old.preview_url)::text IS DISTINCT FROM (new.preview_url)::text)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
@@ -1668,6 +2036,8 @@ CREATE TABLE public.user_lesson_task_progress (
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_pkey PRIMARY KEY (user_id, task_id);
 CREATE INDEX user_lesson_task_progress_task_id_idx ON public.user_lesson_task_progress USING btree (task_id);
+CREATE TRIGGER lock_lessons_delete AFTER DELETE ON public.user_lesson_task_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
+CREATE TRIGGER lock_lessons_insert AFTER INSERT ON public.user_lesson_task_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.lesson_tasks(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.user_lesson_task_progress
@@ -1680,7 +2050,8 @@ CREATE TABLE public.user_prompt_favorites (
 );
 ALTER TABLE ONLY public.user_prompt_favorites
     ADD CONSTRAINT user_prompt_favorites_pkey PRIMARY KEY (user_id, prompt_id);
-CREATE INDEX user_prompt_favorites_prompt_id_idx ON public.user_prompt_favorites USING btree (prompt_id);
+CREATE INDEX user_prompt_favorites_prompt_id_idx ON public.user_prompt_favorites USING btree (prompt_id, user_id);
+CREATE INDEX user_prompt_favorites_user_id_idx ON public.user_prompt_favorites USING btree (user_id, created_at DESC, prompt_id DESC);
 ALTER TABLE ONLY public.user_prompt_favorites
     ADD CONSTRAINT user_prompt_favorites_prompt_id_fkey FOREIGN KEY (prompt_id) REFERENCES public.prompts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.user_prompt_favorites
@@ -1710,7 +2081,7 @@ WITH (fillfactor='70');
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_pkey PRIMARY KEY (user_id, roadmap_id);
 CREATE INDEX user_roadmap_progress_completed_at_idx ON public.user_roadmap_progress USING btree (completed_at) WHERE (completed_at IS NOT NULL);
-CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id, user_id);
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.user_roadmap_progress FOR EACH ROW WHEN ((old.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
 CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.user_roadmap_progress FOR EACH ROW WHEN ((new.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
 CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN (((old.completed_at IS DISTINCT FROM new.completed_at) AND (LEAST(old.completed_at, new.completed_at) < public.open_quarter()))) EXECUTE FUNCTION public.mark_stats('completed_at');
@@ -1739,7 +2110,7 @@ CREATE TABLE public.user_stage_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_pkey PRIMARY KEY (user_id, stage_id);
-CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id);
+CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id, user_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_stage_progress FOR EACH ROW WHEN ((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.stage_id IS DISTINCT FROM new.stage_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
@@ -1762,6 +2133,8 @@ CREATE TABLE public.users (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    suspension_reason text,
+    erased_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
     CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
     CONSTRAINT users_last_name_length CHECK ((length(last_name) <= 100)),
@@ -1770,13 +2143,22 @@ CREATE TABLE public.users (
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
+CREATE INDEX users_erased_idx ON public.users USING btree (id) WHERE (erased_at IS NOT NULL);
+CREATE INDEX users_last_active_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), COALESCE(last_active_at, '1970-01-01 00:00:00+00'::timestamp with time zone) DESC, id DESC) WHERE (erased_at IS NULL);
+CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), public.fold_case((first_name || COALESCE((' '::text || last_name), ''::text))), id) WHERE (erased_at IS NULL);
+CREATE INDEX users_newest_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), created_at DESC, id DESC) WHERE (erased_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
+CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(last_active_at, created_at) DESC, id DESC) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_words_idx ON public.users USING gin (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) WHERE (erased_at IS NULL);
+CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
 CREATE TRIGGER mark_active_delete AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.users FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role IS DISTINCT FROM new.role) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.suspension_reason IS DISTINCT FROM new.suspension_reason)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.erased_at IS DISTINCT FROM new.erased_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
 
@@ -1882,6 +2264,69 @@ CREATE VIEW public.recent_student_activity AS
    FROM (public.activity_log a
      JOIN public.users u ON ((u.id = a.actor_id)))
   WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL));
+
+CREATE VIEW public.searchable AS
+ SELECT 'lesson'::public.search_kind AS kind,
+    id,
+    (slug)::text AS slug,
+    title,
+    summary AS about,
+    body AS text
+   FROM public.visible_lessons
+UNION ALL
+ SELECT 'prompt'::public.search_kind AS kind,
+    p.id,
+    p.slug,
+    p.title,
+    COALESCE(NULLIF(p.description, ''::text), "left"(p.body, 500)) AS about,
+    p.body AS text
+   FROM (public.prompts p
+     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
+  WHERE ((p.publication = 'published'::public.publication) AND (p.deleted_at IS NULL) AND (c.deleted_at IS NULL))
+UNION ALL
+ SELECT 'glossary_term'::public.search_kind AS kind,
+    id,
+    slug,
+    term AS title,
+    definition AS about,
+    ''::text AS text
+   FROM public.glossary_terms
+  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
+UNION ALL
+ SELECT 'style_card'::public.search_kind AS kind,
+    id,
+    slug,
+    title,
+    description AS about,
+    ((array_to_string(tags, ' '::text) || ' '::text) || prompt) AS text
+   FROM public.style_cards
+  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
+UNION ALL
+ SELECT 'project'::public.search_kind AS kind,
+    id,
+    (id)::text AS slug,
+    title,
+    summary AS about,
+    description AS text
+   FROM public.showcase_projects
+  WHERE ((status = 'published'::public.project_status) AND (deleted_at IS NULL));
+
+CREATE VIEW public.visible_prompts AS
+ SELECT p.id,
+    p.category_id,
+    p.slug,
+    p.title,
+    p.description,
+    p.body,
+    p.tags,
+    p.copy_count,
+    p."position",
+    p.version,
+    p.created_at,
+    p.updated_at
+   FROM (public.prompts p
+     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
+  WHERE ((p.deleted_at IS NULL) AND (p.publication = 'published'::public.publication) AND (c.deleted_at IS NULL));
 
 CREATE VIEW public.visible_roadmaps AS
  SELECT id,

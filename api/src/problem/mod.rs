@@ -30,7 +30,6 @@ struct Inner {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    members: Map<String, Value>,
     retry_after: Option<u64>,
     /// Further members, which say what a client can act on.
     members: Map<String, Value>,

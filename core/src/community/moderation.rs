@@ -10,6 +10,7 @@ use crate::Result;
 use crate::activity::Verb;
 use crate::actor::Role;
 use crate::db::UserTx;
+use crate::events::UserEvent;
 use crate::refusal::Rejected;
 use crate::resource::{self, Edit};
 
@@ -78,7 +79,11 @@ pub async fn decide(
         decision.apply(project, now);
         Ok(())
     });
-    resource::edit(tx, id, version, edit).await.map_err(Rejected::widen)
+    let project = resource::edit(tx, id, version, edit).await.map_err(Rejected::widen)?;
+    let (title, status) = (project.title.clone(), project.status.name().to_owned());
+    let reason = project.moderation_reason.clone();
+    tx.emit(project.user_id, UserEvent::ProjectModerated { project_id: id, title, status, reason });
+    Ok(project)
 }
 
 /// How much waits for moderators.

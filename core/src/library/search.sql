@@ -42,7 +42,7 @@ matched AS (
     CROSS JOIN LATERAL (
         SELECT p.object_id, p.weight FROM search_postings p
         WHERE p.lexeme = r.lexeme AND p.kind = k.kind
-        ORDER BY p.weight DESC LIMIT $4
+        ORDER BY p.weight DESC LIMIT $4::bigint
     ) p
     GROUP BY r.nth, k.kind, p.object_id
 ),
@@ -52,7 +52,7 @@ best AS MATERIALIZED (
     FROM matched
     GROUP BY kind, object_id
     ORDER BY score DESC, kind, object_id
-    LIMIT 3 * $5
+    LIMIT 3 * $5::bigint
 ),
 unwanted AS MATERIALIZED (
     SELECT l.lexeme FROM unnest($2::text[]) AS w (word) CROSS JOIN LATERAL unnest(to_tsvector('russian', w.word)) l
@@ -66,7 +66,7 @@ found AS MATERIALIZED (
         WHERE p.object_id = b.object_id AND p.lexeme IN (SELECT u.lexeme COLLATE "C" FROM unwanted u)
     )
     ORDER BY b.score DESC, s.kind, s.id
-    LIMIT $5
+    LIMIT $5::bigint
 ),
 -- Lexemes are quoted, because they may contain what the syntax of queries uses.
 mark AS MATERIALIZED (

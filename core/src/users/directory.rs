@@ -220,12 +220,12 @@ impl Resource for Account {
 
 impl Account {
     fn parsed(&self) -> Result<(Email, PersonName, Option<PersonName>), Refusal> {
-        let name = |pointer, text: &str| {
+        let name = |pointer: &'static str, text: &str| {
             let message = "A name of 1 to 100 characters without control characters is expected.";
-            PersonName::parse(text).ok_or_else(|| Refusal::Invalid { pointer, message: message.to_owned() })
+            PersonName::parse(text).ok_or_else(|| Refusal::Invalid { pointer: pointer.into(), message: message.to_owned() })
         };
         let email = Email::parse(&self.email).ok_or_else(|| Refusal::Invalid {
-            pointer: "/email",
+            pointer: "/email".into(),
             message: "An email address is expected.".to_owned(),
         })?;
         let last_name = self.last_name.as_deref().map(|text| name("/last_name", text)).transpose()?;

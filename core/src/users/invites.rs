@@ -183,7 +183,7 @@ impl Resource for Invite {
             self.created_by,
         );
         let fewer = Refusal::Invalid {
-            pointer: "/max_uses",
+            pointer: "/max_uses".into(),
             message: format!("It has been used {} times; at least that many are expected.", self.uses),
         };
         saved.fetch_one(connection).await.on_constraint("invite_links_uses_range", fewer)

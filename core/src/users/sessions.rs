@@ -124,6 +124,8 @@ pub async fn end(tx: &mut UserTx, session_id: Uuid) -> Result<(), Rejected<NotFo
     );
     let ended = ended.execute(&mut ***tx).await?.rows_affected();
     (ended == 1).then_some(()).or_not_found(Noun::Session)?;
+    let user_id = tx.caller().user_id;
+    announce_end(tx, user_id, session_id, Revocation::Revoked);
     record_end(tx, &[session_id])?;
     Ok(())
 }
@@ -160,7 +162,16 @@ pub(super) async fn revoke_all(
         now,
         <&str>::from(reason)
     );
-    Ok(ended.fetch_all(&mut **tx).await?)
+    let ended = ended.fetch_all(&mut **tx).await?;
+    for session_id in &ended {
+        announce_end(tx, user_id, *session_id, reason);
+    }
+    Ok(ended)
+}
+
+/// Tells the user's devices that a session has ended.
+fn announce_end(tx: &mut Tx, user_id: Uuid, session_id: Uuid, reason: Revocation) {
+    tx.emit(user_id, UserEvent::SessionEnded { session_id, reason: <&str>::from(reason).to_owned() });
 }
 
 /// The current role of a token's user; `None` if the session has ended or the user is not active.
@@ -294,8 +305,7 @@ async fn revoke(tx: &mut Tx, subject: TokenSubject, reason: Revocation) -> Resul
     .await?;
     let is_revoked = revoked.rows_affected() == 1;
     if is_revoked {
-        let reason = <&str>::from(reason).to_owned();
-        tx.emit(subject.user_id, UserEvent::SessionEnded { session_id, reason });
+        announce_end(tx, subject.user_id, session_id, reason);
     }
     Ok(is_revoked)
 }

@@ -61,6 +61,8 @@ fn answer(tool: Tool, question: &str, sources: &[Source]) -> Vec<String> {
             HitKind::Lesson => phrases.lesson,
             HitKind::Prompt => phrases.prompt,
             HitKind::GlossaryTerm => phrases.term,
+            HitKind::StyleCard => phrases.style,
+            HitKind::Project => phrases.project,
         };
         pieces.push(format!(
             "{number}. **{}** ({kind}, {})\n   {}\n\n",
@@ -114,6 +116,8 @@ struct Phrases {
     lesson: &'static str,
     prompt: &'static str,
     term: &'static str,
+    style: &'static str,
+    project: &'static str,
     specification: &'static str,
     idea: &'static str,
 }
@@ -129,6 +133,8 @@ const ENGLISH: Phrases = Phrases {
     lesson: "lesson",
     prompt: "prompt",
     term: "glossary term",
+    style: "style card",
+    project: "project",
     specification: "# Specification: {title}\n\n\
         ## Goal\n{question}\n\n\
         ## Users\nWho will use it first, and what do they want to get done? Name one kind of person.\n\n\
@@ -159,6 +165,8 @@ const RUSSIAN: Phrases = Phrases {
     lesson: "урок",
     prompt: "промпт",
     term: "термин",
+    style: "карточка стиля",
+    project: "проект",
     specification: "# Техническое задание: {title}\n\n\
         ## Цель\n{question}\n\n\
         ## Пользователи\nКто откроет это первым и что хочет сделать? Назовите один тип людей.\n\n\
