@@ -1,7 +1,8 @@
 //! Counts the statements that are sent to the database, so that a test can hold that their number does not grow.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
@@ -10,19 +11,24 @@ use tracing::{Event, Metadata, Subscriber, span};
 /// the background.
 const NOT_COUNTED: [&str; 4] = ["notify", "pg_catalog", "pg_type", "regtype"];
 
+thread_local! {
+    /// What this thread has sent, while it counts.
+    static SENT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
 /// Does `work` and returns how many statements it sent. Only for work on the thread of the test.
 pub(crate) async fn count_statements(work: impl AsyncFn()) -> usize {
-    let statements = Statements::default();
-    let guard = tracing::subscriber::set_default(statements.clone());
+    // One for the process: of several at once, each for its thread, tracing may believe that nobody wants an event.
+    static SUBSCRIBE: Once = Once::new();
+    SUBSCRIBE.call_once(|| tracing::subscriber::set_global_default(Statements).unwrap());
+    SENT.set(Some(Vec::new()));
     work().await;
-    drop(guard);
-    let sent = statements.0.lock().unwrap();
+    let sent = SENT.take().unwrap_or_default();
     sent.iter().filter(|statement| !NOT_COUNTED.iter().any(|word| statement.contains(word))).count()
 }
 
-/// What sqlx says of each statement.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<Vec<String>>>);
+/// Hears what sqlx says of each statement.
+struct Statements;
 
 impl Subscriber for Statements {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -38,9 +44,13 @@ impl Subscriber for Statements {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut statement = Statement::default();
-        event.record(&mut statement);
-        self.0.lock().unwrap().push(statement.0);
+        SENT.with_borrow_mut(|sent| {
+            if let Some(sent) = sent {
+                let mut statement = Statement::default();
+                event.record(&mut statement);
+                sent.push(statement.0);
+            }
+        });
     }
 
     fn enter(&self, _: &span::Id) {}
