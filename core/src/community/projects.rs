@@ -283,9 +283,9 @@ pub async fn submit(
     let verb = if must_wait { Verb::Submitted } else { Verb::Published };
     let edit = Edit::new(verb, move |project: &mut Project| {
         if must_wait {
-            project.submit(now)
+            project.submit(now);
         } else {
-            project.publish(now)
+            project.publish(now);
         }
         Ok(())
     });

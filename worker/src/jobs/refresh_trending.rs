@@ -7,14 +7,14 @@ use crate::Context;
 use crate::run::JobError;
 
 /// How many projects one transaction recounts.
-const CHUNK: usize = 500;
+const CHUNK: u16 = 500;
 
 pub(super) async fn run(context: Context, _: RefreshTrending) -> Result<(), JobError> {
     loop {
         let mut tx = context.db.begin().await?;
-        let refreshed = trending::refresh(&mut tx, CHUNK as i64).await?;
+        let refreshed = trending::refresh(&mut tx, CHUNK.into()).await?;
         tx.commit().await?;
-        if refreshed < CHUNK {
+        if refreshed < usize::from(CHUNK) {
             return Ok(());
         }
     }

@@ -6,7 +6,6 @@ use poem::http::Method;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 use super::{act, all_ids, by_hand, decide, delete, ids, like_path, moderate, patch, project};
 use crate::support::TestApp;
@@ -47,8 +46,8 @@ async fn an_approved_project_is_shown_and_a_rejected_one_can_be_submitted_again(
     ben.get(&path).await.expect(404).problem("project_not_found");
 
     app.run_jobs().await;
-    let recorded: Vec<(String, Uuid, Value, Value)> = sqlx::query_as(
-        "SELECT action, actor_id, metadata -> 'before' -> 'status', metadata -> 'after' -> 'moderation_reason'
+    let recorded: Vec<(String, Value, Option<Value>)> = sqlx::query_as(
+        "SELECT action, metadata -> 'before' -> 'status', metadata -> 'after' -> 'moderation_reason'
          FROM activity_log WHERE actor_id = $1 AND target_id = $2 ORDER BY occurred_at, id",
     )
     .bind(mia.id)
@@ -56,16 +55,14 @@ async fn an_approved_project_is_shown_and_a_rejected_one_can_be_submitted_again(
     .fetch_all(app.app.pool())
     .await
     .unwrap();
-    let recorded: Vec<_> =
-        recorded.iter().map(|(action, _, before, reason)| (action.as_str(), before, reason)).collect();
-    assert_eq!(
-        recorded,
-        [
-            ("project.rejected", &json!("submitted"), &json!("Too short")),
-            ("project.approved", &json!("submitted"), &Value::Null),
-            ("project.unpublished", &json!("published"), &json!("Too short")),
-        ]
-    );
+    let reason = Some(json!("Too short"));
+    let expected = [
+        ("rejected", "submitted", reason.clone()),
+        ("approved", "submitted", None),
+        ("unpublished", "published", reason),
+    ];
+    let expected = expected.map(|(verb, before, reason)| (format!("project.{verb}"), json!(before), reason));
+    assert_eq!(recorded, expected);
 }
 
 #[tokio::test]
@@ -96,7 +93,8 @@ async fn the_queue_is_served_in_the_order_of_submission() {
     assert_eq!((&first["author"]["id"], &first["status"]), (&json!(anna.id), &json!("submitted")));
     // The system that this replaces counted what was on the page.
     let waiting = mia.get("/v1/mentor/projects/waiting").await.expect(200).json;
-    assert_eq!(waiting, json!({"count": 7, "oldest_submitted_at": "2026-04-01T00:00:00.000000Z"}));
+    assert_eq!(waiting["count"], 7);
+    assert!(waiting["oldest_submitted_at"].as_str().unwrap().starts_with("2026-04-01T00:00:00"), "{waiting}");
     act(&anna, order[1], "withdraw", 2).await.expect(200);
     delete(&anna, order[2], 2).await.expect(204);
     decide(&mia, order[3], "approve", 1).await.expect(200);

@@ -1,67 +1,78 @@
-//! Counts the statements that a request sends to the database.
+//! Counts the statements that are sent to the database, so that a test can hold that their number does not grow.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
-use tracing::instrument::WithSubscriber;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber, span};
 
-/// Counts what sqlx logs, and nothing else.
-struct Statements(Arc<AtomicUsize>);
+/// Statements that are not the request's own: those by which a new connection looks up types, and notifications, which are sent in
+/// the background.
+const NOT_COUNTED: [&str; 4] = ["notify", "pg_catalog", "pg_type", "regtype"];
+
+thread_local! {
+    /// What this thread has sent, while it counts.
+    static SENT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// What `call` responds with, and how many statements it sent, that which checks the caller's session included. Only for work on
+/// the thread of the test.
+pub(crate) async fn counted<T>(call: impl IntoFuture<Output = T>) -> (T, usize) {
+    // One for the process: of several at once, each for its thread, tracing may believe that nobody wants an event.
+    static SUBSCRIBE: Once = Once::new();
+    SUBSCRIBE.call_once(|| tracing::subscriber::set_global_default(Statements).unwrap());
+    SENT.set(Some(Vec::new()));
+    let response = call.into_future().await;
+    let sent = SENT.take().unwrap_or_default();
+    let is_counted = |statement: &&String| !NOT_COUNTED.iter().any(|word| statement.contains(word));
+    (response, sent.iter().filter(is_counted).count())
+}
+
+/// How many statements `work` sends.
+pub(crate) async fn count_statements(work: impl AsyncFn()) -> usize {
+    counted(work()).await.1
+}
+
+/// Receives what sqlx logs of each statement.
+struct Statements;
 
 impl Subscriber for Statements {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "sqlx::query"
     }
 
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
     fn event(&self, event: &Event<'_>) {
-        let mut statement = Statement::default();
-        event.record(&mut statement);
-        if !statement.is_about_types {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
+        SENT.with_borrow_mut(|sent| {
+            if let Some(sent) = sent {
+                let mut statement = Statement::default();
+                event.record(&mut statement);
+                sent.push(statement.0);
+            }
+        });
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
+    fn enter(&self, _: &span::Id) {}
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &span::Id) {}
 }
 
-/// What is logged of a statement.
+/// The text of a statement: of a long one sqlx says the beginning and the whole.
 #[derive(Default)]
-struct Statement {
-    /// Whether sqlx asks for the types of a column, once per connection.
-    is_about_types: bool,
-}
+struct Statement(String);
 
 impl Visit for Statement {
-    fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
-        self.is_about_types |= format!("{value:?}").contains("pg_catalog.");
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if ["summary", "db.statement"].contains(&field.name()) {
+            self.0.push_str(&format!("{value:?}"));
+        }
     }
-}
-
-/// What `call` responds with, and how many statements it sent, that which checks the caller's session included.
-pub(crate) async fn counted<T>(call: impl IntoFuture<Output = T>) -> (T, usize) {
-    let statements = || Statements(Arc::new(AtomicUsize::new(0)));
-    // While there is only one subscriber, `tracing` may ask another thread, which has none, whether a log statement is of
-    // interest to anybody, and remember its answer.
-    let _second = tracing::Dispatch::new(statements());
-    let counting = statements();
-    let count = counting.0.clone();
-    let answer = call.into_future().with_subscriber(counting).await;
-    (answer, count.load(Ordering::Relaxed))
-}
-
-/// How many statements `work` sends once everything that is looked up once is known.
-pub(crate) async fn count_statements(work: impl AsyncFn()) -> usize {
-    work().await;
-    counted(work()).await.1
 }
