@@ -206,7 +206,18 @@ $$;
 CREATE TRIGGER mark_active_update AFTER UPDATE ON users FOR EACH ROW
     WHEN ((OLD.role = 'student' AND OLD.deleted_at IS NULL) <> (NEW.role = 'student' AND NEW.deleted_at IS NULL))
     EXECUTE FUNCTION mark_active_user();
-CREATE TRIGGER mark_active_delete AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION mark_active_user();
+
+-- A person goes with everything. The quarter before this one is marked in any case: a batch of activities that is not
+-- committed yet may contain one of theirs, in a quarter that has just ended.
+CREATE FUNCTION remove_active_user() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    WITH gone AS (DELETE FROM active_quarters WHERE user_id = OLD.id RETURNING quarter)
+    INSERT INTO stats_marks (quarter)
+    SELECT quarter FROM gone UNION SELECT quarter_of(clock_timestamp()) - 1;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER remove_active_delete AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION remove_active_user();
 
 CREATE FUNCTION mark_lesson_stats() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -356,9 +367,6 @@ BEGIN
     UNION
     SELECT a.quarter FROM unnest(stale, learners) AS m (quarter, user_id) JOIN active_quarters a ON a.user_id = m.user_id
     WHERE m.quarter IS NULL;
-    -- What is left of a deleted account.
-    DELETE FROM active_quarters a USING unnest(stale, learners) AS m (quarter, user_id)
-    WHERE m.quarter IS NULL AND a.user_id = m.user_id AND NOT EXISTS (SELECT FROM users u WHERE u.id = m.user_id);
 
     SELECT max(id) INTO last_mark FROM stats_marks;
 
