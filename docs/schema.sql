@@ -266,6 +266,14 @@ BEGIN
 END;
 $_$;
 
+CREATE FUNCTION public.folded(text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+    SELECT translate(lower($1 COLLATE "C"),
+        'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё',
+        'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее')
+$_$;
+
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -490,6 +498,28 @@ CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURN
         WHEN completed = 0 THEN 0
         ELSE greatest(1, completed * 100 / total)
     END::smallint
+$$;
+
+CREATE FUNCTION public.prompt_category_is_live() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM prompt_categories WHERE id = NEW.category_id AND deleted_at IS NULL FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation USING
+            MESSAGE = format('the category %s of prompt %s is deleted', NEW.category_id, NEW.id),
+            CONSTRAINT = TG_ARGV[0];
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.prompt_steps_as_json(prompt uuid) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        jsonb_agg(jsonb_build_object('id', id, 'title', title, 'body', body) ORDER BY position, id), '[]'
+    ) FROM prompt_steps WHERE prompt_id = prompt AND deleted_at IS NULL
 $$;
 
 CREATE FUNCTION public.readable_time(t timestamp with time zone) RETURNS timestamp with time zone
@@ -772,15 +802,20 @@ CREATE TABLE public.glossary_terms (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     search tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('russian'::regconfig, term), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, definition), 'B'::"char"))) STORED,
+    category public.slug,
+    sort_key text GENERATED ALWAYS AS (public.folded("left"(ltrim(term), 60))) STORED NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT glossary_terms_definition_check CHECK (((length(definition) >= 1) AND (length(definition) <= 5000))),
     CONSTRAINT glossary_terms_tags_check CHECK ((cardinality(tags) <= 20)),
     CONSTRAINT glossary_terms_term_check CHECK (((length(term) >= 1) AND (length(term) <= 200)))
 );
 ALTER TABLE ONLY public.glossary_terms
     ADD CONSTRAINT glossary_terms_pkey PRIMARY KEY (id);
+CREATE INDEX glossary_terms_category_idx ON public.glossary_terms USING btree (category, sort_key, id) WHERE (deleted_at IS NULL);
+CREATE INDEX glossary_terms_deleted_idx ON public.glossary_terms USING btree (((deleted_at IS NOT NULL)), sort_key, id);
 CREATE INDEX glossary_terms_search_idx ON public.glossary_terms USING gin (search);
 CREATE UNIQUE INDEX glossary_terms_slug_key ON public.glossary_terms USING btree (slug) WHERE (deleted_at IS NULL);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN (((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE INDEX glossary_terms_sort_key_idx ON public.glossary_terms USING btree (sort_key, id) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN ((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR ((old.category)::text IS DISTINCT FROM (new.category)::text)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.idempotency_keys (
     user_id uuid NOT NULL,
@@ -1029,7 +1064,7 @@ CREATE TABLE public.prompt_categories (
 );
 ALTER TABLE ONLY public.prompt_categories
     ADD CONSTRAINT prompt_categories_pkey PRIMARY KEY (id);
-CREATE UNIQUE INDEX prompt_categories_name_key ON public.prompt_categories USING btree (lower(name)) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX prompt_categories_name_key ON public.prompt_categories USING btree (public.folded(name)) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX prompt_categories_slug_key ON public.prompt_categories USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_categories FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 
@@ -1047,7 +1082,7 @@ CREATE TABLE public.prompt_steps (
 );
 ALTER TABLE ONLY public.prompt_steps
     ADD CONSTRAINT prompt_steps_pkey PRIMARY KEY (id);
-CREATE UNIQUE INDEX prompt_steps_position_key ON public.prompt_steps USING btree (prompt_id, "position") WHERE (deleted_at IS NULL);
+CREATE INDEX prompt_steps_prompt_id_idx ON public.prompt_steps USING btree (prompt_id, "position", id) WHERE (deleted_at IS NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_steps FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.prompt_steps
     ADD CONSTRAINT prompt_steps_prompt_id_fkey FOREIGN KEY (prompt_id) REFERENCES public.prompts(id) ON DELETE CASCADE;
@@ -1077,9 +1112,14 @@ CREATE TABLE public.prompts (
 ALTER TABLE ONLY public.prompts
     ADD CONSTRAINT prompts_pkey PRIMARY KEY (id);
 CREATE INDEX prompts_category_id_idx ON public.prompts USING btree (category_id, "position", id) WHERE (deleted_at IS NULL);
+CREATE INDEX prompts_deleted_idx ON public.prompts USING btree (((deleted_at IS NOT NULL)), "position", id);
+CREATE INDEX prompts_position_idx ON public.prompts USING btree ("position", id) WHERE (deleted_at IS NULL);
 CREATE INDEX prompts_search_idx ON public.prompts USING gin (search);
 CREATE UNIQUE INDEX prompts_slug_key ON public.prompts USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER category_is_live AFTER INSERT ON public.prompts FOR EACH ROW WHEN ((new.deleted_at IS NULL)) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
+CREATE TRIGGER moved_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.category_id <> new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.remove_uses('prompt');
+CREATE TRIGGER restored_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.deleted_at IS NOT NULL) AND (old.category_id = new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_restored_category_is_live');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompts FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.category_id IS DISTINCT FROM new.category_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.description IS DISTINCT FROM new.description)) OR (old.body IS DISTINCT FROM new.body)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.prompts
     ADD CONSTRAINT prompts_category_id_fkey FOREIGN KEY (category_id) REFERENCES public.prompt_categories(id);
@@ -1341,7 +1381,8 @@ CREATE TABLE public.user_prompt_favorites (
 );
 ALTER TABLE ONLY public.user_prompt_favorites
     ADD CONSTRAINT user_prompt_favorites_pkey PRIMARY KEY (user_id, prompt_id);
-CREATE INDEX user_prompt_favorites_prompt_id_idx ON public.user_prompt_favorites USING btree (prompt_id);
+CREATE INDEX user_prompt_favorites_prompt_id_idx ON public.user_prompt_favorites USING btree (prompt_id, user_id);
+CREATE INDEX user_prompt_favorites_user_id_idx ON public.user_prompt_favorites USING btree (user_id, created_at DESC, prompt_id DESC);
 ALTER TABLE ONLY public.user_prompt_favorites
     ADD CONSTRAINT user_prompt_favorites_prompt_id_fkey FOREIGN KEY (prompt_id) REFERENCES public.prompts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.user_prompt_favorites
@@ -1532,6 +1573,23 @@ CREATE VIEW public.recent_student_activity AS
      JOIN public.users u ON ((u.id = a.actor_id)))
   WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL))
   ORDER BY a.occurred_at DESC, a.id DESC;
+
+CREATE VIEW public.visible_prompts AS
+ SELECT p.id,
+    p.category_id,
+    p.slug,
+    p.title,
+    p.description,
+    p.body,
+    p.tags,
+    p.copy_count,
+    p."position",
+    p.version,
+    p.created_at,
+    p.updated_at
+   FROM (public.prompts p
+     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
+  WHERE ((p.deleted_at IS NULL) AND (p.publication = 'published'::public.publication) AND (c.deleted_at IS NULL));
 
 CREATE VIEW public.visible_roadmaps AS
  SELECT id,
