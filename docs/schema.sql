@@ -6,6 +6,13 @@ CREATE TYPE public.completion_rule AS ENUM (
     'tasks'
 );
 
+CREATE TYPE public.course_import_state AS ENUM (
+    'queued',
+    'running',
+    'completed',
+    'failed'
+);
+
 CREATE DOMAIN public.https_url AS text
 	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
 
@@ -26,6 +33,17 @@ CREATE TYPE public.material_kind AS ENUM (
     'video',
     'file',
     'document'
+);
+
+CREATE TYPE public.project_category AS ENUM (
+    'website',
+    'web_app',
+    'mobile_app',
+    'bot',
+    'game',
+    'tool',
+    'design',
+    'other'
 );
 
 CREATE TYPE public.project_status AS ENUM (
@@ -60,6 +78,14 @@ CREATE TYPE public.reply_state AS ENUM (
     'cancelled'
 );
 
+CREATE TYPE public.search_kind AS ENUM (
+    'lesson',
+    'prompt',
+    'glossary_term',
+    'style_card',
+    'project'
+);
+
 CREATE DOMAIN public.slug AS text
 	CONSTRAINT slug_check CHECK (((VALUE ~ '^[a-z0-9]+(-[a-z0-9]+)*$'::text) AND ((length(VALUE) >= 2) AND (length(VALUE) <= 80))));
 
@@ -84,6 +110,17 @@ CREATE TYPE public.user_status AS ENUM (
     'active',
     'suspended'
 );
+
+CREATE FUNCTION public.at_least(gaps integer[], most integer) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT array_agg(number ORDER BY n)
+    FROM (
+        SELECT n, (sum(count(g.gap)) OVER (ORDER BY n DESC))::integer AS number
+        FROM generate_series(1, most) AS n LEFT JOIN unnest(gaps) AS g (gap) ON least(g.gap, most) = n
+        GROUP BY n
+    ) counts
+$$;
 
 CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void
     LANGUAGE sql
@@ -187,6 +224,18 @@ CREATE FUNCTION public.count_roadmap(learner uuid, roadmap uuid) RETURNS TABLE(l
     FROM count_stages(learner, roadmap) s
 $$;
 
+CREATE FUNCTION public.count_search_lexemes() RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO search_lexemes (lexeme, objects)
+    SELECT lexeme, count(*) FROM search_postings GROUP BY lexeme
+    UNION ALL
+    SELECT '', count(DISTINCT object_id) FROM search_postings HAVING count(*) > 0
+    ORDER BY 1
+    ON CONFLICT (lexeme) DO UPDATE SET objects = excluded.objects WHERE search_lexemes.objects <> excluded.objects;
+    DELETE FROM search_lexemes l WHERE l.lexeme <> '' AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme);
+$$;
+
 CREATE FUNCTION public.count_stages(learner uuid, roadmap uuid) RETURNS TABLE(stage_id uuid, lessons_total integer, lessons_completed integer, is_started boolean, status public.lesson_status, completed_at timestamp with time zone)
     LANGUAGE sql STABLE
     AS $$
@@ -266,6 +315,40 @@ BEGIN
 END;
 $_$;
 
+CREATE FUNCTION public.fill_stats(filled_to integer, before integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    first integer := coalesce(filled_to, quarter_of(least(
+        (SELECT min(created_at) FROM users), (SELECT min(completed_at) FROM user_lesson_progress),
+        (SELECT min(completed_at) FROM user_roadmap_progress), (SELECT min(published_at) FROM showcase_projects),
+        (SELECT min(created_at) FROM project_likes), (SELECT min(created_at) FROM ai_replies),
+        (SELECT min(occurred_at) FROM activity_log))), before);
+    last integer := least(first + 671, before - 1);
+BEGIN
+    INSERT INTO active_quarters (quarter, user_id)
+    SELECT DISTINCT quarter_of(occurred_at), actor_id FROM activity_log
+    WHERE occurred_at >= quarter_start(first) AND occurred_at < quarter_start(last + 1) AND actor_id IS NOT NULL
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING;
+    INSERT INTO stats_marks (quarter) SELECT generate_series(first, last);
+    UPDATE stats_state s SET filled_to = greatest(first, last + 1), is_filled = last + 1 >= before;
+    RETURN last + 1 < before;
+END;
+$$;
+
+CREATE FUNCTION public.fold_case(content text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
+
+CREATE FUNCTION public.fold_name(name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
+
 CREATE FUNCTION public.folded(text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $_$
@@ -273,6 +356,62 @@ CREATE FUNCTION public.folded(text) RETURNS text
         'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё',
         'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее')
 $_$;
+
+CREATE FUNCTION public.index_changed_object() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[coalesce(NEW.id, OLD.id)]);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO search_changes DEFAULT VALUES;
+    DELETE FROM search_postings WHERE object_id = ANY (ids) AND kind = of_kind;
+    INSERT INTO search_postings (lexeme, kind, weight, object_id)
+    SELECT w.lexeme, of_kind, 2.2 * w.frequency / (w.frequency + 1.2 * (0.25 + 0.75 * w.words / 100.0)), w.id
+    FROM (
+        SELECT s.id, l.lexeme,
+            (SELECT sum(CASE p WHEN 'A' THEN 4 WHEN 'B' THEN 2 ELSE 1 END) FROM unnest(l.weights) p) AS frequency,
+            length(v.vector) AS words
+        FROM searchable s
+        CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector) v
+        CROSS JOIN LATERAL unnest(v.vector) l
+        WHERE s.kind = of_kind AND s.id = ANY (ids)
+    ) w
+$$;
+
+CREATE FUNCTION public.index_lessons_of_module() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM index_for_search('lesson', array(SELECT id FROM lessons WHERE module_id = NEW.id));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.index_prompts_of_category() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM index_for_search('prompt', array(SELECT id FROM prompts WHERE category_id = NEW.id));
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at timestamp with time zone, expires_at timestamp with time zone, moment timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN uses >= max_uses THEN 'used_up'
+        WHEN revoked_at IS NOT NULL THEN 'revoked'
+        WHEN expires_at <= moment THEN 'expired'
+        ELSE 'active'
+    END
+$$;
 
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -294,10 +433,33 @@ CREATE FUNCTION public.job_state(job apalis.jobs) RETURNS text
     END
 $$;
 
+CREATE FUNCTION public.keep_an_admin() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('users: keep an admin', 0));
+    PERFORM FROM users WHERE role = 'admin' AND status = 'active' AND deleted_at IS NULL LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the last active admin cannot be demoted, suspended or deleted'
+            USING ERRCODE = 'check_violation', TABLE = 'users', CONSTRAINT = 'users_keep_an_admin';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.likes_lock_key(project_id uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT hashtextextended('likes:' || project_id::text, 0)
+$$;
+
+CREATE FUNCTION public.lock_checked_lessons() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(array(SELECT t.lesson_id FROM changed_rows c JOIN lesson_tasks t ON t.id = c.task_id), true);
+    RETURN NULL;
+END;
 $$;
 
 CREATE FUNCTION public.lock_content() RETURNS trigger
@@ -320,6 +482,54 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtext('lesson'), slot)
         FROM (SELECT DISTINCT hashtext(id::text) & 1023 AS slot FROM unnest(lesson_ids) AS l (id) ORDER BY slot) s;
     END IF;
+END;
+$$;
+
+CREATE FUNCTION public.log_active_quarters() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    WITH added AS (
+        INSERT INTO active_quarters (quarter, user_id)
+        SELECT DISTINCT quarter_of(occurred_at), actor_id FROM new_rows
+        WHERE actor_id IS NOT NULL AND quarter_of(occurred_at) IS NOT NULL
+        ORDER BY 1, 2                       -- the same order in every transaction, so that two cannot deadlock
+        ON CONFLICT DO NOTHING
+        RETURNING quarter, user_id
+    )
+    INSERT INTO stats_marks (quarter, user_id)
+    SELECT quarter, user_id FROM added WHERE quarter < quarter_of(clock_timestamp());
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_active_user() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stats_marks (user_id) VALUES (OLD.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_lesson_stats() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stats_marks (lesson_id) SELECT DISTINCT lesson_id FROM changed_rows;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_lesson_tasks(lesson_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM lock_lessons(lesson_ids, false);
+    INSERT INTO lesson_tasks_dirty AS d (lesson_id)
+    SELECT l.id FROM lessons l WHERE l.id = ANY (lesson_ids)  -- a lesson that is destroyed takes its tasks along
+    ORDER BY l.id
+    ON CONFLICT (lesson_id) DO UPDATE SET seq = d.seq + 1;
 END;
 $$;
 
@@ -438,6 +648,27 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.mark_released_tasks() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lesson_ids uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        lesson_ids = array(
+            SELECT DISTINCT o.lesson_id FROM old_rows o JOIN new_rows n USING (id)
+            WHERE o.is_required AND o.deleted_at IS NULL
+              AND NOT (n.is_required AND n.deleted_at IS NULL AND n.lesson_id = o.lesson_id));
+    ELSE
+        lesson_ids = array(SELECT DISTINCT lesson_id FROM old_rows WHERE is_required AND deleted_at IS NULL);
+    END IF;
+    IF cardinality(lesson_ids) > 0 THEN
+        PERFORM mark_lesson_tasks(lesson_ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.mark_remaining_roadmaps() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -455,6 +686,38 @@ BEGIN
       AND NOT EXISTS (SELECT FROM progress_dirty d WHERE d.user_id = u.id);
     RETURN NULL;
 END;
+$$;
+
+CREATE FUNCTION public.mark_rule_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lesson_ids uuid[] := array(
+        SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.completion = 'tasks' AND o.completion <> 'tasks');
+BEGIN
+    IF cardinality(lesson_ids) > 0 THEN
+        PERFORM mark_lesson_tasks(lesson_ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.mark_stats() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stats_marks (quarter)
+    SELECT DISTINCT quarter_of(t::timestamptz)
+    FROM (VALUES (to_jsonb(OLD) ->> TG_ARGV[0]), (to_jsonb(NEW) ->> TG_ARGV[0])) AS times (t)
+    WHERE quarter_of(t::timestamptz) < quarter_of(clock_timestamp());
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.open_quarter() RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT date_bin('15 minutes', clock_timestamp(), timestamptz '1970-01-01 00:00+00')
 $$;
 
 CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id uuid, percent smallint)
@@ -490,6 +753,19 @@ CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id u
     LEFT JOIN total t ON t.started = l.started
 $$;
 
+CREATE FUNCTION public.person_query(content text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
+    FROM unnest(tsvector_to_array(person_words(content))) AS w (word)
+$$;
+
+CREATE FUNCTION public.person_words(content text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT array_to_tsvector(array_remove(regexp_split_to_array(fold_case(content), '[\s!-/:-@\[-`{-~]+'), ''))
+$$;
+
 CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -522,10 +798,150 @@ CREATE FUNCTION public.prompt_steps_as_json(prompt uuid) RETURNS jsonb
     ) FROM prompt_steps WHERE prompt_id = prompt AND deleted_at IS NULL
 $$;
 
+CREATE FUNCTION public.quarter_of(t timestamp with time zone) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN t >= '1970-01-01 00:00+00' AND t < '2200-01-01 00:00+00'
+        THEN floor(extract(epoch FROM t - timestamptz '1970-01-01 00:00+00') / 900)::integer END
+$$;
+
+CREATE FUNCTION public.quarter_start(quarter integer) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT timestamptz '1970-01-01 00:00+00' + quarter * interval '15 minutes'
+$$;
+
 CREATE FUNCTION public.readable_time(t timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT CASE WHEN t >= '0001-01-01 00:00+00' THEN least(t, '9999-12-31 00:00+00') END
+$$;
+
+CREATE FUNCTION public.recompute_stats(quarters integer[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+    INSERT INTO stats_quarters AS s (quarter, students, mentors, admins, completions, roadmaps_completed,
+        projects_published, likes, questions, replies_failed)
+    SELECT q.quarter, u.students, u.mentors, u.admins, f.completions, r.completed, p.published, k.likes, a.questions, a.failed
+    FROM (SELECT DISTINCT t.quarter, quarter_start(t.quarter) AS since, quarter_start(t.quarter + 1) AS until
+          FROM unnest(quarters) AS t (quarter)) q
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE role = 'student') AS students, count(*) FILTER (WHERE role = 'mentor') AS mentors,
+            count(*) FILTER (WHERE role = 'admin') AS admins
+        FROM users
+        WHERE role = ANY (ARRAY['student', 'mentor', 'admin']::user_role[]) AND deleted_at IS NULL
+          AND created_at >= q.since AND created_at < q.until) u
+    CROSS JOIN LATERAL (SELECT count(*) AS completions FROM user_lesson_progress
+        WHERE completed_at >= q.since AND completed_at < q.until) f
+    CROSS JOIN LATERAL (SELECT count(*) AS completed FROM user_roadmap_progress
+        WHERE completed_at >= q.since AND completed_at < q.until) r
+    CROSS JOIN LATERAL (SELECT count(*) AS published FROM showcase_projects
+        WHERE deleted_at IS NULL AND status = 'published' AND published_at >= q.since AND published_at < q.until) p
+    CROSS JOIN LATERAL (SELECT count(*) AS likes FROM project_likes
+        WHERE created_at >= q.since AND created_at < q.until) k
+    CROSS JOIN LATERAL (SELECT count(*) AS questions, count(*) FILTER (WHERE state = 'failed') AS failed FROM ai_replies
+        WHERE created_at >= q.since AND created_at < q.until) a
+    WHERE u.students + u.mentors + u.admins + f.completions + r.completed + p.published + k.likes + a.questions > 0
+       OR EXISTS (SELECT FROM stats_quarters e WHERE e.quarter = q.quarter)
+    ORDER BY q.quarter
+    ON CONFLICT (quarter) DO UPDATE SET students = excluded.students, mentors = excluded.mentors, admins = excluded.admins,
+        completions = excluded.completions, roadmaps_completed = excluded.roadmaps_completed,
+        projects_published = excluded.projects_published, likes = excluded.likes, questions = excluded.questions,
+        replies_failed = excluded.replies_failed
+        WHERE s.* IS DISTINCT FROM excluded.*;
+
+    INSERT INTO stats_active AS s (quarter, first_of_day, first_of_week)
+    SELECT q.quarter, at_least(v.quarters, 108), at_least(v.hours, 169)
+    FROM (SELECT DISTINCT t.quarter FROM unnest(quarters) AS t (quarter)) q
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(q.quarter - coalesce(e.previous, -1000)), '{}') AS quarters,
+            coalesce(array_agg(q.quarter / 4 - coalesce(e.previous, -1000) / 4), '{}') AS hours
+        FROM active_quarters a
+        JOIN users u ON u.id = a.user_id AND u.role = 'student' AND u.deleted_at IS NULL
+        CROSS JOIN LATERAL (
+            SELECT max(p.quarter) AS previous FROM active_quarters p WHERE p.user_id = a.user_id AND p.quarter < q.quarter) e
+        WHERE a.quarter = q.quarter) v
+    WHERE v.quarters <> '{}' OR EXISTS (SELECT FROM stats_active e WHERE e.quarter = q.quarter)
+    ORDER BY q.quarter
+    ON CONFLICT (quarter) DO UPDATE SET first_of_day = excluded.first_of_day, first_of_week = excluded.first_of_week
+        WHERE s.* IS DISTINCT FROM excluded.*;
+END;
+$$;
+
+CREATE FUNCTION public.refresh_stats() RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    state stats_state;
+    present integer;
+    last_mark bigint;
+    is_over boolean;
+    stale integer[];
+    learners uuid[];
+    has_more boolean := false;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('stats', 0)) THEN
+        RETURN false;
+    END IF;
+    SELECT * INTO state FROM stats_state;
+    present := quarter_of(clock_timestamp());
+    is_over := state.fence IS NOT NULL AND pg_snapshot_xmin(pg_current_snapshot()) >= state.fence;
+    IF NOT state.is_filled THEN
+        has_more := fill_stats(state.filled_to, state.open_from);
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM stats_marks WHERE id IN (SELECT id FROM stats_marks WHERE user_id IS NOT NULL ORDER BY id LIMIT 1000)
+        RETURNING quarter, user_id
+    )
+    SELECT coalesce(array_agg(quarter), '{}'), coalesce(array_agg(user_id), '{}') INTO stale, learners FROM taken;
+    INSERT INTO stats_marks (quarter)
+    SELECT m.quarter FROM unnest(stale) AS m (quarter) WHERE m.quarter IS NOT NULL
+    UNION
+    SELECT (SELECT min(a.quarter) FROM active_quarters a WHERE a.user_id = m.user_id AND a.quarter > m.quarter)
+    FROM unnest(stale, learners) AS m (quarter, user_id)
+    WHERE EXISTS (SELECT FROM active_quarters a WHERE a.user_id = m.user_id AND a.quarter > m.quarter)
+    UNION
+    SELECT a.quarter FROM unnest(stale, learners) AS m (quarter, user_id) JOIN active_quarters a ON a.user_id = m.user_id
+    WHERE m.quarter IS NULL;
+
+    SELECT max(id) INTO last_mark FROM stats_marks;
+
+    WITH taken AS (DELETE FROM stats_marks WHERE lesson_id IS NOT NULL RETURNING lesson_id)
+    UPDATE lesson_stats s SET computed_at = NULL FROM taken t WHERE s.lesson_id = t.lesson_id;
+
+    SELECT coalesce(array_agg(t.quarter), '{}') INTO stale FROM (
+        SELECT DISTINCT quarter FROM stats_marks WHERE user_id IS NULL AND lesson_id IS NULL ORDER BY 1 DESC LIMIT 200) t;
+    DELETE FROM stats_marks WHERE user_id IS NULL AND lesson_id IS NULL AND quarter = ANY (stale);
+    has_more := has_more OR EXISTS (SELECT FROM stats_marks WHERE id <= last_mark);
+
+    stale := stale || ARRAY[present - 1, present];
+    IF is_over THEN
+        stale := stale || ARRAY(SELECT generate_series(state.open_from, state.fenced - 1));
+    END IF;
+    PERFORM recompute_stats(stale);
+    UPDATE stats_state SET
+        open_from = CASE WHEN is_over THEN state.fenced ELSE state.open_from END,
+        fenced = CASE WHEN is_over THEN NULL WHEN state.fence IS NULL AND state.open_from < present THEN present ELSE state.fenced END,
+        fence = CASE WHEN is_over THEN NULL
+                     WHEN state.fence IS NULL AND state.open_from < present THEN pg_snapshot_xmax(pg_current_snapshot())
+                     ELSE state.fence END,
+        as_of = CASE WHEN has_more THEN as_of ELSE now() END;
+    RETURN has_more;
+END;
+$$;
+
+CREATE FUNCTION public.remove_active_user() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    WITH gone AS (DELETE FROM active_quarters WHERE user_id = OLD.id RETURNING quarter)
+    INSERT INTO stats_marks (quarter)
+    SELECT quarter FROM gone UNION SELECT quarter_of(clock_timestamp()) - 1;
+    RETURN NULL;
+END;
 $$;
 
 CREATE FUNCTION public.remove_uses() RETURNS trigger
@@ -585,6 +1001,13 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.search_vector(title text, about text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT setweight(to_tsvector('russian', title), 'A') || setweight(to_tsvector('russian', about), 'B')
+        || setweight(to_tsvector('russian', body), 'C')
+$$;
+
 CREATE FUNCTION public.touch_row() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -596,6 +1019,15 @@ BEGIN
     RETURN NEW;
 END;
 $$;
+
+ALTER TABLE public.showcase_projects
+    ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
+
+ALTER TABLE public.users
+    ADD CONSTRAINT users_erased_is_deleted CHECK (((erased_at IS NULL) OR (deleted_at IS NOT NULL))) NOT VALID;
+
+ALTER TABLE public.users
+    ADD CONSTRAINT users_suspension_reason CHECK (((suspension_reason IS NULL) OR ((status = 'suspended'::public.user_status) AND ((length(suspension_reason) >= 1) AND (length(suspension_reason) <= 500))))) NOT VALID;
 
 CREATE TABLE apalis.jobs (
     job bytea NOT NULL,
@@ -624,6 +1056,14 @@ CREATE INDEX jobs_held_idx ON apalis.jobs USING btree (lock_by) WHERE ((status =
 ALTER TABLE ONLY apalis.jobs
     ADD CONSTRAINT fk_worker_lock_by FOREIGN KEY (lock_by) REFERENCES apalis.workers(id);
 
+CREATE TABLE public.active_quarters (
+    quarter integer NOT NULL,
+    user_id uuid NOT NULL
+);
+ALTER TABLE ONLY public.active_quarters
+    ADD CONSTRAINT active_quarters_pkey PRIMARY KEY (quarter, user_id);
+CREATE INDEX active_quarters_user_idx ON public.active_quarters USING btree (user_id, quarter);
+
 CREATE TABLE public.activity_log (
     id uuid NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
@@ -644,9 +1084,13 @@ CREATE TABLE public.activity_log (
 PARTITION BY RANGE (occurred_at);
 ALTER TABLE ONLY public.activity_log
     ADD CONSTRAINT activity_log_pkey PRIMARY KEY (id, occurred_at);
+CREATE INDEX activity_log_action_idx ON ONLY public.activity_log USING btree (action, occurred_at, id);
 CREATE INDEX activity_log_actor_idx ON ONLY public.activity_log USING btree (actor_id, occurred_at DESC, id DESC);
-CREATE INDEX activity_log_target_idx ON ONLY public.activity_log USING btree (target_id, occurred_at DESC) WHERE (target_id IS NOT NULL);
+CREATE INDEX activity_log_changes_idx ON ONLY public.activity_log USING btree (target_id, occurred_at DESC, id DESC) WHERE (metadata ?| ARRAY['before'::text, 'after'::text]);
+CREATE INDEX activity_log_target_idx ON ONLY public.activity_log USING btree (target_id, occurred_at, id) WHERE (target_id IS NOT NULL);
+CREATE INDEX activity_log_target_type_idx ON ONLY public.activity_log USING btree (target_type, occurred_at, id) WHERE (target_type IS NOT NULL);
 CREATE INDEX activity_log_time_idx ON ONLY public.activity_log USING btree (occurred_at DESC, id DESC);
+CREATE TRIGGER log_active_quarters AFTER INSERT ON public.activity_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_active_quarters();
 
 CREATE TABLE public.ai_replies (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -686,6 +1130,9 @@ CREATE UNIQUE INDEX ai_replies_open_key ON public.ai_replies USING btree (chat_i
 CREATE INDEX ai_replies_question_idx ON public.ai_replies USING btree (question_id);
 CREATE INDEX ai_replies_stuck_idx ON public.ai_replies USING btree (updated_at) WHERE (state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]));
 CREATE INDEX ai_replies_user_idx ON public.ai_replies USING btree (user_id, queued_at DESC);
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.ai_replies FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.ai_replies FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.ai_replies FOR EACH ROW WHEN ((((old.state = 'failed'::public.reply_state) <> (new.state = 'failed'::public.reply_state)) OR (old.created_at <> new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_replies FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.ai_replies
     ADD CONSTRAINT ai_replies_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES public.tool_messages(id) ON DELETE SET NULL;
@@ -769,6 +1216,40 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH
 ALTER TABLE ONLY public.ai_system_instructions
     ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
 
+CREATE TABLE public.course_imports (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    requested_by uuid,
+    is_dry_run boolean NOT NULL,
+    document text,
+    state public.course_import_state DEFAULT 'queued'::public.course_import_state NOT NULL,
+    objects_done integer DEFAULT 0 NOT NULL,
+    objects_total integer NOT NULL,
+    created_count integer,
+    updated_count integer,
+    unchanged_count integer,
+    deleted_count integer,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT course_imports_document CHECK (((document IS NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
+    CONSTRAINT course_imports_document_check CHECK ((length(document) <= 10000000)),
+    CONSTRAINT course_imports_error CHECK (((state = 'failed'::public.course_import_state) = (error IS NOT NULL))),
+    CONSTRAINT course_imports_error_check CHECK ((length(error) <= 2000)),
+    CONSTRAINT course_imports_finished CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.course_import_state, 'failed'::public.course_import_state])))),
+    CONSTRAINT course_imports_progress CHECK (((0 <= objects_done) AND (objects_done <= objects_total))),
+    CONSTRAINT course_imports_result CHECK (((state = 'completed'::public.course_import_state) = (num_nonnulls(created_count, updated_count, unchanged_count, deleted_count) = 4)))
+);
+ALTER TABLE ONLY public.course_imports
+    ADD CONSTRAINT course_imports_pkey PRIMARY KEY (id);
+CREATE INDEX course_imports_created_at_idx ON public.course_imports USING btree (created_at, id);
+CREATE INDEX course_imports_open_idx ON public.course_imports USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::public.course_import_state, 'running'::public.course_import_state]));
+CREATE INDEX course_imports_requested_by_idx ON public.course_imports USING btree (requested_by);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_imports FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.course_imports
+    ADD CONSTRAINT course_imports_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
 CREATE TABLE public.course_modules (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     slug public.slug NOT NULL,
@@ -787,8 +1268,19 @@ ALTER TABLE ONLY public.course_modules
     ADD CONSTRAINT course_modules_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX course_modules_slug_key ON public.course_modules USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.course_modules REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_modules();
+CREATE TRIGGER index_lessons AFTER UPDATE ON public.course_modules FOR EACH ROW WHEN (((old.publication IS DISTINCT FROM new.publication) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_lessons_of_module();
 CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.erasures (
+    user_id uuid NOT NULL,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone
+);
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 CREATE TABLE public.glossary_terms (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -815,6 +1307,8 @@ CREATE INDEX glossary_terms_deleted_idx ON public.glossary_terms USING btree (((
 CREATE INDEX glossary_terms_search_idx ON public.glossary_terms USING gin (search);
 CREATE UNIQUE INDEX glossary_terms_slug_key ON public.glossary_terms USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE INDEX glossary_terms_sort_key_idx ON public.glossary_terms USING btree (sort_key, id) WHERE (deleted_at IS NULL);
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.glossary_terms FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('glossary_term');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.glossary_terms FOR EACH ROW WHEN (((((old.term IS DISTINCT FROM new.term) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('glossary_term');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN ((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR ((old.category)::text IS DISTINCT FROM (new.category)::text)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.idempotency_keys (
@@ -855,6 +1349,7 @@ CREATE TABLE public.invite_links (
 ALTER TABLE ONLY public.invite_links
     ADD CONSTRAINT invite_links_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX invite_links_code_key ON public.invite_links USING btree (code);
+CREATE INDEX invite_links_newest_idx ON public.invite_links USING btree (created_at DESC, id DESC) WHERE (deleted_at IS NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.invite_links FOR EACH ROW WHEN (((((((((((((old.id IS DISTINCT FROM new.id) OR (old.code IS DISTINCT FROM new.code)) OR (old.role IS DISTINCT FROM new.role)) OR (old.note IS DISTINCT FROM new.note)) OR (old.max_uses IS DISTINCT FROM new.max_uses)) OR (old.expires_at IS DISTINCT FROM new.expires_at)) OR (old.revoked_at IS DISTINCT FROM new.revoked_at)) OR (old.created_by IS DISTINCT FROM new.created_by)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.invite_links
     ADD CONSTRAINT invite_links_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
@@ -889,6 +1384,19 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_materials FOR EACH ROW W
 ALTER TABLE ONLY public.lesson_materials
     ADD CONSTRAINT lesson_materials_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 
+CREATE TABLE public.lesson_stats (
+    lesson_id uuid NOT NULL,
+    starts integer NOT NULL,
+    completions integer NOT NULL,
+    median_seconds integer,
+    computed_at timestamp with time zone
+);
+ALTER TABLE ONLY public.lesson_stats
+    ADD CONSTRAINT lesson_stats_pkey PRIMARY KEY (lesson_id);
+CREATE INDEX lesson_stats_computed_at_idx ON public.lesson_stats USING btree (computed_at NULLS FIRST);
+ALTER TABLE ONLY public.lesson_stats
+    ADD CONSTRAINT lesson_stats_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
 CREATE TABLE public.lesson_tasks (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     lesson_id uuid NOT NULL,
@@ -906,9 +1414,22 @@ CREATE TABLE public.lesson_tasks (
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX lesson_tasks_slug_key ON public.lesson_tasks USING btree (lesson_id, slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER mark_released_delete AFTER DELETE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
+CREATE TRIGGER mark_released_update AFTER UPDATE ON public.lesson_tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_released_tasks();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lesson_tasks FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.lesson_tasks
     ADD CONSTRAINT lesson_tasks_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
+
+CREATE TABLE public.lesson_tasks_dirty (
+    lesson_id uuid NOT NULL,
+    seq bigint DEFAULT 1 NOT NULL,
+    marked_at timestamp with time zone DEFAULT now() NOT NULL,
+    queued_at timestamp with time zone
+);
+ALTER TABLE ONLY public.lesson_tasks_dirty
+    ADD CONSTRAINT lesson_tasks_dirty_pkey PRIMARY KEY (lesson_id);
+ALTER TABLE ONLY public.lesson_tasks_dirty
+    ADD CONSTRAINT lesson_tasks_dirty_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 
 CREATE TABLE public.lessons (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -938,7 +1459,10 @@ CREATE INDEX lessons_module_id_idx ON public.lessons USING btree (module_id, "po
 CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
 CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.lessons FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('lesson');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.lessons FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.module_id IS DISTINCT FROM new.module_id))) EXECUTE FUNCTION public.index_changed_object('lesson');
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.lessons
     ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
@@ -982,6 +1506,24 @@ ALTER TABLE ONLY public.likes_dirty
 ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
 
+CREATE TABLE public.password_resets (
+    user_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT password_resets_token_hash_check CHECK ((length(token_hash) = 32))
+);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_token_key UNIQUE (token_hash);
+CREATE INDEX password_resets_created_by_idx ON public.password_resets USING btree (created_by);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 CREATE TABLE public.paused_queues (
     queue text NOT NULL,
     paused_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -996,7 +1538,6 @@ ALTER TABLE ONLY public.paused_queues
 CREATE TABLE public.platform_settings (
     key text NOT NULL,
     value jsonb NOT NULL,
-    description text DEFAULT ''::text NOT NULL,
     updated_by uuid,
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1038,11 +1579,16 @@ CREATE TABLE public.project_likes (
 );
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_pkey PRIMARY KEY (project_id, user_id);
+CREATE INDEX project_likes_created_at_idx ON public.project_likes USING btree (created_at);
+CREATE INDEX project_likes_recent_idx ON public.project_likes USING btree (project_id, created_at);
 CREATE INDEX project_likes_user_id_idx ON public.project_likes USING btree (user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_update_new AFTER UPDATE ON public.project_likes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
 CREATE TRIGGER mark_dirty_update_old AFTER UPDATE ON public.project_likes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_likes_dirty();
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.project_likes FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.project_likes FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.project_likes FOR EACH ROW WHEN ((old.created_at <> new.created_at)) EXECUTE FUNCTION public.mark_stats('created_at');
 ALTER TABLE ONLY public.project_likes
     ADD CONSTRAINT project_likes_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.project_likes
@@ -1066,6 +1612,7 @@ ALTER TABLE ONLY public.prompt_categories
     ADD CONSTRAINT prompt_categories_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX prompt_categories_name_key ON public.prompt_categories USING btree (public.folded(name)) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX prompt_categories_slug_key ON public.prompt_categories USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER index_prompts AFTER UPDATE ON public.prompt_categories FOR EACH ROW WHEN ((old.deleted_at IS DISTINCT FROM new.deleted_at)) EXECUTE FUNCTION public.index_prompts_of_category();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.prompt_categories FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.prompt_steps (
@@ -1117,6 +1664,8 @@ CREATE INDEX prompts_position_idx ON public.prompts USING btree ("position", id)
 CREATE INDEX prompts_search_idx ON public.prompts USING gin (search);
 CREATE UNIQUE INDEX prompts_slug_key ON public.prompts USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER category_is_live AFTER INSERT ON public.prompts FOR EACH ROW WHEN ((new.deleted_at IS NULL)) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('prompt');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.description IS DISTINCT FROM new.description)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category_id IS DISTINCT FROM new.category_id))) EXECUTE FUNCTION public.index_changed_object('prompt');
 CREATE TRIGGER moved_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.category_id <> new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.remove_uses('prompt');
 CREATE TRIGGER restored_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.deleted_at IS NOT NULL) AND (old.category_id = new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_restored_category_is_live');
@@ -1170,6 +1719,28 @@ CREATE TABLE public.schedules (
 ALTER TABLE ONLY public.schedules
     ADD CONSTRAINT schedules_pkey PRIMARY KEY (name);
 
+CREATE TABLE public.search_changes (
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.search_lexemes (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    objects integer NOT NULL,
+    CONSTRAINT search_lexemes_objects_check CHECK ((objects > 0))
+);
+ALTER TABLE ONLY public.search_lexemes
+    ADD CONSTRAINT search_lexemes_pkey PRIMARY KEY (lexeme);
+CREATE INDEX search_lexemes_similar_idx ON public.search_lexemes USING gin (lexeme public.gin_trgm_ops);
+
+CREATE TABLE public.search_postings (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    kind public.search_kind NOT NULL,
+    weight real NOT NULL,
+    object_id uuid NOT NULL
+);
+CREATE INDEX search_postings_lexeme_idx ON public.search_postings USING btree (lexeme, kind, weight DESC) INCLUDE (object_id);
+CREATE INDEX search_postings_object_idx ON public.search_postings USING btree (object_id);
+
 CREATE TABLE public.sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid NOT NULL,
@@ -1209,6 +1780,10 @@ CREATE TABLE public.showcase_projects (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    category public.project_category DEFAULT 'other'::public.project_category NOT NULL,
+    submitted_at timestamp with time zone,
+    trending_likes integer DEFAULT 0 NOT NULL,
+    trending_since timestamp with time zone,
     CONSTRAINT showcase_projects_description_check CHECK ((length(description) <= 20000)),
     CONSTRAINT showcase_projects_likes_count_check CHECK ((likes_count >= 0)),
     CONSTRAINT showcase_projects_moderation_reason_check CHECK ((length(moderation_reason) <= 2000)),
@@ -1219,10 +1794,23 @@ CREATE TABLE public.showcase_projects (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_pkey PRIMARY KEY (id);
+CREATE INDEX showcase_projects_category_newest_idx ON public.showcase_projects USING btree (category, published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_popular_idx ON public.showcase_projects USING btree (category, likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_category_trending_idx ON public.showcase_projects USING btree (category, trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_created_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), created_at DESC, id DESC);
 CREATE INDEX showcase_projects_newest_idx ON public.showcase_projects USING btree (published_at DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_popular_idx ON public.showcase_projects USING btree (likes_count DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
+CREATE INDEX showcase_projects_queue_idx ON public.showcase_projects USING btree (COALESCE(submitted_at, created_at), id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
+CREATE INDEX showcase_projects_status_idx ON public.showcase_projects USING btree (((deleted_at IS NOT NULL)), status, created_at DESC, id DESC);
+CREATE INDEX showcase_projects_submitted_idx ON public.showcase_projects USING btree (id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
+CREATE INDEX showcase_projects_trending_idx ON public.showcase_projects USING btree (trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.showcase_projects FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('project');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR (old.status IS DISTINCT FROM new.status)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('project');
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.showcase_projects FOR EACH ROW WHEN ((old.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.showcase_projects FOR EACH ROW WHEN ((new.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((old.status IS DISTINCT FROM new.status) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.mark_stats('published_at');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.user_id IS DISTINCT FROM new.user_id)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR ((old.project_url)::text IS DISTINCT FROM (new.project_url)::text)) OR ((old.repository_url)::text IS DISTINCT FROM (new.repository_url)::text)) OR ((old.cover_url)::text IS DISTINCT FROM (new.cover_url)::text)) OR (old.status IS DISTINCT FROM new.status)) OR (old.moderation_reason IS DISTINCT FROM new.moderation_reason)) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category IS DISTINCT FROM new.category)) OR (old.submitted_at IS DISTINCT FROM new.submitted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -1274,6 +1862,65 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.stages FOR EACH ROW WHEN ((old.
 ALTER TABLE ONLY public.stages
     ADD CONSTRAINT stages_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
 
+CREATE TABLE public.stats_active (
+    quarter integer NOT NULL,
+    first_of_day integer[] NOT NULL,
+    first_of_week integer[] NOT NULL,
+    CONSTRAINT stats_active_first_of_day_check CHECK ((cardinality(first_of_day) = 108)),
+    CONSTRAINT stats_active_first_of_week_check CHECK ((cardinality(first_of_week) = 169))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.stats_active
+    ADD CONSTRAINT stats_active_pkey PRIMARY KEY (quarter);
+
+CREATE TABLE public.stats_marks (
+    id bigint NOT NULL,
+    quarter integer,
+    user_id uuid,
+    lesson_id uuid,
+    CONSTRAINT stats_marks_target CHECK ((num_nonnulls(quarter, user_id, lesson_id) > 0))
+);
+ALTER TABLE public.stats_marks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stats_marks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE ONLY public.stats_marks
+    ADD CONSTRAINT stats_marks_pkey PRIMARY KEY (id);
+
+CREATE TABLE public.stats_quarters (
+    quarter integer NOT NULL,
+    students integer NOT NULL,
+    mentors integer NOT NULL,
+    admins integer NOT NULL,
+    completions integer NOT NULL,
+    roadmaps_completed integer NOT NULL,
+    projects_published integer NOT NULL,
+    likes integer NOT NULL,
+    questions integer NOT NULL,
+    replies_failed integer NOT NULL
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.stats_quarters
+    ADD CONSTRAINT stats_quarters_pkey PRIMARY KEY (quarter);
+
+CREATE TABLE public.stats_state (
+    only_row boolean DEFAULT true NOT NULL,
+    open_from integer NOT NULL,
+    fenced integer,
+    fence xid8,
+    filled_to integer,
+    is_filled boolean DEFAULT false NOT NULL,
+    as_of timestamp with time zone,
+    CONSTRAINT stats_state_fence CHECK (((fenced IS NULL) = (fence IS NULL))),
+    CONSTRAINT stats_state_only_row_check CHECK (only_row)
+);
+ALTER TABLE ONLY public.stats_state
+    ADD CONSTRAINT stats_state_pkey PRIMARY KEY (only_row);
+
 CREATE TABLE public.style_cards (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     slug public.slug NOT NULL,
@@ -1300,6 +1947,8 @@ ALTER TABLE ONLY public.style_cards
     ADD CONSTRAINT style_cards_pkey PRIMARY KEY (id);
 CREATE INDEX style_cards_category_idx ON public.style_cards USING btree (category, "position", id) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX style_cards_slug_key ON public.style_cards USING btree (slug) WHERE (deleted_at IS NULL);
+CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('style_card');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('style_card');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.remove_uses('style_card');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.category IS DISTINCT FROM new.category)) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR ((old.preview_url)::text IS DISTINCT FROM (new.preview_url)::text)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
@@ -1337,6 +1986,27 @@ CREATE INDEX tool_messages_page_idx ON public.tool_messages USING btree (chat_id
 ALTER TABLE ONLY public.tool_messages
     ADD CONSTRAINT tool_messages_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.tool_chats(id) ON DELETE CASCADE;
 
+CREATE TABLE public.user_event_heads (
+    user_id uuid NOT NULL,
+    last_seq bigint NOT NULL,
+    CONSTRAINT user_event_heads_last_seq_check CHECK ((last_seq > 0))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.user_event_heads
+    ADD CONSTRAINT user_event_heads_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.user_event_heads
+    ADD CONSTRAINT user_event_heads_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.user_events (
+    user_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    event jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.user_events
+    ADD CONSTRAINT user_events_pkey PRIMARY KEY (user_id, seq);
+CREATE INDEX user_events_created_at_idx ON public.user_events USING btree (created_at);
+
 CREATE TABLE public.user_lesson_progress (
     user_id uuid NOT NULL,
     lesson_id uuid NOT NULL,
@@ -1351,10 +2021,15 @@ CREATE TABLE public.user_lesson_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_lesson_progress
     ADD CONSTRAINT user_lesson_progress_pkey PRIMARY KEY (user_id, lesson_id);
+CREATE INDEX user_lesson_progress_completed_at_idx ON public.user_lesson_progress USING btree (completed_at) WHERE (completed_at IS NOT NULL);
 CREATE INDEX user_lesson_progress_lesson_id_idx ON public.user_lesson_progress USING btree (lesson_id, user_id);
 CREATE TRIGGER mark_dirty_delete AFTER DELETE ON public.user_lesson_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
 CREATE TRIGGER mark_dirty_insert AFTER INSERT ON public.user_lesson_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
 CREATE TRIGGER mark_dirty_update AFTER UPDATE ON public.user_lesson_progress REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_progress_dirty();
+CREATE TRIGGER mark_lesson_stats_delete AFTER DELETE ON public.user_lesson_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_lesson_stats();
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.user_lesson_progress FOR EACH ROW WHEN ((old.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.user_lesson_progress FOR EACH ROW WHEN ((new.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.user_lesson_progress FOR EACH ROW WHEN (((old.completed_at IS DISTINCT FROM new.completed_at) AND (LEAST(old.completed_at, new.completed_at) < public.open_quarter()))) EXECUTE FUNCTION public.mark_stats('completed_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_lesson_progress FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_lesson_progress
     ADD CONSTRAINT user_lesson_progress_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
@@ -1369,6 +2044,8 @@ CREATE TABLE public.user_lesson_task_progress (
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_pkey PRIMARY KEY (user_id, task_id);
 CREATE INDEX user_lesson_task_progress_task_id_idx ON public.user_lesson_task_progress USING btree (task_id);
+CREATE TRIGGER lock_lessons_delete AFTER DELETE ON public.user_lesson_task_progress REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
+CREATE TRIGGER lock_lessons_insert AFTER INSERT ON public.user_lesson_task_progress REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.lock_checked_lessons();
 ALTER TABLE ONLY public.user_lesson_task_progress
     ADD CONSTRAINT user_lesson_task_progress_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.lesson_tasks(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.user_lesson_task_progress
@@ -1411,7 +2088,11 @@ CREATE TABLE public.user_roadmap_progress (
 WITH (fillfactor='70');
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_pkey PRIMARY KEY (user_id, roadmap_id);
-CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id);
+CREATE INDEX user_roadmap_progress_completed_at_idx ON public.user_roadmap_progress USING btree (completed_at) WHERE (completed_at IS NOT NULL);
+CREATE INDEX user_roadmap_progress_roadmap_id_idx ON public.user_roadmap_progress USING btree (roadmap_id, user_id);
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.user_roadmap_progress FOR EACH ROW WHEN ((old.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.user_roadmap_progress FOR EACH ROW WHEN ((new.completed_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('completed_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN (((old.completed_at IS DISTINCT FROM new.completed_at) AND (LEAST(old.completed_at, new.completed_at) < public.open_quarter()))) EXECUTE FUNCTION public.mark_stats('completed_at');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_roadmap_progress FOR EACH ROW WHEN ((((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.roadmap_id IS DISTINCT FROM new.roadmap_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.stages_total IS DISTINCT FROM new.stages_total)) OR (old.stages_completed IS DISTINCT FROM new.stages_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_roadmap_progress
     ADD CONSTRAINT user_roadmap_progress_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;
@@ -1437,7 +2118,7 @@ CREATE TABLE public.user_stage_progress (
 WITH (fillfactor='85');
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_pkey PRIMARY KEY (user_id, stage_id);
-CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id);
+CREATE INDEX user_stage_progress_stage_id_idx ON public.user_stage_progress USING btree (stage_id, user_id);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.user_stage_progress FOR EACH ROW WHEN ((((((((((old.user_id IS DISTINCT FROM new.user_id) OR (old.stage_id IS DISTINCT FROM new.stage_id)) OR (old.lessons_total IS DISTINCT FROM new.lessons_total)) OR (old.lessons_completed IS DISTINCT FROM new.lessons_completed)) OR (old.status IS DISTINCT FROM new.status)) OR (old.completed_at IS DISTINCT FROM new.completed_at)) OR (old.achieved_at IS DISTINCT FROM new.achieved_at)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at))) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.user_stage_progress
     ADD CONSTRAINT user_stage_progress_stage_id_fkey FOREIGN KEY (stage_id) REFERENCES public.stages(id) ON DELETE CASCADE;
@@ -1460,6 +2141,8 @@ CREATE TABLE public.users (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    suspension_reason text,
+    erased_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
     CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
     CONSTRAINT users_last_name_length CHECK ((length(last_name) <= 100)),
@@ -1468,8 +2151,22 @@ CREATE TABLE public.users (
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
+CREATE INDEX users_erased_idx ON public.users USING btree (id) WHERE (erased_at IS NOT NULL);
+CREATE INDEX users_last_active_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), COALESCE(last_active_at, '1970-01-01 00:00:00+00'::timestamp with time zone) DESC, id DESC) WHERE (erased_at IS NULL);
+CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), public.fold_case((first_name || COALESCE((' '::text || last_name), ''::text))), id) WHERE (erased_at IS NULL);
+CREATE INDEX users_newest_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), created_at DESC, id DESC) WHERE (erased_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(last_active_at, created_at) DESC, id DESC) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
+CREATE INDEX users_words_idx ON public.users USING gin (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) WHERE (erased_at IS NULL);
+CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
+CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
+CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.users FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role IS DISTINCT FROM new.role) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER remove_active_delete AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.remove_active_user();
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.suspension_reason IS DISTINCT FROM new.suspension_reason)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.erased_at IS DISTINCT FROM new.erased_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
 
@@ -1495,47 +2192,50 @@ CREATE VIEW public.visible_lessons AS
   WHERE ((l.deleted_at IS NULL) AND (l.publication = 'published'::public.publication) AND (m.deleted_at IS NULL) AND (m.publication = 'published'::public.publication));
 
 CREATE VIEW public.admin_dashboard_stats AS
- SELECT u.students,
-    u.mentors,
-    u.admins,
-    u.students_active_today,
-    u.students_active_week,
-    u.students_new_week,
+ SELECT t.students,
+    t.mentors,
+    t.admins,
+    w.students_active_today,
+    w.students_active_week,
+    t.students_new_week,
     l.lessons_published,
-    f.lessons_completed,
-    f.lessons_completed_week,
-    r.roadmaps_completed,
-    p.projects_published,
+    t.lessons_completed,
+    t.lessons_completed_week,
+    t.roadmaps_completed,
+    t.projects_published,
     p.projects_waiting,
-    k.likes,
-    a.questions_today,
+    t.likes,
+    t.questions_today,
     a.replies_open,
-    a.replies_failed_week
-   FROM ( SELECT count(*) FILTER (WHERE (role = 'student'::public.user_role)) AS students,
-            count(*) FILTER (WHERE (role = 'mentor'::public.user_role)) AS mentors,
-            count(*) FILTER (WHERE (role = 'admin'::public.user_role)) AS admins,
-            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (last_active_at >= (now() - '1 day'::interval)))) AS students_active_today,
-            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (last_active_at >= (now() - '7 days'::interval)))) AS students_active_week,
-            count(*) FILTER (WHERE ((role = 'student'::public.user_role) AND (created_at >= (now() - '7 days'::interval)))) AS students_new_week
-           FROM public.users
-          WHERE (deleted_at IS NULL)) u,
+    t.replies_failed_week,
+    s.as_of
+   FROM ( SELECT COALESCE(sum(stats_quarters.students), (0)::bigint) AS students,
+            COALESCE(sum(stats_quarters.mentors), (0)::bigint) AS mentors,
+            COALESCE(sum(stats_quarters.admins), (0)::bigint) AS admins,
+            COALESCE(sum(stats_quarters.students) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 672)))), (0)::bigint) AS students_new_week,
+            COALESCE(sum(stats_quarters.completions), (0)::bigint) AS lessons_completed,
+            COALESCE(sum(stats_quarters.completions) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 672)))), (0)::bigint) AS lessons_completed_week,
+            COALESCE(sum(stats_quarters.roadmaps_completed), (0)::bigint) AS roadmaps_completed,
+            COALESCE(sum(stats_quarters.projects_published), (0)::bigint) AS projects_published,
+            COALESCE(sum(stats_quarters.likes), (0)::bigint) AS likes,
+            COALESCE(sum(stats_quarters.questions) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 96)))), (0)::bigint) AS questions_today,
+            COALESCE(sum(stats_quarters.replies_failed) FILTER (WHERE (stats_quarters.quarter >= ( SELECT (public.quarter_of(now()) - 672)))), (0)::bigint) AS replies_failed_week
+           FROM public.stats_quarters) t,
+    ( SELECT COALESCE(sum(a_1.first_of_week[(((a_1.quarter / 4) - h.hour) + 25)]) FILTER (WHERE ((a_1.quarter / 4) >= (h.hour - 24))), (0)::bigint) AS students_active_today,
+            COALESCE(sum(a_1.first_of_week[(((a_1.quarter / 4) - h.hour) + 169)]), (0)::bigint) AS students_active_week
+           FROM ( SELECT (public.quarter_of(now()) / 4) AS hour
+                 OFFSET 0) h,
+            public.stats_active a_1
+          WHERE ((a_1.quarter >= ((h.hour - 168) * 4)) AND (a_1.quarter < ((h.hour + 1) * 4)))) w,
     ( SELECT count(*) AS lessons_published
            FROM public.visible_lessons) l,
-    ( SELECT count(*) FILTER (WHERE (user_lesson_progress.status = 'completed'::public.lesson_status)) AS lessons_completed,
-            count(*) FILTER (WHERE (user_lesson_progress.completed_at >= (now() - '7 days'::interval))) AS lessons_completed_week
-           FROM public.user_lesson_progress) f,
-    ( SELECT count(*) FILTER (WHERE (user_roadmap_progress.status = 'completed'::public.lesson_status)) AS roadmaps_completed
-           FROM public.user_roadmap_progress) r,
-    ( SELECT count(*) FILTER (WHERE (status = 'published'::public.project_status)) AS projects_published,
-            count(*) FILTER (WHERE (status = 'submitted'::public.project_status)) AS projects_waiting
+    ( SELECT count(*) AS projects_waiting
            FROM public.showcase_projects
-          WHERE (deleted_at IS NULL)) p,
-    ( SELECT count(*) AS likes
-           FROM public.project_likes) k,
-    ( SELECT count(*) FILTER (WHERE (ai_replies.created_at >= (now() - '1 day'::interval))) AS questions_today,
-            count(*) FILTER (WHERE (ai_replies.state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]))) AS replies_open,
-            count(*) FILTER (WHERE ((ai_replies.state = 'failed'::public.reply_state) AND (ai_replies.created_at >= (now() - '7 days'::interval)))) AS replies_failed_week
-           FROM public.ai_replies) a;
+          WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status))) p,
+    ( SELECT count(*) AS replies_open
+           FROM public.ai_replies
+          WHERE (state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state]))) a,
+    public.stats_state s;
 
 CREATE VIEW public.job_queues AS
  WITH RECURSIVE names(queue) AS (
@@ -1571,8 +2271,53 @@ CREATE VIEW public.recent_student_activity AS
     a.metadata
    FROM (public.activity_log a
      JOIN public.users u ON ((u.id = a.actor_id)))
-  WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL))
-  ORDER BY a.occurred_at DESC, a.id DESC;
+  WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL));
+
+CREATE VIEW public.searchable AS
+ SELECT 'lesson'::public.search_kind AS kind,
+    id,
+    (slug)::text AS slug,
+    title,
+    summary AS about,
+    body AS text
+   FROM public.visible_lessons
+UNION ALL
+ SELECT 'prompt'::public.search_kind AS kind,
+    p.id,
+    p.slug,
+    p.title,
+    COALESCE(NULLIF(p.description, ''::text), "left"(p.body, 500)) AS about,
+    p.body AS text
+   FROM (public.prompts p
+     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
+  WHERE ((p.publication = 'published'::public.publication) AND (p.deleted_at IS NULL) AND (c.deleted_at IS NULL))
+UNION ALL
+ SELECT 'glossary_term'::public.search_kind AS kind,
+    id,
+    slug,
+    term AS title,
+    definition AS about,
+    ''::text AS text
+   FROM public.glossary_terms
+  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
+UNION ALL
+ SELECT 'style_card'::public.search_kind AS kind,
+    id,
+    slug,
+    title,
+    description AS about,
+    ((array_to_string(tags, ' '::text) || ' '::text) || prompt) AS text
+   FROM public.style_cards
+  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
+UNION ALL
+ SELECT 'project'::public.search_kind AS kind,
+    id,
+    (id)::text AS slug,
+    title,
+    summary AS about,
+    description AS text
+   FROM public.showcase_projects
+  WHERE ((status = 'published'::public.project_status) AND (deleted_at IS NULL));
 
 CREATE VIEW public.visible_prompts AS
  SELECT p.id,

@@ -222,7 +222,8 @@ impl Account {
     fn parsed(&self) -> Result<(Email, PersonName, Option<PersonName>), Refusal> {
         let name = |pointer: &'static str, text: &str| {
             let message = "A name of 1 to 100 characters without control characters is expected.";
-            PersonName::parse(text).ok_or_else(|| Refusal::Invalid { pointer: pointer.into(), message: message.to_owned() })
+            PersonName::parse(text)
+                .ok_or_else(|| Refusal::Invalid { pointer: pointer.into(), message: message.to_owned() })
         };
         let email = Email::parse(&self.email).ok_or_else(|| Refusal::Invalid {
             pointer: "/email".into(),
