@@ -1498,6 +1498,8 @@ CREATE TABLE public.users (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    sort_name text GENERATED ALWAYS AS (public.fold_case((first_name || COALESCE((' '::text || last_name), ''::text)))) STORED,
+    words tsvector GENERATED ALWAYS AS (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) STORED,
     suspension_reason text,
     erased_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
@@ -1510,10 +1512,10 @@ ALTER TABLE ONLY public.users
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
 CREATE INDEX users_erased_idx ON public.users USING btree (id) WHERE (erased_at IS NOT NULL);
 CREATE INDEX users_last_active_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), COALESCE(last_active_at, '1970-01-01 00:00:00+00'::timestamp with time zone) DESC, id DESC) WHERE (erased_at IS NULL);
-CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), public.fold_case((first_name || COALESCE((' '::text || last_name), ''::text))), id) WHERE (erased_at IS NULL);
+CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), sort_name, id) WHERE (erased_at IS NULL);
 CREATE INDEX users_newest_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), created_at DESC, id DESC) WHERE (erased_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
-CREATE INDEX users_words_idx ON public.users USING gin (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) WHERE (erased_at IS NULL);
+CREATE INDEX users_words_idx ON public.users USING gin (words) WHERE (erased_at IS NULL);
 CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.suspension_reason IS DISTINCT FROM new.suspension_reason)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.erased_at IS DISTINCT FROM new.erased_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users

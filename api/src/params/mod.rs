@@ -5,12 +5,14 @@ mod changes;
 mod idempotency;
 mod if_match;
 mod page;
+mod person_query;
 
 pub use self::body::Body;
 pub use self::changes::Changes;
 pub use self::idempotency::{IdempotencyKey, IdempotentRequest};
 pub use self::if_match::IfMatch;
 pub use self::page::{Cursor, CursorKey, Limit, Page, PageRequest};
+pub use self::person_query::PersonQuery;
 
 /// Implements what poem-openapi wants of a parameter that is written as one string or number.
 macro_rules! parameter_type {
