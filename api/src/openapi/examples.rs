@@ -12,7 +12,6 @@ fn named(name: &str) -> Option<Value> {
         "ActivityTarget.type" => json!("lesson"),
         "ChatUser.email" | "email" => json!("learner@example.com"),
         "FieldError.code" | "code" => json!("required"),
-        "Invite.code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
         "Invite.note" | "InviteSummary.note" | "NewInvite.note" | "InviteTermsChanges.note" => json!("Spring course"),
         "Instruction.content" | "NewInstruction.content" => {
             json!("You are a mentor on a course platform. Answer briefly and concretely.")
@@ -20,7 +19,7 @@ fn named(name: &str) -> Option<Value> {
         "Job.id" | "JobDetail.id" => json!("01K8Q2V7W3N5R9T1X4Y6Z8A0BC"),
         "JobSelection.queue" | "JobQueue.name" | "queue" => json!("likes"),
         "JobSelection.state" => json!("dead"),
-        "JobSelection.kind" => Value::Null,
+        "JobSelection.kind" | "UserBatch.reason" | "UserBatch.role" => Value::Null,
         "Job.state" | "JobDetail.state" => json!("retrying"),
         "JobWorker.name" => json!("worker-1-likes"),
         "LessonStatus" => json!("in_progress"),
@@ -44,7 +43,6 @@ fn named(name: &str) -> Option<Value> {
         "ToolMessage.role" => json!("user"),
         "ToolMessage.reply_id" => id("Reply", "id"),
         "Suspension.reason" => json!("Shares the account with others."),
-        "UserBatch.reason" | "UserBatch.role" => Value::Null,
         "UserResult.outcome" => json!("changed"),
         "Transfer.message_id" => json!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d05"),
         "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
@@ -61,7 +59,7 @@ fn named(name: &str) -> Option<Value> {
         "error" => json!("not finished within 10 s"),
         "expires_in" => json!(900),
         "first_name" => json!("Anna"),
-        "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
+        "Invite.code" | "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
         "is_active" | "is_alive" | "is_changed" | "is_current" | "is_liked" | "is_payload_readable" | "is_required" => {
             json!(true)
         }
@@ -84,7 +82,7 @@ fn named(name: &str) -> Option<Value> {
         "project_url" => json!("https://pottery.example"),
         "prompt" => json!("Build a page on a strict grid, with one typeface and generous white space."),
         "provider" => json!("api.openai.com"),
-        "refresh_token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
+        "refresh_token" | "token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
         "repository_url" => json!("https://git.example/pottery"),
         "resets_at" | "started_at" => json!(TIME),
         "slug" => json!("first-steps"),
@@ -94,7 +92,6 @@ fn named(name: &str) -> Option<Value> {
         "temperature" => json!(0.7),
         "text" => json!("Use a grid with `place-items: center`."),
         "title" => json!("Hello, HTML"),
-        "token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
         "url" => json!("https://elements.example"),
         _ => return None,
     })

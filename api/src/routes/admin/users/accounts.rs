@@ -179,6 +179,7 @@ pub struct Suspension {
 #[OpenApi]
 impl AccountsApi {
     /// List users
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     #[oai(path = "/admin/users", method = "get", operation_id = "listUsers", tag = Tag::AdminUsers)]
     async fn list_users(
         &self,
