@@ -2,6 +2,31 @@
 
 SET LOCAL lock_timeout = '2s';
 
+-- Text without its case. lower() folds only what the database's locale knows, which is ASCII where that is C.
+CREATE FUNCTION fold_case(content text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+$$;
+
+-- The words of a name or an email address, or of what somebody types to find it. Split at punctuation that is listed,
+-- because the locale C takes every letter outside ASCII for punctuation. For the same reason trigrams (pg_trgm) would find
+-- no Cyrillic name there.
+CREATE FUNCTION person_words(content text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_to_tsvector(array_remove(regexp_split_to_array(fold_case(content), '[\s!-/:-@\[-`{-~]+'), ''))
+$$;
+
+-- Finds whoever has, for each of the words, one that begins with it. Without words it finds nobody.
+CREATE FUNCTION person_query(content text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
+    FROM unnest(tsvector_to_array(person_words(content))) AS w (word)
+$$;
+
+-- How a user is found and where lists by name have them. Stored, because lists compare them for thousands of rows. Adding
+-- them rewrites the table, which before the first release is small everywhere.
+ALTER TABLE users
+    ADD COLUMN sort_name text GENERATED ALWAYS AS (fold_case(first_name || coalesce(' ' || last_name, ''))) STORED,
+    ADD COLUMN words tsvector
+        GENERATED ALWAYS AS (person_words(email || ' ' || first_name || coalesce(' ' || last_name, ''))) STORED;
+
 ALTER TABLE users
     ADD COLUMN suspension_reason text,  -- for admins; null while active, and for suspensions without a reason
     -- When the owner deleted the account. The row stays, without personal data, as the pseudonym of what others see of
@@ -11,7 +36,7 @@ ALTER TABLE users
         CHECK (suspension_reason IS NULL OR (status = 'suspended' AND length(suspension_reason) BETWEEN 1 AND 500)) NOT VALID,
     ADD CONSTRAINT users_erased_is_deleted CHECK (erased_at IS NULL OR deleted_at IS NOT NULL) NOT VALID;
 
--- Not progress_percent and last_active_at.
+-- Not progress_percent and last_active_at, nor what is generated.
 DROP TRIGGER touch_row ON users;
 CREATE TRIGGER touch_row BEFORE UPDATE ON users FOR EACH ROW WHEN (
     (OLD.id, OLD.email, OLD.password_hash, OLD.first_name, OLD.last_name, OLD.avatar_url, OLD.role, OLD.status,
@@ -42,34 +67,14 @@ CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON users F
     AND NOT (NEW.role = 'admin' AND NEW.status = 'active' AND NEW.deleted_at IS NULL)
 ) EXECUTE FUNCTION keep_an_admin();
 
--- Text without its case. lower() folds only what the database's locale knows, which is ASCII where that is C.
-CREATE FUNCTION fold_case(content text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
-$$;
-
--- The words of a name or an email address, or of what somebody types to find it. Split at punctuation that is listed,
--- because the locale C takes every letter outside ASCII for punctuation. For the same reason trigrams (pg_trgm) would find
--- no Cyrillic name there.
-CREATE FUNCTION person_words(content text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT array_to_tsvector(array_remove(regexp_split_to_array(fold_case(content), '[\s!-/:-@\[-`{-~]+'), ''))
-$$;
-
--- Finds whoever has, for each of the words, one that begins with it. Without words it finds nobody.
-CREATE FUNCTION person_query(content text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
-    FROM unnest(tsvector_to_array(person_words(content))) AS w (word)
-$$;
-
 -- Admins list users by any of these orders. The columns that they filter by come first, and a list of several roles or
 -- states merges the parts, so a page costs the same whatever the filter, at any depth.
 CREATE INDEX users_newest_idx ON users (role, status, (deleted_at IS NULL), created_at DESC, id DESC) WHERE erased_at IS NULL;
-CREATE INDEX users_name_idx ON users
-    (role, status, (deleted_at IS NULL), fold_case(first_name || coalesce(' ' || last_name, '')), id) WHERE erased_at IS NULL;
+CREATE INDEX users_name_idx ON users (role, status, (deleted_at IS NULL), sort_name, id) WHERE erased_at IS NULL;
 CREATE INDEX users_last_active_idx ON users
     (role, status, (deleted_at IS NULL), coalesce(last_active_at, timestamptz '1970-01-01 00:00+00') DESC, id DESC)
     WHERE erased_at IS NULL;
-CREATE INDEX users_words_idx ON users
-    USING gin (person_words(email || ' ' || first_name || coalesce(' ' || last_name, ''))) WHERE erased_at IS NULL;
+CREATE INDEX users_words_idx ON users USING gin (words) WHERE erased_at IS NULL;
 
 -- Few. The activities of those users are written without names and addresses.
 CREATE INDEX users_erased_idx ON users (id) WHERE erased_at IS NOT NULL;

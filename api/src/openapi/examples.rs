@@ -70,7 +70,6 @@ fn named(name: &str) -> Option<Value> {
         "ActivityActor.email" | "actor_email" => json!("admin@example.com"),
         "ChatUser.email" | "email" => json!("learner@example.com"),
         "FieldError.code" | "code" => json!("required"),
-        "Invite.code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
         "Invite.note" | "InviteSummary.note" | "NewInvite.note" | "InviteTermsChanges.note" => json!("Spring course"),
         "Instruction.content" | "NewInstruction.content" => {
             json!("You are a mentor on a course platform. Answer briefly and concretely.")
@@ -78,7 +77,7 @@ fn named(name: &str) -> Option<Value> {
         "Job.id" | "JobDetail.id" => json!("01K8Q2V7W3N5R9T1X4Y6Z8A0BC"),
         "JobSelection.queue" | "JobQueue.name" | "queue" => json!("likes"),
         "JobSelection.state" => json!("dead"),
-        "JobSelection.kind" => Value::Null,
+        "JobSelection.kind" | "UserBatch.reason" | "UserBatch.role" => Value::Null,
         "Job.state" | "JobDetail.state" => json!("retrying"),
         "JobWorker.name" => json!("worker-1-likes"),
         "LessonStatus" => json!("in_progress"),
@@ -131,7 +130,6 @@ fn named(name: &str) -> Option<Value> {
         "ToolMessage.role" => json!("user"),
         "ToolMessage.reply_id" => id("Reply", "id"),
         "Suspension.reason" => json!("Shares the account with others."),
-        "UserBatch.reason" | "UserBatch.role" => Value::Null,
         "UserResult.outcome" => json!("changed"),
         "Transfer.message_id" => json!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d05"),
         "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
@@ -155,7 +153,7 @@ fn named(name: &str) -> Option<Value> {
         "FunnelStage.title" => json!("First steps"),
         "features" => json!(["new_editor"]),
         "first_name" => json!("Anna"),
-        "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
+        "Invite.code" | "invite_code" => json!("Zk3vT0aWc2m5Qx9dLr7PyA"),
         "is_active"
         | "is_alive"
         | "is_changed"
@@ -185,7 +183,7 @@ fn named(name: &str) -> Option<Value> {
         "project_url" => json!("https://pottery.example"),
         "prompt" => json!("Build a page on a strict grid, with one typeface and generous white space."),
         "provider" => json!("api.openai.com"),
-        "refresh_token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
+        "refresh_token" | "token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
         "repository_url" => json!("https://git.example/pottery"),
         "resets_at" | "started_at" => json!(TIME),
         "slug" => json!("first-steps"),
@@ -195,7 +193,6 @@ fn named(name: &str) -> Option<Value> {
         "temperature" => json!(0.7),
         "text" => json!("Use a grid with `place-items: center`."),
         "title" => json!("Hello, HTML"),
-        "token" => json!("q2n4bT1mY7c8S0dKx5vHr9LwZe3uJp6gAfQoNiRtEyM"),
         "url" => json!("https://elements.example"),
         _ => return None,
     })

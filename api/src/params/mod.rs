@@ -6,6 +6,7 @@ mod date;
 mod idempotency;
 mod if_match;
 mod page;
+mod person_query;
 
 pub use self::body::Body;
 pub use self::changes::Changes;
@@ -13,6 +14,7 @@ pub use self::date::Date;
 pub use self::idempotency::{IdempotencyKey, IdempotentRequest};
 pub use self::if_match::IfMatch;
 pub use self::page::{Cursor, CursorKey, Limit, Page, PageRequest};
+pub use self::person_query::PersonQuery;
 
 /// Implements the traits that poem-openapi requires of a parameter that is a single string or number.
 macro_rules! parameter_type {

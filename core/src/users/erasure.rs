@@ -28,7 +28,7 @@ use crate::noun::Noun;
 use crate::refusal::{OnConstraint, OrRefuse, Rejected};
 
 /// After this time no request of the user can be under way any more. Longer than a request may take.
-const SETTLED_AFTER: Duration = Duration::from_secs(60);
+const SETTLED_AFTER: Duration = Duration::from_mins(1);
 
 /// Likes that are removed in one transaction, which holds a lock on the project of each.
 const LIKES: i64 = 200;

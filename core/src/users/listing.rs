@@ -13,7 +13,7 @@ use crate::Result;
 use crate::actor::Role;
 
 /// How many users are walked through before the index of words is asked.
-const WALK: i64 = 1000;
+const WALK: i64 = 2000;
 
 /// Which users to list. Conditions are combined.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ macro_rules! list {
             r#"SELECT u.id AS "id!", u.email AS "email!", u.first_name AS "first_name!", u.last_name,
                    u.role AS "role!: Role", u.status AS "status!: UserStatus", u.progress_percent, u.last_active_at,
                    u.version AS "version!", u.created_at AS "created_at!", u.deleted_at,
-                   fold_case(u.first_name || coalesce(' ' || u.last_name, '')) AS "sort_name!",
+                   u.sort_name AS "sort_name!",
                    coalesce(u.last_active_at, timestamptz '1970-01-01 00:00+00') AS "sort_active!"
                FROM (
                    SELECT u.* FROM unnest(enum_range(NULL::user_role)) AS r (role)
@@ -89,8 +89,7 @@ macro_rules! list {
                 + " LIMIT $6
                ) u
                WHERE $7::text IS NULL
-                  OR person_words(u.email || ' ' || u.first_name || coalesce(' ' || u.last_name, ''))
-                     @@ (SELECT person_query($7))
+                  OR u.words @@ (SELECT person_query($7))
                ORDER BY "
                 + $order
                 + " LIMIT $8",
@@ -112,12 +111,11 @@ macro_rules! list {
             r#"SELECT u.id AS "id!", u.email AS "email!", u.first_name AS "first_name!", u.last_name,
                    u.role AS "role!: Role", u.status AS "status!: UserStatus", u.progress_percent, u.last_active_at,
                    u.version AS "version!", u.created_at AS "created_at!", u.deleted_at,
-                   fold_case(u.first_name || coalesce(' ' || u.last_name, '')) AS "sort_name!",
+                   u.sort_name AS "sort_name!",
                    coalesce(u.last_active_at, timestamptz '1970-01-01 00:00+00') AS "sort_active!"
                FROM (
                    SELECT * FROM users u
-                   WHERE person_words(u.email || ' ' || u.first_name || coalesce(' ' || u.last_name, ''))
-                         @@ (SELECT person_query($6)) AND u.erased_at IS NULL
+                   WHERE u.words @@ (SELECT person_query($6)) AND u.erased_at IS NULL
                    OFFSET 0  -- the index of words, and no other
                ) u
                WHERE ($1::user_role IS NULL OR u.role = $1) AND ($2::user_status IS NULL OR u.status = $2)
@@ -164,9 +162,9 @@ pub async fn by_name(
     after: Option<(String, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Entry>> {
-    list!(connection, filter, after, limit; "fold_case(u.first_name || coalesce(' ' || u.last_name, ''))", ">", "''",
+    list!(connection, filter, after, limit; "u.sort_name", ">", "''",
         "00000000-0000-0000-0000-000000000000",
-        "fold_case(u.first_name || coalesce(' ' || u.last_name, '')), u.id")
+        "u.sort_name, u.id")
 }
 
 /// At most `limit` users, the most recently active first, starting after the [`Entry::sort_active`] and id of `after`. A user

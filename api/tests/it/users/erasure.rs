@@ -144,7 +144,7 @@ async fn whoever_deletes_their_account_leaves_nothing_that_names_them() {
     anna.get("/v1/me").await.expect(401).problem("unauthorized");
     login(&app, "anna@example.test", PASSWORD).await.expect(401).problem("invalid_credentials");
     let projects = ben.get("/v1/projects").await.expect(200);
-    assert!(!projects.text.contains("Project of anna") && !projects.text.contains("Moreno"), "{}", projects.text);
+    assert!(!projects.text.contains("anna"), "{}", projects.text);
     app.run_jobs().await;
     assert_eq!(left(&app, &anna).await, []);
     assert_clean(&app).await;

@@ -36,10 +36,10 @@ async fn a_page_of_users_reads_about_as_many_as_it_shows() {
         (Filter { status: Some(UserStatus::Suspended), ..Filter::default() }, 300),
         (Filter { deleted: true, ..Filter::default() }, 300),
         // Everybody, five, and nobody.
-        (Filter { text: Some("more".to_owned()), ..Filter::default() }, 1500),
-        (Filter { text: Some("zelda".to_owned()), ..Filter::default() }, 1500),
-        (Filter { text: Some("zel lear".to_owned()), role: Some(Role::Student), ..Filter::default() }, 1500),
-        (Filter { text: Some("nobody".to_owned()), ..Filter::default() }, 1500),
+        (Filter { text: Some("more".to_owned()), ..Filter::default() }, 2700),
+        (Filter { text: Some("zelda".to_owned()), ..Filter::default() }, 2700),
+        (Filter { text: Some("zel lear".to_owned()), role: Some(Role::Student), ..Filter::default() }, 2700),
+        (Filter { text: Some("nobody".to_owned()), ..Filter::default() }, 2700),
     ];
     for (filter, most) in &filters {
         macro_rules! measured {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::answers::{Created, NoContent, Versioned};
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
-use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest, parameter_type};
+use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest, PersonQuery};
 use crate::routes::users::me::Role;
 use crate::view::{fields, view};
 use crate::{App, Code, Problem};
@@ -176,34 +176,10 @@ pub struct Suspension {
     pub reason: Option<String>,
 }
 
-/// What to find people by.
-#[derive(Clone, Debug)]
-pub struct PersonQuery(String);
-
-parameter_type!(PersonQuery, "person_query", required: true, poem_openapi::registry::MetaSchema {
-    description: Some(
-        "Only users whose name or email address has, for each of these words, a word that begins with it, whatever the \
-         case: `ann mor` finds Anna Moreno."),
-    min_length: Some(1),
-    max_length: Some(100),
-    example: Some("ann mor".into()),
-    ..poem_openapi::registry::MetaSchema::new("string")
-});
-
-impl poem_openapi::types::ParseFromParameter for PersonQuery {
-    fn parse_from_parameter(value: &str) -> poem_openapi::types::ParseResult<Self> {
-        let fits = (1..=100).contains(&value.chars().count());
-        if fits {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(poem_openapi::types::ParseError::custom("1 to 100 characters are expected"))
-        }
-    }
-}
-
 #[OpenApi]
 impl AccountsApi {
     /// List users
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     #[oai(path = "/admin/users", method = "get", operation_id = "listUsers", tag = Tag::AdminUsers)]
     async fn list_users(
         &self,
@@ -226,7 +202,7 @@ impl AccountsApi {
             role: role.0.map(Into::into),
             status: status.0.map(Into::into),
             deleted: deleted.0,
-            text: q.0.map(|query| query.0),
+            text: q.0.map(String::from),
         };
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
