@@ -687,9 +687,6 @@ BEGIN
     UNION
     SELECT a.quarter FROM unnest(stale, learners) AS m (quarter, user_id) JOIN active_quarters a ON a.user_id = m.user_id
     WHERE m.quarter IS NULL;
-    -- What is left of a deleted account.
-    DELETE FROM active_quarters a USING unnest(stale, learners) AS m (quarter, user_id)
-    WHERE m.quarter IS NULL AND a.user_id = m.user_id AND NOT EXISTS (SELECT FROM users u WHERE u.id = m.user_id);
 
     SELECT max(id) INTO last_mark FROM stats_marks;
 
@@ -714,6 +711,17 @@ BEGIN
                      ELSE state.fence END,
         as_of = CASE WHEN has_more THEN as_of ELSE now() END;
     RETURN has_more;
+END;
+$$;
+
+CREATE FUNCTION public.remove_active_user() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    WITH gone AS (DELETE FROM active_quarters WHERE user_id = OLD.id RETURNING quarter)
+    INSERT INTO stats_marks (quarter)
+    SELECT quarter FROM gone UNION SELECT quarter_of(clock_timestamp()) - 1;
+    RETURN NULL;
 END;
 $$;
 
@@ -1750,11 +1758,11 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
 CREATE INDEX users_role_idx ON public.users USING btree (role, created_at, id) WHERE (deleted_at IS NULL);
-CREATE TRIGGER mark_active_delete AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.users FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role IS DISTINCT FROM new.role) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER remove_active_delete AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.remove_active_user();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.users FOR EACH ROW WHEN ((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.email IS DISTINCT FROM new.email)) OR (old.password_hash IS DISTINCT FROM new.password_hash)) OR (old.first_name IS DISTINCT FROM new.first_name)) OR (old.last_name IS DISTINCT FROM new.last_name)) OR ((old.avatar_url)::text IS DISTINCT FROM (new.avatar_url)::text)) OR (old.role IS DISTINCT FROM new.role)) OR (old.status IS DISTINCT FROM new.status)) OR (old.invite_id IS DISTINCT FROM new.invite_id)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.invite_links(id) ON DELETE SET NULL;
