@@ -387,7 +387,7 @@ BEGIN
         open_from = CASE WHEN is_over THEN state.fenced ELSE state.open_from END,
         fenced = CASE WHEN is_over THEN NULL WHEN state.fence IS NULL AND state.open_from < present THEN present ELSE state.fenced END,
         fence = CASE WHEN is_over THEN NULL
-                     WHEN state.fence IS NULL AND state.open_from < present THEN pg_snapshot_xmax(pg_current_snapshot())
+                     WHEN state.fence IS NULL AND state.open_from < present THEN pg_current_xact_id()
                      ELSE state.fence END,
         as_of = CASE WHEN has_more THEN as_of ELSE now() END;
     RETURN has_more;
