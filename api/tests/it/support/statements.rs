@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// Counts what sqlx logs, and nothing else.
 struct Statements(Arc<AtomicUsize>);
@@ -50,6 +51,9 @@ impl Visit for Statement {
 
 /// What `call` answers, and how many statements it took, that which checks the caller's session included.
 pub(crate) async fn counted<T>(call: impl IntoFuture<Output = T>) -> (T, usize) {
+    // While there is only one subscriber, `tracing` asks that of the current thread once whether a log statement is of
+    // interest, and remembers the answer for all threads. A test on another thread would then switch the count off.
+    let _second = Dispatch::new(NoSubscriber::default());
     let count = Arc::new(AtomicUsize::new(0));
     let answer = call.into_future().with_subscriber(Statements(count.clone())).await;
     (answer, count.load(Ordering::Relaxed))
