@@ -8,63 +8,6 @@ use super::json::object;
 /// value of an enum.
 fn named(name: &str) -> Option<Value> {
     Some(match name {
-        "AdminPrompt.body" | "NewPrompt.body" | "Prompt.body" | "PromptChanges.body" => {
-            json!("Plan a page for my project. Ask me for whatever you need to know first.")
-        }
-        "AdminPrompt.description"
-        | "NewPrompt.description"
-        | "Prompt.description"
-        | "PromptChanges.description"
-        | "FavoritePrompt.summary"
-        | "PromptSummary.summary" => json!("For when you have an idea and no plan yet."),
-        "AdminPrompt.slug"
-        | "AdminPromptSummary.slug"
-        | "FavoritePrompt.slug"
-        | "NewPrompt.slug"
-        | "Prompt.slug"
-        | "PromptChanges.slug"
-        | "PromptSummary.slug" => json!("plan-a-page"),
-        "AdminPrompt.tags"
-        | "AdminPromptSummary.tags"
-        | "FavoritePrompt.tags"
-        | "NewPrompt.tags"
-        | "Prompt.tags"
-        | "PromptChanges.tags"
-        | "PromptSummary.tags" => json!(["planning"]),
-        "AdminPrompt.title"
-        | "AdminPromptSummary.title"
-        | "FavoritePrompt.title"
-        | "NewPrompt.title"
-        | "Prompt.title"
-        | "PromptChanges.title"
-        | "PromptSummary.title" => json!("Plan a page"),
-        "AdminPromptCategory.name"
-        | "NewPromptCategory.name"
-        | "PromptCategory.name"
-        | "PromptCategoryChanges.name" => {
-            json!("First plans")
-        }
-        "AdminPromptCategory.slug"
-        | "NewPromptCategory.slug"
-        | "PromptCategory.slug"
-        | "PromptCategoryChanges.slug" => {
-            json!("first-plans")
-        }
-        "AdminTerm.category"
-        | "NewTerm.category"
-        | "Term.category"
-        | "TermChanges.category"
-        | "TermSummary.category" => {
-            json!("css")
-        }
-        "AdminTerm.slug" | "NewTerm.slug" | "Term.slug" | "TermChanges.slug" | "TermSummary.slug" => json!("cascade"),
-        "AdminTerm.tags" | "NewTerm.tags" | "Term.tags" | "TermChanges.tags" | "TermSummary.tags" => json!(["styles"]),
-        "NewPromptStep.body" | "PromptStep.body" => json!("Now write the page that we planned."),
-        "NewPromptStep.id" => Value::Null,
-        "NewPromptStep.title" | "PromptStep.title" => json!("Build it"),
-        "TermSummary.summary" | "definition" => json!("The rules that decide which of several styles applies."),
-        "color" => json!("#64748b"),
-        "term" => json!("Cascade"),
         "AcceptedQuestion.state" | "ToolMessage.reply_state" => json!("queued"),
         "ActivityTarget.type" => json!("lesson"),
         "ActivityActor.email" | "actor_email" => json!("admin@example.com"),
@@ -194,6 +137,70 @@ fn named(name: &str) -> Option<Value> {
         "text" => json!("Use a grid with `place-items: center`."),
         "title" => json!("Hello, HTML"),
         "url" => json!("https://elements.example"),
+        _ => return of_library(name),
+    })
+}
+
+/// As [`named`], for the libraries.
+fn of_library(name: &str) -> Option<Value> {
+    Some(match name {
+        "AdminPrompt.body" | "NewPrompt.body" | "Prompt.body" | "PromptChanges.body" => {
+            json!("Plan a page for my project. Ask me for whatever you need to know first.")
+        }
+        "AdminPrompt.description"
+        | "NewPrompt.description"
+        | "Prompt.description"
+        | "PromptChanges.description"
+        | "FavoritePrompt.summary"
+        | "PromptSummary.summary" => json!("For when you have an idea and no plan yet."),
+        "AdminPrompt.slug"
+        | "AdminPromptSummary.slug"
+        | "FavoritePrompt.slug"
+        | "NewPrompt.slug"
+        | "Prompt.slug"
+        | "PromptChanges.slug"
+        | "PromptSummary.slug" => json!("plan-a-page"),
+        "AdminPrompt.tags"
+        | "AdminPromptSummary.tags"
+        | "FavoritePrompt.tags"
+        | "NewPrompt.tags"
+        | "Prompt.tags"
+        | "PromptChanges.tags"
+        | "PromptSummary.tags" => json!(["planning"]),
+        "AdminPrompt.title"
+        | "AdminPromptSummary.title"
+        | "FavoritePrompt.title"
+        | "NewPrompt.title"
+        | "Prompt.title"
+        | "PromptChanges.title"
+        | "PromptSummary.title" => json!("Plan a page"),
+        "AdminPromptCategory.name"
+        | "NewPromptCategory.name"
+        | "PromptCategory.name"
+        | "PromptCategoryChanges.name" => {
+            json!("First plans")
+        }
+        "AdminPromptCategory.slug"
+        | "NewPromptCategory.slug"
+        | "PromptCategory.slug"
+        | "PromptCategoryChanges.slug" => {
+            json!("first-plans")
+        }
+        "AdminTerm.category"
+        | "NewTerm.category"
+        | "Term.category"
+        | "TermChanges.category"
+        | "TermSummary.category" => {
+            json!("css")
+        }
+        "AdminTerm.slug" | "NewTerm.slug" | "Term.slug" | "TermChanges.slug" | "TermSummary.slug" => json!("cascade"),
+        "AdminTerm.tags" | "NewTerm.tags" | "Term.tags" | "TermChanges.tags" | "TermSummary.tags" => json!(["styles"]),
+        "NewPromptStep.body" | "PromptStep.body" => json!("Now write the page that we planned."),
+        "NewPromptStep.id" => Value::Null,
+        "NewPromptStep.title" | "PromptStep.title" => json!("Build it"),
+        "TermSummary.summary" | "definition" => json!("The rules that decide which of several styles applies."),
+        "color" => json!("#64748b"),
+        "term" => json!("Cascade"),
         _ => return None,
     })
 }

@@ -80,7 +80,7 @@ async fn pages_of_the_lists_read_little_at_any_depth() {
     page!(300, favorites::list(&mut tx, &caller, None, 21));
     page!(300, favorites::list(&mut tx, &caller, Some((deep, max)), 21));
     // All prompts of these 21 categories are counted, 400 in each.
-    page!(9000, prompt_categories::list(&mut tx, None, 21));
+    page!(10_000, prompt_categories::list(&mut tx, None, 21));
 }
 
 /// Also for an import and for SQL that is typed by hand.

@@ -83,7 +83,7 @@ async fn takes_the_same_statements(actor: &Actor, path: &str, fill: impl Future<
     let (empty, few) = counted(actor.get(path)).await;
     assert_eq!(empty.expect(200).json["items"], json!([]));
     fill.await;
-    let (full, many) = counted(actor.get(path)).await;
-    assert_eq!(full.expect(200).json["items"].as_array().unwrap().len(), 20);
+    let (page, many) = counted(actor.get(path)).await;
+    assert_eq!(page.expect(200).json["items"].as_array().unwrap().len(), 20);
     assert_eq!((few, many), (2, 2), "{path}: the caller's session, and the list");
 }
