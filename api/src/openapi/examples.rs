@@ -44,7 +44,6 @@ fn named(name: &str) -> Option<Value> {
         "NewProject.summary" | "Project.summary" | "ProjectContentChanges.summary" | "ProjectSummary.summary" => {
             json!("Dates of beginner classes, and a form to reserve a place.")
         }
-        "roadmap_percent" => json!(33),
         "ReplyCancelled.reason" => json!("cancelled"),
         "ReplyChunk.text" => json!("Use a grid with "),
         "ReplyFailed.reason" | "ToolFailures.reason" => json!("provider_unavailable"),
@@ -122,7 +121,7 @@ fn named(name: &str) -> Option<Value> {
         "payload" => {
             json!({"kind": "count_likes", "v": 1, "data": {"project_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d01"}})
         }
-        "percent" | "progress_percent" => json!(33),
+        "percent" | "progress_percent" | "roadmap_percent" => json!(33),
         "project_url" => json!("https://pottery.example"),
         "prompt" => json!("Build a page on a strict grid, with one typeface and generous white space."),
         "provider" => json!("api.openai.com"),

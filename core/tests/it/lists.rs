@@ -94,7 +94,7 @@ async fn pages_of_students_read_what_they_show() {
     let many_at = students::Filter { stage_id: Some(stages[0].0), ..all };
     let few_at = students::Filter { stage_id: Some(stages[4].0), ..all };
     let stalled = students::Filter { stalled_days: Some(30), ..all };
-    let deep = Some((Utc::now() - chrono::TimeDelta::days(60), Uuid::max()));
+    let deep = Some((test.db.clock().now() - chrono::TimeDelta::days(60), Uuid::max()));
     let mut tx = test.db.begin().await.unwrap();
     // Besides the students of the page, what they have started; with a filter, up to two thousand rows to see how many match.
     let (plain, filtered) = (LIMIT * 20, 2001 + LIMIT * 40);
@@ -131,7 +131,7 @@ async fn pages_of_projects_read_what_they_show() {
     let caller = Caller { user_id: author, session_id: Uuid::nil(), role: Role::Admin, origin: Origin::default() };
     let mut tx = test.db.begin().await.unwrap();
     let most = LIMIT * 8;
-    let old: DateTime<Utc> = Utc::now() - chrono::TimeDelta::days(30);
+    let old: DateTime<Utc> = test.db.clock().now() - chrono::TimeDelta::days(30);
     for category in [None, Some(ProjectCategory::Website), Some(ProjectCategory::Bot)] {
         for after in [None, Some((old, Uuid::max()))] {
             let page = cheap!(tx, most, showcase::list_newest(&mut tx, &caller, category, after, LIMIT));
