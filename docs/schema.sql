@@ -1004,8 +1004,8 @@ $$;
 CREATE FUNCTION public.search_vector(title text, about text, body text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT setweight(to_tsvector('russian', title), 'A') || setweight(to_tsvector('russian', about), 'B')
-        || setweight(to_tsvector('russian', body), 'C')
+    SELECT setweight(to_tsvector('russian', folded(title)), 'A') || setweight(to_tsvector('russian', folded(about)), 'B')
+        || setweight(to_tsvector('russian', folded(body)), 'C')
 $$;
 
 CREATE FUNCTION public.touch_row() RETURNS trigger
@@ -1730,7 +1730,6 @@ CREATE TABLE public.search_lexemes (
 );
 ALTER TABLE ONLY public.search_lexemes
     ADD CONSTRAINT search_lexemes_pkey PRIMARY KEY (lexeme);
-CREATE INDEX search_lexemes_similar_idx ON public.search_lexemes USING gin (lexeme public.gin_trgm_ops);
 
 CREATE TABLE public.search_postings (
     lexeme text NOT NULL COLLATE pg_catalog."C",
@@ -2275,6 +2274,23 @@ CREATE VIEW public.recent_student_activity AS
      JOIN public.users u ON ((u.id = a.actor_id)))
   WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL));
 
+CREATE VIEW public.visible_prompts AS
+ SELECT p.id,
+    p.category_id,
+    p.slug,
+    p.title,
+    p.description,
+    p.body,
+    p.tags,
+    p.copy_count,
+    p."position",
+    p.version,
+    p.created_at,
+    p.updated_at
+   FROM (public.prompts p
+     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
+  WHERE ((p.deleted_at IS NULL) AND (p.publication = 'published'::public.publication) AND (c.deleted_at IS NULL));
+
 CREATE VIEW public.searchable AS
  SELECT 'lesson'::public.search_kind AS kind,
     id,
@@ -2285,14 +2301,12 @@ CREATE VIEW public.searchable AS
    FROM public.visible_lessons
 UNION ALL
  SELECT 'prompt'::public.search_kind AS kind,
-    p.id,
-    p.slug,
-    p.title,
-    COALESCE(NULLIF(p.description, ''::text), "left"(p.body, 500)) AS about,
-    p.body AS text
-   FROM (public.prompts p
-     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
-  WHERE ((p.publication = 'published'::public.publication) AND (p.deleted_at IS NULL) AND (c.deleted_at IS NULL))
+    id,
+    slug,
+    title,
+    COALESCE(NULLIF(description, ''::text), "left"(body, 500)) AS about,
+    body AS text
+   FROM public.visible_prompts
 UNION ALL
  SELECT 'glossary_term'::public.search_kind AS kind,
     id,
@@ -2320,23 +2334,6 @@ UNION ALL
     description AS text
    FROM public.showcase_projects
   WHERE ((status = 'published'::public.project_status) AND (deleted_at IS NULL));
-
-CREATE VIEW public.visible_prompts AS
- SELECT p.id,
-    p.category_id,
-    p.slug,
-    p.title,
-    p.description,
-    p.body,
-    p.tags,
-    p.copy_count,
-    p."position",
-    p.version,
-    p.created_at,
-    p.updated_at
-   FROM (public.prompts p
-     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
-  WHERE ((p.deleted_at IS NULL) AND (p.publication = 'published'::public.publication) AND (c.deleted_at IS NULL));
 
 CREATE VIEW public.visible_roadmaps AS
  SELECT id,

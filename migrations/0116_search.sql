@@ -6,7 +6,8 @@
 -- Framework, 2009) with k1 = 1.2, b = 0.75 and weighted fields (BM25F): a word in a title counts four times, in a summary
 -- twice.
 
-CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
+-- For words that are spelled similarly. Its distance of letters works in every locale; trigrams know only ASCII in some.
+CREATE EXTENSION IF NOT EXISTS fuzzystrmatch WITH SCHEMA public;
 
 CREATE TYPE search_kind AS ENUM ('lesson', 'prompt', 'glossary_term', 'style_card', 'project');
 
@@ -15,9 +16,7 @@ CREATE TYPE search_kind AS ENUM ('lesson', 'prompt', 'glossary_term', 'style_car
 CREATE VIEW searchable AS
     SELECT 'lesson'::search_kind AS kind, id, slug::text AS slug, title, summary AS about, body AS text FROM visible_lessons
     UNION ALL
-    SELECT 'prompt', p.id, p.slug, p.title, coalesce(nullif(p.description, ''), left(p.body, 500)), p.body
-    FROM prompts p JOIN prompt_categories c ON c.id = p.category_id
-    WHERE p.publication = 'published' AND p.deleted_at IS NULL AND c.deleted_at IS NULL
+    SELECT 'prompt', id, slug, title, coalesce(nullif(description, ''), left(body, 500)), body FROM visible_prompts
     UNION ALL
     SELECT 'glossary_term', id, slug, term, definition, ''
     FROM glossary_terms WHERE publication = 'published' AND deleted_at IS NULL
@@ -28,11 +27,12 @@ CREATE VIEW searchable AS
     SELECT 'project', id, id::text, title, summary, description
     FROM showcase_projects WHERE status = 'published' AND deleted_at IS NULL;
 
--- The configuration stems Cyrillic words as Russian and Latin words as English.
+-- The configuration stems Cyrillic words as Russian and Latin words as English. Letters are folded first, because in some
+-- locales Postgres lower-cases only ASCII.
 CREATE FUNCTION search_vector(title text, about text, body text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT setweight(to_tsvector('russian', title), 'A') || setweight(to_tsvector('russian', about), 'B')
-        || setweight(to_tsvector('russian', body), 'C')
+    SELECT setweight(to_tsvector('russian', folded(title)), 'A') || setweight(to_tsvector('russian', folded(about)), 'B')
+        || setweight(to_tsvector('russian', folded(body)), 'C')
 $$;
 
 CREATE TABLE search_postings (
@@ -52,7 +52,6 @@ CREATE TABLE search_lexemes (
     lexeme text COLLATE "C" PRIMARY KEY,
     objects integer NOT NULL CHECK (objects > 0)
 );
-CREATE INDEX search_lexemes_similar_idx ON search_lexemes USING gin (lexeme gin_trgm_ops);
 
 -- Says that the words have to be counted again. Rows are only added and removed, so nobody waits for anybody.
 CREATE TABLE search_changes (at timestamptz NOT NULL DEFAULT now());

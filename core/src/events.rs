@@ -105,7 +105,7 @@ pub enum UserEvent {
     },
 }
 
-/// Stores events with the next numbers of their users, in the given order. Skips those of users who no longer exist. Locks the
+/// Stores events with the next numbers of their users, in the given order. Skips those of users who no longer exist or deleted their account. Locks the
 /// users' heads, so nothing else may be locked afterwards: this is the last statement of a transaction.
 pub(crate) async fn insert(connection: &mut PgConnection, events: &[(Uuid, UserEvent)]) -> Result<()> {
     let users: Vec<Uuid> = events.iter().map(|(user_id, _)| *user_id).collect();
@@ -115,7 +115,7 @@ pub(crate) async fn insert(connection: &mut PgConnection, events: &[(Uuid, UserE
         "WITH event AS MATERIALIZED (
              SELECT e.user_id, e.event, row_number() OVER (PARTITION BY e.user_id ORDER BY e.nth) AS n
              FROM unnest($1::uuid[], $2::jsonb[]) WITH ORDINALITY AS e (user_id, event, nth)
-             WHERE EXISTS (SELECT FROM users u WHERE u.id = e.user_id)
+             WHERE EXISTS (SELECT FROM users u WHERE u.id = e.user_id AND u.erased_at IS NULL)
          ), head AS (
              INSERT INTO user_event_heads AS h (user_id, last_seq)
              SELECT user_id, count(*) FROM event GROUP BY user_id ORDER BY user_id

@@ -2,7 +2,7 @@
 WITH word AS MATERIALIZED (
     SELECT DISTINCT ON (l.lexeme) w.nth, w.word, l.lexeme, w.nth = cardinality($1::text[]) AS is_last
     FROM unnest($1::text[]) WITH ORDINALITY AS w (word, nth)
-    CROSS JOIN LATERAL unnest(to_tsvector('russian', w.word)) l
+    CROSS JOIN LATERAL unnest(to_tsvector('russian', folded(w.word))) l
     ORDER BY l.lexeme, w.nth DESC
 ),
 -- Each word as it is, as the beginning of another one if it may not be finished, and as it may have been meant if it occurs
@@ -14,19 +14,22 @@ meant AS MATERIALIZED (
     FROM word w
     CROSS JOIN LATERAL (
         SELECT s.lexeme FROM search_lexemes s
-        WHERE w.is_last AND length(w.word) >= 2 AND s.lexeme > w.word COLLATE "C" AND s.lexeme < (w.word || chr(1114111)) COLLATE "C"
+        WHERE w.is_last AND length(w.word) >= 2 AND s.lexeme > folded(w.word) COLLATE "C" AND s.lexeme < (folded(w.word) || chr(1114111)) COLLATE "C"
             AND s.lexeme <> w.lexeme COLLATE "C"
         ORDER BY s.objects DESC, s.lexeme LIMIT 8
     ) longer
     UNION ALL
-    SELECT w.nth, similar_to.lexeme, similar_to.similarity / 2
+    SELECT w.nth, near.lexeme, 0.5 / near.distance
     FROM word w
     CROSS JOIN LATERAL (
-        SELECT s.lexeme, similarity(s.lexeme, w.lexeme)::numeric AS similarity FROM search_lexemes s
-        WHERE length(w.lexeme) >= 4 AND s.lexeme % w.lexeme
+        SELECT s.lexeme, levenshtein_less_equal(s.lexeme, w.lexeme, 2) AS distance FROM search_lexemes s
+        WHERE length(w.lexeme) BETWEEN 4 AND 40 AND length(s.lexeme) BETWEEN length(w.lexeme) - 2 AND length(w.lexeme) + 2
+            -- The first letter is seldom wrong, and looking only there reads a small part of all words.
+            AND s.lexeme > left(w.lexeme, 1) COLLATE "C" AND s.lexeme < (left(w.lexeme, 1) || chr(1114111)) COLLATE "C"
             AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = w.lexeme COLLATE "C")
-        ORDER BY 2 DESC, s.objects DESC, s.lexeme LIMIT 5
-    ) similar_to
+        ORDER BY 2, s.objects DESC, s.lexeme LIMIT 5
+    ) near
+    WHERE near.distance <= CASE WHEN length(w.lexeme) >= 6 THEN 2 ELSE 1 END
 ),
 -- How rare each word is, as in BM25.
 rare AS MATERIALIZED (
@@ -55,7 +58,7 @@ best AS MATERIALIZED (
     LIMIT 3 * $5::bigint
 ),
 unwanted AS MATERIALIZED (
-    SELECT l.lexeme FROM unnest($2::text[]) AS w (word) CROSS JOIN LATERAL unnest(to_tsvector('russian', w.word)) l
+    SELECT l.lexeme FROM unnest($2::text[]) AS w (word) CROSS JOIN LATERAL unnest(to_tsvector('russian', folded(w.word))) l
 ),
 found AS MATERIALIZED (
     SELECT b.score, s.*

@@ -238,6 +238,7 @@ async fn erased(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                UNION ALL SELECT user_id, 'user_stage_progress' FROM user_stage_progress
                UNION ALL SELECT user_id, 'user_roadmap_progress' FROM user_roadmap_progress
                UNION ALL SELECT user_id, 'user_prompt_favorites' FROM user_prompt_favorites
+               UNION ALL SELECT user_id, 'user_events' FROM user_events
                UNION ALL SELECT user_id, 'project_likes' FROM project_likes
                UNION ALL SELECT user_id, 'tool_chats' FROM tool_chats
                UNION ALL SELECT user_id, 'showcase_projects' FROM showcase_projects WHERE deleted_at IS NULL
