@@ -234,8 +234,9 @@ impl Lines {
 impl Payload for Lines {
     const CONTENT_TYPE: &'static str = "application/x-ndjson";
 
+    /// That of each line.
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")))
     }
 }
 

@@ -33,6 +33,9 @@ fn named(name: &str) -> Option<Value> {
         "AdminModule.title" | "NewModule.title" | "ModuleChanges.title" | "Module.title" | "module_title" => {
             json!("HTML basics")
         }
+        "SearchHit.snippet" | "SearchHit.title" => {
+            json!([{"text": "Hello, ", "is_match": false}, {"text": "HTML", "is_match": true}])
+        }
         "AdminProject.title"
         | "NewProject.title"
         | "Project.title"

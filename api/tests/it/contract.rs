@@ -275,14 +275,16 @@ async fn bad_parameters_are_named() {
                 _ => vec![],
             };
             if parameter["in"] == "query" {
-                let path = format!("{}?{name}=a%00b", path_of(&operation));
+                let path = format!("{}{}", path_of(&operation), query_with(&operation, name, "a%00b"));
                 let call = with_body(admin.call(operation.method.clone(), &path), &operation);
                 call.invalid().await.expect(400).problem("malformed_parameter");
             }
             for bad in bad {
                 let path = path_of(&operation);
                 let call = match parameter["in"].as_str().unwrap() {
-                    "query" => admin.call(operation.method.clone(), &format!("{path}?{name}={bad}")),
+                    "query" => {
+                        admin.call(operation.method.clone(), &format!("{path}{}", query_with(&operation, name, &bad)))
+                    }
                     "header" => admin.call(operation.method.clone(), &path).header(name, &bad),
                     _ => continue,
                 };
@@ -452,10 +454,21 @@ pub(crate) fn path_of(operation: &Operation) -> String {
 
 /// The query of a request with what the operation requires in it.
 fn required_query(operation: &Operation) -> String {
+    let query = required_parameters(operation).map(|name| format!("{name}=x")).collect::<Vec<_>>();
+    if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
+}
+
+/// The query of a request with this value of a parameter, and what the operation requires besides.
+fn query_with(operation: &Operation, name: &str, value: &str) -> String {
+    let others = required_parameters(operation).filter(|other| *other != name).map(|other| format!("&{other}=x"));
+    format!("?{name}={value}{}", others.collect::<String>())
+}
+
+/// The parameters that the query must have.
+fn required_parameters(operation: &Operation) -> impl Iterator<Item = &str> {
     let parameters = operation.description()["parameters"].as_array().into_iter().flatten();
     let required = parameters.filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
-    let query = required.map(|parameter| format!("{}=x", parameter["name"].as_str().unwrap())).collect::<Vec<_>>();
-    if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
+    required.map(|parameter| parameter["name"].as_str().unwrap())
 }
 
 /// The schema itself, where it is written as a reference with or without a default.

@@ -22,14 +22,18 @@ meant AS MATERIALIZED (
     SELECT w.nth, near.lexeme, 0.5 / near.distance
     FROM word w
     CROSS JOIN LATERAL (
-        SELECT s.lexeme, levenshtein_less_equal(s.lexeme, w.lexeme, 2) AS distance FROM search_lexemes s
-        WHERE length(w.lexeme) BETWEEN 4 AND 40 AND length(s.lexeme) BETWEEN length(w.lexeme) - 2 AND length(w.lexeme) + 2
+        -- A misspelled word may be stemmed wrongly as well.
+        SELECT s.lexeme, greatest(1, least(
+            levenshtein_less_equal(s.lexeme, w.lexeme, 2), levenshtein_less_equal(s.lexeme, w.word, 2))) AS distance
+        FROM search_lexemes s
+        WHERE length(w.word) BETWEEN 4 AND 40 AND length(s.lexeme) BETWEEN length(w.lexeme) - 2 AND length(w.word) + 2
+            AND length(s.lexeme) >= 3
             -- The first letter is seldom wrong, and looking only there reads a small part of all words.
             AND s.lexeme > left(w.lexeme, 1) COLLATE "C" AND s.lexeme < (left(w.lexeme, 1) || chr(1114111)) COLLATE "C"
             AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = w.lexeme COLLATE "C")
         ORDER BY 2, s.objects DESC, s.lexeme LIMIT 5
     ) near
-    WHERE near.distance <= CASE WHEN length(w.lexeme) >= 6 THEN 2 ELSE 1 END
+    WHERE near.distance <= CASE WHEN length(w.word) >= 6 THEN 2 ELSE 1 END
 ),
 -- How rare each word is, as in BM25.
 rare AS MATERIALIZED (

@@ -1,9 +1,10 @@
 //! Search.
 
 use cairn_core::library::search::{self, Hit, HitKind};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::TestApp;
+use crate::support::{Actor, TestApp};
 
 const CONTENT: &str = "
     INSERT INTO course_modules (id, slug, title, publication) VALUES
@@ -33,7 +34,7 @@ async fn library() -> TestApp {
 
 async fn search(app: &TestApp, query: &str) -> Vec<Hit> {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    search::search(&mut connection, query, 10).await.unwrap()
+    search::search(&mut connection, query, HitKind::ALL, 10).await.unwrap()
 }
 
 async fn found(app: &TestApp, query: &str) -> Vec<String> {
@@ -44,12 +45,13 @@ async fn found(app: &TestApp, query: &str) -> Vec<String> {
 async fn what_learners_may_see_is_found_in_every_form_of_a_word() {
     let app = library().await;
     assert_eq!(found(&app, "flexbox").await, ["flexbox", "grid"], "title before body, nothing hidden");
-    assert_eq!(found(&app, "layout column").await, ["flexbox"]);
+    assert_eq!(found(&app, "layout column").await, ["flexbox", "grid"], "what has all words comes first");
     assert_eq!(found(&app, "форму").await, ["forms"]);
     assert_eq!(found(&app, "данных пользователя").await, ["forms"]);
     assert_eq!(found(&app, "visible pages").await, ["viewport"]);
     assert_eq!(found(&app, "flexbox -grid").await, ["flexbox"]);
-    assert_eq!(found(&app, "\"columns rows\"").await, ["flexbox"], "no such phrase, so any of its words");
+    assert_eq!(found(&app, "\"columns rows\"").await, ["flexbox"]);
+    assert_eq!(found(&app, "ФОРМЫ").await, ["forms"]);
     assert_eq!(found(&app, "grid or viewport").await.len(), 2);
 }
 
@@ -67,10 +69,10 @@ async fn hits_are_typed_and_show_no_lesson_body() {
     let hits = search(&app, "zebra").await;
     assert_eq!(hits.len(), 1);
     assert_eq!((hits[0].kind, hits[0].title.as_str()), (HitKind::Lesson, "Flexbox layouts"));
-    assert_eq!(hits[0].snippet, "Rows and columns.");
+    assert_eq!(hits[0].about, "Rows and columns.");
     assert_ne!(hits[0].id, Uuid::nil());
     assert_eq!(search(&app, "grid").await[0].kind, HitKind::Prompt);
-    assert_eq!(search(&app, "grid").await[0].snippet, "Build a layout with grid, not flexbox.");
+    assert_eq!(search(&app, "grid").await[0].about, "Build a layout with grid, not flexbox.");
     assert_eq!(search(&app, "viewport").await[0].kind, HitKind::GlossaryTerm);
 }
 
@@ -153,4 +155,88 @@ async fn any_text_is_a_query() {
             }
         }
     }
+}
+
+/// What a search over HTTP finds, as types and slugs.
+async fn hits(actor: &Actor, query: &str) -> Vec<(String, String)> {
+    let results = actor.get(&format!("/v1/search?{query}")).await.expect(200).json;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    results["items"].as_array().unwrap().iter().map(|hit| (text(&hit["type"]), text(&hit["slug"]))).collect()
+}
+
+#[tokio::test]
+async fn learners_search_everything_that_they_may_see() {
+    let app = library().await;
+    let anna = app.student("anna").await;
+    let project = anna.post("/v1/projects", json!({"title": "Flexbox garden", "summary": "Plants in rows"})).await;
+    let project = project.expect(201).json["id"].as_str().unwrap().to_owned();
+    let found = hits(&anna, "q=flexbox").await;
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found.contains(&("project".to_owned(), project.clone())), "{found:?}");
+    assert_eq!(hits(&anna, "q=flexbox&type=project").await, [("project".to_owned(), project.clone())]);
+    assert_eq!(hits(&anna, "q=flexbox&type=lesson&type=prompt").await.len(), 2);
+    assert_eq!(hits(&anna, "q=flexbox&limit=1").await.len(), 1);
+    let result = anna.get("/v1/search?q=garden").await.expect(200).json;
+    assert_eq!(
+        result["items"][0]["title"],
+        json!([{"text": "Flexbox ", "is_match": false}, {"text": "garden", "is_match": true}])
+    );
+    anna.delete(&format!("/v1/projects/{project}")).header("If-Match", "\"1\"").await.expect(204);
+    assert_eq!(hits(&anna, "q=garden").await, []);
+    for wrong in ["", "q=", "q=a&type=user", "q=a&limit=0", "q=a&limit=51"] {
+        anna.get(&format!("/v1/search?{wrong}")).invalid().await.expect(400);
+    }
+    app.get("/v1/search?q=a").await.expect(401);
+    app.run_jobs().await;
+}
+
+#[tokio::test]
+async fn what_changes_is_found_or_not_at_once() {
+    let app = library().await;
+    for (statement, query, expected) in [
+        ("UPDATE lessons SET title = 'Tables' WHERE slug = 'flexbox'", "flexbox", vec!["grid"]),
+        ("UPDATE lessons SET publication = 'archived' WHERE slug = 'flexbox'", "tables", vec![]),
+        ("UPDATE course_modules SET publication = 'published' WHERE slug = 'hidden'", "hidden module", vec!["inside"]),
+        ("UPDATE course_modules SET publication = 'draft' WHERE slug = 'hidden'", "hidden module", vec![]),
+        ("UPDATE prompts SET publication = 'archived'", "grid", vec![]),
+        ("UPDATE prompts SET publication = 'published' WHERE slug = 'grid'", "grid", vec!["grid"]),
+        ("UPDATE glossary_terms SET deleted_at = now()", "viewport", vec![]),
+        ("DELETE FROM prompts", "grid", vec![]),
+    ] {
+        sqlx::raw_sql(statement).execute(app.app.pool()).await.unwrap();
+        assert_eq!(found(&app, query).await, expected, "{statement}");
+    }
+    let stale = "SELECT count(*) FROM search_postings p
+                 WHERE NOT EXISTS (SELECT FROM searchable s WHERE s.kind = p.kind AND s.id = p.object_id)";
+    assert_eq!(app.count(stale).await, 0);
+}
+
+#[tokio::test]
+async fn unfinished_and_misspelled_words_are_understood_and_rare_ones_count_more() {
+    let app = library().await;
+    let mut connection = app.app.pool().acquire().await.unwrap();
+    for n in 0..30 {
+        sqlx::query("INSERT INTO glossary_terms (slug, term, definition, publication) VALUES ($1, 'Page', 'A common page.', 'published')")
+            .bind(format!("page-{n}"))
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+    search::count_terms(&mut connection).await.unwrap();
+    assert_eq!(found(&app, "viewp").await, ["viewport"]);
+    assert_eq!(found(&app, "vewport").await, ["viewport"], "a letter is missing");
+    assert_eq!(found(&app, "viewprot").await, ["viewport"], "two letters are swapped");
+    assert_eq!(found(&app, "форым").await, ["forms"]);
+    assert_eq!(
+        found(&app, "page viewport").await[0],
+        "viewport",
+        "it has the rare word, though both short texts say page"
+    );
+    // Twice the same, and nothing to count again.
+    search::count_terms(&mut connection).await.unwrap();
+    let lexemes = "SELECT count(*) FROM search_lexemes WHERE lexeme <> ''";
+    assert_eq!(app.count(lexemes).await, app.count("SELECT count(DISTINCT lexeme) FROM search_postings").await);
+    sqlx::raw_sql("DELETE FROM glossary_terms").execute(&mut *connection).await.unwrap();
+    search::count_terms(&mut connection).await.unwrap();
+    assert_eq!(app.count("SELECT count(*) FROM search_lexemes WHERE lexeme = 'viewport'").await, 0);
 }
