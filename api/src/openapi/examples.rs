@@ -6,6 +6,7 @@ use super::json::object;
 
 /// The value of a member in examples. `Schema.member` counts before `member`; a name with an upper-case letter alone is the
 /// value of an enum.
+#[expect(clippy::too_many_lines, clippy::match_same_arms, reason = "a table, in the order of the names")]
 fn named(name: &str) -> Option<Value> {
     Some(match name {
         "AcceptedQuestion.state" | "ToolMessage.reply_state" => json!("queued"),

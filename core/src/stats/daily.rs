@@ -34,7 +34,7 @@ const INVALID_PARAMETER_VALUE: &str = "22023";
 pub async fn today(connection: &mut PgConnection, time_zone: &str) -> Result<NaiveDate, Rejected<UnknownTimeZone>> {
     let today = sqlx::query_scalar!(r#"SELECT (now() AT TIME ZONE $1)::date AS "today!""#, time_zone);
     today.fetch_one(connection).await.map_err(|error| {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.as_deref() == Some(INVALID_PARAMETER_VALUE) { Rejected::Refused(UnknownTimeZone) } else { error.into() }
     })
 }

@@ -19,6 +19,7 @@ pub const PROBLEMS: Problems = &[];
 
 /// The parts of the platform that front ends show.
 #[derive(Clone, Debug, Object)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each part")]
 pub struct Navigation {
     /// Whether the style cards are shown.
     pub styles: bool,

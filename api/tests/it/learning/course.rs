@@ -241,8 +241,8 @@ async fn an_import_raises_the_versions_of_what_it_changes() {
     check(&anna, id, read.as_str().unwrap().parse().unwrap()).await.expect(200);
     import(&app, &admin, &COURSE.replace("title: Write", "title: Write it"), json!({"dry_run": false})).await;
     assert_eq!((etag(&first).await, etag(&stage).await), ("\"2\"".to_owned(), before.1.clone()));
-    let stale = admin.patch(&first, json!({"tasks": edited["tasks"]})).header("If-Match", &before.0);
-    stale.await.expect(412).problem("version_mismatch");
+    let outdated = admin.patch(&first, json!({"tasks": edited["tasks"]})).header("If-Match", &before.0);
+    outdated.await.expect(412).problem("version_mismatch");
     assert_eq!(lesson(&anna, id).await["tasks"][0]["is_checked"], true);
 
     let fewer = COURSE.replace(", {lesson: second}]", "]").replace("title: Write", "title: Write it");

@@ -211,9 +211,10 @@ async fn editors_beside_learners_leave_nothing_stale() {
                 barrier.wait().await;
                 let mut accepted = 0;
                 for _ in 0..if is_editor { EDITS } else { ACTIONS } {
-                    let reply = match is_editor {
-                        true => edit(&actor, &world, &mut rng).await,
-                        false => learn(&actor, &world, &mut rng).await,
+                    let reply = if is_editor {
+                        edit(&actor, &world, &mut rng).await
+                    } else {
+                        learn(&actor, &world, &mut rng).await
                     };
                     assert!(!reply.status.is_server_error(), "seed {seed}: {reply:#?}");
                     accepted += usize::from(reply.status.is_success());

@@ -44,8 +44,8 @@ async fn the_list_is_replaced_at_once_under_the_version_of_the_stage() {
 
     let same = replace(&admin, stage, lessons.clone()).await.expect(200);
     assert_eq!(same.header("etag"), "\"2\"", "a list that is so already is no change");
-    let stale = admin.put(&list_path(stage)).json(json!({"lessons": []})).header("If-Match", "\"1\"");
-    stale.await.expect(412).problem("version_mismatch");
+    let outdated = admin.put(&list_path(stage)).json(json!({"lessons": []})).header("If-Match", "\"1\"");
+    outdated.await.expect(412).problem("version_mismatch");
     admin.put(&list_path(stage)).json(json!({"lessons": []})).invalid().await.expect(428);
     replace(&admin, stage, json!([{"lesson_id": two}])).await.expect(200);
     app.run_jobs().await;

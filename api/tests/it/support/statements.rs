@@ -1,7 +1,7 @@
 //! Counts the statements that are sent to the database, so that a test can hold that their number does not grow.
 
 use std::cell::RefCell;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write};
 use std::sync::Once;
 
 use tracing::field::{Field, Visit};
@@ -72,7 +72,7 @@ struct Statement(String);
 impl Visit for Statement {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if ["summary", "db.statement"].contains(&field.name()) {
-            self.0.push_str(&format!("{value:?}"));
+            write!(self.0, "{value:?}").unwrap();
         }
     }
 }
