@@ -361,7 +361,20 @@ CREATE FUNCTION public.index_changed_object() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[coalesce(NEW.id, OLD.id)]);
+    PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[NEW.id]);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.index_changed_rows() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    ids uuid[] := array(SELECT id FROM changed_rows);
+BEGIN
+    IF cardinality(ids) > 0 THEN
+        PERFORM index_for_search(TG_ARGV[0]::search_kind, ids);
+    END IF;
     RETURN NULL;
 END;
 $$;
@@ -1307,8 +1320,9 @@ CREATE INDEX glossary_terms_deleted_idx ON public.glossary_terms USING btree (((
 CREATE INDEX glossary_terms_search_idx ON public.glossary_terms USING gin (search);
 CREATE UNIQUE INDEX glossary_terms_slug_key ON public.glossary_terms USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE INDEX glossary_terms_sort_key_idx ON public.glossary_terms USING btree (sort_key, id) WHERE (deleted_at IS NULL);
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.glossary_terms FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('glossary_term');
+CREATE TRIGGER index_added AFTER INSERT ON public.glossary_terms REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('glossary_term');
 CREATE TRIGGER index_changed AFTER UPDATE ON public.glossary_terms FOR EACH ROW WHEN (((((old.term IS DISTINCT FROM new.term) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('glossary_term');
+CREATE TRIGGER index_removed AFTER DELETE ON public.glossary_terms REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('glossary_term');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.glossary_terms FOR EACH ROW WHEN ((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.term IS DISTINCT FROM new.term)) OR ((old.category)::text IS DISTINCT FROM (new.category)::text)) OR (old.definition IS DISTINCT FROM new.definition)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.idempotency_keys (
@@ -1459,8 +1473,9 @@ CREATE INDEX lessons_module_id_idx ON public.lessons USING btree (module_id, "po
 CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
 CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.lessons FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('lesson');
+CREATE TRIGGER index_added AFTER INSERT ON public.lessons REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('lesson');
 CREATE TRIGGER index_changed AFTER UPDATE ON public.lessons FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.module_id IS DISTINCT FROM new.module_id))) EXECUTE FUNCTION public.index_changed_object('lesson');
+CREATE TRIGGER index_removed AFTER DELETE ON public.lessons REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('lesson');
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
@@ -1664,8 +1679,9 @@ CREATE INDEX prompts_position_idx ON public.prompts USING btree ("position", id)
 CREATE INDEX prompts_search_idx ON public.prompts USING gin (search);
 CREATE UNIQUE INDEX prompts_slug_key ON public.prompts USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER category_is_live AFTER INSERT ON public.prompts FOR EACH ROW WHEN ((new.deleted_at IS NULL)) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('prompt');
+CREATE TRIGGER index_added AFTER INSERT ON public.prompts REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('prompt');
 CREATE TRIGGER index_changed AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.description IS DISTINCT FROM new.description)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.category_id IS DISTINCT FROM new.category_id))) EXECUTE FUNCTION public.index_changed_object('prompt');
+CREATE TRIGGER index_removed AFTER DELETE ON public.prompts REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('prompt');
 CREATE TRIGGER moved_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.category_id <> new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_category_is_live');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.prompts FOR EACH ROW EXECUTE FUNCTION public.remove_uses('prompt');
 CREATE TRIGGER restored_to_live_category AFTER UPDATE ON public.prompts FOR EACH ROW WHEN (((new.deleted_at IS NULL) AND (old.deleted_at IS NOT NULL) AND (old.category_id = new.category_id))) EXECUTE FUNCTION public.prompt_category_is_live('prompts_restored_category_is_live');
@@ -1804,8 +1820,9 @@ CREATE INDEX showcase_projects_status_idx ON public.showcase_projects USING btre
 CREATE INDEX showcase_projects_submitted_idx ON public.showcase_projects USING btree (id) WHERE ((deleted_at IS NULL) AND (status = 'submitted'::public.project_status));
 CREATE INDEX showcase_projects_trending_idx ON public.showcase_projects USING btree (trending_likes DESC, id DESC) WHERE ((deleted_at IS NULL) AND (status = 'published'::public.project_status));
 CREATE INDEX showcase_projects_user_id_idx ON public.showcase_projects USING btree (user_id, created_at DESC, id DESC);
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.showcase_projects FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('project');
+CREATE TRIGGER index_added AFTER INSERT ON public.showcase_projects REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('project');
 CREATE TRIGGER index_changed AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.description IS DISTINCT FROM new.description)) OR (old.status IS DISTINCT FROM new.status)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('project');
+CREATE TRIGGER index_removed AFTER DELETE ON public.showcase_projects REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('project');
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.showcase_projects FOR EACH ROW WHEN ((old.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
 CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.showcase_projects FOR EACH ROW WHEN ((new.published_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('published_at');
 CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.showcase_projects FOR EACH ROW WHEN ((((old.status IS DISTINCT FROM new.status) OR (old.published_at IS DISTINCT FROM new.published_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.mark_stats('published_at');
@@ -1946,8 +1963,9 @@ ALTER TABLE ONLY public.style_cards
     ADD CONSTRAINT style_cards_pkey PRIMARY KEY (id);
 CREATE INDEX style_cards_category_idx ON public.style_cards USING btree (category, "position", id) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX style_cards_slug_key ON public.style_cards USING btree (slug) WHERE (deleted_at IS NULL);
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.index_changed_object('style_card');
+CREATE TRIGGER index_added AFTER INSERT ON public.style_cards REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('style_card');
 CREATE TRIGGER index_changed AFTER UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_changed_object('style_card');
+CREATE TRIGGER index_removed AFTER DELETE ON public.style_cards REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('style_card');
 CREATE TRIGGER remove_uses AFTER DELETE ON public.style_cards FOR EACH ROW EXECUTE FUNCTION public.remove_uses('style_card');
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.style_cards FOR EACH ROW WHEN (((((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.category IS DISTINCT FROM new.category)) OR (old.description IS DISTINCT FROM new.description)) OR (old.prompt IS DISTINCT FROM new.prompt)) OR (old.tags IS DISTINCT FROM new.tags)) OR ((old.preview_url)::text IS DISTINCT FROM (new.preview_url)::text)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 

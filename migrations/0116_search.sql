@@ -74,11 +74,23 @@ AS $$
     ) w
 $$;
 
--- TG_ARGV[0] is the kind. Deleted rows are found in the old ones.
+-- TG_ARGV[0] is the kind. Many rows may be added or removed at once, and are indexed together.
+CREATE FUNCTION index_changed_rows() RETURNS trigger LANGUAGE plpgsql
+AS $$
+DECLARE
+    ids uuid[] := array(SELECT id FROM changed_rows);
+BEGIN
+    IF cardinality(ids) > 0 THEN
+        PERFORM index_for_search(TG_ARGV[0]::search_kind, ids);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION index_changed_object() RETURNS trigger LANGUAGE plpgsql
 AS $$
 BEGIN
-    PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[coalesce(NEW.id, OLD.id)]);
+    PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[NEW.id]);
     RETURN NULL;
 END;
 $$;
@@ -99,8 +111,10 @@ BEGIN
 END;
 $$;
 
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON lessons
-    FOR EACH ROW EXECUTE FUNCTION index_changed_object('lesson');
+CREATE TRIGGER index_added AFTER INSERT ON lessons REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('lesson');
+CREATE TRIGGER index_removed AFTER DELETE ON lessons REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('lesson');
 CREATE TRIGGER index_changed AFTER UPDATE ON lessons FOR EACH ROW
     WHEN ((OLD.title, OLD.summary, OLD.body, OLD.publication, OLD.deleted_at, OLD.module_id)
         IS DISTINCT FROM (NEW.title, NEW.summary, NEW.body, NEW.publication, NEW.deleted_at, NEW.module_id))
@@ -109,8 +123,10 @@ CREATE TRIGGER index_lessons AFTER UPDATE ON course_modules FOR EACH ROW
     WHEN ((OLD.publication, OLD.deleted_at) IS DISTINCT FROM (NEW.publication, NEW.deleted_at))
     EXECUTE FUNCTION index_lessons_of_module();
 
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON prompts
-    FOR EACH ROW EXECUTE FUNCTION index_changed_object('prompt');
+CREATE TRIGGER index_added AFTER INSERT ON prompts REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('prompt');
+CREATE TRIGGER index_removed AFTER DELETE ON prompts REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('prompt');
 CREATE TRIGGER index_changed AFTER UPDATE ON prompts FOR EACH ROW
     WHEN ((OLD.title, OLD.description, OLD.body, OLD.publication, OLD.deleted_at, OLD.category_id)
         IS DISTINCT FROM (NEW.title, NEW.description, NEW.body, NEW.publication, NEW.deleted_at, NEW.category_id))
@@ -119,22 +135,28 @@ CREATE TRIGGER index_prompts AFTER UPDATE ON prompt_categories FOR EACH ROW
     WHEN (OLD.deleted_at IS DISTINCT FROM NEW.deleted_at)
     EXECUTE FUNCTION index_prompts_of_category();
 
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON glossary_terms
-    FOR EACH ROW EXECUTE FUNCTION index_changed_object('glossary_term');
+CREATE TRIGGER index_added AFTER INSERT ON glossary_terms REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('glossary_term');
+CREATE TRIGGER index_removed AFTER DELETE ON glossary_terms REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('glossary_term');
 CREATE TRIGGER index_changed AFTER UPDATE ON glossary_terms FOR EACH ROW
     WHEN ((OLD.term, OLD.definition, OLD.publication, OLD.deleted_at)
         IS DISTINCT FROM (NEW.term, NEW.definition, NEW.publication, NEW.deleted_at))
     EXECUTE FUNCTION index_changed_object('glossary_term');
 
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON style_cards
-    FOR EACH ROW EXECUTE FUNCTION index_changed_object('style_card');
+CREATE TRIGGER index_added AFTER INSERT ON style_cards REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('style_card');
+CREATE TRIGGER index_removed AFTER DELETE ON style_cards REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('style_card');
 CREATE TRIGGER index_changed AFTER UPDATE ON style_cards FOR EACH ROW
     WHEN ((OLD.title, OLD.description, OLD.prompt, OLD.tags, OLD.publication, OLD.deleted_at)
         IS DISTINCT FROM (NEW.title, NEW.description, NEW.prompt, NEW.tags, NEW.publication, NEW.deleted_at))
     EXECUTE FUNCTION index_changed_object('style_card');
 
-CREATE TRIGGER index_added AFTER INSERT OR DELETE ON showcase_projects
-    FOR EACH ROW EXECUTE FUNCTION index_changed_object('project');
+CREATE TRIGGER index_added AFTER INSERT ON showcase_projects REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('project');
+CREATE TRIGGER index_removed AFTER DELETE ON showcase_projects REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION index_changed_rows('project');
 CREATE TRIGGER index_changed AFTER UPDATE ON showcase_projects FOR EACH ROW
     WHEN ((OLD.title, OLD.summary, OLD.description, OLD.status, OLD.deleted_at)
         IS DISTINCT FROM (NEW.title, NEW.summary, NEW.description, NEW.status, NEW.deleted_at))
