@@ -1,6 +1,6 @@
 //! Platform settings: typed values that an admin can change at run time.
 //!
-//! [`table`] is the only list of them. A setting that nobody has changed has its default, and no row in the database or one
+//! `table` is the only list of them. A setting that nobody has changed has its default, and no row in the database or one
 //! whose value is null.
 
 mod cache;
