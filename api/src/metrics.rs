@@ -42,10 +42,14 @@ impl HttpMetrics {
                 "Requests in progress.",
                 registry
             )?,
-            streams: register_int_gauge_with_registry!("cairn_reply_streams", "Open streams of replies.", registry)?,
+            streams: register_int_gauge_with_registry!(
+                "cairn_reply_streams",
+                "Open streams of replies and of events.",
+                registry
+            )?,
             listener_up: register_int_gauge_with_registry!(
                 "cairn_api_listener_up",
-                "1 if the listener is connected or no reply is being followed.",
+                "1 if the listener is connected or no stream is open.",
                 registry
             )?,
         })

@@ -72,28 +72,19 @@ impl Streams {
     /// reconnect. Listens on one more connection from when the first stream is opened.
     pub fn new(db: &Db, limits: Limits, stop: CancellationToken) -> Self {
         let registry = Arc::new(Registry::new(limits));
+        let stop_listening = CancellationToken::new();
+        tokio::spawn(listener::listen(db.direct_options(), registry.clone(), stop_listening.clone()));
         let db = db.share(1);
         let replies = Batcher::start(READ_BATCH, {
             let db = db.clone();
             move |requests: Vec<stream::ReadRequest>| {
                 let db = db.clone();
-                async move {
-                    logged(
-                        async { stream::read(&mut *db.pool().acquire().await?, &requests, db.clock().now()).await }
-                            .await,
-                    )
-                }
+                async move { logged(read_replies(&db, &requests).await) }
             }
         });
-        let stop_listening = CancellationToken::new();
-        tokio::spawn(listener::listen(db.direct_options(), registry.clone(), stop_listening.clone()));
         let user_events = Batcher::start(READ_BATCH, move |requests: Vec<events::ReadRequest>| {
             let db = db.clone();
-            async move {
-                logged(
-                    async { events::read(&mut *db.pool().acquire().await?, &requests, db.clock().now()).await }.await,
-                )
-            }
+            async move { logged(read_user_events(&db, &requests).await) }
         });
         Self(Arc::new(Inner { registry, replies, user_events, stop, _listener: stop_listening.drop_guard() }))
     }
@@ -151,6 +142,17 @@ impl Streams {
 
 fn subject(caller: &Caller) -> TokenSubject {
     TokenSubject { user_id: caller.user_id, session_id: caller.session_id }
+}
+
+async fn read_replies(db: &Db, requests: &[stream::ReadRequest]) -> cairn_core::Result<Vec<Read<stream::ReadRequest>>> {
+    stream::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await
+}
+
+async fn read_user_events(
+    db: &Db,
+    requests: &[events::ReadRequest],
+) -> cairn_core::Result<Vec<Read<events::ReadRequest>>> {
+    events::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await
 }
 
 /// Logs the error of a read for a batch of readers, once for all of them.

@@ -31,8 +31,8 @@ pub(super) trait Request: Copy + Send + Sync + 'static {
     /// Moves the reader to a position.
     fn advance(&mut self, position: Self::Position);
 
-    /// The event for an update, with the position after it.
-    fn event(update: Self::Update, position: Self::Position) -> Event;
+    /// The event for an update, with the position after it; `None` if the update only moves the reader.
+    fn event(update: Self::Update, position: Self::Position) -> Option<Event>;
 }
 
 /// What one read finds for a reader; `None` if there is nothing that it may read.
@@ -96,7 +96,7 @@ impl<R: Request> Reader<R> {
     fn queue(&mut self, result: ReadResult<R::Position, R::Update>) {
         for (position, update) in result.updates {
             self.request.advance(position);
-            self.events.push_back(R::event(update, position));
+            self.events.extend(R::event(update, position));
         }
         self.next = result.next;
     }

@@ -100,8 +100,8 @@ impl Request for ReadRequest {
         self.position = position;
     }
 
-    fn event(update: ReplyUpdate, position: Position) -> Event {
+    fn event(update: ReplyUpdate, position: Position) -> Option<Event> {
         let event = ReplyEvent::from(update);
-        Event::message(event.to_json_string()).event_type(event.name()).id(position.to_string())
+        Some(Event::message(event.to_json_string()).event_type(event.name()).id(position.to_string()))
     }
 }

@@ -153,14 +153,16 @@ pub enum UserEvent {
     Session(SessionEnded),
 }
 
-impl From<Update> for UserEvent {
-    fn from(update: Update) -> Self {
-        match update {
+impl UserEvent {
+    /// What a reader is sent for an update; `None` for what this release does not know.
+    fn of(update: Update) -> Option<Self> {
+        Some(match update {
             Update::Ready => Self::Ready(EventsReady {}),
             Update::Missed => Self::Missed(EventsMissed {}),
             Update::Event(event) => event.into(),
+            Update::Unknown => return None,
             Update::Ended { reason } => Self::Session(SessionEnded { session_id: None, reason }),
-        }
+        })
     }
 }
 
@@ -221,8 +223,8 @@ impl Request for ReadRequest {
         self.position = Some(position);
     }
 
-    fn event(update: Update, position: i64) -> Event {
-        let event = UserEvent::from(update);
-        Event::message(event.to_json_string()).event_type(event.name()).id(position.to_string())
+    fn event(update: Update, position: i64) -> Option<Event> {
+        let event = UserEvent::of(update)?;
+        Some(Event::message(event.to_json_string()).event_type(event.name()).id(position.to_string()))
     }
 }

@@ -26,7 +26,8 @@ meant AS MATERIALIZED (
         SELECT s.lexeme, greatest(1, least(
             levenshtein_less_equal(s.lexeme, w.lexeme, 2), levenshtein_less_equal(s.lexeme, w.word, 2))) AS distance
         FROM search_lexemes s
-        WHERE length(w.word) BETWEEN 4 AND 40 AND length(s.lexeme) BETWEEN length(w.lexeme) - 2 AND length(w.word) + 2
+        -- A long question is understood without a misspelled word, and each costs a look at many others.
+        WHERE cardinality($1::text[]) <= 6 AND length(w.word) BETWEEN 4 AND 40 AND length(s.lexeme) BETWEEN length(w.lexeme) - 2 AND length(w.word) + 2
             AND length(s.lexeme) >= 3
             -- The first letter is seldom wrong, and looking only there reads a small part of all words.
             AND s.lexeme > left(w.lexeme, 1) COLLATE "C" AND s.lexeme < (left(w.lexeme, 1) || chr(1114111)) COLLATE "C"

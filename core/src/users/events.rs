@@ -24,6 +24,8 @@ pub enum Update {
     Missed,
     /// An event.
     Event(UserEvent),
+    /// An event of a type that only a later release knows. It is skipped, but it moves the reader.
+    Unknown,
     /// The reader's own session has ended, and so does the stream.
     Ended {
         /// Why, as a code.
@@ -122,11 +124,7 @@ impl Found {
             updates.push((expected, Update::Missed));
         }
         for (seq, event) in self.seqs.into_iter().zip(self.events) {
-            match serde_json::from_value(event) {
-                Ok(event) => updates.push((seq, Update::Event(event))),
-                // Written by a later release during a deployment.
-                Err(error) => tracing::debug!(error = %error, "skipping an event of a type that is not known here"),
-            }
+            updates.push((seq, serde_json::from_value(event).map_or(Update::Unknown, Update::Event)));
         }
         ReadResult { updates, next }
     }
@@ -147,6 +145,7 @@ mod tests {
             Update::Ready => "ready",
             Update::Missed => "missed",
             Update::Event(_) => "event",
+            Update::Unknown => "unknown",
             Update::Ended { .. } => "ended",
         };
         found.result(position).updates.iter().map(|(position, update)| (*position, name(update))).collect()
@@ -176,10 +175,10 @@ mod tests {
     }
 
     #[test]
-    fn unknown_events_are_skipped() {
+    fn unknown_events_move_the_reader() {
         let mut found = found(2, &[1, 2]);
         found.events[0] = serde_json::json!({"type": "later.invention"});
-        assert_eq!(positions(found, Some(0)), [(2, "event")]);
+        assert_eq!(positions(found, Some(0)), [(1, "unknown"), (2, "event")]);
     }
 
     #[test]

@@ -105,8 +105,7 @@ impl SearchApi {
         #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "50")))]
         limit: Query<i64>,
     ) -> Result<Json<SearchResults>, Problem> {
-        let mut kinds: Vec<HitKind> = kinds.0.into_iter().map(Into::into).collect();
-        kinds.dedup_by_key(|kind| *kind as u8);
+        let kinds: Vec<HitKind> = kinds.0.into_iter().map(Into::into).collect();
         let kinds = if kinds.is_empty() { HitKind::ALL } else { &kinds };
         let mut connection = self.app.connection().await?;
         let hits = search::search(&mut connection, &q.0, kinds, limit.0).await?;

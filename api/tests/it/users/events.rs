@@ -129,6 +129,22 @@ async fn a_reader_resumes_where_it_was_and_hears_when_events_are_gone() {
     }
 }
 
+/// During a deployment, a later release may write events that this one does not know, more than are read at once.
+#[tokio::test]
+async fn events_of_a_later_release_are_skipped() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    for n in 1..=121 {
+        emit(&app, anna.id, n).await;
+    }
+    sqlx::query("UPDATE user_events SET event = '{\"type\": \"later.invention\"}' WHERE seq <= 120")
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    let mut stream = events(&anna, Some("0")).follow().await;
+    assert_eq!(number(&stream.next().await.unwrap()), 121);
+}
+
 /// A transaction that is rolled back leaves no gap, and one that commits late is not skipped: whatever a reader has received,
 /// it has everything before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
