@@ -426,6 +426,15 @@ CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at t
     END
 $$;
 
+CREATE FUNCTION public.is_catalog_unchanged(since pg_snapshot) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM catalog_changes
+        WHERE xact >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(xact, since)
+          AND xact < pg_snapshot_xmax(pg_current_snapshot()))
+$$;
+
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -727,6 +736,15 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.note_catalog_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO catalog_changes DEFAULT VALUES ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.open_quarter() RETURNS timestamp with time zone
     LANGUAGE sql
     AS $$
@@ -965,6 +983,33 @@ BEGIN
     DELETE FROM library_daily_uses WHERE item_kind = TG_ARGV[0]::library_item_kind AND item_id = OLD.id;
     RETURN NULL;
 END;
+$$;
+
+CREATE FUNCTION public.roadmap_numbers(learner uuid, roadmap uuid) RETURNS TABLE(status public.lesson_status, percent smallint, lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, completed_at timestamp with time zone, achieved_at timestamp with time zone, seq bigint, is_current boolean, is_recalculating boolean, is_stored boolean, is_started boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT n.status, progress_percent(n.lessons_completed, n.lessons_total), n.lessons_total, n.lessons_completed,
+        n.stages_total, n.stages_completed,
+        CASE WHEN n.status = 'completed' THEN coalesce(p.completed_at, n.completed_at) END,
+        coalesce(p.achieved_at, n.completed_at),
+        coalesce(CASE WHEN n.is_stored THEN d.done_seq ELSE d.requested_seq END, 0),
+        NOT n.is_stored OR d.done_seq = d.requested_seq,
+        coalesce(d.done_version < r.content_version, false),
+        n.is_stored,
+        d.user_id IS NOT NULL AND n.status IN ('in_progress', 'completed')
+    FROM roadmaps r
+    LEFT JOIN user_roadmap_progress p ON p.user_id = learner AND p.roadmap_id = r.id
+    LEFT JOIN progress_dirty d ON d.user_id = learner AND d.roadmap_id = r.id
+    CROSS JOIN LATERAL (
+        SELECT true AS is_stored, p.status, p.lessons_total, p.lessons_completed, p.stages_total, p.stages_completed,
+            p.completed_at
+        WHERE p.user_id IS NOT NULL AND d.done_version = r.content_version
+        UNION ALL
+        SELECT false, c.status, c.lessons_total, c.lessons_completed, c.stages_total, c.stages_completed, c.completed_at
+        FROM count_roadmap(learner, r.id) c
+        WHERE (p.user_id IS NOT NULL AND d.done_version = r.content_version) IS NOT TRUE
+    ) n
+    WHERE r.id = roadmap
 $$;
 
 CREATE FUNCTION public.roadmaps_of_lessons(lesson_ids uuid[]) RETURNS uuid[]
@@ -1229,6 +1274,14 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH
 ALTER TABLE ONLY public.ai_system_instructions
     ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
 
+CREATE TABLE public.catalog_changes (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.catalog_changes
+    ADD CONSTRAINT catalog_changes_pkey PRIMARY KEY (xact);
+CREATE INDEX catalog_changes_changed_at_idx ON public.catalog_changes USING btree (changed_at);
+
 CREATE TABLE public.course_imports (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     requested_by uuid,
@@ -1283,6 +1336,7 @@ CREATE UNIQUE INDEX course_modules_slug_key ON public.course_modules USING btree
 CREATE TRIGGER content_changed AFTER UPDATE ON public.course_modules REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_modules();
 CREATE TRIGGER index_lessons AFTER UPDATE ON public.course_modules FOR EACH ROW WHEN (((old.publication IS DISTINCT FROM new.publication) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.index_lessons_of_module();
 CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.erasures (
@@ -1478,6 +1532,7 @@ CREATE TRIGGER index_changed AFTER UPDATE ON public.lessons FOR EACH ROW WHEN ((
 CREATE TRIGGER index_removed AFTER DELETE ON public.lessons REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('lesson');
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
+CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.lessons
     ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
@@ -1726,6 +1781,7 @@ ALTER TABLE ONLY public.roadmaps
 CREATE UNIQUE INDEX roadmaps_slug_key ON public.roadmaps USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.roadmaps REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_roadmaps();
 CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at, is_sequential ON public.roadmaps FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
+CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.roadmaps FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.roadmaps FOR EACH ROW WHEN ((((((((((((old.id IS DISTINCT FROM new.id) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.is_sequential IS DISTINCT FROM new.is_sequential)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 
 CREATE TABLE public.schedules (
@@ -1845,6 +1901,7 @@ CREATE TRIGGER content_changed_update AFTER UPDATE ON public.stage_lessons REFER
 CREATE TRIGGER lock_content BEFORE INSERT OR DELETE OR UPDATE OF stage_id, lesson_id, is_required ON public.stage_lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER mark_placed_insert AFTER INSERT ON public.stage_lessons REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_placed();
 CREATE TRIGGER mark_placed_update AFTER UPDATE ON public.stage_lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_placed();
+CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.stage_lessons FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 ALTER TABLE ONLY public.stage_lessons
     ADD CONSTRAINT stage_lessons_lesson_id_fkey FOREIGN KEY (lesson_id) REFERENCES public.lessons(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.stage_lessons
@@ -1874,6 +1931,7 @@ CREATE TRIGGER content_changed_insert AFTER INSERT ON public.stages REFERENCING 
 CREATE TRIGGER content_changed_update AFTER UPDATE ON public.stages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_stages();
 CREATE TRIGGER lock_content BEFORE INSERT OR DELETE OR UPDATE OF roadmap_id, "position", publication, deleted_at ON public.stages FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER mark_moved AFTER UPDATE ON public.stages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_moved_stages();
+CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.stages FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.stages FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.stages
     ADD CONSTRAINT stages_roadmap_id_fkey FOREIGN KEY (roadmap_id) REFERENCES public.roadmaps(id) ON DELETE CASCADE;

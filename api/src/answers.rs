@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::stream::BoxStream;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::web::sse::{Event, SSE};
@@ -14,6 +16,7 @@ use poem_openapi::registry::{
 };
 use poem_openapi::types::{ToJSON, Type};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// The interval between comments on an idle stream, so that neither side mistakes a silent connection for a lost one.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -22,6 +25,33 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 ///
 /// The value's JSON has a member `version`.
 pub(crate) struct Versioned<T>(pub T);
+
+/// A response with an entity tag of its text, so that a client that has it already gets 304 instead (see
+/// [`not_modified`]).
+pub(crate) struct Tagged<T> {
+    json: String,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Tagged<T> {
+    /// The response with the JSON of a `T`.
+    pub(crate) fn serialised(json: String) -> Self {
+        Self { json, of: PhantomData }
+    }
+}
+
+impl<T: ToJSON> Tagged<T> {
+    /// The response with that value.
+    pub(crate) fn new(value: &T) -> Self {
+        Self::serialised(value.to_json_string())
+    }
+}
+
+impl<T: ToJSON> From<Json<T>> for Tagged<T> {
+    fn from(json: Json<T>) -> Self {
+        Self::new(&json.0)
+    }
+}
 
 /// The response to a creation: 201, with the `Location` of the new object and, if it has a member `version`, its
 /// `ETag`.
@@ -53,6 +83,7 @@ pub(crate) struct Accepted<T>(pub T);
 pub(crate) struct NoContent;
 
 const ETAG: &str = "The version, to send back as `If-Match`.";
+const TAG: &str = "Identifies this very answer, to send back as `If-None-Match`.";
 
 fn header_meta(name: &str, description: &str) -> MetaHeader {
     MetaHeader {
@@ -96,6 +127,53 @@ impl<T: ToJSON + Send> IntoResponse for Versioned<T> {
         let mut response = poem::web::Json(&json).into_response();
         set_etag(&mut response, &json);
         response
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Tagged<T> {
+    fn meta() -> MetaResponses {
+        let mut meta = meta::<T>(200, "", vec![header_meta("ETag", TAG)]);
+        meta.responses.push(MetaResponse {
+            description: "Not modified: what you have is still right.",
+            status: Some(304),
+            status_range: None,
+            content: Vec::new(),
+            headers: vec![header_meta("ETag", TAG)],
+        });
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Send> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let tag = URL_SAFE_NO_PAD.encode(&Sha256::digest(&self.json)[..16]);
+        let tag = TextTag(format!("\"{tag}\""));
+        let response = Response::builder().content_type("application/json; charset=utf-8").header(header::ETAG, &tag.0);
+        let mut response = response.body(self.json);
+        response.set_data(tag);
+        response
+    }
+}
+
+/// The entity tag of a [`Tagged`] response. The tag of a [`Versioned`] one does not cover what the platform counts, so a
+/// client that has that version may still not have the whole answer.
+#[derive(Clone)]
+struct TextTag(String);
+
+/// Replaces a [`Tagged`] response by 304 if the client has it already: its `If-None-Match` names the tag (RFC 9110, section
+/// 13.1.2, compared weakly).
+pub(crate) fn not_modified(if_none_match: &[HeaderValue], response: &mut Response) {
+    let Some(TextTag(tag)) = response.data::<TextTag>() else { return };
+    let values = if_none_match.iter().filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    if tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag) {
+        response.set_status(StatusCode::NOT_MODIFIED);
+        response.set_body(Body::empty());
+        response.headers_mut().remove(header::CONTENT_TYPE);
     }
 }
 

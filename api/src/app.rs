@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
 use crate::metrics::HttpMetrics;
+use crate::routes::learning::tree::TreeCache;
 use crate::streams::{Limits, Streams};
 use crate::throttle::Throttle;
 
@@ -35,6 +36,8 @@ pub struct App {
     pub streams: Streams,
     /// The settings as this process knows them.
     pub settings: Arc<Cache>,
+    /// The roadmaps that this process has read.
+    pub(crate) trees: Arc<TreeCache>,
     /// The metrics of this service.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
@@ -48,8 +51,8 @@ impl App {
         let (passwords, throttle) = (Passwords::default(), Throttle::default());
         let http = HttpMetrics::new(metrics.registry())?;
         let streams = Streams::new(&db, Limits::default(), CancellationToken::new());
-        let settings = Arc::default();
-        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, settings, metrics, http })
+        let (settings, trees) = (Arc::default(), Arc::default());
+        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, settings, trees, metrics, http })
     }
 
     /// Begins a transaction for a request without a caller, such as a sign-in. Dropping it without a commit rolls it

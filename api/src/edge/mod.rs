@@ -16,6 +16,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use self::cors::Cors;
+use crate::answers::not_modified;
 use crate::contract::Contract;
 use crate::metrics::HttpMetrics;
 use crate::openapi::CONTRACT;
@@ -26,6 +27,9 @@ use crate::{App, Code, Problem, docs, routes};
 const BODY_LIMIT: usize = 256 * 1024;
 /// A handler that takes longer is stopped.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The maximum length of `If-None-Match`, in bytes: some thirty of our entity tags.
+pub(crate) const MAX_IF_NONE_MATCH: usize = 1000;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -60,10 +64,15 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         }
         let span =
             tracing::info_span!("request", request.id = %id, trace_id = Empty, otel.kind = trace::kind("server"));
+        let if_none_match: Vec<HeaderValue> = match method {
+            Method::GET | Method::HEAD => request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect(),
+            _ => Vec::new(),
+        };
         let traceparent = trace::join(&span, ids::traceparent(request.headers()));
         let answer = async {
             let result = TRACEPARENT.scope(Some(traceparent), self.handle(request)).await;
             let mut response = result.unwrap_or_else(|error| answer(error, &id));
+            not_modified(&if_none_match, &mut response);
             finish(response.headers_mut(), &id);
             self.tell(&method, &response, start.elapsed());
             response
@@ -78,7 +87,7 @@ impl<E: Endpoint> Edge<E> {
     /// Checks what no handler should have to, then runs the handler within its time, panics caught.
     async fn handle(&self, mut request: Request) -> poem::Result<Response> {
         let work = async {
-            refuse_nul(&request)?;
+            refuse_malformed(&request)?;
             buffer_body(&mut request).await?;
             AssertUnwindSafe(self.inner.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))).into())
@@ -115,7 +124,7 @@ impl<E: Endpoint> Edge<E> {
 }
 
 /// Postgres cannot store U+0000, so nothing that we look for has it. Bodies are checked when they are parsed.
-fn refuse_nul(request: &Request) -> Result<(), Problem> {
+fn refuse_malformed(request: &Request) -> Result<(), Problem> {
     if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
         return Err(Problem::malformed_parameter().detail("The character U+0000 is not allowed in paths and queries."));
     }
@@ -124,6 +133,10 @@ fn refuse_nul(request: &Request) -> Result<(), Problem> {
         if request.headers().get_all(name).iter().any(|value| value.to_str().is_err()) {
             return Err(Problem::invalid_parameter(name, "malformed", "Visible ASCII characters are expected."));
         }
+    }
+    if request.headers().get_all(header::IF_NONE_MATCH).iter().any(|value| value.len() > MAX_IF_NONE_MATCH) {
+        let detail = format!("At most {MAX_IF_NONE_MATCH} bytes are expected.");
+        return Err(Problem::invalid_parameter("If-None-Match", "too_long", &detail));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use self::json::{object, object_mut};
 use crate::contract::{Contract, Pattern};
+use crate::edge::MAX_IF_NONE_MATCH;
 use crate::routes::{self, Resources};
 
 const DESCRIPTION: &str = "\
@@ -104,6 +105,7 @@ fn document() -> Value {
                     response["description"] = "Done.".into();
                 }
             }
+            describe_conditional_read(operation);
             problems::add(method, operation, &declared);
         }
     }
@@ -133,6 +135,23 @@ fn describe_parameters(operation: &mut Value) {
                 parameter[member] = value;
             }
         }
+    }
+}
+
+/// The edge reads `If-None-Match` for all operations that can answer with 304.
+fn describe_conditional_read(operation: &mut Value) {
+    if operation["responses"]["304"].is_null() {
+        return;
+    }
+    let parameter = json!({
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The `ETag` of an answer that you have: 304 says that it is still right.",
+        "schema": {"type": "string", "maxLength": MAX_IF_NONE_MATCH},
+    });
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.push(parameter),
+        None => operation["parameters"] = json!([parameter]),
     }
 }
 

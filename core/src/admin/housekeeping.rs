@@ -95,6 +95,7 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
+    while chunks.should_continue(remove_catalog_changes(pool).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
@@ -135,6 +136,17 @@ async fn remove_user_events(pool: &PgPool) -> Result<u64> {
         "DELETE FROM user_events WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM user_events WHERE created_at < now() - interval '24 hours'
              ORDER BY created_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// A day is far longer than the API keeps content (a minute) and than a transaction lasts.
+async fn remove_catalog_changes(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM catalog_changes WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM catalog_changes WHERE changed_at < now() - interval '24 hours'
+             ORDER BY changed_at LIMIT 5000
              FOR UPDATE SKIP LOCKED))"
     );
     Ok(removed.execute(pool).await?.rows_affected())

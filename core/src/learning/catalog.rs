@@ -8,10 +8,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rules::LessonStatus;
+use super::tree::StageNumbers;
 use crate::Result;
 use crate::actor::Caller;
-use crate::noun::Noun;
-use crate::refusal::{NotFound, OrRefuse, Rejected};
 
 /// Sort key of lists that are ordered by position: the position and the id.
 pub type Position = (i32, Uuid);
@@ -68,7 +67,6 @@ pub async fn modules(
 
 /// A roadmap and the caller's progress in it.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a row: each answers a question of its own")]
 pub struct Roadmap {
     /// Identifies the roadmap.
     pub id: Uuid,
@@ -82,17 +80,24 @@ pub struct Roadmap {
     pub is_sequential: bool,
     /// Orders the list, together with the id.
     pub position: i32,
+    /// The caller's progress.
+    pub numbers: RoadmapNumbers,
+}
+
+/// A learner's progress in a roadmap.
+#[derive(Clone, Debug)]
+pub struct RoadmapNumbers {
     /// Never [`LessonStatus::Locked`].
     pub status: LessonStatus,
     /// Whole percent of the required lessons; `None` if there are none.
     pub percent: Option<i16>,
     /// The number of required lessons.
     pub lessons_total: i32,
-    /// How many of them the caller completed.
+    /// How many of them the learner completed.
     pub lessons_completed: i32,
     /// The number of stages that have required lessons.
     pub stages_total: i32,
-    /// How many of them the caller completed.
+    /// How many of them the learner completed.
     pub stages_completed: i32,
     /// When the roadmap was completed; `None` unless it is completed now.
     pub completed_at: Option<DateTime<Utc>>,
@@ -104,8 +109,27 @@ pub struct Roadmap {
     pub is_current: bool,
     /// Whether the stored numbers belong to older content and are about to be recomputed.
     pub is_recalculating: bool,
-    /// Whether these numbers are the stored ones, as opposed to having been counted for this request.
-    pub(super) is_stored: bool,
+}
+
+impl RoadmapNumbers {
+    /// Nothing is done yet.
+    pub(super) fn of_nobody(stages: &[StageNumbers]) -> Self {
+        let lessons_total: i32 = stages.iter().map(|stage| stage.lessons_total).sum();
+        let stages_total = stages.iter().filter(|stage| stage.lessons_total > 0).count();
+        Self {
+            status: LessonStatus::Available,
+            percent: (lessons_total > 0).then_some(0),
+            lessons_total,
+            lessons_completed: 0,
+            stages_total: stages_total.try_into().unwrap_or(i32::MAX),
+            stages_completed: 0,
+            completed_at: None,
+            achieved_at: None,
+            seq: 0,
+            is_current: true,
+            is_recalculating: false,
+        }
+    }
 }
 
 /// At most `limit` visible roadmaps, starting after `after`.
@@ -115,71 +139,63 @@ pub async fn roadmaps(
     after: Option<Position>,
     limit: i64,
 ) -> Result<Vec<Roadmap>> {
-    select_roadmaps(connection, caller, None, after, false, limit).await
-}
-
-/// Finds a visible roadmap.
-pub async fn find_roadmap(
-    connection: &mut PgConnection,
-    caller: &Caller,
-    roadmap_id: Uuid,
-) -> Result<Roadmap, Rejected<NotFound>> {
-    select_roadmaps(connection, caller, Some(roadmap_id), None, false, 1).await?.pop().or_not_found(Noun::Roadmap)
+    select_roadmaps(connection, caller, after, false, limit).await
 }
 
 /// At most `limit` visible roadmaps that the caller started.
 pub async fn started_roadmaps(connection: &mut PgConnection, caller: &Caller, limit: i64) -> Result<Vec<Roadmap>> {
-    select_roadmaps(connection, caller, None, None, true, limit).await
+    select_roadmaps(connection, caller, None, true, limit).await
 }
 
 async fn select_roadmaps(
     connection: &mut PgConnection,
     caller: &Caller,
-    roadmap_id: Option<Uuid>,
     after: Option<Position>,
     only_started: bool,
     limit: i64,
 ) -> Result<Vec<Roadmap>> {
     let (position, id) = after.unzip();
-    let rows = sqlx::query_as!(
-        Roadmap,
+    let rows = sqlx::query!(
         r#"SELECT r.id AS "id!", r.slug AS "slug!: String", r.title AS "title!", r.summary AS "summary!",
                   r.is_sequential AS "is_sequential!", r.position AS "position!",
-                  n.status AS "status!: LessonStatus", progress_percent(n.lessons_completed, n.lessons_total) AS percent,
-                  n.lessons_total AS "lessons_total!", n.lessons_completed AS "lessons_completed!",
-                  n.stages_total AS "stages_total!", n.stages_completed AS "stages_completed!",
-                  CASE WHEN n.status = 'completed' THEN coalesce(p.completed_at, n.completed_at) END AS completed_at,
-                  coalesce(p.achieved_at, n.completed_at) AS achieved_at,
-                  coalesce(CASE WHEN n.is_stored THEN d.done_seq ELSE d.requested_seq END, 0) AS "seq!",
-                  NOT n.is_stored OR d.done_seq = d.requested_seq AS "is_current!",
-                  coalesce(d.done_version < r.content_version, false) AS "is_recalculating!",
-                  n.is_stored AS "is_stored!"
+                  n.status AS "status!: LessonStatus", n.percent, n.lessons_total AS "lessons_total!",
+                  n.lessons_completed AS "lessons_completed!", n.stages_total AS "stages_total!",
+                  n.stages_completed AS "stages_completed!", n.completed_at, n.achieved_at, n.seq AS "seq!",
+                  n.is_current AS "is_current!", n.is_recalculating AS "is_recalculating!"
            FROM visible_roadmaps r
-           LEFT JOIN user_roadmap_progress p ON p.user_id = $1 AND p.roadmap_id = r.id
-           LEFT JOIN progress_dirty d ON d.user_id = $1 AND d.roadmap_id = r.id
-           CROSS JOIN LATERAL (
-               SELECT true AS is_stored, p.status, p.lessons_total, p.lessons_completed, p.stages_total, p.stages_completed,
-                   p.completed_at
-               WHERE p.user_id IS NOT NULL AND d.done_version = r.content_version
-               UNION ALL
-               SELECT false, c.status, c.lessons_total, c.lessons_completed, c.stages_total, c.stages_completed,
-                   c.completed_at
-               FROM count_roadmap($1, r.id) c
-               WHERE (p.user_id IS NOT NULL AND d.done_version = r.content_version) IS NOT TRUE
-           ) n
-           WHERE ($2::uuid IS NULL OR r.id = $2)
-             AND ($3::integer IS NULL OR (r.position, r.id) > ($3, $4::uuid))
-             AND (NOT $5 OR (d.user_id IS NOT NULL AND n.status IN ('in_progress', 'completed')))
+           CROSS JOIN LATERAL roadmap_numbers($1, r.id) n
+           WHERE ($2::integer IS NULL OR (r.position, r.id) > ($2, $3::uuid))
+             AND (NOT $4 OR n.is_started)
            ORDER BY r.position, r.id
-           LIMIT $6"#,
+           LIMIT $5"#,
         caller.user_id,
-        roadmap_id,
         position,
         id,
         only_started,
         limit
     );
-    Ok(rows.fetch_all(connection).await?)
+    let roadmaps = rows.fetch_all(connection).await?.into_iter().map(|row| Roadmap {
+        id: row.id,
+        slug: row.slug,
+        title: row.title,
+        summary: row.summary,
+        is_sequential: row.is_sequential,
+        position: row.position,
+        numbers: RoadmapNumbers {
+            status: row.status,
+            percent: row.percent,
+            lessons_total: row.lessons_total,
+            lessons_completed: row.lessons_completed,
+            stages_total: row.stages_total,
+            stages_completed: row.stages_completed,
+            completed_at: row.completed_at,
+            achieved_at: row.achieved_at,
+            seq: row.seq,
+            is_current: row.is_current,
+            is_recalculating: row.is_recalculating,
+        },
+    });
+    Ok(roadmaps.collect())
 }
 
 /// Whether the database has no roadmaps, not even deleted ones.

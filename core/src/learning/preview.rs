@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::catalog::Roadmap;
 use super::content;
 use super::course::CompletionRule;
 use super::lessons::{Lesson, Material, Task};
 use super::locks::LessonPlacement;
-use super::rules::LessonStatus;
-use super::tree::{Stage, StageLesson};
+use super::tree::{Content, Progress, Stage, StageLesson};
 use crate::Result;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
@@ -73,63 +71,33 @@ async fn placements(connection: &mut PgConnection, lesson_id: Uuid) -> Result<Ve
 }
 
 /// A roadmap that is not deleted with its stages and lessons, as learners will see it.
-pub async fn roadmap(
-    connection: &mut PgConnection,
-    id: Uuid,
-) -> Result<(Roadmap, Vec<Stage>, Vec<StageLesson>), Rejected<NotFound>> {
+pub async fn roadmap(connection: &mut PgConnection, id: Uuid) -> Result<(Content, Progress), Rejected<NotFound>> {
     let roadmap = content::roadmaps::find(connection, id).await?;
     let roadmap = Some(roadmap).filter(|roadmap| roadmap.deleted_at.is_none()).or_not_found(Noun::Roadmap)?;
-    let lessons = lessons(connection, id).await?;
-    let mut required: HashMap<Uuid, i32> = HashMap::new();
-    for lesson in lessons.iter().filter(|lesson| lesson.is_required) {
-        *required.entry(lesson.stage_id).or_default() += 1;
-    }
+    let mut lessons = lessons(connection, id).await?;
     let stages = content::stages::list_live(connection, id).await?.into_iter();
-    let stages: Vec<Stage> = stages
-        .map(|stage| {
-            let lessons_total = required.get(&stage.id).copied().unwrap_or_default();
-            Stage {
-                id: stage.id,
-                slug: stage.slug,
-                title: stage.title,
-                summary: stage.summary,
-                status: LessonStatus::Available,
-                percent: (lessons_total > 0).then_some(0),
-                lessons_total,
-                lessons_completed: 0,
-                completed_at: None,
-                achieved_at: None,
-                missing: Vec::new(),
-            }
-        })
-        .collect();
-    let lessons_total: i32 = stages.iter().map(|stage| stage.lessons_total).sum();
-    let stages_total = stages.iter().filter(|stage| stage.lessons_total > 0).count();
-    let roadmap = Roadmap {
+    let stages = stages.map(|stage| Stage {
+        lessons: lessons.remove(&stage.id).unwrap_or_default(),
+        id: stage.id,
+        slug: stage.slug,
+        title: stage.title,
+        summary: stage.summary,
+    });
+    let content = Content {
         id: roadmap.id,
         slug: roadmap.slug,
         title: roadmap.title,
         summary: roadmap.summary,
         is_sequential: roadmap.is_sequential,
-        position: roadmap.position,
-        status: LessonStatus::Available,
-        percent: (lessons_total > 0).then_some(0),
-        lessons_total,
-        lessons_completed: 0,
-        stages_total: stages_total.try_into().unwrap_or(i32::MAX),
-        stages_completed: 0,
-        completed_at: None,
-        achieved_at: None,
-        seq: 0,
-        is_current: true,
-        is_recalculating: false,
-        is_stored: false,
+        stages: stages.collect(),
+        snapshot: String::new(),
     };
-    Ok((roadmap, stages, lessons))
+    let progress = Progress::of_nobody(&content);
+    Ok((content, progress))
 }
 
-/// The lessons of all stages of the roadmap, without those that are deleted or whose module is.
-async fn lessons(connection: &mut PgConnection, roadmap_id: Uuid) -> Result<Vec<StageLesson>> {
+/// The lessons of each stage of the roadmap, without those that are deleted or whose module is.
+async fn lessons(connection: &mut PgConnection, roadmap_id: Uuid) -> Result<HashMap<Uuid, Vec<StageLesson>>> {
     let rows = sqlx::query!(
         r#"SELECT sl.stage_id, sl.is_required, l.id, l.slug AS "slug: String", l.title, l.summary, l.duration_minutes,
                l.completion AS "completion: CompletionRule"
@@ -141,18 +109,18 @@ async fn lessons(connection: &mut PgConnection, roadmap_id: Uuid) -> Result<Vec<
            ORDER BY s.position, s.id, sl.position, l.id"#,
         roadmap_id
     );
-    let rows = rows.fetch_all(connection).await?.into_iter();
-    let lessons = rows.map(|row| StageLesson {
-        stage_id: row.stage_id,
-        is_required: row.is_required,
-        id: row.id,
-        slug: row.slug,
-        title: row.title,
-        summary: row.summary,
-        duration_minutes: row.duration_minutes,
-        completion: row.completion,
-        fact: None,
-        is_locked: false,
-    });
-    Ok(lessons.collect())
+    let mut lessons: HashMap<Uuid, Vec<StageLesson>> = HashMap::new();
+    for row in rows.fetch_all(connection).await? {
+        lessons.entry(row.stage_id).or_default().push(StageLesson {
+            id: row.id,
+            slug: row.slug,
+            title: row.title,
+            summary: row.summary,
+            duration_minutes: row.duration_minutes,
+            completion: row.completion,
+            is_required: row.is_required,
+            is_elsewhere: false,
+        });
+    }
+    Ok(lessons)
 }

@@ -3,11 +3,11 @@
 use cairn_core::learning::{course, lessons, locks};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
-use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
 use super::{CompletionRule, LessonState, MissingStage};
+use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::view::view;
@@ -184,9 +184,9 @@ impl LessonsApi {
         caller: Member,
         /// The lesson.
         lesson_id: Path<Uuid>,
-    ) -> Result<Json<Lesson>, Problem> {
+    ) -> Result<Tagged<Lesson>, Problem> {
         let mut connection = self.app.connection().await?;
         let lesson = lessons::find(&mut connection, &caller, lesson_id.0).await?;
-        Ok(Json(lesson.into()))
+        Ok(Tagged::new(&lesson.into()))
     }
 }

@@ -8,6 +8,7 @@ pub mod roadmap_progress;
 pub mod roadmaps;
 pub mod students;
 pub mod tasks;
+pub mod tree;
 
 use cairn_core::learning::course;
 use cairn_core::learning::lessons::Fact;

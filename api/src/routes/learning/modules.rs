@@ -3,9 +3,9 @@
 use cairn_core::learning::catalog;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
-use poem_openapi::payload::Json;
 use uuid::Uuid;
 
+use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
@@ -50,10 +50,10 @@ impl ModulesApi {
         caller: Member,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<Page<Module>>, Problem> {
+    ) -> Result<Tagged<Page<Module>>, Problem> {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = catalog::modules(&mut connection, &caller, page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some((last.position, last.id)))
+        Ok(page.answer(rows, |last| Some((last.position, last.id)))?.into())
     }
 }

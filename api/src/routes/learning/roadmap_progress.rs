@@ -24,7 +24,7 @@ pub const PROBLEMS: Problems = &[];
 
 view! {
     /// Your progress in a roadmap. Only required lessons count.
-    pub struct RoadmapProgress from &catalog::Roadmap {
+    pub struct RoadmapProgress from &catalog::RoadmapNumbers {
         /// Your status; never `locked`.
         status: LessonStatus,
         /// The completed share of the required lessons, in whole percent, rounded down, but at least 1 once a lesson is
@@ -81,8 +81,8 @@ pub struct StageProgress {
     pub locked_by: Vec<MissingStage>,
 }
 
-impl From<tree::Stage> for StageProgress {
-    fn from(stage: tree::Stage) -> Self {
+impl From<&tree::StageNumbers> for StageProgress {
+    fn from(stage: &tree::StageNumbers) -> Self {
         Self {
             status: stage.status.into(),
             percent: stage.percent,
@@ -90,7 +90,7 @@ impl From<tree::Stage> for StageProgress {
             lessons_completed: stage.lessons_completed,
             completed_at: stage.completed_at,
             achieved_at: stage.achieved_at,
-            locked_by: stage.missing.into_iter().map(MissingStage::from).collect(),
+            locked_by: stage.missing.iter().cloned().map(MissingStage::from).collect(),
         }
     }
 }
@@ -141,16 +141,14 @@ impl RoadmapProgressApi {
         if let Some(min_seq) = min_seq.0 {
             progress::wait_for(&self.app.db, &caller, roadmap_id.0, min_seq).await?;
         }
-        let mut snapshot = self.app.snapshot().await?;
-        let mut roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0).await?;
-        roadmap.is_current &= roadmap.seq >= min_seq.0.unwrap_or(0);
-        let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;
+        let (tree, mut progress) = self.app.tree(&caller, roadmap_id.0).await?;
+        progress.roadmap.is_current &= progress.roadmap.seq >= min_seq.0.unwrap_or(0);
+        let stages = tree.content.stages.iter().zip(&progress.stages);
         Ok(Json(RoadmapNumbers {
-            roadmap_id: roadmap.id,
-            progress: RoadmapProgress::from(&roadmap),
+            roadmap_id: roadmap_id.0,
+            progress: RoadmapProgress::from(&progress.roadmap),
             stages: stages
-                .into_iter()
-                .map(|stage| StageNumbers { stage_id: stage.id, progress: stage.into() })
+                .map(|(stage, numbers)| StageNumbers { stage_id: stage.id, progress: numbers.into() })
                 .collect(),
         }))
     }

@@ -1,18 +1,17 @@
 //! Roadmaps, with the caller's progress.
 
-use std::collections::HashMap;
-
 use cairn_core::learning::{catalog, tree};
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use uuid::Uuid;
 
 use super::roadmap_progress::{RoadmapProgress, StageProgress};
 use super::{CompletionRule, LessonState};
+use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::view::view;
 use crate::{App, Problem};
 
 /// Roadmaps.
@@ -24,9 +23,9 @@ pub struct RoadmapsApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[];
 
-/// A roadmap with your progress.
+/// A roadmap as everybody sees it.
 #[derive(Clone, Debug, Object)]
-pub struct Roadmap {
+pub struct RoadmapContent {
     /// Identifies the roadmap.
     pub id: Uuid,
     /// The name in URLs.
@@ -37,6 +36,14 @@ pub struct Roadmap {
     pub summary: String,
     /// Whether a stage is locked until the earlier ones are completed.
     pub is_sequential: bool,
+}
+
+/// A roadmap with your progress.
+#[derive(Clone, Debug, Object)]
+pub struct Roadmap {
+    /// The roadmap itself.
+    #[oai(flatten)]
+    pub content: RoadmapContent,
     /// Your progress.
     #[oai(flatten)]
     pub progress: RoadmapProgress,
@@ -45,34 +52,42 @@ pub struct Roadmap {
 impl From<catalog::Roadmap> for Roadmap {
     fn from(roadmap: catalog::Roadmap) -> Self {
         Self {
-            progress: RoadmapProgress::from(&roadmap),
-            id: roadmap.id,
-            slug: roadmap.slug,
-            title: roadmap.title,
-            summary: roadmap.summary,
-            is_sequential: roadmap.is_sequential,
+            progress: RoadmapProgress::from(&roadmap.numbers),
+            content: RoadmapContent {
+                id: roadmap.id,
+                slug: roadmap.slug,
+                title: roadmap.title,
+                summary: roadmap.summary,
+                is_sequential: roadmap.is_sequential,
+            },
         }
     }
 }
 
-/// A lesson in a stage, with your state. The content is at `/v1/lessons/{lesson_id}`.
+view! {
+    /// A lesson in a stage as everybody sees it.
+    pub struct StageLessonContent from tree::StageLesson {
+        /// Identifies the lesson.
+        id: Uuid,
+        /// The name in URLs.
+        slug: String,
+        /// The title.
+        title: String,
+        /// A summary in a sentence or two.
+        summary: String,
+        /// The estimated duration, in minutes.
+        #[oai(validator(minimum(value = "1")))]
+        duration_minutes: i32,
+        /// How the lesson is completed.
+        completion: CompletionRule,
+        /// Whether the lesson is required to complete the stage.
+        is_required: bool,
+    }
+}
+
+/// Your state in a lesson of a stage.
 #[derive(Clone, Debug, Object)]
-pub struct StageLesson {
-    /// Identifies the lesson.
-    pub id: Uuid,
-    /// The name in URLs.
-    pub slug: String,
-    /// The title.
-    pub title: String,
-    /// A summary in a sentence or two.
-    pub summary: String,
-    /// The estimated duration, in minutes.
-    #[oai(validator(minimum(value = "1")))]
-    pub duration_minutes: i32,
-    /// How the lesson is completed.
-    pub completion: CompletionRule,
-    /// Whether the lesson is required to complete the stage.
-    pub is_required: bool,
+pub struct StageLessonState {
     /// Whether the lesson is locked: all stages that contain it are locked for you.
     pub is_locked: bool,
     /// Your state.
@@ -80,25 +95,20 @@ pub struct StageLesson {
     pub state: LessonState,
 }
 
-impl From<tree::StageLesson> for StageLesson {
-    fn from(lesson: tree::StageLesson) -> Self {
-        Self {
-            state: LessonState::new(lesson.status(), lesson.fact),
-            id: lesson.id,
-            slug: lesson.slug,
-            title: lesson.title,
-            summary: lesson.summary,
-            duration_minutes: lesson.duration_minutes,
-            completion: lesson.completion.into(),
-            is_required: lesson.is_required,
-            is_locked: lesson.is_locked,
-        }
-    }
+/// A lesson in a stage, with your state. The content is at `/v1/lessons/{lesson_id}`.
+#[derive(Clone, Debug, Object)]
+pub struct StageLesson {
+    /// The lesson itself.
+    #[oai(flatten)]
+    pub content: StageLessonContent,
+    /// Your state.
+    #[oai(flatten)]
+    pub state: StageLessonState,
 }
 
-/// A stage of a roadmap, with your progress.
+/// A stage as everybody sees it.
 #[derive(Clone, Debug, Object)]
-pub struct Stage {
+pub struct StageContent {
     /// Identifies the stage.
     pub id: Uuid,
     /// The name in URLs, unique in the roadmap.
@@ -107,6 +117,14 @@ pub struct Stage {
     pub title: String,
     /// A summary in a sentence or two.
     pub summary: String,
+}
+
+/// A stage of a roadmap, with your progress.
+#[derive(Clone, Debug, Object)]
+pub struct Stage {
+    /// The stage itself.
+    #[oai(flatten)]
+    pub content: StageContent,
     /// Your progress.
     #[oai(flatten)]
     pub progress: StageProgress,
@@ -124,24 +142,6 @@ pub struct RoadmapTree {
     pub stages: Vec<Stage>,
 }
 
-impl RoadmapTree {
-    pub(crate) fn new(roadmap: catalog::Roadmap, stages: Vec<tree::Stage>, lessons: Vec<tree::StageLesson>) -> Self {
-        let mut by_stage: HashMap<Uuid, Vec<StageLesson>> = HashMap::new();
-        for lesson in lessons {
-            by_stage.entry(lesson.stage_id).or_default().push(lesson.into());
-        }
-        let stages = stages.into_iter().map(|stage| Stage {
-            id: stage.id,
-            slug: stage.slug.clone(),
-            title: stage.title.clone(),
-            summary: stage.summary.clone(),
-            lessons: by_stage.remove(&stage.id).unwrap_or_default(),
-            progress: stage.into(),
-        });
-        Self { stages: stages.collect(), roadmap: roadmap.into() }
-    }
-}
-
 #[OpenApi]
 impl RoadmapsApi {
     /// List roadmaps with my progress
@@ -151,11 +151,11 @@ impl RoadmapsApi {
         caller: Member,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<Page<Roadmap>>, Problem> {
+    ) -> Result<Tagged<Page<Roadmap>>, Problem> {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = catalog::roadmaps(&mut connection, &caller, page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some((last.position, last.id)))
+        Ok(page.answer(rows, |last| Some((last.position, last.id)))?.into())
     }
 
     /// Get a roadmap with its stages and lessons
@@ -169,11 +169,8 @@ impl RoadmapsApi {
         caller: Member,
         /// The roadmap.
         roadmap_id: Path<Uuid>,
-    ) -> Result<Json<RoadmapTree>, Problem> {
-        let mut snapshot = self.app.snapshot().await?;
-        let roadmap = catalog::find_roadmap(&mut snapshot, &caller, roadmap_id.0).await?;
-        let stages = tree::stages(&mut snapshot, &caller, &roadmap).await?;
-        let lessons = tree::lessons(&mut snapshot, &caller, &roadmap, &stages).await?;
-        Ok(Json(RoadmapTree::new(roadmap, stages, lessons)))
+    ) -> Result<Tagged<RoadmapTree>, Problem> {
+        let (tree, progress) = self.app.tree(&caller, roadmap_id.0).await?;
+        Ok(tree.with(&progress))
     }
 }

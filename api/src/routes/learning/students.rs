@@ -1,7 +1,7 @@
 //! Students, for mentors.
 
 use cairn_core::learning::students::{self, Filter};
-use cairn_core::learning::{catalog, progress, tree};
+use cairn_core::learning::{catalog, progress};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::progress::{Activity, MAX_ROADMAPS};
 use super::roadmaps::{Roadmap, RoadmapTree};
+use crate::answers::Tagged;
 use crate::caller::Mentor;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
@@ -205,13 +206,12 @@ impl StudentsApi {
         student_id: Path<Uuid>,
         /// The roadmap.
         roadmap_id: Path<Uuid>,
-    ) -> Result<Json<RoadmapTree>, Problem> {
-        let mut snapshot = self.app.snapshot().await?;
-        let learner = students::find(&mut snapshot, student_id.0).await?.in_place_of(&caller);
-        let roadmap = catalog::find_roadmap(&mut snapshot, &learner, roadmap_id.0).await?;
-        let stages = tree::stages(&mut snapshot, &learner, &roadmap).await?;
-        let lessons = tree::lessons(&mut snapshot, &learner, &roadmap, &stages).await?;
-        Ok(Json(RoadmapTree::new(roadmap, stages, lessons)))
+    ) -> Result<Tagged<RoadmapTree>, Problem> {
+        let mut connection = self.app.connection().await?;
+        let learner = students::find(&mut connection, student_id.0).await?.in_place_of(&caller);
+        drop(connection);
+        let (tree, progress) = self.app.tree(&learner, roadmap_id.0).await?;
+        Ok(tree.with(&progress))
     }
 
     /// List a student's activity

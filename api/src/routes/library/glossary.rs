@@ -3,9 +3,9 @@
 use cairn_core::library::glossary::{self, Filter};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
 use uuid::Uuid;
 
+use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
@@ -77,12 +77,12 @@ impl GlossaryApi {
         tag: Query<Vec<String>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<Page<TermSummary>>, Problem> {
+    ) -> Result<Tagged<Page<TermSummary>>, Problem> {
         let filter = Filter { category: category.0, initial: initial.0, tags: tag.0 };
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = glossary::list(&mut connection, &filter, page.after()?, page.rows()).await?;
-        page.answer(rows, |term| Some((term.sort_key.clone(), term.id)))
+        Ok(page.answer(rows, |term| Some((term.sort_key.clone(), term.id)))?.into())
     }
 
     /// Get a term of the glossary
@@ -92,8 +92,8 @@ impl GlossaryApi {
         _caller: Member,
         /// The term.
         term_id: Path<Uuid>,
-    ) -> Result<Json<Term>, Problem> {
+    ) -> Result<Tagged<Term>, Problem> {
         let mut connection = self.app.connection().await?;
-        Ok(Json(glossary::find(&mut connection, term_id.0).await?.into()))
+        Ok(Tagged::new(&glossary::find(&mut connection, term_id.0).await?.into()))
     }
 }

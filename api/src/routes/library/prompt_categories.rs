@@ -2,10 +2,10 @@
 
 use cairn_core::library::prompt_categories;
 use poem_openapi::param::Query;
-use poem_openapi::payload::Json;
 use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
 
+use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
@@ -63,10 +63,10 @@ impl PromptCategoriesApi {
         _caller: Member,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<Page<PromptCategory>>, Problem> {
+    ) -> Result<Tagged<Page<PromptCategory>>, Problem> {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = prompt_categories::list(&mut connection, page.after()?, page.rows()).await?;
-        page.answer(rows, |category| Some((category.position, category.id)))
+        Ok(page.answer(rows, |category| Some((category.position, category.id)))?.into())
     }
 }

@@ -4,10 +4,9 @@ use cairn_core::library::prompt_steps;
 use cairn_core::library::visible_prompts::{self, Filter};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
 use uuid::Uuid;
 
-use crate::answers::NoContent;
+use crate::answers::{NoContent, Tagged};
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
@@ -100,12 +99,12 @@ impl PromptsApi {
         tag: Query<Vec<String>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<Page<PromptSummary>>, Problem> {
+    ) -> Result<Tagged<Page<PromptSummary>>, Problem> {
         let filter = Filter { category_id: category_id.0, tags: tag.0 };
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = visible_prompts::list(&mut connection, &caller, &filter, page.after()?, page.rows()).await?;
-        page.answer(rows, |prompt| Some((prompt.position, prompt.id)))
+        Ok(page.answer(rows, |prompt| Some((prompt.position, prompt.id)))?.into())
     }
 
     /// Get a prompt with its steps
@@ -115,9 +114,9 @@ impl PromptsApi {
         caller: Member,
         /// The prompt.
         prompt_id: Path<Uuid>,
-    ) -> Result<Json<Prompt>, Problem> {
+    ) -> Result<Tagged<Prompt>, Problem> {
         let mut connection = self.app.connection().await?;
-        Ok(Json(visible_prompts::find(&mut connection, &caller, prompt_id.0).await?.into()))
+        Ok(Tagged::new(&visible_prompts::find(&mut connection, &caller, prompt_id.0).await?.into()))
     }
 
     /// Record a copy of a prompt

@@ -2,11 +2,10 @@
 
 use cairn_core::library::styles::{self, Filter};
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
 use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
 
-use crate::answers::NoContent;
+use crate::answers::{NoContent, Tagged};
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
@@ -95,12 +94,12 @@ impl StylesApi {
         tag: Query<Vec<String>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor>>,
-    ) -> Result<Json<Page<StyleSummary>>, Problem> {
+    ) -> Result<Tagged<Page<StyleSummary>>, Problem> {
         let filter = Filter { category: category.0.map(Into::into), tags: tag.0 };
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = styles::list(&mut connection, &filter, page.after()?, page.rows()).await?;
-        page.answer(rows, |style| Some((style.position, style.id)))
+        Ok(page.answer(rows, |style| Some((style.position, style.id)))?.into())
     }
 
     /// Get a style card
@@ -110,9 +109,9 @@ impl StylesApi {
         _caller: Member,
         /// The style card.
         style_id: Path<Uuid>,
-    ) -> Result<Json<Style>, Problem> {
+    ) -> Result<Tagged<Style>, Problem> {
         let mut connection = self.app.connection().await?;
-        Ok(Json(styles::find(&mut connection, style_id.0).await?.into()))
+        Ok(Tagged::new(&styles::find(&mut connection, style_id.0).await?.into()))
     }
 
     /// Record a use of a style card

@@ -1,9 +1,9 @@
 //! What front ends need to know of the settings.
 
 use cairn_core::settings::{ProjectModeration, Settings};
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
+use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::{App, Problem};
@@ -87,9 +87,9 @@ impl PlatformApi {
     ///
     /// What front ends need: which parts to show, the limits, and the features that are switched on.
     #[oai(path = "/settings", method = "get", operation_id = "getPlatformSettings", tag = Tag::Platform)]
-    async fn get_platform_settings(&self, _caller: Member) -> Result<Json<PlatformSettings>, Problem> {
+    async fn get_platform_settings(&self, _caller: Member) -> Result<Tagged<PlatformSettings>, Problem> {
         let mut connection = self.app.connection().await?;
         let settings = self.app.settings(&mut connection).await?;
-        Ok(Json((&*settings).into()))
+        Ok(Tagged::new(&(&*settings).into()))
     }
 }

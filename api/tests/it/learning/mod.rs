@@ -4,6 +4,7 @@ mod completion;
 mod course;
 mod edits_together;
 mod lesson_edits;
+mod kept_content;
 mod lessons;
 mod modules;
 mod previews;

@@ -271,7 +271,10 @@ async fn students_take_as_many_statements_as_they_have_ever_taken() {
         format!("/v1/mentor/students/{}/progress/{}", anna.id, path.id),
         format!("/v1/mentor/students/{}/activity", anna.id),
     ];
-    let count = async |path: &str| count_statements(async || drop(mia.get(path).await.expect(200))).await;
+    let count = async |path: &str| {
+        mia.get(path).await.expect(200); // The content is kept from here on.
+        count_statements(async || drop(mia.get(path).await.expect(200))).await
+    };
     let mut before = Vec::new();
     for path in &paths {
         before.push(count(path).await);

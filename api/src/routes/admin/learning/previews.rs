@@ -6,10 +6,12 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use uuid::Uuid;
 
+use crate::answers::Tagged;
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::routes::learning::lessons::Lesson;
 use crate::routes::learning::roadmaps::RoadmapTree;
+use crate::routes::learning::tree::Tree;
 use crate::{App, Problem};
 
 /// Content as learners will see it, for admins.
@@ -56,9 +58,9 @@ impl PreviewsApi {
         _caller: Admin,
         /// The roadmap.
         roadmap_id: Path<Uuid>,
-    ) -> Result<Json<RoadmapTree>, Problem> {
+    ) -> Result<Tagged<RoadmapTree>, Problem> {
         let mut snapshot = self.app.snapshot().await?;
-        let (roadmap, stages, lessons) = preview::roadmap(&mut snapshot, roadmap_id.0).await?;
-        Ok(Json(RoadmapTree::new(roadmap, stages, lessons)))
+        let (content, progress) = preview::roadmap(&mut snapshot, roadmap_id.0).await?;
+        Ok(Tree::new(content).with(&progress))
     }
 }

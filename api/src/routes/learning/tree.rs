@@ -1,0 +1,146 @@
+//! Trees of roadmaps as JSON: what everybody sees is serialised once and kept, and a learner's progress is put in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use cairn_core::actor::Caller;
+use cairn_core::learning::tree::{self, Content, Progress};
+use poem_openapi::types::ToJSON;
+use uuid::Uuid;
+
+use super::LessonState;
+use super::roadmap_progress::{RoadmapProgress, StageProgress};
+use super::roadmaps::{RoadmapContent, RoadmapTree, StageContent, StageLessonContent, StageLessonState};
+use crate::answers::Tagged;
+use crate::{App, Problem};
+
+/// How long a tree is kept at most. It is checked whenever it is used, so this only bounds what is not used any more, and
+/// how long the ids of transactions are remembered (see `catalog_changes`).
+const LIFETIME: Duration = Duration::from_mins(1);
+/// The number of trees that are kept. A tree of 60 lessons takes about 40 kB.
+const CAPACITY: usize = 200;
+
+/// The trees that this process has read, by roadmap.
+#[derive(Debug, Default)]
+pub struct TreeCache(RwLock<HashMap<Uuid, (Instant, Arc<Tree>)>>);
+
+impl TreeCache {
+    fn get(&self, roadmap_id: Uuid) -> Option<Arc<Tree>> {
+        let trees = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (read_at, tree) = trees.get(&roadmap_id)?;
+        (read_at.elapsed() < LIFETIME).then(|| Arc::clone(tree))
+    }
+
+    fn put(&self, read_at: Instant, tree: Arc<Tree>) {
+        let mut trees = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        trees.retain(|_, (read_at, _)| read_at.elapsed() < LIFETIME);
+        if trees.len() < CAPACITY || trees.contains_key(&tree.content.id) {
+            trees.insert(tree.content.id, (read_at, tree));
+        }
+    }
+}
+
+impl App {
+    /// A visible roadmap with a learner's progress: by one statement if the roadmap was read before and no content has
+    /// changed since.
+    pub(crate) async fn tree(&self, learner: &Caller, roadmap_id: Uuid) -> Result<(Arc<Tree>, Progress), Problem> {
+        if let Some(tree) = self.trees.get(roadmap_id) {
+            let mut connection = self.connection().await?;
+            if let Some(progress) = tree::progress(&mut connection, learner, &tree.content).await? {
+                return Ok((tree, progress));
+            }
+        }
+        let read_at = Instant::now();
+        let mut snapshot = self.snapshot().await?;
+        let content = tree::content(&mut snapshot, roadmap_id).await?;
+        let progress = tree::progress(&mut snapshot, learner, &content).await?;
+        let progress = progress.ok_or_else(|| cairn_core::Error::message("content changed within its snapshot"))?;
+        let tree = Arc::new(Tree::new(content));
+        self.trees.put(read_at, Arc::clone(&tree));
+        Ok((tree, progress))
+    }
+}
+
+/// A roadmap as everybody sees it, with the JSON of its parts: each an object without its closing brace.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) content: Content,
+    roadmap: String,
+    stages: Vec<StageJson>,
+}
+
+#[derive(Debug)]
+struct StageJson {
+    stage: String,
+    lessons: Vec<String>,
+}
+
+impl Tree {
+    /// Serialises the content.
+    pub(crate) fn new(content: Content) -> Self {
+        let roadmap = RoadmapContent {
+            id: content.id,
+            slug: content.slug.clone(),
+            title: content.title.clone(),
+            summary: content.summary.clone(),
+            is_sequential: content.is_sequential,
+        };
+        let stages = content.stages.iter().map(|stage| StageJson {
+            stage: open_object(&StageContent {
+                id: stage.id,
+                slug: stage.slug.clone(),
+                title: stage.title.clone(),
+                summary: stage.summary.clone(),
+            }),
+            lessons: stage.lessons.iter().map(|lesson| open_object(&StageLessonContent::from(lesson.clone()))).collect(),
+        });
+        Self { roadmap: open_object(&roadmap), stages: stages.collect(), content }
+    }
+
+    /// The whole tree with that progress.
+    pub(crate) fn with(&self, progress: &Progress) -> Tagged<RoadmapTree> {
+        let mut json = String::with_capacity(16 * 1024);
+        json.push_str(&self.roadmap);
+        push_members(&mut json, &RoadmapProgress::from(&progress.roadmap));
+        json.push_str(",\"stages\":[");
+        for (n, (stage, numbers)) in self.content.stages.iter().zip(&progress.stages).enumerate() {
+            let parts = &self.stages[n];
+            json.push_str(if n > 0 { "," } else { "" });
+            json.push_str(&parts.stage);
+            push_members(&mut json, &StageProgress::from(numbers));
+            json.push_str(",\"lessons\":[");
+            for (n, (lesson, part)) in stage.lessons.iter().zip(&parts.lessons).enumerate() {
+                json.push_str(if n > 0 { "," } else { "" });
+                json.push_str(part);
+                push_members(
+                    &mut json,
+                    &StageLessonState {
+                        is_locked: progress.locked.contains(&lesson.id),
+                        state: LessonState::new(
+                            progress.status(lesson.id),
+                            progress.facts.get(&lesson.id).copied(),
+                        ),
+                    },
+                );
+                json.push('}');
+            }
+            json.push_str("]}");
+        }
+        json.push_str("]}");
+        Tagged::serialised(json)
+    }
+}
+
+/// An object as JSON without its closing brace.
+fn open_object(object: &impl ToJSON) -> String {
+    let mut json = object.to_json_string();
+    json.pop();
+    json
+}
+
+/// Adds the members of an object to an open one.
+fn push_members(json: &mut String, object: &impl ToJSON) {
+    json.push(',');
+    json.push_str(open_object(object).trim_start_matches('{'));
+}

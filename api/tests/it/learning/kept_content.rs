@@ -1,0 +1,144 @@
+//! Content that the API keeps in memory: it is never shown once it has changed, whoever changed it and however their
+//! transactions commit.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::{complete, tree};
+use crate::support::TestApp;
+use crate::support::statements::count_statements;
+use cairn_testing::course::Course;
+
+#[tokio::test]
+async fn a_tree_that_was_read_before_takes_one_statement() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    let path = Course::new(app.app.pool()).await.path(true, &[1, 30]).await;
+    complete(&anna, path.lessons[0][0]).await.expect(200);
+    app.run_jobs().await;
+    let first = tree(&anna, path.id).await;
+    let count = count_statements(async || assert_eq!(tree(&anna, path.id).await, first)).await;
+    assert_eq!(count, 2, "the caller, and the learner's progress");
+    let count = count_statements(async || drop(tree(&ben, path.id).await)).await;
+    assert_eq!(count, 2, "another learner, who has not begun");
+    assert_eq!(tree(&ben, path.id).await["stages"][1]["lessons"][0]["is_locked"], true);
+    assert_eq!(tree(&anna, path.id).await["stages"][1]["lessons"][0]["is_locked"], false);
+}
+
+#[tokio::test]
+async fn every_change_of_content_is_seen_by_every_process_at_once() {
+    let app = TestApp::new().await;
+    let other = app.sibling();
+    let anna = app.student("anna").await;
+    let course = Course::new(app.app.pool()).await;
+    let path = course.path(true, &[1, 1]).await;
+    let (stage, lesson, module) = (path.stages[0], path.lessons[0][0], course.module);
+    for change in [
+        format!("UPDATE roadmaps SET title = 'Changed' WHERE id = '{}'", path.id),
+        format!("UPDATE stages SET summary = 'Changed' WHERE id = '{stage}'"),
+        format!("UPDATE lessons SET title = 'Changed' WHERE id = '{lesson}'"),
+        format!("UPDATE stages SET position = 100 WHERE id = '{stage}'"),
+        format!("UPDATE stage_lessons SET is_required = false WHERE lesson_id = '{lesson}'"),
+        format!("UPDATE course_modules SET publication = 'draft' WHERE id = '{module}'"),
+        format!("UPDATE course_modules SET publication = 'published' WHERE id = '{module}'"),
+        format!("DELETE FROM stage_lessons WHERE lesson_id = '{lesson}'"),
+        format!("UPDATE stages SET deleted_at = now() WHERE id = '{stage}'"),
+    ] {
+        let before = tree(&anna, path.id).await;
+        assert_eq!(tree(&anna.at(&other), path.id).await, before, "{change}");
+        sqlx::query(AssertSqlSafe(change.clone())).execute(app.app.pool()).await.unwrap();
+        let after = tree(&anna, path.id).await;
+        assert_ne!(after, before, "{change}");
+        assert_eq!(tree(&anna.at(&other), path.id).await, after, "{change}");
+    }
+    sqlx::query("UPDATE roadmaps SET publication = 'archived'").execute(app.app.pool()).await.unwrap();
+    for app in [&app, &other] {
+        anna.at(app).get(&format!("/v1/roadmaps/{}", path.id)).await.expect(404).problem("roadmap_not_found");
+    }
+}
+
+/// Transactions get their ids in one order and commit in another.
+#[tokio::test]
+async fn a_change_that_commits_after_a_later_one_is_seen() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let path = Course::new(app.app.pool()).await.path(false, &[1, 1]).await;
+    let titles = async || {
+        let tree = tree(&anna, path.id).await;
+        [0, 1].map(|n| tree["stages"][n]["lessons"][0]["title"].as_str().unwrap().to_owned())
+    };
+    let mut early = PgConnection::connect(app.url()).await.unwrap();
+    let mut undone = PgConnection::connect(app.url()).await.unwrap();
+    let rename = "UPDATE lessons SET title = $2 WHERE id = $1";
+    for (connection, lesson, title) in [(&mut early, 0, "Early"), (&mut undone, 1, "Never")] {
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.unwrap();
+        sqlx::query(rename).bind(path.lessons[lesson][0]).bind(title).execute(connection).await.unwrap();
+    }
+    assert_eq!(titles().await, ["Lesson 1.1", "Lesson 2.1"]);
+    sqlx::raw_sql("ROLLBACK").execute(&mut undone).await.unwrap();
+    sqlx::query(rename).bind(path.lessons[1][0]).bind("Late").execute(app.app.pool()).await.unwrap();
+    assert_eq!(titles().await, ["Lesson 1.1", "Late"], "the early one has not committed yet");
+    sqlx::raw_sql("COMMIT").execute(&mut early).await.unwrap();
+    assert_eq!(titles().await, ["Early", "Late"]);
+}
+
+/// A dump that is restored on another server brings ids along that this one will give out later.
+#[tokio::test]
+async fn ids_of_another_server_do_not_keep_content_from_being_kept() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let path = Course::new(app.app.pool()).await.path(false, &[1]).await;
+    sqlx::query("INSERT INTO catalog_changes (xact) VALUES ('9000000000')").execute(app.app.pool()).await.unwrap();
+    tree(&anna, path.id).await;
+    assert_eq!(count_statements(async || drop(tree(&anna, path.id).await)).await, 2);
+}
+
+/// A lesson in a locked stage is open if a stage of another roadmap has it.
+#[tokio::test]
+async fn a_lesson_that_opens_elsewhere_opens_in_a_tree_that_was_read_before() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let course = Course::new(app.app.pool()).await;
+    let path = course.path(true, &[1, 1]).await;
+    let elsewhere = course.path(false, &[1]).await;
+    let lesson = path.lessons[1][0];
+    let is_locked = async || tree(&anna, path.id).await["stages"][1]["lessons"][0]["is_locked"].clone();
+    assert_eq!(is_locked().await, true);
+    course.put(elsewhere.stages[0], lesson, true).await;
+    assert_eq!(is_locked().await, false);
+    assert_eq!(is_locked().await, false);
+    sqlx::query("DELETE FROM stage_lessons WHERE stage_id = $1 AND lesson_id = $2")
+        .bind(elsewhere.stages[0])
+        .bind(lesson)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
+    assert_eq!(is_locked().await, true);
+}
+
+#[tokio::test]
+async fn what_a_client_has_already_is_not_sent_again() {
+    let app = TestApp::new().await;
+    let (anna, ben) = (app.student("anna").await, app.student("ben").await);
+    let path = Course::new(app.app.pool()).await.path(false, &[1]).await;
+    let lesson = path.lessons[0][0];
+    for address in [format!("/v1/roadmaps/{}", path.id), format!("/v1/lessons/{lesson}"), "/v1/modules".to_owned()] {
+        let first = anna.get(&address).await.expect(200);
+        let tag = first.header("etag").to_owned();
+        assert!(!tag.starts_with("W/") && tag.starts_with('"'), "{tag}");
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+            let unchanged = anna.get(&address).header("If-None-Match", &known).await.expect(304);
+            assert_eq!((unchanged.header("etag"), unchanged.header("content-type")), (&*tag, ""), "{known}");
+            assert_eq!(unchanged.header("cache-control"), "private, no-cache");
+            assert!(unchanged.json.is_null(), "{known}: {unchanged:?}");
+        }
+        assert_eq!(anna.get(&address).header("If-None-Match", "\"other\"").await.expect(200).json, first.json);
+        complete(&anna, lesson).await.expect(200);
+        app.run_jobs().await;
+        let changed = anna.get(&address).header("If-None-Match", &tag).await.expect(200);
+        assert_ne!(changed.header("etag"), tag, "{address}");
+        ben.get(&address).header("If-None-Match", changed.header("etag")).await.expect(200);
+        anna.call(poem::http::Method::DELETE, &format!("/v1/lessons/{lesson}/completion")).await;
+        app.run_jobs().await;
+    }
+    anna.get("/v1/lessons/00000000-0000-0000-0000-000000000001").header("If-None-Match", "*").await.expect(404);
+}
