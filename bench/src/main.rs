@@ -2,12 +2,16 @@
 //! run `target/release/cairn-bench [NAME…]`. It prints the figures beside their targets and writes them to
 //! `bench/out/results.json`. The comparison is left to people: nothing fails because a machine is slow.
 
+mod api;
 mod content_change;
 mod database;
 mod drain;
+mod http;
 mod latency;
 mod measured;
 mod operate;
+mod platform;
+mod reads;
 mod scaling;
 mod streams;
 mod worker;
@@ -20,7 +24,8 @@ use crate::database::BenchDatabase;
 use crate::measured::{Measured, print};
 
 /// The benchmarks, in the order in which they run.
-const ALL: [&str; 6] = ["drain", "latency", "scaling", "content-change", "operate", "streams"];
+const ALL: [&str; 8] =
+    ["drain", "latency", "scaling", "content-change", "operate", "streams", "reads", "platform"];
 
 /// The settings of Postgres that docs/OPERATIONS.md recommends: the working set fits into memory, and checkpoints are rare.
 const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];
@@ -42,7 +47,9 @@ async fn main() -> anyhow::Result<()> {
             "scaling" => scaling::run(&database).await?,
             "content-change" => content_change::run(&database).await?,
             "operate" => operate::run(&database).await?,
-            _ => streams::run(&database).await?,
+            "streams" => streams::run(&database).await?,
+            "reads" => reads::run(&database).await?,
+            _ => platform::run(&database).await?,
         });
         database.db.close().await;
     }

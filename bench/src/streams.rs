@@ -3,9 +3,9 @@
 //! Everything is real and separate: a provider, a worker process, Postgres, one API process, HTTP clients. Each piece of an
 //! answer is the time at which the provider sent it, from which its readers calculate the delay.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::api::{Api, JWT_SECRET, client, log};
 use crate::database::BenchDatabase;
 use crate::measured::Measured;
 
@@ -29,8 +30,6 @@ const STREAMS: u32 = 1000;
 const WARM_UP: u32 = 5000;
 /// The number of pieces in each answer.
 const PIECES: usize = 20;
-
-const JWT_SECRET: &str = "a key for benchmarks only, which protects nothing";
 
 pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
     // First as many replies as streams, with one piece per second, then eight readers for each reply, with eight pieces per
@@ -49,7 +48,7 @@ async fn one(database: &BenchDatabase, readers: u32, gap: u32) -> anyhow::Result
     for n in 0..replies {
         // All answers have started when the first pieces arrive, and their pieces are not synchronized.
         let (reply_id, token) = ask(database, gap, WARM_UP + n * gap / replies).await?;
-        let url = format!("{}/v1/replies/{reply_id}/stream", api.base);
+        let url = format!("http://{}/v1/replies/{reply_id}/stream", api.address);
         for _ in 0..readers {
             clients.spawn(follow(http.clone(), url.clone(), token.clone()));
         }
@@ -126,12 +125,6 @@ async fn follow(http: reqwest::Client, url: String, token: String) -> anyhow::Re
     Ok(ages)
 }
 
-fn client() -> anyhow::Result<reqwest::Client> {
-    // Fails if a provider is installed already, which is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder().no_proxy().build()?)
-}
-
 /// The number of database connections that listen, of the API and the worker together.
 async fn listeners(database: &BenchDatabase) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(
@@ -153,60 +146,4 @@ fn worker(database: &BenchDatabase, stub: &Stub) -> anyhow::Result<Process> {
         ("CAIRN_LOG", "warn".to_owned()),
     ];
     Program::new("cairn-worker", environment, log()).start(None)
-}
-
-fn log() -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("cairn-bench-{}.log", std::process::id()))
-}
-
-/// The API as a separate process.
-struct Api {
-    process: Process,
-    base: String,
-    ops: String,
-}
-
-impl Api {
-    async fn start(database: &BenchDatabase) -> anyhow::Result<Self> {
-        let (api, ops) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
-        let environment = vec![
-            ("DATABASE_URL", database.config.require_database_url()?.expose().to_owned()),
-            ("CAIRN_JWT_SECRET", JWT_SECRET.to_owned()),
-            ("CAIRN_API_ADDR", api.clone()),
-            ("CAIRN_OPS_ADDR", ops.clone()),
-            ("CAIRN_LOG", "warn".to_owned()),
-        ];
-        let mut process = Program::new("cairn-api", environment, log()).start(None)?;
-        let (http, started) = (client()?, Instant::now());
-        while http.get(format!("http://{ops}/health/ready")).send().await.is_err() {
-            ensure!(process.is_running()?, "the API has ended: see {}", log().display());
-            ensure!(started.elapsed() < Duration::from_mins(1), "the API did not become ready");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(Self { process, base: format!("http://{api}"), ops: format!("http://{ops}") })
-    }
-
-    /// Waits until this many streams are open.
-    async fn wait_for_streams(&self, http: &reqwest::Client, streams: u32) -> anyhow::Result<()> {
-        let started = Instant::now();
-        loop {
-            let metrics = http.get(format!("{}/metrics", self.ops)).send().await?.text().await?;
-            let open = metrics.lines().find_map(|line| line.strip_prefix("cairn_reply_streams ")?.parse().ok());
-            if open == Some(streams) {
-                return Ok(());
-            }
-            ensure!(started.elapsed() < Duration::from_mins(1), "{open:?} of {streams} streams are open");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// The current and the peak resident memory, in kilobytes.
-    fn memory(&self) -> anyhow::Result<(u64, u64)> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let figure = |name: &str| -> anyhow::Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-            Ok(line.trim().trim_end_matches(" kB").parse()?)
-        };
-        Ok((figure("VmRSS:")?, figure("VmHWM:")?))
-    }
 }
