@@ -10,7 +10,7 @@ use poem::http::{HeaderValue, StatusCode, header};
 use poem::web::sse::{Event, SSE};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::ApiResponse;
-use poem_openapi::payload::{EventStream, Json, Payload};
+use poem_openapi::payload::{Json, Payload};
 use poem_openapi::registry::{
     MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
 };
@@ -256,12 +256,12 @@ impl<T> Events<T> {
     }
 }
 
-/// The same description as that of poem's own event stream, which cannot set the reconnection time.
+/// Described by the schema of one event's data: generators take a stream that is described as a list for one.
 impl<T: Type + ToJSON + 'static> Payload for Events<T> {
     const CONTENT_TYPE: &'static str = "text/event-stream";
 
     fn schema_ref() -> MetaSchemaRef {
-        EventStream::<BoxStream<'static, T>>::schema_ref()
+        T::schema_ref()
     }
 
     fn register(registry: &mut Registry) {

@@ -45,6 +45,29 @@ pub enum Tag {
     ToolsAdmin,
 }
 
+/// The tags in the order in which people read them, by who needs them.
+pub(crate) const TAG_GROUPS: &[(&str, &[Tag])] = &[
+    (
+        "Learners",
+        &[Tag::Auth, Tag::Me, Tag::Roadmaps, Tag::Lessons, Tag::Library, Tag::Projects, Tag::Tools, Tag::Platform],
+    ),
+    ("Mentors", &[Tag::Mentor]),
+    (
+        "Admins",
+        &[
+            Tag::AdminContent,
+            Tag::AdminLibrary,
+            Tag::AdminProjects,
+            Tag::AdminUsers,
+            Tag::AdminActivity,
+            Tag::ToolsAdmin,
+            Tag::Statistics,
+            Tag::Settings,
+        ],
+    ),
+    ("Operators", &[Tag::Operations]),
+];
+
 /// The codes that operations can return beyond the derived ones, by operation id. Resources declare them beside their
 /// handlers.
 pub type Problems = &'static [(&'static str, &'static [Code])];

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{json_schema, object};
 
-/// Says of objects that only requests use that they have no other members. Those of answers stay open: they may grow.
+/// Says of objects that only requests use that they have no other members, and of objects that only answers use that they
+/// have all of theirs. Those of answers stay open: they may grow.
 pub(super) fn close(document: &mut Value) {
     let (mut sent, mut answered, mut composed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let schemas = &document["components"]["schemas"];
@@ -21,6 +22,13 @@ pub(super) fn close(document: &mut Value) {
     // A part of a composition that were closed would refuse the members of the other parts.
     for name in &sent {
         compose(&schemas[name], &mut composed);
+    }
+    // What only answers contain is always sent, null included.
+    for name in answered.iter().filter(|name| !sent.contains(*name) && !["Problem", "FieldError"].contains(&name.as_str())) {
+        let schema = &mut document["components"]["schemas"][name];
+        if let Some(properties) = schema["properties"].as_object() {
+            schema["required"] = properties.keys().cloned().collect();
+        }
     }
     for name in sent.iter().filter(|name| !answered.contains(*name) && !composed.contains(*name)) {
         let schema = &mut document["components"]["schemas"][name];

@@ -5,6 +5,7 @@ mod examples;
 mod json;
 mod json_schema;
 mod problems;
+mod shape;
 
 use std::collections::{BTreeSet, HashMap};
 use std::marker::PhantomData;
@@ -101,9 +102,6 @@ fn document() -> Value {
             }
             for (_, response) in object_mut(&mut operation["responses"]) {
                 tidy_media_types(response);
-                if response["description"] == "" {
-                    response["description"] = "Done.".into();
-                }
             }
             describe_conditional_read(operation);
             problems::add(method, operation, &declared);
@@ -116,25 +114,40 @@ fn document() -> Value {
         "bearerFormat": "JWT",
         "description": "An access token, from register, login or refreshSession.",
     }});
-    for (_, schema) in object_mut(&mut document["components"]["schemas"]) {
-        allow_null(schema);
+    shape::single_references(&mut document);
+    for (name, schema) in object_mut(&mut document["components"]["schemas"]) {
+        // Problems leave out what they do not have.
+        if !["Problem", "FieldError"].contains(&name.as_str()) {
+            allow_null(schema);
+        }
     }
     bodies::close(&mut document);
+    shape::shape(&mut document);
     examples::add(&mut document["components"]["schemas"]);
     document
 }
 
-/// poem puts what a parameter type says of itself into the schema; tools look beside it.
+/// poem puts what a parameter type says of itself into the schema; tools look beside it. Examples would be sent by
+/// Swagger UI as they are, and what equals the default of OpenAPI need not be said.
 fn describe_parameters(operation: &mut Value) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
-        for member in ["description", "example"] {
-            if parameter[member].is_null()
-                && let Some(value) = parameter["schema"].as_object_mut().and_then(|schema| schema.shift_remove(member))
-            {
-                parameter[member] = value;
-            }
+        let schema = parameter["schema"].as_object_mut();
+        let said = schema.and_then(|schema| {
+            schema.shift_remove("example");
+            schema.shift_remove("description")
+        });
+        let Some(parameter) = parameter.as_object_mut() else { continue };
+        if let Some(said) = said.filter(|_| !parameter.contains_key("description")) {
+            parameter.insert("description".to_owned(), said);
         }
+        let in_query = parameter.get("in") == Some(&json!("query"));
+        parameter.retain(|member, value| match member.as_str() {
+            "deprecated" | "required" => *value != json!(false),
+            "explode" => *value != json!(in_query),
+            "example" => false,
+            _ => true,
+        });
     }
 }
 
@@ -172,6 +185,11 @@ fn allow_null(schema: &mut Value) {
         // A member of changes (`params::Changes`) may be left out, but not null.
         if property.as_object_mut().and_then(|property| property.shift_remove("writeOnly")).is_some() {
             continue;
+        }
+        // Generators make a member with a default required.
+        if let Some(default) = property.as_object_mut().and_then(|property| property.shift_remove("default")) {
+            let description = property["description"].as_str().unwrap_or_default();
+            property["description"] = format!("{description} Default: `{default}`.").trim().into();
         }
         if !required.contains(&Value::from(name.as_str())) {
             if property["$ref"].is_string() {

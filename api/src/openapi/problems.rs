@@ -74,12 +74,16 @@ fn scheme(operation: &Value) -> Option<&str> {
 
 /// One scheme for all roles: what differs is the role the token's user must have.
 fn name_role(operation: &mut Value) {
-    let role = match scheme(operation) {
-        None => return,
-        Some("mentor") => Some("Requires the role mentor or admin."),
-        Some("admin") => Some("Requires the role admin."),
-        Some(_) => None,
+    let (name, role) = match scheme(operation) {
+        None => {
+            operation["security"] = json!([]);
+            return;
+        }
+        Some("mentor") => ("mentor", Some("Requires the role mentor or admin.")),
+        Some("admin") => ("admin", Some("Requires the role admin.")),
+        Some(_) => ("student", None),
     };
+    operation["x-required-role"] = name.into();
     if let Some(role) = role {
         let description =
             operation["description"].as_str().map_or_else(|| role.to_owned(), |d| format!("{d}\n\n{role}"));
@@ -94,11 +98,9 @@ fn response(codes: &[Code]) -> Value {
     let first = codes[0];
     let mut response = json!({
         "description": lines.join("; "),
+        "x-codes": names,
         "content": {CONTENT_TYPE: {
-            "schema": {"allOf": [
-                {"$ref": "#/components/schemas/Problem"},
-                {"type": "object", "properties": {"code": {"type": "string", "enum": names}}},
-            ]},
+            "schema": {"$ref": "#/components/schemas/Problem"},
             "example": {
                 "type": format!("/problems/{}", first.name()),
                 "title": first.title(),

@@ -33,7 +33,7 @@ impl Problem {
             return Self::method_not_allowed();
         }
         if error.is::<AuthorizationError>() {
-            return Self::unauthorized();
+            return Self::unauthorized().without_token();
         }
         if error.is::<ContentTypeError>() {
             return Self::unsupported_media_type();

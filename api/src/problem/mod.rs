@@ -31,6 +31,8 @@ struct Inner {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
+    /// Whether the request had no token at all.
+    lacks_token: bool,
     /// Further members, which say what a client can act on.
     members: Map<String, Value>,
     /// The internal cause, which is logged at the edge and never sent to the client.
@@ -73,7 +75,8 @@ impl From<Fault> for FieldError {
 impl Problem {
     pub(crate) fn new(code: Code) -> Self {
         let (errors, members) = (Vec::new(), Map::new());
-        Self(Box::new(Inner { code, detail: code.detail(), errors, members, retry_after: None, source: None }))
+        let detail = code.detail();
+        Self(Box::new(Inner { code, detail, errors, members, retry_after: None, lacks_token: false, source: None }))
     }
 
     /// A member of the body that violates a rule that the schema cannot express.
@@ -114,6 +117,13 @@ impl Problem {
         self
     }
 
+    /// The request had no token at all, so nothing is said about it (RFC 6750, section 3.1).
+    #[must_use]
+    pub(crate) fn without_token(mut self) -> Self {
+        self.0.lacks_token = true;
+        self
+    }
+
     /// The code, by which clients tell problems apart.
     pub fn code(&self) -> Code {
         self.0.code
@@ -126,7 +136,7 @@ impl Problem {
 
     /// The response to the request with that id.
     pub fn into_response(self, request_id: &str) -> Response {
-        let Inner { code, detail, errors, members, retry_after, .. } = *self.0;
+        let Inner { code, detail, errors, members, retry_after, lacks_token, .. } = *self.0;
         let document = Document {
             kind: format!("/problems/{}", code.name()),
             title: code.title(),
@@ -144,7 +154,7 @@ impl Problem {
         }
         if code.status() == StatusCode::UNAUTHORIZED {
             let challenge = match code {
-                Code::Unauthorized => "Bearer error=\"invalid_token\"",
+                Code::Unauthorized if !lacks_token => "Bearer error=\"invalid_token\"",
                 _ => "Bearer",
             };
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -25,6 +25,7 @@ use cairn_core::stream::Continuation;
 use cairn_core::tools::stream::{self, Position};
 use cairn_core::users::events;
 use cairn_core::users::tokens::TokenSubject;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use poem::web::sse::Event;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -59,14 +60,6 @@ impl fmt::Debug for Streams {
     }
 }
 
-/// The result of following a reply.
-pub enum Following {
-    /// The events so far, and those to come.
-    Events(BoxStream<'static, Event>),
-    /// The reply is in its final state and the reader has everything.
-    Nothing,
-}
-
 impl Streams {
     /// Streams from a database, on a separate connection, until `stop`: then all streams end and readers are told to
     /// reconnect. Listens on one more connection from when the first stream is opened.
@@ -99,21 +92,22 @@ impl Streams {
         self.0.registry.is_listening()
     }
 
-    /// Follows a reply of the caller from a position.
+    /// Follows a reply of the caller from a position. There are no events if the reply is in its final state and the reader
+    /// has everything.
     pub async fn follow_reply(
         &self,
         caller: &Caller,
         reply_id: Uuid,
         position: Position,
-    ) -> Result<Following, Problem> {
+    ) -> Result<BoxStream<'static, Event>, Problem> {
         let guard = self.open(caller, reply_id)?;
         let request = stream::ReadRequest { reply_id, subject: subject(caller), position };
         let first = self.0.replies.run(request).await?.ok_or_else(Problem::reply_not_found)?;
         if first.next == Continuation::Finished && first.updates.is_empty() {
-            return Ok(Following::Nothing);
+            return Ok(futures_util::stream::empty().boxed());
         }
         let reader = Reader::new(guard, request, first, self.0.replies.clone(), self.0.stop.clone());
-        Ok(Following::Events(reader.into_events()))
+        Ok(reader.into_events())
     }
 
     /// Follows the events of the caller from a position, or from now on.

@@ -13,7 +13,6 @@ use crate::answers::Events;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::parameter_type;
-use crate::streams::Following;
 use crate::streams::replies::ReplyEvent;
 use crate::{App, Code, Problem};
 
@@ -35,11 +34,10 @@ impl LastEventId {
 
 parameter_type!(LastEventId, "last_event_id", required: true, MetaSchema {
     description: Some(
-        "The `id` of the last event that you received, to resume after it; `EventSource` sends it by itself. An id that \
+        "The `id` of the last event that you received, to resume after it, such as `1.7`. An id that \
          is no longer valid for the reply is answered with `restart`."),
     max_length: Some(LastEventId::MAX_LENGTH),
     pattern: Some("^[0-9]+\\.([0-9]+|end)$".to_owned()),
-    example: Some("1.7".into()),
     ..MetaSchema::new("string")
 });
 
@@ -55,9 +53,6 @@ pub enum StreamReplyResponse {
     /// The events, until the reply is in its final state.
     #[oai(status = 200)]
     Events(Events<ReplyEvent>),
-    /// There is nothing left to stream: the reply is in its final state, and you have received the last event.
-    #[oai(status = 204)]
-    Nothing,
 }
 
 #[OpenApi]
@@ -70,9 +65,8 @@ impl StreamApi {
     /// restarting: reconnect with the `id` of the last event that you received, and nothing is missing or repeated.
     /// Comments keep an idle connection open; they are sent at least every 15 seconds.
     ///
-    /// The answer is 204 if the reply is in its final state and `Last-Event-ID` is the `id` of the last event, so that an
-    /// `EventSource` stops reconnecting. The text of an older reply may come in one piece. A stream ends within seconds
-    /// of its session.
+    /// Stop reconnecting after the last event: the stream that follows it ends at once and has no events. The text of an older
+    /// reply may come in one piece. A stream ends within seconds of its session.
     #[oai(path = "/replies/:reply_id/stream", method = "get", operation_id = "streamReply", tag = Tag::Tools)]
     async fn stream_reply(
         &self,
@@ -82,9 +76,7 @@ impl StreamApi {
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<LastEventId>>,
     ) -> Result<StreamReplyResponse, Problem> {
         let position = last_event_id.0.map(|id| id.0).unwrap_or_default();
-        Ok(match self.app.streams.follow_reply(&caller, reply_id.0, position).await? {
-            Following::Events(events) => StreamReplyResponse::Events(Events::new(events)),
-            Following::Nothing => StreamReplyResponse::Nothing,
-        })
+        let events = self.app.streams.follow_reply(&caller, reply_id.0, position).await?;
+        Ok(StreamReplyResponse::Events(Events::new(events)))
     }
 }

@@ -8,7 +8,7 @@ use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Reply;
-use super::follow::data_of;
+use super::follow::check_events;
 
 /// The OpenAPI document.
 pub(crate) static DOCUMENT: LazyLock<Value> =
@@ -36,7 +36,7 @@ impl Operation {
 
     /// The pointer to the schema of the data of events, for an operation that returns a stream.
     pub(super) fn event_schema(&self) -> String {
-        self.pointer("/responses/200/content/text~1event-stream/schema/items")
+        self.pointer("/responses/200/content/text~1event-stream/schema")
     }
 
     fn pointer(&self, rest: &str) -> String {
@@ -211,7 +211,10 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
             let documented = documented.unwrap_or_else(|| panic!("{name}: {media_type} is not documented"));
             let schema = format!("{place}/content/{}/schema", documented.replace('/', "~1"));
             let content = match media_type {
-                "text/event-stream" => data_of(reply.text.clone(), operation.event_schema()).await,
+                "text/event-stream" => {
+                    check_events(reply.text.clone(), operation.event_schema()).await;
+                    return;
+                }
                 "text/markdown" | "text/csv" => reply.text.clone().into(),
                 "application/x-ndjson" => {
                     for line in reply.text.lines() {

@@ -100,10 +100,10 @@ impl Follow {
     }
 }
 
-/// The data of all events in a complete stream.
-pub(super) async fn data_of(text: String, schema: String) -> Value {
+/// Fails unless all events of a complete stream match the schema.
+pub(super) async fn check_events(text: String, schema: String) {
     let body = futures_util::stream::iter([Ok(text.into_bytes())]).boxed();
-    Follow::new(body, schema).rest().await.into_iter().map(|event| event.data).collect()
+    Follow::new(body, schema).rest().await;
 }
 
 /// What a reader has assembled from the events that it received.
