@@ -34,8 +34,8 @@ pub async fn stale(connection: &mut PgConnection) -> Result<Stale> {
     Ok(stale.fetch_one(connection).await?)
 }
 
-/// The number of unfinished jobs (except those of the queue `maintenance`, which are scheduled continuously), stale markers
-/// and roadmaps to recompute. 0 means that every derived value is up to date.
+/// The number of unfinished jobs (except those of the queue `maintenance`, which are scheduled continuously), stale markers,
+/// uses that are not counted yet, and roadmaps to recompute. 0 means that every derived value is up to date.
 pub async fn unsettled(connection: &mut PgConnection) -> Result<i64> {
     let count = sqlx::query_scalar!(
         r#"SELECT
@@ -46,6 +46,8 @@ pub async fn unsettled(connection: &mut PgConnection) -> Result<i64> {
                   WHERE job_type <> 'maintenance' AND status IN ('Queued', 'Running'))
                + (SELECT count(*) FROM progress_dirty WHERE done_seq < requested_seq)
                + (SELECT count(*) FROM likes_dirty)
+               + (SELECT count(*) FROM library_uses)
+               + (SELECT count(*) FROM lesson_tasks_dirty)
                + (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version) AS "count!""#
     );
     Ok(count.fetch_one(connection).await?)

@@ -87,11 +87,16 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Removes expired sessions (with their refresh tokens), used refresh tokens, old idempotency keys, the chunks of finished
-/// replies, whose text is stored as a message, old events of users, and old counts.
+/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired links for a new password, old
+/// idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, and old counts.
+///
+/// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
+/// again when a learner of that day is deleted or gets another role. It grows by one row for each quarter of an hour in which
+/// a user is active, and the rows of a user go with the user.
 async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
     while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
     while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
+    while chunks.should_continue(remove_password_resets(pool).await?) {}
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
@@ -116,6 +121,17 @@ async fn remove_refresh_tokens(pool: &PgPool) -> Result<u64> {
         "DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM refresh_tokens WHERE used_at < now() - interval '30 days'
              ORDER BY used_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// There is at most one for each user, and few users have one, so no index is needed.
+async fn remove_password_resets(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM password_resets WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM password_resets WHERE expires_at < now()
+             ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );
     Ok(removed.execute(pool).await?.rows_affected())

@@ -11,5 +11,6 @@ mod library;
 mod lists;
 mod rollup;
 mod schema;
+mod search_index;
 mod users;
 mod verify;

@@ -58,6 +58,11 @@ pub enum Kind {
     LastActiveAt,
     /// A user who deleted their account and about whom something is stored still.
     ErasedUser,
+    /// The postings of an object in the search index. Null if there are, or should be, none; otherwise the first words that
+    /// differ, with their weights.
+    SearchIndex,
+    /// The number of objects in which a word of the search index occurs.
+    SearchWord,
     /// A row of the activity log in the default partition instead of a monthly one.
     ActivityPartition,
 }

@@ -269,6 +269,51 @@ async fn what_has_expired_goes() {
 }
 
 #[tokio::test]
+async fn links_for_a_new_password_go_when_they_have_expired() {
+    let test = TestDb::new().await;
+    for (hash, expires_at) in [("old", "now() - interval '1 second'"), ("new", "now() + interval '1 hour'")] {
+        let user = add_user(test.pool()).await;
+        run(
+            test.pool(),
+            format!(
+                "INSERT INTO password_resets (user_id, token_hash, expires_at)
+                 VALUES ('{user}', sha256('{hash}'), {expires_at})"
+            ),
+        )
+        .await;
+    }
+    housekeeping(&test).await;
+    let left = "SELECT token_hash = sha256('new') FROM password_resets";
+    assert_eq!(rows::<(bool,)>(test.pool(), left).await, [(true,)]);
+}
+
+/// The daily numbers can be asked for any day, and the oldest must survive a learner of that day who is deleted.
+#[tokio::test]
+async fn who_was_active_is_known_for_ever() {
+    let test = TestDb::new().await;
+    let [stays, goes] = [add_user(test.pool()).await, add_user(test.pool()).await];
+    run(
+        test.pool(),
+        format!(
+            "INSERT INTO active_quarters (quarter, user_id)
+                 SELECT quarter_of('2001-02-03 04:05Z'), id FROM users WHERE id IN ('{stays}', '{goes}');
+             UPDATE stats_state SET is_filled = true;
+             SELECT recompute_stats(ARRAY[quarter_of('2001-02-03 04:05Z')])"
+        ),
+    )
+    .await;
+    let learners = async || -> i32 {
+        scalar(test.pool(), "SELECT first_of_day[1] FROM stats_active WHERE quarter = quarter_of('2001-02-03 04:05Z')")
+            .await
+    };
+    assert_eq!(learners().await, 2);
+    housekeeping(&test).await;
+    run(test.pool(), format!("DELETE FROM users WHERE id = '{goes}'")).await;
+    while scalar::<bool>(test.pool(), "SELECT refresh_stats()").await {}
+    assert_eq!(learners().await, 1);
+}
+
+#[tokio::test]
 async fn workers_of_earlier_starts_go_when_they_hold_nothing() {
     let test = TestDb::new().await;
     let workers = ["holds", "gone", "alive"].map(|name| (name.to_owned(), Queue::Likes));

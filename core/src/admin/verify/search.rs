@@ -1,0 +1,82 @@
+//! The search index, compared with what the texts give now.
+//!
+//! There are millions of postings, and computing them again takes minutes, so a snapshot would be held for too long. Each
+//! statement compares a hundred objects in a snapshot of its own instead. Triggers write the index in the transaction of
+//! the change, so every snapshot must show it as it should be, whatever else happens.
+
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::report::{Kind, LISTED};
+use super::row::DifferenceRow;
+use crate::Result;
+
+/// How many objects a statement compares.
+const OBJECTS: i64 = 100;
+
+/// How many words a statement compares.
+const WORDS: i64 = 2000;
+
+/// All checks of the index.
+pub(super) async fn all(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
+    let mut rows = objects(pool).await?;
+    rows.extend(words(pool).await?);
+    Ok(rows)
+}
+
+/// Compares the postings of everything that is, or could be, in the index.
+async fn objects(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
+    let (mut found, mut after) = (Found::new(Kind::SearchIndex), Uuid::nil());
+    loop {
+        let chunk = sqlx::query_file!("src/admin/verify/search_objects.sql", after, OBJECTS).fetch_one(pool).await?;
+        found.add(chunk.ids, chunk.stored, chunk.expected);
+        let Some(last) = chunk.last else { return Ok(found.into_rows()) };
+        after = last;
+    }
+}
+
+/// Compares in how many objects each word occurs, once the worker has counted the latest changes.
+async fn words(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
+    let (mut found, mut after) = (Found::new(Kind::SearchWord), String::new());
+    loop {
+        let chunk = sqlx::query_file!("src/admin/verify/search_words.sql", after, WORDS).fetch_one(pool).await?;
+        found.add(chunk.ids, chunk.stored, chunk.expected);
+        let Some(last) = chunk.last else { return Ok(found.into_rows()) };
+        after = last;
+    }
+}
+
+/// The differences of all chunks. All are counted, and the first are kept.
+struct Found {
+    kind: Kind,
+    total: usize,
+    rows: Vec<DifferenceRow>,
+}
+
+impl Found {
+    fn new(kind: Kind) -> Self {
+        Self { kind, total: 0, rows: Vec::new() }
+    }
+
+    fn add(&mut self, ids: Vec<Value>, stored: Vec<Value>, expected: Vec<Value>) {
+        self.total += ids.len();
+        let room = LISTED.saturating_sub(self.rows.len());
+        let differences = ids.into_iter().zip(stored).zip(expected).take(room);
+        self.rows.extend(differences.map(|((ids, stored), expected)| DifferenceRow {
+            kind: self.kind,
+            ids,
+            stored: Some(stored),
+            expected: Some(expected),
+            total: 0,
+        }));
+    }
+
+    fn into_rows(mut self) -> Vec<DifferenceRow> {
+        let total = i64::try_from(self.total).unwrap_or(i64::MAX);
+        for row in &mut self.rows {
+            row.total = total;
+        }
+        self.rows
+    }
+}
