@@ -88,13 +88,14 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
 }
 
 /// Removes expired sessions (with their refresh tokens), used refresh tokens, old idempotency keys, the chunks of finished
-/// replies, whose text is stored as a message, old events of users, and old counts.
+/// replies, whose text is stored as a message, old events of users, old try-outs of instructions, and old counts.
 async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
     while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
     while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
+    while chunks.should_continue(remove_tryouts(pool).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
@@ -157,6 +158,16 @@ async fn remove_reply_chunks(pool: &PgPool, keep_failed_days: i32) -> Result<u64
         keep_failed_days
     );
     Ok(replies.execute(pool).await?.rows_affected())
+}
+
+async fn remove_tryouts(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM ai_tryouts WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM ai_tryouts WHERE created_at < now() - interval '1 day'
+             ORDER BY created_at LIMIT 1000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
 }
 
 /// Creates the next monthly partitions, and drops those that are older than the retention. Returns how many of each.
