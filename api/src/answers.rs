@@ -76,8 +76,18 @@ impl<T: ToJSON> Created<T> {
     }
 }
 
-/// The response to a request that is completed in the background: 202.
-pub(crate) struct Accepted<T>(pub T);
+/// The response to a request that is completed in the background: 202, with the `Location` of what to read until it is.
+pub(crate) struct Accepted<T> {
+    location: String,
+    value: T,
+}
+
+impl<T> Accepted<T> {
+    /// The response for what has that path.
+    pub(crate) fn at(location: String, value: T) -> Self {
+        Self { location, value }
+    }
+}
 
 /// A response without content: 204.
 pub(crate) struct NoContent;
@@ -108,6 +118,12 @@ fn set_etag(response: &mut Response, json: &Value) {
         && let Ok(value) = HeaderValue::from_str(&format!("\"{version}\""))
     {
         response.headers_mut().insert(header::ETAG, value);
+    }
+}
+
+fn set_location(response: &mut Response, location: &str) {
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
     }
 }
 
@@ -200,9 +216,7 @@ impl<T: ToJSON + Send> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         let json = self.value.to_json().unwrap_or_default();
         let mut response = poem::web::Json(&json).with_status(StatusCode::CREATED).into_response();
-        if let Ok(location) = HeaderValue::from_str(&self.location) {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
+        set_location(&mut response, &self.location);
         set_etag(&mut response, &json);
         response
     }
@@ -210,7 +224,8 @@ impl<T: ToJSON + Send> IntoResponse for Created<T> {
 
 impl<T: ToJSON> ApiResponse for Accepted<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(202, "Accepted. The work is done in the background.", Vec::new())
+        let location = header_meta("Location", "The path of what to read until the work is done.");
+        meta::<T>(202, "Accepted. The work is done in the background.", vec![location])
     }
 
     fn register(registry: &mut Registry) {
@@ -220,7 +235,9 @@ impl<T: ToJSON> ApiResponse for Accepted<T> {
 
 impl<T: ToJSON + Send> IntoResponse for Accepted<T> {
     fn into_response(self) -> Response {
-        poem::web::Json(self.0.to_json()).with_status(StatusCode::ACCEPTED).into_response()
+        let mut response = poem::web::Json(self.value.to_json()).with_status(StatusCode::ACCEPTED).into_response();
+        set_location(&mut response, &self.location);
+        response
     }
 }
 

@@ -35,6 +35,7 @@ pub enum Noun {
     Task,
     Term,
     ToolChat,
+    Tryout,
     User,
 }
 

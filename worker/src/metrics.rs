@@ -99,7 +99,7 @@ impl WorkerMetrics {
     }
 }
 
-/// How reply attempts ended. Labels are bounded: `end` is `completed`, `interrupted`, `lost` or a reason's code.
+/// How attempts at replies and try-outs ended. Labels are bounded: `end` is `completed`, `interrupted`, `lost` or a reason's code.
 #[derive(Clone)]
 pub(crate) struct ReplyMetrics {
     ended: IntCounterVec,
@@ -113,7 +113,7 @@ impl ReplyMetrics {
         Ok(Self {
             ended: register_int_counter_vec_with_registry!(
                 "cairn_reply_attempts_total",
-                "Reply attempts, by how they ended.",
+                "Attempts at replies and try-outs, by how they ended.",
                 &["end"],
                 registry
             )?,

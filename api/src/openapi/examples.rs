@@ -30,6 +30,14 @@ fn named(name: &str) -> Option<Value> {
         "MaterialKind" => json!("link"),
         "CourseImport.error" => Value::Null,
         "CourseImport.state" => json!("queued"),
+        "Tryout.error" | "Tryout.reason" => Value::Null,
+        "Tryout.answer" => json!("A viewport is the part of the page that you can see."),
+        "Tryout.question" | "NewTryout.question" => json!("What is a viewport?"),
+        "Tryout.finished_at" => json!("2026-03-02T09:30:00Z"),
+        "Tryout.prompt_tokens" => json!(420),
+        "Tryout.completion_tokens" => json!(12),
+        "Tryout.first_token_ms" => json!(350),
+        "TryoutState" => json!("completed"),
         "document" => json!("version: 1\nmodules: [{slug: html-basics, title: HTML basics}]\n"),
         "AdminModule.title" | "NewModule.title" | "ModuleChanges.title" | "Module.title" | "module_title" => {
             json!("HTML basics")

@@ -81,6 +81,8 @@ macro_rules! with_codes {
         TooManyStreams too_many_streams TOO_MANY_REQUESTS "Too many streams are open" "Close one of your streams first.";
         MessageNotFound message_not_found NOT_FOUND "Message not found" "There is no message of yours with this id.";
         InstructionNotFound instruction_not_found NOT_FOUND "Instruction not found" "The tool has no instruction with this version.";
+        TryoutNotFound tryout_not_found NOT_FOUND "Try-out not found" "There is no try-out with this id. Try-outs are kept for a day.";
+        TooManyTryouts too_many_tryouts TOO_MANY_REQUESTS "Too many try-outs are open" "Wait until one of your try-outs has been answered.";
         ChatNotFound chat_not_found NOT_FOUND "Chat not found" "There is no chat with this id.";
         MessageTooLong message_too_long UNPROCESSABLE_ENTITY "The message is too long" "The message has more characters than the platform allows.";
 

@@ -11,6 +11,7 @@ use cairn_core::stats::daily::UnknownTimeZone;
 use cairn_core::tools::cancel::CancelRefusal;
 use cairn_core::tools::questions::AskRefusal;
 use cairn_core::tools::retry::RetryRefusal;
+use cairn_core::tools::tryouts::TryoutRefusal;
 use cairn_core::users::accounts::RegistrationRefusal;
 use cairn_core::users::erasure::DeletionRefusal;
 use cairn_core::users::invites::InviteRefusal;
@@ -66,6 +67,7 @@ impl Code {
             Noun::Style => Self::StyleNotFound,
             Noun::Task => Self::TaskNotFound,
             Noun::Term => Self::TermNotFound,
+            Noun::Tryout => Self::TryoutNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Admin
             | Noun::Course
@@ -171,6 +173,17 @@ impl From<CancelRefusal> for Problem {
         match refusal {
             CancelRefusal::NotFound(not_found) => not_found.into(),
             CancelRefusal::Finished => Self::reply_finished(),
+        }
+    }
+}
+
+impl From<TryoutRefusal> for Problem {
+    fn from(refusal: TryoutRefusal) -> Self {
+        match refusal {
+            TryoutRefusal::NotFound(not_found) => not_found.into(),
+            TryoutRefusal::TooManyOpen { limit } => Self::too_many_tryouts()
+                .detail(format!("At most {limit} of your try-outs are answered at once. Wait for one of them."))
+                .retry_after(OPEN_REPLY_RETRY_AFTER),
         }
     }
 }

@@ -96,6 +96,7 @@ resources! {
     admin::stats::funnel FunnelApi,
     admin::stats::lessons LessonStatsApi,
     admin::tools::instructions InstructionsApi,
+    admin::tools::tryouts TryoutsApi,
     admin::tools::chats ChatsApi,
     admin::tools::chat_export ChatExportApi,
     admin::tools::stats StatsApi,

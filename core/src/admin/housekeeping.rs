@@ -88,7 +88,8 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
 }
 
 /// Removes expired sessions (with their refresh tokens), used refresh tokens, expired links for a new password, old
-/// idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, and old counts.
+/// idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
+/// identifiers of content changes, old try-outs of instructions, and old counts.
 ///
 /// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
 /// again when a learner of that day is deleted or gets another role. It grows by one row for each quarter of an hour in which
@@ -101,6 +102,7 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
     while chunks.should_continue(remove_catalog_changes(pool).await?) {}
+    while chunks.should_continue(remove_tryouts(pool).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
@@ -185,6 +187,16 @@ async fn remove_reply_chunks(pool: &PgPool, keep_failed_days: i32) -> Result<u64
         keep_failed_days
     );
     Ok(replies.execute(pool).await?.rows_affected())
+}
+
+async fn remove_tryouts(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM ai_tryouts WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM ai_tryouts WHERE created_at < now() - interval '1 day'
+             ORDER BY created_at LIMIT 1000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
 }
 
 /// Creates the next monthly partitions, and drops those that are older than the retention. Returns how many of each.

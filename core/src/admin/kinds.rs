@@ -18,6 +18,7 @@ macro_rules! for_each_job {
             count_search_terms: $crate::library::jobs::CountSearchTerms,
             erase_user: $crate::users::jobs::EraseUser,
             generate_reply: $crate::tools::jobs::GenerateReply,
+            answer_tryout: $crate::tools::jobs::AnswerTryout,
             import_course: $crate::learning::jobs::ImportCourse,
             refresh_stats: $crate::stats::jobs::RefreshStats,
             reconcile: $crate::admin::maintenance::Reconcile,

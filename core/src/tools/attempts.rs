@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Context, Reason, Tool, has_copyable_content, stored_tool};
+use super::{Context, Reason, Request, has_copyable_content, stored_tool};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
@@ -35,22 +35,10 @@ pub struct Attempt {
     pub chat_id: Uuid,
     /// The user who asked.
     pub user_id: Uuid,
-    /// The tool that answers.
-    pub tool: Tool,
     /// The message with the question; `None` if it was cleared.
     pub question_id: Option<Uuid>,
-    /// The text of the question.
-    pub question: String,
-    /// The context that was recorded with the question.
-    pub context: Context,
-    /// The system instruction.
-    pub instruction: String,
-    /// The model that the instruction requests; `None` for the configured default.
-    pub model: Option<String>,
-    /// The temperature, from 0 to 2; `None` for the default of the model.
-    pub temperature: Option<f64>,
-    /// The maximum length of the answer, in tokens.
-    pub max_tokens: i32,
+    /// What the provider is asked.
+    pub request: Request,
     /// The codes of how earlier attempts ended since the reply was last requested.
     pub earlier: Vec<String>,
 }
@@ -97,14 +85,16 @@ pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str
         number: row.attempt,
         chat_id: row.chat_id,
         user_id: row.user_id,
-        tool: stored_tool(&row.tool_type)?,
         question_id: row.question_id,
-        question: row.question,
-        context: row.context.0,
-        instruction: row.content,
-        model: row.model,
-        temperature: row.temperature,
-        max_tokens: row.max_tokens,
+        request: Request {
+            tool: stored_tool(&row.tool_type)?,
+            question: row.question,
+            context: row.context.0,
+            instruction: row.content,
+            model: row.model,
+            temperature: row.temperature,
+            max_tokens: row.max_tokens,
+        },
         earlier: row.earlier,
     }))
 }
@@ -153,6 +143,13 @@ pub struct Usage {
     pub cost_micros: Option<i64>,
 }
 
+impl Usage {
+    /// The time to the first piece of text in milliseconds, as it is stored.
+    pub(super) fn first_token_ms(&self) -> Option<i32> {
+        self.first_token.map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX))
+    }
+}
+
 /// Completes a reply: stores its answer as a message of the chat. Writes nothing and returns `false` if the attempt may no longer
 /// write, so a reply gets one answer, however many attempts finish.
 pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage) -> Result<bool> {
@@ -183,12 +180,12 @@ pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage)
         return Ok(false);
     }
     finish(tx, attempt, None, usage).await?;
-    let target = Target::new(Noun::ToolChat, attempt.chat_id, attempt.tool.title());
-    let details = serde_json::json!({ "tool_type": attempt.tool.name(), "reply_id": attempt.reply_id });
+    let target = Target::new(Noun::ToolChat, attempt.chat_id, attempt.request.tool.title());
+    let details = serde_json::json!({ "tool_type": attempt.request.tool.name(), "reply_id": attempt.reply_id });
     let received = Action::new(Noun::Reply, Verb::Received).target(Some(target)).by(attempt.user_id);
     tx.record(received.with(details))?;
     tx.notify_readers(attempt.reply_id);
-    let (reply_id, tool_type) = (attempt.reply_id, attempt.tool.name().to_owned());
+    let (reply_id, tool_type) = (attempt.reply_id, attempt.request.tool.name().to_owned());
     tx.emit(attempt.user_id, UserEvent::ReplyCompleted { reply_id, tool_type });
     Ok(true)
 }
@@ -223,7 +220,7 @@ pub async fn fail(
     );
     let may = failed.execute(&mut **tx).await?.rows_affected() == 1;
     if may {
-        let (reply_id, tool_type) = (attempt.reply_id, attempt.tool.name().to_owned());
+        let (reply_id, tool_type) = (attempt.reply_id, attempt.request.tool.name().to_owned());
         tx.emit(attempt.user_id, UserEvent::ReplyFailed { reply_id, tool_type, reason: reason.code().to_owned() });
     }
     finish_if_owned(tx, attempt, may, last, detail, usage).await
@@ -256,7 +253,6 @@ async fn finish(
     failed: Option<(Reason, &str)>,
     usage: &Usage,
 ) -> Result<()> {
-    let first_token_ms = usage.first_token.map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX));
     sqlx::query!(
         "UPDATE ai_reply_attempts
          SET finished_at = coalesce(finished_at, now()),
@@ -271,7 +267,7 @@ async fn finish(
         usage.model,
         usage.prompt_tokens,
         usage.completion_tokens,
-        first_token_ms,
+        usage.first_token_ms(),
         usage.is_cut,
         usage.cost_micros
     )
@@ -281,6 +277,6 @@ async fn finish(
 }
 
 /// Removes what Postgres cannot store: a model may send anything, including NUL characters.
-fn storable(text: &str) -> String {
+pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "")
 }

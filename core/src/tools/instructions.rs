@@ -163,7 +163,7 @@ async fn lock(connection: &mut PgConnection, tool: Tool) -> Result<()> {
 
 impl Instruction {
     /// The title in the activity log.
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         format!("{}, version {}", self.tool.title(), self.version)
     }
 }

@@ -1,4 +1,4 @@
-//! The job that writes replies, and the reconciler for replies without a live job.
+//! The jobs that write replies and answer try-outs, and the reconciler for replies without a live job.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,6 +29,24 @@ impl Job for GenerateReply {
     /// Longer than the time limit of an answer, which the job enforces itself.
     const DEADLINE: Duration = Duration::from_secs(150);
     /// An unfinished reply is handed over to another worker.
+    const HEEDS_SHUTDOWN: bool = true;
+}
+
+/// Answers the question of a try-out.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct AnswerTryout {
+    /// The try-out.
+    pub tryout_id: Uuid,
+}
+
+impl Job for AnswerTryout {
+    const KIND: &'static str = "answer_tryout";
+    const QUEUE: Queue = Queue::Replies;
+    /// A failure of the provider is the result, so only a crash is followed by another attempt.
+    const MAX_ATTEMPTS: i32 = 3;
+    /// Longer than the time limit of an answer, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(150);
+    /// An unfinished try-out is handed over to another worker.
     const HEEDS_SHUTDOWN: bool = true;
 }
 

@@ -11,9 +11,11 @@ pub mod messages;
 pub mod questions;
 mod reason;
 pub mod replies;
+mod request;
 pub mod retry;
 pub mod stats;
 pub mod stream;
+pub mod tryouts;
 
 use std::collections::HashMap;
 
@@ -22,6 +24,7 @@ use sqlx::PgConnection;
 pub use self::context::{Context, Learner, Position, Source};
 pub use self::copyable::{copyable_block, has_copyable_content};
 pub use self::reason::Reason;
+pub use self::request::Request;
 use crate::{Error, Result};
 
 /// An AI tool. It is stored as its name, in columns of the type varchar.

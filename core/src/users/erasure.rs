@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! request ──one transaction──▶ row without personal data, sessions and keys gone, projects emptied · erasures · EraseUser
-//! EraseUser ──many small ones──▶ likes, facts, rollups, chats, favorites, events gone; activity without names and addresses
+//! EraseUser ──many small ones──▶ likes, facts, rollups, chats, try-outs, favorites, events gone; activity without names and addresses
 //! a minute later, by the reconciler ──▶ the same once more, for requests that were under way ──▶ erasures: done
 //! ```
 //!
@@ -83,6 +83,7 @@ pub async fn erase_part(tx: &mut Tx, user_id: Uuid) -> Result<bool> {
     remove_progress(tx, user_id).await?;
     sqlx::query!("DELETE FROM user_prompt_favorites WHERE user_id = $1", user_id).execute(&mut **tx).await?;
     sqlx::query!("DELETE FROM user_events WHERE user_id = $1", user_id).execute(&mut **tx).await?;
+    sqlx::query!("DELETE FROM ai_tryouts WHERE created_by = $1", user_id).execute(&mut **tx).await?;
     remove_access(tx, user_id).await?;
     empty_projects(tx, user_id).await?;
     sqlx::query!(

@@ -2,6 +2,7 @@
 //! external work outside of any transaction, and commits its effect in one transaction. (The recomputation of a roadmap
 //! commits one for each chunk, and each of them is complete.)
 
+mod answer_tryout;
 mod complete_lesson;
 mod count_likes;
 mod count_search_terms;

@@ -23,6 +23,7 @@ pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> 
     community::likes::requeue_waiting(&mut tx, LIKES_STALE_AFTER, 1000).await?;
     library::uses::requeue_waiting(&mut tx, USES_STALE_AFTER, 1000).await?;
     tools::jobs::dead_replies(&mut tx).await?;
+    tools::tryouts::requeue_waiting(&mut tx).await?;
     users::erasure::requeue_waiting(&mut tx, 1000).await?;
     Ok(tx.commit().await?)
 }

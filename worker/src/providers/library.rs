@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use cairn_core::library::search::HitKind;
-use cairn_core::tools::attempts::Attempt;
-use cairn_core::tools::{Source, Tool};
+use cairn_core::tools::{Request, Source, Tool};
 
 use super::answer::{Ended, Out, Piece};
 
@@ -30,8 +29,8 @@ impl Default for Library {
 
 impl Library {
     /// Answers from the content that was found when the question was asked.
-    pub(super) async fn generate(&self, attempt: &Attempt, out: Out) -> Ended {
-        let text = answer(attempt.tool, &attempt.question, &attempt.context.sources).concat();
+    pub(super) async fn generate(&self, request: &Request, out: Out) -> Ended {
+        let text = answer(request.tool, &request.question, &request.context.sources).concat();
         let words: Vec<&str> = text.split_inclusive(' ').collect();
         for piece in words.chunks(WORDS_PER_PIECE) {
             if out.send(Piece::Text(piece.concat())).await.is_err() {

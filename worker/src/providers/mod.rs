@@ -1,8 +1,8 @@
 //! The providers of answers: the built-in one, or an endpoint that implements OpenAI's chat-completions format.
 //!
 //! A provider receives what was recorded when the question was asked and sends the answer piece by piece. It knows nothing
-//! about jobs, attempts or readers: the job (`jobs/generate_reply`) decides how long it may take, when to stop and what a
-//! [`Failure`] means for the reply.
+//! about jobs, attempts or readers: whoever asks (`generation`, on behalf of a job) decides how long it may take, when to
+//! stop and what a [`Failure`] means.
 
 mod answer;
 mod breaker;
@@ -12,7 +12,8 @@ pub mod openai;
 use std::time::Duration;
 
 use cairn_core::config::{AiLimits, Config};
-use cairn_core::tools::attempts::{Attempt, Usage};
+use cairn_core::tools::Request;
+use cairn_core::tools::attempts::Usage;
 
 pub use self::answer::{Ended, Failure, History, Out, Piece};
 pub(crate) use self::breaker::Permit;
@@ -54,11 +55,11 @@ impl Provider {
         }
     }
 
-    /// The model used for an attempt.
-    pub fn model<'a>(&'a self, attempt: &'a Attempt) -> Option<&'a str> {
+    /// The model used for a request.
+    pub fn model<'a>(&'a self, request: &'a Request) -> Option<&'a str> {
         match self {
             Self::Library(_) => None,
-            Self::OpenAi(provider) => Some(provider.model(attempt)),
+            Self::OpenAi(provider) => Some(provider.model(request)),
         }
     }
 
@@ -79,10 +80,10 @@ impl Provider {
     }
 
     /// Generates an answer, sends its pieces in order, and returns when it is complete.
-    pub async fn generate(&self, attempt: &Attempt, history: History, out: Out) -> Result<Ended, Failure> {
+    pub async fn generate(&self, request: &Request, history: History, out: Out) -> Result<Ended, Failure> {
         match self {
-            Self::Library(library) => Ok(library.generate(attempt, out).await),
-            Self::OpenAi(provider) => provider.generate(attempt, history, out).await,
+            Self::Library(library) => Ok(library.generate(request, out).await),
+            Self::OpenAi(provider) => provider.generate(request, history, out).await,
         }
     }
 

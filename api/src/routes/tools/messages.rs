@@ -140,7 +140,7 @@ impl MessagesApi {
         let request = IdempotentRequest::new(&caller, "askTool", key.0, &body);
         let mut tx = self.app.begin_as(&caller).await?;
         if let Some(answer) = request.replay::<AcceptedQuestion>(&mut tx).await? {
-            return Ok(Accepted(answer));
+            return Ok(accepted(answer));
         }
         let settings = self.app.settings(&mut tx).await?;
         check_length(&settings, text, "/message")?;
@@ -149,7 +149,7 @@ impl MessagesApi {
         let answer = AcceptedQuestion::from(asked);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(Accepted(answer))
+        Ok(accepted(answer))
     }
 
     /// Clear my chat with a tool
@@ -170,8 +170,13 @@ impl MessagesApi {
     }
 }
 
+/// The response to an accepted question.
+pub(super) fn accepted(question: AcceptedQuestion) -> Accepted<AcceptedQuestion> {
+    Accepted::at(format!("/v1/replies/{}", question.reply_id), question)
+}
+
 /// Refuses a question that is longer than the platform allows.
-pub(super) fn check_length(settings: &Settings, text: &str, pointer: &str) -> Result<(), Problem> {
+pub(crate) fn check_length(settings: &Settings, text: &str, pointer: &str) -> Result<(), Problem> {
     let max = settings.max_message_chars;
     if text.chars().count() <= max {
         return Ok(());

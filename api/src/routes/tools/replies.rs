@@ -126,7 +126,7 @@ impl RepliesApi {
         retry::retry(&mut tx, &settings, reply_id.0).await?;
         let reply = find(&mut tx, &caller, reply_id.0).await?;
         tx.commit().await?;
-        Ok(Accepted(reply.0))
+        Ok(Accepted::at(format!("/v1/replies/{}", reply.id), reply.0))
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::ToolType;
-use super::messages::{AcceptedQuestion, check_length};
+use super::messages::{AcceptedQuestion, accepted, check_length};
 use crate::answers::Accepted;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
@@ -56,7 +56,7 @@ impl TransferApi {
         let request = IdempotentRequest::new(&caller, "transferToTool", key.0, &body);
         let mut tx = self.app.begin_as(&caller).await?;
         if let Some(answer) = request.replay::<AcceptedQuestion>(&mut tx).await? {
-            return Ok(Accepted(answer));
+            return Ok(accepted(answer));
         }
         let (text, pointer) = match (body.message_id, &body.text) {
             (Some(message_id), None) => (idea_in(&mut tx, &caller, message_id, tool).await?, "/message_id"),
@@ -76,7 +76,7 @@ impl TransferApi {
         let answer = AcceptedQuestion::from(asked);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(Accepted(answer))
+        Ok(accepted(answer))
     }
 }
 

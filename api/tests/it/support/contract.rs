@@ -198,7 +198,7 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
     for (header, about) in documented["headers"].as_object().into_iter().flatten() {
         assert!(about["required"] != true || !reply.header(header).is_empty(), "{name}: there is no {header}");
     }
-    if reply.status == StatusCode::CREATED {
+    if [StatusCode::CREATED, StatusCode::ACCEPTED].contains(&reply.status) {
         let location = reply.header("location");
         assert!(find(&Method::GET, location).is_some(), "{name}: nothing can be read at the location {location:?}");
     }

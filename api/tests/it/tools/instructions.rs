@@ -42,10 +42,10 @@ async fn instructions_have_versions_of_which_one_counts() {
     assert_eq!(activate(&ada, 2).await, active, "repeating it changes nothing");
     assert_eq!(versions(&app).await, [(1, false), (2, true)]);
     assert_eq!(anna.get("/v1/tools").await.json["items"][0]["model"], "small");
-    assert!(begin(&app, asked_before).await.unwrap().instruction.starts_with("You are a mentor"));
+    assert!(begin(&app, asked_before).await.unwrap().request.instruction.starts_with("You are a mentor"));
     app.run_jobs().await;
     let asked_after = asked(&anna, ASSISTANT, "Hello?").await;
-    assert_eq!(begin(&app, asked_after).await.unwrap().instruction, "Be brief.");
+    assert_eq!(begin(&app, asked_after).await.unwrap().request.instruction, "Be brief.");
     let overview = ada.get("/v1/admin/tools").await.expect(200).json["items"].clone();
     let active: Vec<(&str, i64)> = overview
         .as_array()

@@ -9,6 +9,7 @@ mod replies;
 mod stats;
 mod stream;
 mod transfer;
+mod tryouts;
 
 use cairn_core::tools::Reason;
 use cairn_core::tools::attempts::{self, Attempt, Usage};

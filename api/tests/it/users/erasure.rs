@@ -284,6 +284,7 @@ async fn the_last_active_admin_cannot_delete_themself() {
 async fn every_table_that_refers_to_users_is_erased_or_kept_on_purpose() {
     const ERASED: &[&str] = &[
         "ai_replies.user_id",
+        "ai_tryouts.created_by",
         "erasures.user_id",
         "idempotency_keys.user_id",
         "password_resets.user_id",

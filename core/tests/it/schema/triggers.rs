@@ -44,6 +44,8 @@ pub(super) async fn add_one_of_everything(test: &TestDb) {
              INSERT INTO ai_system_instructions (tool_type, version, content, updated_at) VALUES ('ideas', 1, 'X', {old});
              INSERT INTO ai_replies (chat_id, user_id, question, instruction_id, updated_at)
                  SELECT '{chat}', '{user}', 'X', id, {old} FROM ai_system_instructions;
+             INSERT INTO ai_tryouts (created_by, question, instruction_id, updated_at)
+                 SELECT '{user}', 'X', id, {old} FROM ai_system_instructions;
              DELETE FROM platform_settings;
              INSERT INTO platform_settings (key, value, updated_at) VALUES ('a.b', '1', {old})"
         ),

@@ -92,16 +92,6 @@ pub(super) const fn concerns_operators(reason: Reason) -> bool {
     )
 }
 
-/// Whether the endpoint works, as far as the failure shows. An endpoint that answers works, whatever the answer is; a
-/// failure that can occur before any call shows nothing.
-pub(super) const fn endpoint_works(reason: Reason) -> Option<bool> {
-    match reason {
-        Reason::Unreachable | Reason::ProviderError | Reason::Silent => Some(false),
-        Reason::ContextTooLong | Reason::AttemptsExhausted => None,
-        _ => Some(true),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,19 +154,6 @@ mod tests {
         );
         assert!(matches!(decide(Reason::Malformed, &[Reason::Unreachable; 20], MINUTE), RetryDecision::RetryAfter(_)));
         assert_eq!(decide(Reason::TooSlow, &[Reason::TooSlow], MINUTE), RetryDecision::GiveUp(Reason::TooSlow));
-    }
-
-    #[test]
-    fn only_a_call_shows_whether_the_endpoint_works() {
-        for reason in [Reason::Unreachable, Reason::ProviderError, Reason::Silent] {
-            assert_eq!(endpoint_works(reason), Some(false), "{reason:?}");
-        }
-        for reason in [Reason::RateLimited, Reason::Unauthorized, Reason::BrokenOff, Reason::Refused] {
-            assert_eq!(endpoint_works(reason), Some(true), "{reason:?}");
-        }
-        for reason in [Reason::ContextTooLong, Reason::AttemptsExhausted] {
-            assert_eq!(endpoint_works(reason), None, "{reason:?}");
-        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod stream;
 use std::time::Duration;
 
 use cairn_core::config::{AiConfig, AiLimits};
-use cairn_core::tools::Reason;
-use cairn_core::tools::attempts::{Attempt, Usage};
+use cairn_core::tools::attempts::Usage;
+use cairn_core::tools::{Reason, Request};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response, redirect};
 use serde_json::{Value, json};
@@ -64,8 +64,8 @@ impl OpenAi {
         self.config.limits
     }
 
-    pub(super) fn model<'a>(&'a self, attempt: &'a Attempt) -> &'a str {
-        attempt.model.as_deref().unwrap_or(&self.config.model)
+    pub(super) fn model<'a>(&'a self, request: &'a Request) -> &'a str {
+        request.model.as_deref().unwrap_or(&self.config.model)
     }
 
     pub(super) fn history_chars(&self) -> i64 {
@@ -76,9 +76,9 @@ impl OpenAi {
         self.breaker.admit()
     }
 
-    pub(super) async fn generate(&self, attempt: &Attempt, history: History, out: Out) -> Result<Ended, Failure> {
-        let prompt = prompt::build(attempt, history, self.config.context_tokens).await?;
-        let response = self.send(attempt, &prompt).await?;
+    pub(super) async fn generate(&self, request: &Request, history: History, out: Out) -> Result<Ended, Failure> {
+        let prompt = prompt::build(request, history, self.config.context_tokens).await?;
+        let response = self.send(request, &prompt).await?;
         let is_stream = mime(&response).starts_with("text/event-stream");
         if !response.status().is_success() {
             return Err(refusal::read(response, self.config.api_key.as_ref()).await);
@@ -112,26 +112,26 @@ impl OpenAi {
         Ok(models.map(|models| models.iter().any(|model| model["id"] == self.config.model.as_str())))
     }
 
-    async fn send(&self, attempt: &Attempt, prompt: &Prompt) -> Result<Response, Failure> {
+    async fn send(&self, request: &Request, prompt: &Prompt) -> Result<Response, Failure> {
         let url = format!("{}/chat/completions", self.config.base_url);
-        let mut request = self.http.post(url).header(ACCEPT, "text/event-stream").json(&self.body(attempt, prompt));
+        let mut call = self.http.post(url).header(ACCEPT, "text/event-stream").json(&self.body(request, prompt));
         if let Some(key) = &self.config.api_key {
-            request = request.bearer_auth(key.expose());
+            call = call.bearer_auth(key.expose());
         }
-        request.send().await.map_err(unreachable)
+        call.send().await.map_err(unreachable)
     }
 
-    fn body(&self, attempt: &Attempt, prompt: &Prompt) -> Value {
+    fn body(&self, request: &Request, prompt: &Prompt) -> Value {
         let mut body = json!({
-            "model": self.model(attempt),
+            "model": self.model(request),
             "messages": prompt.messages,
             "stream": true,
             "stream_options": {"include_usage": true},
         });
         // OpenAI's newer models reject the name that all others use.
         let limit = if self.host == "api.openai.com" { "max_completion_tokens" } else { "max_tokens" };
-        body[limit] = json!(attempt.max_tokens);
-        if let Some(temperature) = attempt.temperature {
+        body[limit] = json!(request.max_tokens);
+        if let Some(temperature) = request.temperature {
             body["temperature"] = json!(temperature);
         }
         body

@@ -4,9 +4,8 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use cairn_core::tools::attempts::Attempt;
 use cairn_core::tools::messages::Author;
-use cairn_core::tools::{Context, Reason};
+use cairn_core::tools::{Context, Reason, Request};
 use serde::Serialize;
 use tiktoken::CoreBpe;
 use tokio::task::spawn_blocking;
@@ -44,10 +43,10 @@ pub(super) fn count(text: &str) -> i32 {
 }
 
 /// Builds a prompt that fits into `context_tokens` together with the answer. Fails if not even the question fits.
-pub(super) async fn build(attempt: &Attempt, history: History, context_tokens: usize) -> Result<Prompt, Failure> {
-    let answer = usize::try_from(attempt.max_tokens).unwrap_or(0);
-    let system = system(&attempt.instruction, &attempt.context);
-    let question = attempt.question.clone();
+pub(super) async fn build(request: &Request, history: History, context_tokens: usize) -> Result<Prompt, Failure> {
+    let answer = usize::try_from(request.max_tokens).unwrap_or(0);
+    let system = system(&request.instruction, &request.context);
+    let question = request.question.clone();
     // Counting the tokens of a long conversation takes a while, and the first call unpacks the vocabulary.
     let built = spawn_blocking(move || fit(system, question, history, context_tokens.saturating_sub(answer))).await;
     built.map_err(|error| Failure::new(Reason::BadRequest, format!("cannot build the prompt: {error}")))?

@@ -5,6 +5,7 @@ mod faults;
 mod followed;
 mod outage;
 mod streaming;
+mod tryouts;
 
 use std::time::Duration;
 

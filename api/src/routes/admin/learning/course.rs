@@ -129,12 +129,12 @@ impl CourseApi {
         let request = IdempotentRequest::new(&caller, "createCourseImport", key.0, &body);
         let mut tx = self.app.begin_as(&caller).await?;
         if let Some(import) = request.replay(&mut tx).await? {
-            return Ok(Accepted(import));
+            return Ok(accepted(import));
         }
         let import = imports::request(&mut tx, &body.document, &course, body.dry_run).await?.into();
         request.store(&mut tx, &import).await?;
         tx.commit().await?;
-        Ok(Accepted(import))
+        Ok(accepted(import))
     }
 
     /// List imports of courses
@@ -176,6 +176,10 @@ impl CourseApi {
         let mut connection = self.app.connection().await?;
         Ok(Json(imports::find(&mut connection, import_id.0).await?.into()))
     }
+}
+
+fn accepted(import: CourseImport) -> Accepted<CourseImport> {
+    Accepted::at(format!("/v1/admin/course/imports/{}", import.id), import)
 }
 
 /// What is wrong with a document, in the order of the document.

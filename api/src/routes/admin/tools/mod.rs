@@ -4,3 +4,4 @@ pub mod chat_export;
 pub mod chats;
 pub mod instructions;
 pub mod stats;
+pub mod tryouts;

@@ -30,7 +30,7 @@ async fn only_the_latest_attempt_writes() {
     let anna = app.student("anna").await;
     let reply_id = asked(&anna, ASSISTANT, "Hello?").await;
     let first = begin(&app, reply_id).await.unwrap();
-    assert_eq!((first.number, first.question.as_str(), first.user_id), (1, "Hello?", anna.id));
+    assert_eq!((first.number, first.request.question.as_str(), first.user_id), (1, "Hello?", anna.id));
     assert!(append(&app, &first, 1, "Old ").await);
     assert!(append(&app, &first, 2, "text").await);
     let seen = reply(&anna, reply_id).await;
@@ -158,8 +158,8 @@ async fn a_reply_keeps_the_instruction_it_was_asked_under() {
     .await
     .unwrap();
     let attempt = begin(&app, reply_id).await.unwrap();
-    assert!(attempt.instruction.starts_with("You are a mentor"), "{}", attempt.instruction);
-    assert_eq!(attempt.model, None);
+    assert!(attempt.request.instruction.starts_with("You are a mentor"), "{}", attempt.request.instruction);
+    assert_eq!(attempt.request.model, None);
     assert_eq!(anna.get("/v1/tools").await.expect(200).json["items"][0]["model"], "small");
     app.run_jobs().await;
 }

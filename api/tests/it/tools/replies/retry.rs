@@ -177,6 +177,6 @@ async fn a_retry_is_answered_under_the_instruction_of_now() {
     .unwrap();
     retry(&anna, reply_id).await.expect(202);
     let attempt = begin(&app, reply_id).await.unwrap();
-    assert_eq!((attempt.instruction.as_str(), attempt.model.as_deref()), ("Be brief.", Some("small")));
+    assert_eq!((attempt.request.instruction.as_str(), attempt.request.model.as_deref()), ("Be brief.", Some("small")));
     app.run_jobs().await;
 }

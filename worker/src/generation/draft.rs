@@ -1,10 +1,7 @@
-//! The text of an attempt, stored while it grows.
+//! The text of an answer while it grows, and how much of it is stored.
 
 use std::time::Duration;
 
-use cairn_core::Result;
-use cairn_core::tools::attempts::{self, Attempt};
-use sqlx::PgConnection;
 use tokio::time::Instant;
 
 /// Longest time that text waits for more text before it is stored. Each time costs a commit and a notification of the
@@ -22,14 +19,12 @@ pub(super) struct Draft {
     text: String,
     /// How many bytes of it are stored.
     stored: usize,
-    /// The sequence number of the last stored chunk.
-    seq: i32,
     stored_at: Instant,
 }
 
 impl Default for Draft {
     fn default() -> Self {
-        Self { text: String::new(), stored: 0, seq: 0, stored_at: Instant::now() }
+        Self { text: String::new(), stored: 0, stored_at: Instant::now() }
     }
 }
 
@@ -59,15 +54,14 @@ impl Draft {
         }
     }
 
-    /// Stores new text. Returns `false` if the attempt may no longer write.
-    pub(super) async fn store(&mut self, connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
-        if self.stored == self.text.len() {
-            return Ok(true);
-        }
-        let stored = attempts::append(connection, attempt, self.seq + 1, &self.text[self.stored..]).await?;
+    /// The text that is not stored.
+    pub(super) fn new_text(&self) -> &str {
+        &self.text[self.stored..]
+    }
+
+    /// Notes that all of the text is stored.
+    pub(super) fn mark_stored(&mut self) {
         self.stored = self.text.len();
-        self.seq += 1;
         self.stored_at = Instant::now();
-        Ok(stored)
     }
 }

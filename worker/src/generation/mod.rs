@@ -1,0 +1,254 @@
+//! Receives an answer from the provider, within its time limits.
+//!
+//! The provider sends pieces of text, which are passed on to a [`Sink`] in order. In between the generation checks whether
+//! the answer is still wanted, whether the provider has been silent for too long, and whether the worker is to stop. What an
+//! end means is decided by the job that asked.
+
+mod draft;
+
+use std::time::Duration;
+
+use cairn_core::failpoint;
+use cairn_core::tools::attempts::Usage;
+use cairn_core::tools::{Reason, Request};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use self::draft::Draft;
+use crate::Context;
+use crate::providers::{Ended, Failure, History, Permit, Piece};
+use crate::run::JobError;
+
+/// How often the sink is asked whether the answer is still wanted. A cancellation is noticed within this time.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many pieces may wait to be stored. A faster provider has to wait for the database.
+const PIECE_BUFFER: usize = 64;
+
+/// Where the text of an answer goes while it is being written.
+pub(crate) trait Sink {
+    /// Stores more text. Returns `false` if the answer is no longer wanted.
+    fn store(&mut self, text: &str) -> impl Future<Output = cairn_core::Result<bool>> + Send;
+
+    /// Whether the answer is still wanted.
+    fn is_wanted(&self) -> impl Future<Output = cairn_core::Result<bool>> + Send;
+}
+
+/// How the generation of an answer ended.
+pub(crate) enum End {
+    /// The answer is complete.
+    Complete(Ended),
+    /// There is no answer, or only its beginning.
+    Failed(Failure),
+    /// The worker was told to stop.
+    Interrupted,
+    /// The answer is no longer wanted, or another attempt has taken over.
+    Lost,
+}
+
+impl End {
+    /// The name in logs and metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Complete(_) => "completed",
+            Self::Failed(failure) => failure.reason.code(),
+            Self::Interrupted => "interrupted",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// An answer in progress.
+pub(crate) struct Generation<'a, S> {
+    context: &'a Context,
+    request: &'a Request,
+    sink: S,
+    permit: Permit,
+    draft: Draft,
+    usage: Usage,
+    started: Instant,
+    /// When the provider will have been silent for too long.
+    silent_at: Instant,
+    /// When to check whether the answer is still wanted.
+    check_at: Instant,
+    /// When to stop because the worker is to stop.
+    stop_at: Option<Instant>,
+}
+
+impl<'a, S: Sink> Generation<'a, S> {
+    /// A generation that began at `started`, and has not called the provider yet.
+    pub(crate) fn new(context: &'a Context, request: &'a Request, sink: S, permit: Permit, started: Instant) -> Self {
+        let usage = Usage { model: context.provider.model(request).map(str::to_owned), ..Usage::default() };
+        let silent_at = started + context.provider.limits().first_token;
+        let check_at = started + CHECK_INTERVAL;
+        let draft = Draft::default();
+        Self { context, request, sink, permit, draft, usage, started, silent_at, check_at, stop_at: None }
+    }
+
+    /// The text so far.
+    pub(crate) fn text(&self) -> &str {
+        self.draft.text()
+    }
+
+    /// What was used. Complete after [`Generation::conclude`].
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Receives pieces from the provider until there is an end.
+    pub(crate) async fn run(&mut self, history: History) -> Result<End, JobError> {
+        let (context, request) = (self.context, self.request);
+        let (out, mut pieces) = mpsc::channel(PIECE_BUFFER);
+        let generating = context.provider.generate(request, history, out);
+        tokio::pin!(generating);
+        loop {
+            tokio::select! {
+                biased;
+                Some(piece) = pieces.recv() => self.receive(piece),
+                ended = &mut generating => {
+                    while let Ok(piece) = pieces.try_recv() {
+                        self.receive(piece);
+                    }
+                    return Ok(match ended {
+                        Ok(_) if self.draft.is_too_long() => End::Failed(too_long()),
+                        Ok(ended) => End::Complete(ended),
+                        Err(failure) => End::Failed(failure),
+                    });
+                }
+                () = context.shutdown.cancelled(), if self.stop_at.is_none() => {
+                    self.stop_at = Some(Instant::now() + context.provider.limits().at_stop);
+                }
+                () = sleep_until(self.next_check()) => {}
+            }
+            if let Some(end) = self.check().await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Stores the remaining text, records what was used and whether the endpoint works, and returns the end that counts:
+    /// [`End::Lost`] if the answer is no longer wanted.
+    pub(crate) async fn conclude(&mut self, end: End) -> Result<End, JobError> {
+        if matches!(end, End::Complete(_)) {
+            failpoint::pass(failpoint::AFTER_EXTERNAL_CALL);
+        }
+        self.record_usage(&end);
+        Ok(if self.store_or_check().await? { end } else { End::Lost })
+    }
+
+    fn receive(&mut self, piece: Piece) {
+        match piece {
+            Piece::Accepted { prompt_tokens } => {
+                self.usage.prompt_tokens = Some(prompt_tokens);
+                return; // not yet a sign of an answer
+            }
+            Piece::Thinking => {}
+            Piece::Text(text) => {
+                self.usage.first_token.get_or_insert_with(|| self.started.elapsed());
+                self.draft.push(&text);
+            }
+        }
+        self.permit.succeeded();
+        self.silent_at = Instant::now() + self.context.provider.limits().silence;
+    }
+
+    fn too_slow_at(&self) -> Instant {
+        self.started + self.context.provider.limits().total
+    }
+
+    /// When something has to be done even if no piece arrives.
+    fn next_check(&self) -> Instant {
+        let times = [Some(self.silent_at), Some(self.check_at), self.stop_at, self.draft.due()];
+        times.into_iter().flatten().fold(self.too_slow_at(), Instant::min)
+    }
+
+    /// Does what is due. Returns `Some` if the generation has ended.
+    async fn check(&mut self) -> Result<Option<End>, JobError> {
+        if self.draft.is_too_long() {
+            return Ok(Some(End::Failed(too_long())));
+        }
+        let now = Instant::now();
+        if self.check_at <= now || self.draft.due().is_some_and(|due| due <= now) {
+            self.check_at = now + CHECK_INTERVAL;
+            if !self.store_or_check().await? {
+                return Ok(Some(End::Lost));
+            }
+        }
+        let limits = self.context.provider.limits();
+        let silence = |what: &str, time: Duration| format!("no data for {} s {what}", time.as_secs_f64());
+        Ok(if self.too_slow_at() <= now {
+            let detail = format!("not complete after {} s", limits.total.as_secs_f64());
+            Some(End::Failed(Failure::new(Reason::TooSlow, detail)))
+        } else if self.silent_at > now {
+            self.stop_at.filter(|at| *at <= now).map(|_| End::Interrupted)
+        } else if self.draft.is_empty() {
+            Some(End::Failed(Failure::new(Reason::Silent, silence("after the request", limits.first_token))))
+        } else {
+            Some(End::Failed(Failure::new(Reason::BrokenOff, silence("in the middle of the answer", limits.silence))))
+        })
+    }
+
+    /// Stores new text, or checks whether it could be stored. Returns `false` if the answer is no longer wanted.
+    async fn store_or_check(&mut self) -> Result<bool, JobError> {
+        if self.draft.due().is_none() {
+            return Ok(self.sink.is_wanted().await?);
+        }
+        let is_wanted = self.sink.store(self.draft.new_text()).await?;
+        self.draft.mark_stored();
+        Ok(is_wanted)
+    }
+
+    /// Records what was used and whether the endpoint works.
+    fn record_usage(&mut self, end: &End) {
+        match end {
+            End::Complete(ended) => {
+                self.permit.succeeded();
+                self.usage.prompt_tokens = ended.prompt_tokens.or(self.usage.prompt_tokens);
+                self.usage.completion_tokens = ended.completion_tokens;
+                self.usage.is_cut = ended.is_cut;
+            }
+            End::Failed(failure) => match endpoint_works(failure.reason) {
+                Some(true) => self.permit.succeeded(),
+                Some(false) => self.permit.failed(),
+                None => {}
+            },
+            End::Interrupted | End::Lost => {}
+        }
+        self.context.provider.account(&mut self.usage, self.draft.text());
+        if let Some(metrics) = &self.context.reply_metrics {
+            metrics.count(end.name(), &self.usage);
+        }
+    }
+}
+
+fn too_long() -> Failure {
+    Failure::new(Reason::AnswerTooLong, "the answer exceeds the maximum length")
+}
+
+/// Whether the endpoint works, as far as the failure shows. An endpoint that answers works, whatever the answer is; a
+/// failure that can occur before any call shows nothing.
+const fn endpoint_works(reason: Reason) -> Option<bool> {
+    match reason {
+        Reason::Unreachable | Reason::ProviderError | Reason::Silent => Some(false),
+        Reason::ContextTooLong | Reason::AttemptsExhausted => None,
+        _ => Some(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_call_shows_whether_the_endpoint_works() {
+        for reason in [Reason::Unreachable, Reason::ProviderError, Reason::Silent] {
+            assert_eq!(endpoint_works(reason), Some(false), "{reason:?}");
+        }
+        for reason in [Reason::RateLimited, Reason::Unauthorized, Reason::BrokenOff, Reason::Refused] {
+            assert_eq!(endpoint_works(reason), Some(true), "{reason:?}");
+        }
+        for reason in [Reason::ContextTooLong, Reason::AttemptsExhausted] {
+            assert_eq!(endpoint_works(reason), None, "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Asks the provider the question of a try-out, and stores the answer, or why there is none.
+
+use std::time::Duration;
+
+use cairn_core::db::Db;
+use cairn_core::tools::Reason;
+use cairn_core::tools::attempts::Usage;
+use cairn_core::tools::jobs::AnswerTryout;
+use cairn_core::tools::tryouts::{self, TryoutAttempt};
+use cairn_core::{Error, Result};
+use tokio::time::Instant;
+
+use crate::Context;
+use crate::generation::{End, Generation, Sink};
+use crate::providers::History;
+use crate::run::JobError;
+
+pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobError> {
+    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    let started = Instant::now();
+    let attempt = tryouts::begin(&mut connection, job.tryout_id, context.provider.name()).await?;
+    let Some(attempt) = attempt else { return Ok(()) };
+    let Ok(permit) = context.provider.admit() else {
+        let why = (Reason::ProviderUnavailable, "the provider has failed repeatedly, and is not called at the moment");
+        return Ok(tryouts::finish(&mut connection, &attempt, "", Some(why), &Usage::default()).await?);
+    };
+    drop(connection);
+    let waiting = Waiting { db: &context.db, attempt: &attempt };
+    let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
+    let end = generation.run(History::new()).await?;
+    let end = generation.conclude(end).await?;
+    tracing::info!(
+        tryout.id = %attempt.tryout_id,
+        tryout.end = end.name(),
+        ai.provider = context.provider.name(),
+        ai.model = generation.usage().model,
+        total_ms = started.elapsed().as_millis(),
+        "an attempt at a try-out has ended"
+    );
+    let failed = match &end {
+        End::Complete(_) => None,
+        End::Failed(failure) => Some((failure.reason, failure.detail.as_str())),
+        End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
+        End::Lost => return Ok(()),
+    };
+    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    Ok(tryouts::finish(&mut connection, &attempt, generation.text(), failed, generation.usage()).await?)
+}
+
+/// Stores no text before the end, because nobody reads it.
+struct Waiting<'a> {
+    db: &'a Db,
+    attempt: &'a TryoutAttempt,
+}
+
+impl Sink for Waiting<'_> {
+    async fn store(&mut self, _: &str) -> Result<bool> {
+        self.is_wanted().await
+    }
+
+    async fn is_wanted(&self) -> Result<bool> {
+        let mut connection = self.db.pool().acquire().await?;
+        tryouts::may_write(&mut connection, self.attempt).await
+    }
+}
