@@ -100,6 +100,13 @@ CREATE TYPE public.style_category AS ENUM (
     'organic'
 );
 
+CREATE TYPE public.tryout_state AS ENUM (
+    'queued',
+    'running',
+    'completed',
+    'failed'
+);
+
 CREATE TYPE public.user_role AS ENUM (
     'student',
     'mentor',
@@ -1273,6 +1280,53 @@ CREATE UNIQUE INDEX ai_system_instructions_active_key ON public.ai_system_instru
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_system_instructions FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.ai_system_instructions
     ADD CONSTRAINT ai_system_instructions_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+CREATE TABLE public.ai_tryouts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    instruction_id uuid NOT NULL,
+    created_by uuid NOT NULL,
+    question text NOT NULL,
+    context jsonb DEFAULT '{}'::jsonb NOT NULL,
+    state public.tryout_state DEFAULT 'queued'::public.tryout_state NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    answer text,
+    reason text,
+    error text,
+    provider text,
+    model text,
+    is_cut boolean DEFAULT false NOT NULL,
+    first_token_ms integer,
+    prompt_tokens integer,
+    completion_tokens integer,
+    cost_micros bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT ai_tryouts_answer CHECK (((state <> 'completed'::public.tryout_state) OR (answer IS NOT NULL))),
+    CONSTRAINT ai_tryouts_completion_tokens_check CHECK ((completion_tokens >= 0)),
+    CONSTRAINT ai_tryouts_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_tryouts_error_check CHECK ((length(error) <= 2000)),
+    CONSTRAINT ai_tryouts_finished_at CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.tryout_state, 'failed'::public.tryout_state])))),
+    CONSTRAINT ai_tryouts_first_token_ms_check CHECK ((first_token_ms >= 0)),
+    CONSTRAINT ai_tryouts_model_check CHECK ((length(model) <= 200)),
+    CONSTRAINT ai_tryouts_prompt_tokens_check CHECK ((prompt_tokens >= 0)),
+    CONSTRAINT ai_tryouts_provider_check CHECK ((length(provider) <= 300)),
+    CONSTRAINT ai_tryouts_question_check CHECK (((length(question) >= 1) AND (length(question) <= 100000))),
+    CONSTRAINT ai_tryouts_reason CHECK (((reason IS NOT NULL) = (state = 'failed'::public.tryout_state))),
+    CONSTRAINT ai_tryouts_reason_check CHECK ((length(reason) <= 100))
+);
+ALTER TABLE ONLY public.ai_tryouts
+    ADD CONSTRAINT ai_tryouts_pkey PRIMARY KEY (id);
+CREATE INDEX ai_tryouts_created_at_idx ON public.ai_tryouts USING btree (created_at);
+CREATE INDEX ai_tryouts_created_by_idx ON public.ai_tryouts USING btree (created_by);
+CREATE INDEX ai_tryouts_instruction_idx ON public.ai_tryouts USING btree (instruction_id);
+CREATE INDEX ai_tryouts_open_idx ON public.ai_tryouts USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::public.tryout_state, 'running'::public.tryout_state]));
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_tryouts FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.ai_tryouts
+    ADD CONSTRAINT ai_tryouts_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.ai_tryouts
+    ADD CONSTRAINT ai_tryouts_instruction_id_fkey FOREIGN KEY (instruction_id) REFERENCES public.ai_system_instructions(id);
 
 CREATE TABLE public.catalog_changes (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
