@@ -1,6 +1,6 @@
 //! Compares the result of a run with what was accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use cairn_core::admin::verify::{Mode, verify};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::expected::{Edits, Expected};
 use crate::fault::Fault;
-use crate::learner::Expected;
 
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Report {
     pub faults: BTreeMap<Fault, usize>,
     /// Actions the API accepted.
     pub accepted: i64,
+    /// Decisions of mentors among them.
+    pub decisions: usize,
+    /// Edits of content among them, as far as they changed something.
+    pub edits: usize,
     /// Accepted actions without an effect.
     pub lost: i64,
     /// Effects in excess of one for each accepted action.
@@ -63,6 +67,8 @@ impl fmt::Display for Report {
         }
         row("processes killed", self.kills().to_string())?;
         row("actions accepted", self.accepted.to_string())?;
+        row("decisions of mentors", self.decisions.to_string())?;
+        row("edits of content", self.edits.to_string())?;
         row("lost", self.lost.to_string())?;
         row("duplicated", self.duplicated.to_string())?;
         row("runs repeated", self.repeated_runs.to_string())?;
@@ -85,20 +91,24 @@ fn seconds(duration: Duration) -> String {
 
 /// Compares what was accepted with what is stored, once all work is done.
 pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Report) -> anyhow::Result<()> {
-    for learner in expected {
-        count_events(pool, learner, report).await?;
+    for person in expected {
+        count_events(pool, person, report).await?;
+        check_decisions(pool, person, report).await?;
+        check_titles(pool, person, report).await?;
+        report.decisions += person.decisions.len();
+        report.edits += person.edits.versions.len();
+        let Some(expected) = &person.completed else { continue };
         let completed: Vec<Uuid> = sqlx::query_scalar(
             "SELECT lesson_id FROM user_lesson_progress WHERE user_id = $1 AND status = 'completed' ORDER BY lesson_id",
         )
-        .bind(learner.user_id)
+        .bind(person.user_id)
         .fetch_all(pool)
         .await?;
-        if completed != learner.completed {
-            report
-                .wrong
-                .push(format!("{}: completed {completed:?}, expected {:?}", learner.user_id, learner.completed));
+        if completed != *expected {
+            report.wrong.push(format!("{}: completed {completed:?}, expected {expected:?}", person.user_id));
         }
     }
+    check_versions(pool, expected.iter().map(|person| &person.edits), report).await?;
     report.repeated_runs =
         sqlx::query_scalar("SELECT coalesce(sum(attempts - 1), 0) FROM apalis.jobs WHERE attempts > 1")
             .fetch_one(pool)
@@ -112,6 +122,10 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
     if unanswered > 0 {
         report.wrong.push(format!("{unanswered} replies are not completed with exactly one message"));
     }
+    let left_behind: i64 = sqlx::query_scalar(LEFT_BEHIND).fetch_one(pool).await?;
+    if left_behind > 0 {
+        report.wrong.push(format!("{left_behind} lessons whose tasks are all checked are not completed"));
+    }
     let verified = verify(pool, Mode::Strict).await?;
     if !verified.is_clean() {
         report.wrong.push(format!("verify: {verified:#?}"));
@@ -120,18 +134,100 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
 }
 
 /// Counts the rows of the activity log, of which there must be one for each accepted action.
-async fn count_events(pool: &PgPool, learner: &Expected, report: &mut Report) -> anyhow::Result<()> {
+async fn count_events(pool: &PgPool, person: &Expected, report: &mut Report) -> anyhow::Result<()> {
     let logged: Vec<(String, i64)> =
         sqlx::query_as("SELECT action, count(*) FROM activity_log WHERE actor_id = $1 GROUP BY action")
-            .bind(learner.user_id)
+            .bind(person.user_id)
             .fetch_all(pool)
             .await?;
     let logged: BTreeMap<&str, i64> = logged.iter().map(|(action, times)| (action.as_str(), *times)).collect();
-    for (&action, &accepted) in &learner.events {
+    let actions: HashSet<_> = person.counts.certain.keys().chain(person.counts.uncertain.keys()).collect();
+    for action in actions {
+        let of = |counts: &BTreeMap<&'static str, i64>| counts.get(action).copied().unwrap_or_default();
+        let (accepted, uncertain) = (of(&person.counts.certain), of(&person.counts.uncertain));
         let found = logged.get(action).copied().unwrap_or_default();
         report.accepted += accepted;
         report.lost += (accepted - found).max(0);
-        report.duplicated += (found - accepted).max(0);
+        report.duplicated += (found - accepted - uncertain).max(0);
     }
     Ok(())
 }
+
+/// Each decision is there, recorded once, and its author was told once.
+async fn check_decisions(pool: &PgPool, person: &Expected, report: &mut Report) -> anyhow::Result<()> {
+    for decision in &person.decisions {
+        let (status, recorded, told): (String, i64, i64) = sqlx::query_as(
+            "SELECT p.status::text,
+                 (SELECT count(*) FROM activity_log a WHERE a.target_id = p.id AND a.actor_id = $2 AND a.action = $3),
+                 (SELECT count(*) FROM user_events e WHERE e.user_id = p.user_id
+                    AND e.event ->> 'type' = 'project.moderated' AND e.event ->> 'project_id' = p.id::text)
+             FROM showcase_projects p WHERE p.id = $1",
+        )
+        .bind(decision.project_id)
+        .bind(person.user_id)
+        .bind(decision.action)
+        .fetch_one(pool)
+        .await?;
+        report.lost += i64::from(status != decision.status) + (1 - recorded).max(0) + (1 - told).max(0);
+        report.duplicated += (recorded - 1).max(0) + (told - 1).max(0);
+    }
+    Ok(())
+}
+
+/// Each title that an edit gave was recorded once, and what was created is there once.
+async fn check_titles(pool: &PgPool, person: &Expected, report: &mut Report) -> anyhow::Result<()> {
+    let Edits { titles, uncertain_titles, created, .. } = &person.edits;
+    let given: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT metadata -> 'after' ->> 'title', count(*) FROM activity_log
+         WHERE actor_id = $1 AND action = 'lesson.updated' AND metadata -> 'after' ? 'title' GROUP BY 1",
+    )
+    .bind(person.user_id)
+    .fetch_all(pool)
+    .await?;
+    let given: BTreeMap<String, i64> = given.into_iter().collect();
+    for title in titles {
+        let times = given.get(title).copied().unwrap_or_default();
+        report.lost += (1 - times).max(0);
+        report.duplicated += (times - 1).max(0);
+    }
+    for (title, times) in &given {
+        if !titles.contains(title) {
+            report.duplicated += times - i64::from(uncertain_titles.contains(title));
+        }
+    }
+    let there: i64 = sqlx::query_scalar("SELECT count(*) FROM lessons WHERE slug::text = ANY ($1)")
+        .bind(created)
+        .fetch_one(pool)
+        .await?;
+    let created = i64::try_from(created.len())?;
+    report.lost += (created - there).max(0);
+    report.duplicated += (there - created).max(0);
+    Ok(())
+}
+
+/// No two confirmed edits gave a resource the same version, and none was taken back.
+async fn check_versions(pool: &PgPool, edits: impl Iterator<Item = &Edits>, report: &mut Report) -> anyhow::Result<()> {
+    let stored: Vec<(Uuid, i64)> = sqlx::query_as(
+        "SELECT id, version FROM lessons UNION ALL SELECT id, version FROM stages UNION ALL SELECT id, version FROM roadmaps",
+    )
+    .fetch_all(pool)
+    .await?;
+    let stored: BTreeMap<Uuid, i64> = stored.into_iter().collect();
+    let mut seen = HashSet::new();
+    for (id, version) in edits.flat_map(|edits| &edits.versions) {
+        if !seen.insert((id, version)) {
+            report.wrong.push(format!("two edits gave {id} the version {version}"));
+        }
+        report.lost += i64::from(stored.get(id).is_none_or(|stored| stored < version));
+    }
+    Ok(())
+}
+
+/// Lessons that are completed by tasks, with learners who have nothing left to check.
+const LEFT_BEHIND: &str = "
+    SELECT count(*) FROM user_lesson_progress f JOIN lessons l ON l.id = f.lesson_id
+    WHERE f.status = 'in_progress' AND l.completion = 'tasks'
+      AND EXISTS (SELECT FROM lesson_tasks t WHERE t.lesson_id = l.id AND t.is_required AND t.deleted_at IS NULL)
+      AND NOT EXISTS (
+          SELECT FROM lesson_tasks t WHERE t.lesson_id = l.id AND t.is_required AND t.deleted_at IS NULL
+            AND NOT EXISTS (SELECT FROM user_lesson_task_progress p WHERE p.user_id = f.user_id AND p.task_id = t.id))";

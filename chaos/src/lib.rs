@@ -1,23 +1,27 @@
 //! Runs the real binaries on a real Postgres under load, while processes are killed and the database is restarted.
 //!
 //! ```text
-//! learners ──HTTP──▶ cairn-api ──▶ Postgres ◀── cairn-worker × 3
-//!                        ▲             ▲              ▲
-//!                        └── faults: one every few seconds, in an order that depends on the seed
+//! learners, mentors, editors ──HTTP──▶ cairn-api ──▶ Postgres ◀── cairn-worker × 3
+//!                                          ▲             ▲              ▲
+//!                                          └── faults: one every few seconds, in an order that depends on the seed
 //! ```
 //!
-//! Learners retry each call until it is answered, and record what was accepted. When all faults have been injected and the
-//! queues are empty, every accepted action must have had exactly one effect, and every derived value must be correct.
+//! Everybody retries each call until it is answered, and records what was accepted. When all faults have been injected and
+//! the queues are empty, every accepted action must have had exactly one effect, and every derived value must be correct.
 //! `cargo xtask chaos` injects faults for minutes; its own tests inject each of them once.
 
 mod count;
 mod course;
+mod editor;
+mod expected;
 mod fault;
 mod learner;
+mod mentor;
 mod platform;
 mod recovery;
 mod run;
+mod session;
 
 pub use self::count::Report;
 pub use self::fault::Fault;
-pub use self::run::{Plan, Progress, Schedule, run};
+pub use self::run::{People, Plan, Progress, Schedule, run};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cairn_chaos::{Plan, run};
+use cairn_chaos::{People, Plan, run};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,6 +22,12 @@ struct Args {
     /// Number of concurrent learners, who act without pausing.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
     learners: u16,
+    /// Number of concurrent mentors, who decide about projects.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=100))]
+    mentors: u16,
+    /// Number of concurrent editors, who change the course.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=100))]
+    editors: u16,
     /// Longest time, in seconds, from a fault until everything accepted before it must have had its effect.
     #[arg(long, default_value_t = 60)]
     recovery_limit: u64,
@@ -36,7 +42,8 @@ async fn main() -> ExitCode {
         bar.set_style(style);
     }
     let is_terminal = std::io::stderr().is_terminal();
-    let plan = Plan::lasting(duration, args.seed, usize::from(args.learners));
+    let people = People { learners: args.learners.into(), mentors: args.mentors.into(), editors: args.editors.into() };
+    let plan = Plan::lasting(duration, args.seed, people);
     let result = run(plan, |progress| {
         let text = format!("{} accepted, {}", progress.accepted.load(Ordering::Relaxed), progress.fault.name());
         if is_terminal {

@@ -1,17 +1,17 @@
 //! The platform under test: Postgres, an API and some workers, into which faults are injected.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use cairn_core::db::{Db, connect_options, lazy_pool, migrate};
-use cairn_core::learning::course::import;
+use cairn_core::db::{connect_options, lazy_pool, migrate};
 use cairn_postgres::testing::throw_away_server;
 use cairn_postgres::{Durability, Server};
 use rustix::process::Signal;
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 
-use crate::course::course;
+use crate::course::{World, seed};
 use crate::fault::Fault;
 use cairn_testing::processes::{Process, Program, free_port};
 
@@ -34,6 +34,7 @@ pub(crate) struct Platform {
     api_port: u16,
     workers: Vec<Worker>,
     pool: PgPool,
+    world: Arc<World>,
     /// Index of the next worker to inject a fault into.
     next_worker: usize,
 }
@@ -51,7 +52,7 @@ impl Platform {
         postgres.create_database_if_missing("cairn").await?;
         let url = postgres.url("cairn");
         migrate(&connect_options(&url)?).await?;
-        seed(&url).await?;
+        let world = Arc::new(seed(&url).await?);
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
             vec![
@@ -72,13 +73,17 @@ impl Platform {
         }
         let api = api_program.start(None)?;
         let pool = lazy_pool(&url, 4)?;
-        let platform = Self { postgres, api, api_program, api_port, workers, pool, next_worker: 0 };
+        let platform = Self { postgres, api, api_program, api_port, workers, pool, world, next_worker: 0 };
         platform.wait_for_api().await?;
         Ok(platform)
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) fn world(&self) -> Arc<World> {
+        Arc::clone(&self.world)
     }
 
     pub(crate) fn base_url(&self) -> String {
@@ -236,21 +241,5 @@ async fn cut_connections(connection: &mut PgConnection) -> anyhow::Result<()> {
     )
     .fetch_all(connection)
     .await?;
-    Ok(())
-}
-
-/// Sets up a course, open registration, and no limit on questions.
-async fn seed(url: &str) -> anyhow::Result<()> {
-    let db = Db::connect(url, url, 4)?;
-    let mut tx = db.begin().await?;
-    import(&mut tx, &course()?, |_, _| {}).await?;
-    sqlx::raw_sql(
-        "UPDATE platform_settings SET value = '\"open\"' WHERE key = 'registration.mode';
-         UPDATE platform_settings SET value = '100000' WHERE key = 'ai.daily_questions'",
-    )
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    db.close().await;
     Ok(())
 }

@@ -13,22 +13,34 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::count::{Report, count};
+use crate::expected::Expected;
 use crate::fault::{Fault, shuffled_faults};
-use crate::learner::Learner;
 use crate::platform::Platform;
-use crate::recovery;
+use crate::session::Entrance;
+use crate::{editor, learner, mentor, recovery};
 
 /// How long it may take after the load has ended until all work is done.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a run does.
 pub struct Plan {
-    /// The number of concurrent learners, who act without pausing.
-    pub learners: usize,
+    /// Who acts.
+    pub people: People,
     /// How long only the load runs between two faults, so that faults are injected in the middle of work.
     pub pause: Duration,
     /// Which faults are injected.
     pub faults: Schedule,
+}
+
+/// How many people act at once.
+#[derive(Clone, Copy, Debug)]
+pub struct People {
+    /// Learners who act without pausing. One in six of them checks tasks, and the others complete lessons.
+    pub learners: usize,
+    /// Mentors, who decide about projects.
+    pub mentors: usize,
+    /// Admins, who edit the course.
+    pub editors: usize,
 }
 
 /// Which faults are injected.
@@ -42,12 +54,13 @@ pub enum Schedule {
 impl Plan {
     /// Injects every fault once, under a light load.
     pub fn each_once() -> Self {
-        Self { learners: 10, pause: Duration::from_millis(700), faults: Schedule::Each(Fault::ALL.to_vec()) }
+        let people = People { learners: 10, mentors: 2, editors: 2 };
+        Self { people, pause: Duration::from_millis(700), faults: Schedule::Each(Fault::ALL.to_vec()) }
     }
 
     /// Injects random faults for this long.
-    pub fn lasting(duration: Duration, seed: u64, learners: usize) -> Self {
-        Self { learners, pause: Duration::from_millis(2200), faults: Schedule::For(duration, seed) }
+    pub fn lasting(duration: Duration, seed: u64, people: People) -> Self {
+        Self { people, pause: Duration::from_millis(2200), faults: Schedule::For(duration, seed) }
     }
 }
 
@@ -86,11 +99,8 @@ async fn run_with_logs(
     let mut platform = Platform::start(logs).await?;
     let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-    let mut learners = JoinSet::new();
-    for n in 0..plan.learners {
-        let learner = Learner::new(n, platform.base_url(), client.clone(), accepted.clone());
-        learners.spawn(learner.act_until(stop.clone()));
-    }
+    let entrance = Entrance { base: platform.base_url(), client, accepted: accepted.clone() };
+    let mut people = start(plan.people, &platform, &entrance, &stop);
     let (fault_times, times) = mpsc::unbounded_channel();
     let recoveries = tokio::spawn(recovery::measure(platform.pool().clone(), times));
 
@@ -110,8 +120,8 @@ async fn run_with_logs(
         platform.inject(fault).await.with_context(|| fault.name())?;
         *report.faults.entry(fault).or_default() += 1;
         on_progress(Progress { elapsed: started.elapsed(), fault, accepted: &accepted });
-        // A learner ends early only because the platform failed.
-        if let Some(ended) = learners.try_join_next() {
+        // Somebody ends early only because the platform failed.
+        if let Some(ended) = people.try_join_next() {
             ended??;
         }
     }
@@ -119,8 +129,8 @@ async fn run_with_logs(
     platform.resume_frozen(true)?;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut expected = Vec::new();
-    while let Some(learner) = learners.join_next().await {
-        expected.push(learner??);
+    while let Some(person) = people.join_next().await {
+        expected.push(person??);
     }
     report.settled_after = wait_until_idle(platform.pool()).await?;
     drop(fault_times);
@@ -128,6 +138,31 @@ async fn run_with_logs(
     count(platform.pool(), &expected, &mut report).await?;
     platform.stop().await?;
     Ok(report)
+}
+
+/// Lets everybody begin.
+fn start(
+    people: People,
+    platform: &Platform,
+    entrance: &Entrance,
+    stop: &Arc<AtomicBool>,
+) -> JoinSet<anyhow::Result<Expected>> {
+    let mut running = JoinSet::new();
+    for n in 0..people.learners {
+        let (entrance, world, stop) = (entrance.clone(), platform.world(), Arc::clone(stop));
+        if n % 6 == 5 {
+            running.spawn(learner::check_tasks(n, entrance, world, stop));
+        } else {
+            running.spawn(learner::learn(n, entrance, world, stop));
+        }
+    }
+    for n in 0..people.mentors {
+        running.spawn(mentor::moderate(n, entrance.clone(), platform.world(), Arc::clone(stop)));
+    }
+    for n in 0..people.editors {
+        running.spawn(editor::edit(n, entrance.clone(), platform.world(), Arc::clone(stop)));
+    }
+    running
 }
 
 /// Waits until all work is done. Fails if any of it is stuck.

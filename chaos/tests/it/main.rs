@@ -1,8 +1,8 @@
-//! Each fault once, and rolling restarts, beside learners.
+//! Each fault once, and rolling restarts, beside learners, mentors and editors.
 
 use std::time::Duration;
 
-use cairn_chaos::{Fault, Plan, Schedule, run};
+use cairn_chaos::{Fault, People, Plan, Schedule, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_fault_loses_or_repeats_anything() {
@@ -10,6 +10,7 @@ async fn no_fault_loses_or_repeats_anything() {
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.faults.len(), Fault::ALL.len(), "{report}");
     assert!(report.accepted > 500, "too little load: {report}");
+    assert!(report.decisions > 0 && report.edits > 20, "too few of them: {report}");
     assert!(report.slowest_recovery() < Duration::from_mins(1), "{report}");
 }
 
@@ -17,8 +18,8 @@ async fn no_fault_loses_or_repeats_anything() {
 /// checks, and no job runs twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_and_repeats_nothing() {
-    let plan =
-        Plan { learners: 10, pause: Duration::from_millis(300), faults: Schedule::Each(vec![Fault::StopWorker; 12]) };
+    let people = People { learners: 10, mentors: 1, editors: 1 };
+    let plan = Plan { people, pause: Duration::from_millis(300), faults: Schedule::Each(vec![Fault::StopWorker; 12]) };
     let report = run(plan, |_| {}).await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.repeated_runs, 0, "{report}");

@@ -67,7 +67,9 @@ fn the_platform_starts_works_and_stops_cleanly() {
     let run =
         sandbox.run(&["simulate", "--url", &dev.url, "--learners", "3", "--actions-per-learner", "12", "--seed", "7"]);
     assert!(run.ok().contains("verify: no differences"), "{run:?}");
-    for row in ["actions/s", "request p50 / p99", "completion → rollup", "errors                       0"] {
+    for row in
+        ["mentors", "admins", "actions/s", "request p50 / p99", "completion → rollup", "errors                       0"]
+    {
         assert!(run.out.contains(row), "{row}: {run:?}");
     }
     let run = sandbox.run(&["simulate", "--url", &dev.url, "--learners", "1", "--invite", "no-such-invite-anywhere"]);
@@ -78,7 +80,7 @@ fn the_platform_starts_works_and_stops_cleanly() {
     assert!(log.ends_with("stopped\n"), "{log}");
     assert!(!log.contains(&key) && !log.contains("postgres://"), "secrets are not logged");
 
-    // After a restart everything is still there, and nothing is duplicated.
+    // After a restart everything is still there, and nothing is duplicated or left of what was simulated.
     let dev = Dev::start(&sandbox);
     assert_eq!(sandbox.run(&["export"]).ok(), exported.out);
     assert_eq!(std::fs::read_to_string(sandbox.path().join(".cairn/jwt-secret")).unwrap(), key);

@@ -46,6 +46,9 @@ fn every_command_has_help() {
     for option in [
         "--learners",
         "--url",
+        "--mentors",
+        "--admins",
+        "--admin-email",
         "--invite",
         "--seed",
         "--actions-per-learner",

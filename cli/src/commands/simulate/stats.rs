@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The statistics of one learner, or of all learners.
+/// The statistics of one person, or of everybody of a role.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     actions: BTreeMap<&'static str, u64>,
@@ -12,6 +12,8 @@ pub(super) struct Stats {
     refusals: BTreeMap<String, u64>,
     /// For each kind of error, how often it occurred and the first one in full.
     errors: BTreeMap<String, (u64, String)>,
+    /// The answers that were no success, by status.
+    statuses: BTreeMap<u16, u64>,
     requests: Vec<Duration>,
     rollups: Vec<Duration>,
 }
@@ -23,6 +25,10 @@ impl Stats {
 
     pub(super) fn refusal(&mut self, code: &str) {
         *self.refusals.entry(code.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn status(&mut self, status: u16) {
+        *self.statuses.entry(status).or_default() += 1;
     }
 
     pub(super) fn error(&mut self, kind: String, first: impl FnOnce() -> String) {
@@ -52,6 +58,9 @@ impl Stats {
         for (kind, (count, first)) in other.errors {
             self.errors.entry(kind).or_insert((0, first)).0 += count;
         }
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
         self.requests.extend(other.requests);
         self.rollups.extend(other.rollups);
     }
@@ -70,7 +79,12 @@ impl Stats {
         line(&mut table, "actions/s", &format!("{:.0}", per_second(actions, took)));
         line(&mut table, "requests", &self.requests.len().to_string());
         line(&mut table, "request p50 / p99", &percentiles(&mut self.requests));
-        line(&mut table, "completion → rollup", &percentiles(&mut self.rollups));
+        if !self.rollups.is_empty() {
+            line(&mut table, "completion → rollup", &percentiles(&mut self.rollups));
+        }
+        for (status, count) in &self.statuses {
+            line(&mut table, &format!("answered with {status}"), &count.to_string());
+        }
         line(&mut table, "errors", &self.errors().to_string());
         for (kind, (count, first)) in &self.errors {
             line(&mut table, &format!("  {kind}"), &format!("{count}, first: {first}"));

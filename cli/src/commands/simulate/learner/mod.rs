@@ -1,5 +1,8 @@
 //! One simulated learner.
 
+mod library;
+mod projects;
+
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -8,13 +11,14 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, items, text};
 use super::stats::Stats;
 
 /// How long progress figures or a reply may take.
 const RESULT_TIMEOUT: Duration = Duration::from_mins(1);
-/// Refusals that are expected because lessons are studied in any order.
-const STUDY_REFUSALS: [&str; 2] = ["stage_locked", "tasks_incomplete"];
+/// Refusals that are expected because lessons are studied in any order, and because admins edit some of them.
+const STUDY_REFUSALS: [&str; 5] =
+    ["stage_locked", "tasks_incomplete", "lesson_not_found", "task_not_found", "roadmap_not_found"];
 /// Refusals that are expected because questions are asked at any time.
 const ASK_REFUSALS: [&str; 3] = ["reply_open", "too_many_open_replies", "quota_exceeded"];
 const QUESTIONS: [&str; 6] = [
@@ -98,7 +102,9 @@ impl Learner<'_> {
         let roadmaps = self.client.get("list roadmaps", "/roadmaps?limit=100").await.unwrap_or_default();
         for roadmap in items(&roadmaps["items"]) {
             let id = text(&roadmap["id"]);
-            let tree = self.client.get("get roadmap", &format!("/roadmaps/{id}")).await.unwrap_or_default();
+            let path = format!("/roadmaps/{id}");
+            let tree = self.client.call("get roadmap", Method::GET, &path, None, &STUDY_REFUSALS).await;
+            let tree = tree.unwrap_or_default();
             for lesson in items(&tree["stages"]).iter().flat_map(|stage| items(&stage["lessons"])) {
                 self.lessons.push(Lesson { id: text(&lesson["id"]), by_tasks: lesson["completion"] == "tasks" });
             }
@@ -109,14 +115,21 @@ impl Learner<'_> {
 
     async fn perform_action(&mut self) {
         match self.rng.random_range(0..100) {
-            0..50 => self.study().await,
-            50..58 => self.reopen().await,
-            58..64 => self.repeat().await,
-            64..72 => self.read().await,
-            72..76 => self.view_progress().await,
-            76..79 => self.create_project().await,
-            79..92 => self.like().await,
-            92..97 => self.ask().await,
+            0..38 => self.study().await,
+            38..44 => self.reopen().await,
+            44..49 => self.repeat().await,
+            49..55 => self.read().await,
+            55..59 => self.view_progress().await,
+            59..63 => self.search().await,
+            63..67 => self.use_style().await,
+            67..73 => self.use_prompt().await,
+            73..75 => self.read_glossary().await,
+            75..77 => self.follow_events().await,
+            77..79 => self.look_back().await,
+            79..82 => self.create_project().await,
+            82..85 => self.change_project().await,
+            85..93 => self.like().await,
+            93..97 => self.ask().await,
             _ => self.refresh().await,
         }
     }
@@ -154,7 +167,9 @@ impl Learner<'_> {
 
     /// Checks the tasks of a lesson in random order. Sometimes leaves one out or unchecks one again.
     async fn check_tasks(&mut self, lesson_id: &str) {
-        let Some(lesson) = self.client.get("get lesson", &format!("/lessons/{lesson_id}")).await else { return };
+        let path = format!("/lessons/{lesson_id}");
+        let lesson = self.client.call("get lesson", Method::GET, &path, None, &STUDY_REFUSALS).await;
+        let Some(lesson) = lesson else { return };
         let mut tasks: Vec<String> = items(&lesson["tasks"]).iter().map(|task| text(&task["id"])).collect();
         tasks.shuffle(&mut self.rng);
         if self.rng.random_bool(0.15) {
@@ -180,7 +195,8 @@ impl Learner<'_> {
         for mark in items(&change["progress"]) {
             let path = format!("/roadmaps/{}/progress?min_seq={}", text(&mark["roadmap_id"]), mark["seq"]);
             loop {
-                let Some(progress) = self.client.get("get progress", &path).await else { return };
+                let progress = self.client.call("get progress", Method::GET, &path, None, &STUDY_REFUSALS).await;
+                let Some(progress) = progress else { return };
                 if progress["is_current"] == true {
                     break;
                 }
@@ -213,33 +229,15 @@ impl Learner<'_> {
     async fn read(&mut self) {
         let index = self.rng.random_range(0..self.lessons.len());
         self.client.stats.action("read a lesson");
-        self.client.get("get lesson", &format!("/lessons/{}", self.lessons[index].id)).await;
+        let path = format!("/lessons/{}", self.lessons[index].id);
+        self.client.call("get lesson", Method::GET, &path, None, &STUDY_REFUSALS).await;
     }
 
     async fn view_progress(&mut self) {
         let Some(id) = self.roadmaps.choose(&mut self.rng).cloned() else { return };
         self.client.stats.action("view progress");
-        self.client.get("get roadmap", &format!("/roadmaps/{id}")).await;
-    }
-
-    async fn create_project(&mut self) {
-        let number: u32 = self.rng.random();
-        let body = json!({"title": format!("Project {number}"), "summary": "Made in a simulation."});
-        self.client.stats.action("create a project");
-        self.client.call("create project", Method::POST, "/projects", Some(body), &[]).await;
-    }
-
-    async fn like(&mut self) {
-        let projects = self.client.get("list projects", "/projects?limit=50").await.unwrap_or_default();
-        let Some(project) = items(&projects["items"]).choose(&mut self.rng) else { return self.create_project().await };
-        let path = format!("/projects/{}/like", text(&project["id"]));
-        if self.rng.random_bool(0.3) {
-            self.client.stats.action("unlike a project");
-            self.client.call("unlike project", Method::DELETE, &path, None, &[]).await;
-        } else {
-            self.client.stats.action("like a project");
-            self.client.call("like project", Method::PUT, &path, None, &[]).await;
-        }
+        let path = format!("/roadmaps/{id}");
+        self.client.call("get roadmap", Method::GET, &path, None, &STUDY_REFUSALS).await;
     }
 
     async fn ask(&mut self) {
@@ -275,13 +273,4 @@ impl Learner<'_> {
             self.take_tokens(&tokens);
         }
     }
-}
-
-/// The items of a JSON array; empty for any other value.
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
