@@ -50,7 +50,7 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
         trees.push(round(&api, &tree, &tokens).await?);
         others.push(round(&api, &me, &tokens).await?);
     }
-    let (tree, me) = (Reads::of(trees), Reads::of(others));
+    let (tree, me) = (Reads::of(&trees), Reads::of(&others));
     let ratio = tree.rate / me.rate;
     Ok(vec![
         tree.measured("tree of 60 lessons, 32 connections", ">= 5000/s, p99 <= 20 ms"),
@@ -67,7 +67,7 @@ struct Reads {
 }
 
 impl Reads {
-    fn of(rounds: Vec<Vec<Duration>>) -> Self {
+    fn of(rounds: &[Vec<Duration>]) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let seconds = ROUND.as_secs_f64() * rounds.len() as f64;
         let mut times = rounds.concat();
