@@ -14,4 +14,5 @@ mod settings;
 mod stats;
 mod support;
 mod tools;
+mod tour;
 mod users;
