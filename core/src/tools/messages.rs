@@ -26,6 +26,8 @@ pub enum Author {
 pub struct Message {
     /// Identifies the message.
     pub id: Uuid,
+    /// The chat that it belongs to.
+    pub chat_id: Uuid,
     /// Who wrote it.
     pub author: Author,
     /// Plain text or Markdown, as it was written.
@@ -46,7 +48,8 @@ macro_rules! select_messages {
     ($from:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Message,
-            r#"SELECT m.id, m.role AS "author: Author", m.content,
+            r#"SELECT m.id AS "id!", m.chat_id AS "chat_id!", m.role AS "author!: Author",
+                   m.content AS "content!",
                    coalesce(m.has_copyable_content, false) AS "has_copyable_content!", m.created_at AS "created_at!",
                    r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
                FROM "# + $from,
@@ -103,21 +106,27 @@ pub async fn page(
     Ok(messages.fetch_all(connection).await?)
 }
 
-/// At most `limit` messages of a chat, oldest first, starting after the message with the `created_at` and id of `after`.
+/// At most `limit` messages of these chats, in the order of the chats and oldest first, starting after the message of the first
+/// chat with the `created_at` and id of `after`.
 pub async fn list_oldest_first(
     connection: &mut PgConnection,
-    chat_id: Uuid,
+    chats: &[Uuid],
     after: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Message>> {
     let (time, id) = after.unzip();
     let messages = select_messages!(
-        "tool_messages m LEFT JOIN ai_replies r ON r.answer_id = m.id
-           WHERE m.chat_id = $1
-             AND (m.created_at, m.id) > (coalesce($2, '-infinity'::timestamptz),
-                                         coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid))
-           ORDER BY m.created_at, m.id LIMIT $4",
-        chat_id,
+        "unnest($1::uuid[]) WITH ORDINALITY c (id, place)
+           CROSS JOIN LATERAL (
+               SELECT * FROM tool_messages m
+               WHERE m.chat_id = c.id
+                 AND (m.created_at, m.id) > (CASE c.place WHEN 1 THEN coalesce($2::timestamptz, '-infinity') ELSE '-infinity' END,
+                                             coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid))
+               ORDER BY m.created_at, m.id LIMIT $4
+           ) m
+           LEFT JOIN ai_replies r ON r.answer_id = m.id
+           ORDER BY c.place, m.created_at, m.id LIMIT $4",
+        chats,
         time,
         id,
         limit

@@ -117,6 +117,7 @@ pub async fn ask(
     tx.record(Action::new(Noun::Question, Verb::Asked).target(Some(target)).with(details))?;
     let message = Message {
         id: message_id,
+        chat_id: slot.chat_id,
         author: Author::User,
         content: text.to_owned(),
         has_copyable_content: false,

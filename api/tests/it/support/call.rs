@@ -23,6 +23,7 @@ pub(crate) struct Call {
     body: Option<Vec<u8>>,
     invalid: bool,
     is_preflight: bool,
+    is_unread: bool,
 }
 
 /// A response. It has been checked against the document.
@@ -48,6 +49,7 @@ impl Call {
             body: None,
             invalid: false,
             is_preflight: false,
+            is_unread: false,
         }
     }
 
@@ -82,6 +84,12 @@ impl Call {
         self
     }
 
+    /// Closes a stream as soon as it is open, because it would not end.
+    pub(crate) fn unread(mut self) -> Self {
+        self.is_unread = true;
+        self
+    }
+
     /// Opens a stream. The response must be 200.
     pub(crate) async fn follow(self) -> Follow {
         let (app, operation) = (self.app.clone(), contract::find(&self.method, &self.path).unwrap());
@@ -100,7 +108,7 @@ impl Call {
 
     /// Sends the request, which must match the document unless it was declared invalid.
     async fn response(self) -> Response {
-        let Self { app, method, path, headers, body, invalid, is_preflight } = self;
+        let Self { app, method, path, headers, body, invalid, is_preflight, .. } = self;
         if !invalid && !is_preflight {
             let operation = contract::find(&method, &path);
             contract::check_request(operation.as_ref(), &method, &path, &headers, body.as_deref());
@@ -115,10 +123,12 @@ impl Call {
 
     async fn send(self) -> Reply {
         let (app, method, path) = (self.app.clone(), self.method.clone(), self.path.clone());
-        let (invalid, is_preflight) = (self.invalid, self.is_preflight);
+        let (invalid, is_preflight, is_unread) = (self.invalid, self.is_preflight, self.is_unread);
         let operation = contract::find(&method, &path);
-        let (parts, body) = self.response().await.into_parts();
-        let text = body.into_string().await.expect("the body is text");
+        let response = self.response().await;
+        let is_closed = is_unread && response.content_type() == Some("text/event-stream");
+        let (parts, body) = response.into_parts();
+        let text = if is_closed { String::new() } else { body.into_string().await.expect("the body is text") };
         let json = serde_json::from_str(&text).unwrap_or_default();
         let reply = Reply { status: parts.status, headers: parts.headers, text, json };
         if invalid {

@@ -82,10 +82,19 @@ pub(crate) struct Actor {
 impl TestApp {
     /// Creates an API with an empty, migrated database.
     pub(crate) async fn new() -> Self {
-        let database = migrated_database().await;
+        Self::on(migrated_database().await)
+    }
+
+    /// Creates an API on a database, which is dropped with it.
+    pub(crate) fn on(database: TestDatabase) -> Self {
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
-        let app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
-        Self::over(app, Some(database))
+        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), Some(database))
+    }
+
+    /// Creates an API on a database that stays.
+    pub(crate) fn at(url: &str) -> Self {
+        let db = Db::connect(url, url, 8).unwrap();
+        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
     }
 
     /// Creates another API on the same database, like another process. It must be dropped before this one.
@@ -137,7 +146,12 @@ impl TestApp {
             .execute(self.app.pool())
             .await
             .unwrap();
-        let token = self.app.tokens.issue(TokenSubject { user_id: id, session_id }, now).unwrap();
+        self.signed_in(id, session_id)
+    }
+
+    /// The user of a session, with an access token.
+    pub(crate) fn signed_in(&self, id: Uuid, session_id: Uuid) -> Actor {
+        let token = self.app.tokens.issue(TokenSubject { user_id: id, session_id }, self.app.now()).unwrap();
         Actor { app: self.clone(), id, session_id, token }
     }
 

@@ -7,9 +7,9 @@ use std::sync::Once;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// Statements that are not the request's own: those by which a new connection looks up types, and notifications, which are sent in
-/// the background.
-const NOT_COUNTED: [&str; 4] = ["notify", "pg_catalog", "pg_type", "regtype"];
+/// Statements that are not the request's own: those by which a new connection looks up types, and notifications, which are sent and
+/// listened to in the background.
+const NOT_COUNTED: [&str; 5] = ["LISTEN", "notify", "pg_catalog", "pg_type", "regtype"];
 
 thread_local! {
     /// What this thread has sent, while it counts.
@@ -19,14 +19,20 @@ thread_local! {
 /// What `call` responds with, and how many statements it sent, that which checks the caller's session included. Only for work on
 /// the thread of the test.
 pub(crate) async fn counted<T>(call: impl IntoFuture<Output = T>) -> (T, usize) {
+    let (response, sent) = listed(call).await;
+    (response, sent.len())
+}
+
+/// As [`counted`], with the beginnings of the statements.
+pub(crate) async fn listed<T>(call: impl IntoFuture<Output = T>) -> (T, Vec<String>) {
     // One for the process: of several at once, each for its thread, tracing may believe that nobody wants an event.
     static SUBSCRIBE: Once = Once::new();
     SUBSCRIBE.call_once(|| tracing::subscriber::set_global_default(Statements).unwrap());
     SENT.set(Some(Vec::new()));
     let response = call.into_future().await;
     let sent = SENT.take().unwrap_or_default();
-    let is_counted = |statement: &&String| !NOT_COUNTED.iter().any(|word| statement.contains(word));
-    (response, sent.iter().filter(is_counted).count())
+    let is_counted = |statement: &String| !NOT_COUNTED.iter().any(|word| statement.contains(word));
+    (response, sent.into_iter().filter(is_counted).collect())
 }
 
 /// How many statements `work` sends.

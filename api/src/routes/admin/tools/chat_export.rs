@@ -69,7 +69,7 @@ impl ChatExportApi {
             filter,
             after: None,
             chats: VecDeque::new(),
-            current: None,
+            sent: None,
         };
         // A failure before the first piece is answered with a problem.
         let first = export.next_piece().await?;
@@ -89,10 +89,10 @@ struct Export {
     filter: Filter,
     /// The last chat that was read.
     after: Option<Uuid>,
-    /// Chats that have been read, but not their messages.
+    /// Chats that have been read, but not all of their messages.
     chats: VecDeque<Chat>,
-    /// The chat whose messages are being read, and the last message that was.
-    current: Option<(Uuid, Option<Place>)>,
+    /// The last message of the first of them that was sent.
+    sent: Option<Place>,
 }
 
 impl Export {
@@ -112,20 +112,47 @@ impl Export {
     async fn next_piece(&mut self) -> Result<Option<String>> {
         let mut connection = self.app.pool().acquire().await?;
         check_still_admin(&self.app, &self.caller, &mut connection).await?;
-        if let Some((chat_id, after)) = self.current {
-            let page = messages::list_oldest_first(&mut connection, chat_id, after, MESSAGES).await?;
-            self.current = page.last().map(|last| (chat_id, Some((last.created_at, last.id))));
-            if !page.is_empty() {
-                return Ok(Some(page.iter().map(paragraph).collect()));
-            }
-        }
         if self.chats.is_empty() {
             self.chats = chats::list_by_id(&mut connection, self.filter, self.after, CHATS).await?.into();
+            let Some(last) = self.chats.back() else { return Ok(None) };
+            self.after = Some(last.id);
         }
-        let Some(chat) = self.chats.pop_front() else { return Ok(None) };
-        self.after = Some(chat.id);
-        self.current = Some((chat.id, None));
-        Ok(Some(heading(&chat)))
+        let chats = self.next_chats();
+        let page = messages::list_oldest_first(&mut connection, &chats, self.sent, MESSAGES).await?;
+        Ok(Some(self.write(chats.len(), &page)))
+    }
+
+    /// As many of the chats as it takes to fill a piece, so that short chats do not take a statement each.
+    fn next_chats(&self) -> Vec<Uuid> {
+        let mut messages = 0;
+        let is_needed = |chat: &&Chat| {
+            let is_needed = messages < MESSAGES;
+            messages += chat.messages;
+            is_needed
+        };
+        self.chats.iter().take_while(is_needed).map(|chat| chat.id).collect()
+    }
+
+    /// Writes the next messages of the first `count` chats, and removes the chats that are complete.
+    fn write(&mut self, count: usize, messages: &[Message]) -> String {
+        let is_full = i64::try_from(messages.len()) == Ok(MESSAGES);
+        let (mut text, mut messages) = (String::new(), messages.iter().peekable());
+        for _ in 0..count {
+            let Some(chat) = self.chats.front() else { break };
+            if self.sent.is_none() {
+                text.push_str(&heading(chat));
+            }
+            while let Some(message) = messages.next_if(|message| message.chat_id == chat.id) {
+                text.push_str(&paragraph(message));
+                self.sent = Some((message.created_at, message.id));
+            }
+            if is_full && messages.peek().is_none() {
+                break; // The chat may have more.
+            }
+            self.chats.pop_front();
+            self.sent = None;
+        }
+        text
     }
 }
 
