@@ -17,10 +17,10 @@ const DELETED_STAGE: &[(&str, &str)] = &[("stage_id", "$deleted stage")];
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     row("listRoadmaps", Members, 2),
-    row("getRoadmap", Members, 4),
+    row("getRoadmap", Members, 5),
     nobody("getRoadmap", RoadmapNotFound).given(DRAFT_ROADMAP),
     nobody("getRoadmap", RoadmapNotFound).given(DELETED_ROADMAP),
-    row("getRoadmapProgress", Members, 3),
+    row("getRoadmapProgress", Members, 2),
     nobody("getRoadmapProgress", RoadmapNotFound).given(DRAFT_ROADMAP),
     row("getMyProgress", Members, 3),
     row("listModules", Members, 2),
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
 
     row("listStudents", Mentors, 2),
     row("getStudent", Mentors, 4),
-    row("getStudentProgress", Mentors, 5),
+    row("getStudentProgress", Mentors, 3),
     row("listStudentActivity", Mentors, 3),
 
     row("listAdminModules", Admins, 2),

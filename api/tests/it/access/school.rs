@@ -43,6 +43,7 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("task_id", "$task 1"),
     ("term_id", "$term 1"),
     ("tool_type", "assistant"),
+    ("tryout_id", "$tryout 1"),
     ("user_id", "$student 1"),
     ("version", "1"),
     ("If-Match", "\"1\""),

@@ -165,6 +165,9 @@ INSERT INTO ai_reply_attempts (reply_id, attempt, finished_at, model, prompt_tok
 SELECT id, 1, created_at, 'm', 1, 1 FROM ai_replies WHERE state <> 'queued';
 INSERT INTO ai_system_instructions (tool_type, version, content)
 SELECT 'assistant', 1 + k, '[for admins] instruction' FROM generate_series(1, {n}) k;
+INSERT INTO ai_tryouts (id, instruction_id, created_by, question)
+SELECT pg_temp.named('tryout 1'), id, pg_temp.named('admin'), '[for admins]' FROM ai_system_instructions
+WHERE tool_type = 'assistant' AND version = 2;
 
 -- What happened, and what is to be done.
 

@@ -26,6 +26,8 @@ pub(super) const ROWS: &[Row] = &[
     row("createInstruction", Admins, 5).body(r#"{"content": "Be kind.", "max_tokens": 100, "include_learner": false}"#),
     row("getInstruction", Admins, 2),
     row("activateInstruction", Admins, 7).given(&[("version", "2")]),
+    row("createTryout", Admins, 10).body(r#"{"question": "What are colours?"}"#),
+    row("getTryout", Admins, 2),
     row("listChats", Admins, 2),
     row("getChat", Admins, 2),
     row("listChatMessages", Admins, 3),
