@@ -24,8 +24,7 @@ use crate::database::BenchDatabase;
 use crate::measured::{Measured, print};
 
 /// The benchmarks, in the order in which they run.
-const ALL: [&str; 8] =
-    ["drain", "latency", "scaling", "content-change", "operate", "streams", "reads", "platform"];
+const ALL: [&str; 8] = ["drain", "latency", "scaling", "content-change", "operate", "streams", "reads", "platform"];
 
 /// The settings of Postgres that docs/OPERATIONS.md recommends: the working set fits into memory, and checkpoints are rare.
 const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];

@@ -44,7 +44,8 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
     }
 
     let api = Api::start(database).await?;
-    let reader = Reader { token: token(ADMIN)?, student: token(STUDENT)?, connection: Connection::open(&api.address).await? };
+    let reader =
+        Reader { token: token(ADMIN)?, student: token(STUDENT)?, connection: Connection::open(&api.address).await? };
     measure(database, &api, reader).await
 }
 
@@ -125,9 +126,8 @@ async fn measure(database: &BenchDatabase, api: &Api, mut reader: Reader) -> any
 async fn lists(database: &BenchDatabase, api: &Api) -> anyhow::Result<Vec<(String, String)>> {
     let document = client()?.get(format!("http://{}/openapi.json", api.address)).send().await?.text().await?;
     let document: Value = serde_json::from_str(&document)?;
-    let roadmap: Uuid = sqlx::query_scalar("SELECT id FROM roadmaps ORDER BY position LIMIT 1")
-        .fetch_one(database.db.pool())
-        .await?;
+    let roadmap: Uuid =
+        sqlx::query_scalar("SELECT id FROM roadmaps ORDER BY position LIMIT 1").fetch_one(database.db.pool()).await?;
     let mut lists = Vec::new();
     for (path, item) in document["paths"].as_object().context("no paths")? {
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();

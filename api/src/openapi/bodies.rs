@@ -24,7 +24,9 @@ pub(super) fn close(document: &mut Value) {
         compose(&schemas[name], &mut composed);
     }
     // What only answers contain is always sent, null included.
-    for name in answered.iter().filter(|name| !sent.contains(*name) && !["Problem", "FieldError"].contains(&name.as_str())) {
+    for name in
+        answered.iter().filter(|name| !sent.contains(*name) && !["Problem", "FieldError"].contains(&name.as_str()))
+    {
         let schema = &mut document["components"]["schemas"][name];
         if let Some(properties) = schema["properties"].as_object() {
             schema["required"] = properties.keys().cloned().collect();

@@ -50,7 +50,9 @@ pub(super) fn single_references(value: &mut Value) {
             if let Some(Value::Array(parts)) = members.get_mut("allOf")
                 && parts.len() == 2
                 && parts[0]["$ref"].is_string()
-                && parts[1].as_object().is_some_and(|part| !part.contains_key("$ref") && !part.contains_key("properties"))
+                && parts[1]
+                    .as_object()
+                    .is_some_and(|part| !part.contains_key("$ref") && !part.contains_key("properties"))
                 && let Some(Value::Object(rest)) = parts.pop()
             {
                 members.extend(rest);

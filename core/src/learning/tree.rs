@@ -149,15 +149,11 @@ pub struct Progress {
 impl Progress {
     /// Nothing is done yet, and everything is open.
     pub(super) fn of_nobody(content: &Content) -> Self {
-        let totals = content.stages.iter().map(|stage| stage.lessons.iter().filter(|lesson| lesson.is_required).count());
+        let totals =
+            content.stages.iter().map(|stage| stage.lessons.iter().filter(|lesson| lesson.is_required).count());
         let stages: Vec<StageNumbers> =
             totals.map(|total| StageNumbers::of_nobody(total.try_into().unwrap_or(i32::MAX))).collect();
-        Self {
-            roadmap: RoadmapNumbers::of_nobody(&stages),
-            stages,
-            facts: HashMap::new(),
-            locked: HashSet::new(),
-        }
+        Self { roadmap: RoadmapNumbers::of_nobody(&stages), stages, facts: HashMap::new(), locked: HashSet::new() }
     }
 
     /// The status of a lesson of the roadmap.
@@ -243,8 +239,7 @@ pub async fn progress(connection: &mut PgConnection, caller: &Caller, content: &
     }
     // A stage that has no numbers has no required lessons.
     let stages = stage_ids.iter().map(|id| stages.remove(id).unwrap_or_else(|| StageNumbers::of_nobody(0)));
-    let mut progress =
-        Progress { roadmap, stages: stages.collect(), facts: HashMap::new(), locked: HashSet::new() };
+    let mut progress = Progress { roadmap, stages: stages.collect(), facts: HashMap::new(), locked: HashSet::new() };
     for (n, lesson_id) in row.lesson_ids.into_iter().enumerate() {
         let (started_at, completed_at) = (row.lesson_started_at[n], row.lesson_completed_at[n]);
         progress.facts.insert(lesson_id, Fact { status: row.lesson_statuses[n], started_at, completed_at });
@@ -314,7 +309,9 @@ async fn open_elsewhere(
 }
 
 async fn is_unchanged(connection: &mut PgConnection, content: &Content) -> Result<bool> {
-    let is_unchanged =
-        sqlx::query_scalar!(r#"SELECT is_catalog_unchanged($1::text::pg_snapshot) AS "is_unchanged!""#, content.snapshot);
+    let is_unchanged = sqlx::query_scalar!(
+        r#"SELECT is_catalog_unchanged($1::text::pg_snapshot) AS "is_unchanged!""#,
+        content.snapshot
+    );
     Ok(is_unchanged.fetch_one(connection).await?)
 }

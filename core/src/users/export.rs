@@ -59,15 +59,24 @@ pub struct Item {
     pub data: Value,
 }
 
+/// The next items of a section.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The items in order.
+    pub items: Vec<Item>,
+    /// Whether the section may have more.
+    pub has_more: bool,
+}
+
 type Key = (DateTime<Utc>, Uuid);
 
-/// The next items of a section, after the time and id of `after`. None are left when it is empty.
+/// The next items of a section, after the time and id of `after`.
 pub async fn page(
     connection: &mut PgConnection,
     caller: &Caller,
     section: Section,
     after: Option<Key>,
-) -> Result<Vec<Item>> {
+) -> Result<Page> {
     let (user_id, after) = (caller.user_id, after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil())));
     match section {
         Section::Account => account(connection, user_id, after).await,
@@ -89,14 +98,15 @@ pub async fn page(
 macro_rules! pages {
     ($($(#[$meta:meta])* $section:ident $limit:literal $sql:literal;)*) => {$(
         $(#[$meta])*
-        async fn $section(connection: &mut PgConnection, user_id: Uuid, (at, id): Key) -> Result<Vec<Item>> {
-            Ok(sqlx::query_as!(Item, $sql, user_id, at, id, $limit).fetch_all(connection).await?)
+        async fn $section(connection: &mut PgConnection, user_id: Uuid, (at, id): Key) -> Result<Page> {
+            let items = sqlx::query_as!(Item, $sql, user_id, at, id, $limit).fetch_all(connection).await?;
+            Ok(Page { has_more: items.len() == $limit, items })
         }
     )*};
 }
 
 pages! {
-    account 1 r#"SELECT $2::timestamptz AS "at!", u.id AS "id!", jsonb_build_object('id', u.id, 'email', u.email,
+    account 2 r#"SELECT $2::timestamptz AS "at!", u.id AS "id!", jsonb_build_object('id', u.id, 'email', u.email,
             'first_name', u.first_name, 'last_name', u.last_name, 'avatar_url', u.avatar_url, 'role', u.role,
             'status', u.status, 'progress_percent', u.progress_percent, 'invite_id', u.invite_id,
             'last_active_at', u.last_active_at, 'created_at', u.created_at, 'updated_at', u.updated_at)

@@ -93,7 +93,11 @@ impl Tree {
                 title: stage.title.clone(),
                 summary: stage.summary.clone(),
             }),
-            lessons: stage.lessons.iter().map(|lesson| open_object(&StageLessonContent::from(lesson.clone()))).collect(),
+            lessons: stage
+                .lessons
+                .iter()
+                .map(|lesson| open_object(&StageLessonContent::from(lesson.clone())))
+                .collect(),
         });
         Self { roadmap: open_object(&roadmap), stages: stages.collect(), content }
     }
@@ -117,10 +121,7 @@ impl Tree {
                     &mut json,
                     &StageLessonState {
                         is_locked: progress.locked.contains(&lesson.id),
-                        state: LessonState::new(
-                            progress.status(lesson.id),
-                            progress.facts.get(&lesson.id).copied(),
-                        ),
+                        state: LessonState::new(progress.status(lesson.id), progress.facts.get(&lesson.id).copied()),
                     },
                 );
                 json.push('}');

@@ -93,13 +93,14 @@ impl Export {
         }
         while let Some(&section) = Section::ALL.get(self.section) {
             let page = export::page(&mut connection, &self.caller, section, self.after).await?;
-            self.after = page.last().map(|last| (last.at, last.id));
-            if page.is_empty() {
-                self.section += 1;
+            self.after = page.items.last().filter(|_| page.has_more).map(|last| (last.at, last.id));
+            self.section += usize::from(!page.has_more);
+            if page.items.is_empty() {
                 continue;
             }
-            self.items += page.len();
-            let lines = page.iter().map(|item| format!("{}\n", json!({"type": section.name(), "data": item.data})));
+            self.items += page.items.len();
+            let lines =
+                page.items.iter().map(|item| format!("{}\n", json!({"type": section.name(), "data": item.data})));
             return Ok(Some(lines.collect()));
         }
         let is_over = self.section > Section::ALL.len();

@@ -5,7 +5,7 @@ use poem::http::Method;
 use super::school::{School, operation};
 use super::table::{Row, Who};
 use crate::support::Reply;
-use crate::support::statements::listed;
+use crate::support::statements::with_statements;
 
 /// How many rows the lists of the schools have. As many statements have to do for the many as for the few.
 const FEW: usize = 2;
@@ -93,14 +93,14 @@ impl Cells<'_> {
         let call = school.call(self.row, who).await;
         // They are read once a second, so otherwise the number of statements would depend on the time.
         school.app.app.settings.invalidate();
-        let (reply, statements) = listed(call).await;
+        let (reply, statements) = with_statements(call).await;
         self.succeeds(who, &reply);
         let expected = self.row.statements;
         if statements.len() != expected {
             let count = statements.len();
-            let lines: String = statements.iter().map(|statement| format!("\n    {}", beginning(statement))).collect();
+            let lines = statements.iter().map(|statement| beginning(statement)).collect::<Vec<_>>().join("\n    ");
             self.fault(&format!(
-                "takes {count} statements with {amount} rows in each list, the table says {expected}:{lines}"
+                "takes {count} statements with {amount} rows in each list, the table says {expected}:\n    {lines}"
             ));
         }
     }

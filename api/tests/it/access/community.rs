@@ -16,6 +16,8 @@ const OF_THE_MENTOR: &[(&str, &str)] = &[("project_id", "$mentor project")];
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     row("listProjects", Members, 2),
+    row("listProjects", Members, 2).given(&[("sort", "popular"), ("category", "other")]),
+    row("listProjects", Members, 2).given(&[("sort", "trending")]),
     row("listMyProjects", Members, 2),
     row("createProject", Members, 6).body(r#"{"title": "New"}"#),
     row("getProject", Members, 2),

@@ -40,6 +40,8 @@ pub(super) const ROWS: &[Row] = &[
     nobody("uncheckTask", LessonNotFound).given(DRAFT_LESSON),
 
     row("listStudents", Mentors, 2),
+    row("listStudents", Mentors, 2).given(&[("q", "student")]),
+    row("listStudents", Mentors, 2).given(&[("roadmap", "$roadmap 1")]),
     row("getStudent", Mentors, 4),
     row("getStudentProgress", Mentors, 3),
     row("listStudentActivity", Mentors, 3),

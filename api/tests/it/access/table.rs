@@ -60,11 +60,10 @@ impl Access {
     /// The problem that the caller gets; `None` if the call succeeds.
     pub(super) const fn refusal(self, who: Who) -> Option<Code> {
         match (self, who) {
-            (Self::Public, _) => None,
+            (Self::Public, _) | (Self::Mentors, Who::Mentor | Who::Admin) | (Self::Admins, Who::Admin) => None,
             (_, Who::Anonymous | Who::Suspended | Who::Deleted) => Some(Code::Unauthorized),
             (Self::Members, _) | (Self::Owner(_), Who::Learner) => None,
             (Self::Owner(code) | Self::Nobody(code), _) => Some(code),
-            (Self::Mentors, Who::Mentor | Who::Admin) | (Self::Admins, Who::Admin) => None,
             (Self::Mentors | Self::Admins, _) => Some(Code::Forbidden),
         }
     }

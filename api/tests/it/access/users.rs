@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
     row("getMe", Members, 2),
     row("updateMe", Members, 6).body(r#"{"first_name": "Changed"}"#),
     row("deleteMe", Members, 10).body(r#"{"password": "correct horse battery"}"#),
-    row("exportMyData", Members, 28),
+    row("exportMyData", Members, 21),
     row("changePassword", Members, 8).body(r#"{"current_password": "correct horse battery", "new_password": "another horse battery"}"#),
     row("listMySessions", Members, 2),
     row("revokeMyOtherSessions", Members, 5),

@@ -3,8 +3,8 @@
 mod completion;
 mod course;
 mod edits_together;
-mod lesson_edits;
 mod kept_content;
+mod lesson_edits;
 mod lessons;
 mod modules;
 mod previews;

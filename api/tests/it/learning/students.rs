@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{complete, some, start};
-use crate::support::statements::count_statements;
 use crate::support::{Actor, TestApp};
 use cairn_testing::course::Course;
 
@@ -252,43 +251,5 @@ async fn mentors_see_live_students_and_nobody_else() {
     }
     for query in ["", "sort=name", "q=an"] {
         assert_eq!(names(&mia, query).await, [""; 0], "{query}");
-    }
-}
-
-#[tokio::test]
-async fn students_take_as_many_statements_as_they_have_ever_taken() {
-    let app = TestApp::new().await;
-    let mia = app.mentor("mia").await;
-    let path = Course::new(app.app.pool()).await.path(false, &[3, 3]).await;
-    let anna = app.student("anna").await;
-    start(&anna, path.lessons[0][0]).await.expect(200);
-    app.run_jobs().await;
-    let paths = [
-        "/v1/mentor/students".to_owned(),
-        "/v1/mentor/students?q=a".to_owned(),
-        format!("/v1/mentor/students?roadmap={}", path.id),
-        format!("/v1/mentor/students/{}", anna.id),
-        format!("/v1/mentor/students/{}/progress/{}", anna.id, path.id),
-        format!("/v1/mentor/students/{}/activity", anna.id),
-    ];
-    let count = async |path: &str| {
-        mia.get(path).await.expect(200); // The content is kept from here on.
-        count_statements(async || drop(mia.get(path).await.expect(200))).await
-    };
-    let mut before = Vec::new();
-    for path in &paths {
-        before.push(count(path).await);
-    }
-    assert_eq!(before[..3], [2, 2, 2], "the caller, and the list");
-    for n in 0..8 {
-        let student = app.student(&format!("another{n}")).await;
-        complete(&student, path.lessons[0][0]).await.expect(200);
-    }
-    for lesson in path.lessons.iter().flatten() {
-        complete(&anna, *lesson).await.expect(200);
-    }
-    app.run_jobs().await;
-    for (path, before) in paths.iter().zip(before) {
-        assert_eq!(count(path).await, before, "{path}");
     }
 }

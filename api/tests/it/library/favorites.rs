@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::prompts::{CATEGORY, PATH, add_category, prompt};
-use super::{act, at_once, create, delete, id, listed, publish, takes_the_same_statements};
+use super::{act, at_once, create, delete, id, listed, publish};
 use crate::support::{Actor, TestApp};
 
 const FAVORITES: &str = "/v1/me/favorites";
@@ -119,19 +119,4 @@ async fn two_favorites_at_once_are_one() {
     assert_eq!(app.count("SELECT count(*) FROM user_prompt_favorites").await, 0);
     app.run_jobs().await;
     assert_eq!(app.count("SELECT count(*) FROM activity_log WHERE action LIKE 'prompt.%favorited'").await, 2);
-}
-
-#[tokio::test]
-async fn a_list_of_favorites_takes_one_statement() {
-    let app = TestApp::new().await;
-    add_category(&app).await;
-    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let fill = async {
-        for n in 0..20 {
-            let added = add(&admin, n).await;
-            anna.put(&favorite(&added)).await.expect(200);
-        }
-    };
-    takes_the_same_statements(&anna, FAVORITES, fill).await;
-    app.run_jobs().await;
 }

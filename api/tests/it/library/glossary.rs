@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{create, listed, one_of_many_is_created, publish, takes_the_same_statements};
+use super::{create, listed, one_of_many_is_created, publish};
 use crate::support::crud::{Case, crud_contract};
 use crate::support::{Actor, TestApp};
 
@@ -133,19 +133,5 @@ async fn of_several_terms_with_one_slug_one_is_created() {
     let admin = app.admin("root").await;
     one_of_many_is_created(&admin, PATH, &term(1)).await;
     assert_eq!(app.count("SELECT count(*) FROM glossary_terms").await, 1);
-    app.run_jobs().await;
-}
-
-#[tokio::test]
-async fn a_list_of_terms_takes_one_statement() {
-    let app = TestApp::new().await;
-    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let fill = async {
-        for n in 0..20 {
-            let created = create(&admin, PATH, term(n)).await;
-            publish(&admin, PATH, &created).await;
-        }
-    };
-    takes_the_same_statements(&anna, "/v1/glossary", fill).await;
     app.run_jobs().await;
 }

@@ -10,11 +10,11 @@ mod styles;
 use std::sync::Arc;
 
 use poem::http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::support::{Actor, Call, Reply, counted};
+use crate::support::{Actor, Call, Reply};
 
 /// Creates a resource in the admins' collection at `path`.
 async fn create(admin: &Actor, path: &str, body: Value) -> Value {
@@ -76,14 +76,4 @@ async fn one_of_many_is_created(admin: &Actor, path: &str, body: &Value) {
     for reply in refused {
         reply.expect(409).problem("value_taken").blames(&[("/slug", "taken")]);
     }
-}
-
-/// Asserts that a list takes as many statements for a full page as for an empty one.
-async fn takes_the_same_statements(actor: &Actor, path: &str, fill: impl Future<Output = ()>) {
-    let (empty, few) = counted(actor.get(path)).await;
-    assert_eq!(empty.expect(200).json["items"], json!([]));
-    fill.await;
-    let (page, many) = counted(actor.get(path)).await;
-    assert_eq!(page.expect(200).json["items"].as_array().unwrap().len(), 20);
-    assert_eq!((few, many), (2, 2), "{path}: the caller's session, and the list");
 }

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    act, at_once, create, delete, id, listed, one_of_many_is_created, patch, publish, takes_the_same_statements,
-};
+use super::{act, at_once, create, delete, id, listed, one_of_many_is_created, patch, publish};
 use crate::support::TestApp;
 use crate::support::crud::{Case, crud_contract};
 
@@ -143,18 +141,5 @@ async fn a_prompt_never_ends_up_in_a_category_that_is_deleted_at_the_same_time()
 async fn of_several_categories_with_one_slug_one_is_created() {
     let app = TestApp::new().await;
     one_of_many_is_created(&app.admin("root").await, PATH, &category(1)).await;
-    app.run_jobs().await;
-}
-
-#[tokio::test]
-async fn a_list_of_categories_takes_one_statement() {
-    let app = TestApp::new().await;
-    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let fill = async {
-        for n in 0..20 {
-            create(&admin, PATH, category(n)).await;
-        }
-    };
-    takes_the_same_statements(&anna, "/v1/prompt-categories", fill).await;
     app.run_jobs().await;
 }

@@ -4,9 +4,7 @@ use cairn_core::admin::verify::{Mode, verify};
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use super::{
-    act, at_once, create, delete, id, listed, one_of_many_is_created, patch, publish, takes_the_same_statements,
-};
+use super::{at_once, create, delete, id, listed, one_of_many_is_created, patch, publish};
 use crate::support::crud::{Case, crud_contract};
 use crate::support::{Actor, TestApp};
 
@@ -321,27 +319,5 @@ async fn of_several_prompts_with_one_slug_one_is_created() {
     add_category(&app).await;
     one_of_many_is_created(&app.admin("root").await, PATH, &prompt(1)).await;
     assert_eq!(app.count("SELECT count(*) FROM prompt_steps").await, 2);
-    app.run_jobs().await;
-}
-
-#[tokio::test]
-async fn lists_of_prompts_take_one_statement() {
-    let app = TestApp::new().await;
-    add_category(&app).await;
-    let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    let (_, few) = crate::support::counted(admin.get(PATH)).await;
-    let fill = async {
-        for n in 0..20 {
-            let created = create(&admin, PATH, prompt(n)).await;
-            publish(&admin, PATH, &created).await;
-        }
-    };
-    takes_the_same_statements(&anna, "/v1/prompts", fill).await;
-    let (reply, many) = crate::support::counted(admin.get(PATH)).await;
-    let seen = reply.expect(200).json["items"][0].clone();
-    assert_eq!((few, many), (2, 2));
-    act(&admin, PATH, &seen, "archive").await.expect(200);
-    let (_, one) = crate::support::counted(anna.get(&format!("/v1/prompts/{}", id(&seen)))).await;
-    assert_eq!(one, 2, "a prompt and its steps are read at once");
     app.run_jobs().await;
 }

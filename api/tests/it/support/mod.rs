@@ -45,7 +45,6 @@ use uuid::Uuid;
 
 pub(crate) use self::call::{Call, Reply};
 pub(crate) use self::follow::{Event, Follow, Reading};
-pub(crate) use self::statements::counted;
 
 /// The key of the access tokens in tests.
 pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";

@@ -1,4 +1,4 @@
-//! Counts the statements that are sent to the database, so that a test can hold that their number does not grow.
+//! Lists the statements that are sent to the database, so that a test can hold that their number does not grow.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
@@ -12,19 +12,13 @@ use tracing::{Event, Metadata, Subscriber, span};
 const NOT_COUNTED: [&str; 5] = ["LISTEN", "notify", "pg_catalog", "pg_type", "regtype"];
 
 thread_local! {
-    /// What this thread has sent, while it counts.
+    /// What this thread has sent, while it listens.
     static SENT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// What `call` responds with, and how many statements it sent, that which checks the caller's session included. Only for work on
+/// What `call` responds with, and the statements that it sent, that which checks the caller's session included. Only for work on
 /// the thread of the test.
-pub(crate) async fn counted<T>(call: impl IntoFuture<Output = T>) -> (T, usize) {
-    let (response, sent) = listed(call).await;
-    (response, sent.len())
-}
-
-/// As [`counted`], with the beginnings of the statements.
-pub(crate) async fn listed<T>(call: impl IntoFuture<Output = T>) -> (T, Vec<String>) {
+pub(crate) async fn with_statements<T>(call: impl IntoFuture<Output = T>) -> (T, Vec<String>) {
     // One for the process: of several at once, each for its thread, tracing may believe that nobody wants an event.
     static SUBSCRIBE: Once = Once::new();
     SUBSCRIBE.call_once(|| tracing::subscriber::set_global_default(Statements).unwrap());
@@ -33,11 +27,6 @@ pub(crate) async fn listed<T>(call: impl IntoFuture<Output = T>) -> (T, Vec<Stri
     let sent = SENT.take().unwrap_or_default();
     let is_counted = |statement: &String| !NOT_COUNTED.iter().any(|word| statement.contains(word));
     (response, sent.into_iter().filter(is_counted).collect())
-}
-
-/// How many statements `work` sends.
-pub(crate) async fn count_statements(work: impl AsyncFn()) -> usize {
-    counted(work()).await.1
 }
 
 /// Receives what sqlx logs of each statement.
