@@ -92,6 +92,9 @@ impl<T> Accepted<T> {
 /// A response without content: 204.
 pub(crate) struct NoContent;
 
+/// The maximum length of `If-None-Match`, in bytes: some thirty of our entity tags.
+pub(crate) const MAX_IF_NONE_MATCH: usize = 1000;
+
 const ETAG: &str = "The version, to send back as `If-Match`.";
 const TAG: &str = "Identifies this very answer, to send back as `If-None-Match`.";
 

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
 use crate::metrics::HttpMetrics;
-use crate::routes::learning::tree::TreeCache;
 use crate::streams::{Limits, Streams};
 use crate::throttle::Throttle;
+use crate::trees::TreeCache;
 
 /// The state of the API. It is cheap to clone, and every resource holds one.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ pub mod routes;
 mod serve;
 pub mod streams;
 pub mod throttle;
+mod trees;
 mod view;
 
 pub use app::App;

@@ -16,7 +16,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use self::cors::Cors;
-use crate::answers::not_modified;
+use crate::answers::{MAX_IF_NONE_MATCH, not_modified};
 use crate::contract::Contract;
 use crate::metrics::HttpMetrics;
 use crate::openapi::CONTRACT;
@@ -27,9 +27,6 @@ use crate::{App, Code, Problem, docs, routes};
 const BODY_LIMIT: usize = 256 * 1024;
 /// A handler that takes longer is stopped.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The maximum length of `If-None-Match`, in bytes: some thirty of our entity tags.
-pub(crate) const MAX_IF_NONE_MATCH: usize = 1000;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -18,8 +18,8 @@ use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
 use self::json::{object, object_mut};
+use crate::answers::MAX_IF_NONE_MATCH;
 use crate::contract::{Contract, Pattern};
-use crate::edge::MAX_IF_NONE_MATCH;
 use crate::routes::{self, Resources};
 
 const DESCRIPTION: &str = "\

@@ -8,7 +8,6 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rules::LessonStatus;
-use super::tree::StageNumbers;
 use crate::Result;
 use crate::actor::Caller;
 
@@ -109,27 +108,6 @@ pub struct RoadmapNumbers {
     pub is_current: bool,
     /// Whether the stored numbers belong to older content and are about to be recomputed.
     pub is_recalculating: bool,
-}
-
-impl RoadmapNumbers {
-    /// Nothing is done yet.
-    pub(super) fn of_nobody(stages: &[StageNumbers]) -> Self {
-        let lessons_total: i32 = stages.iter().map(|stage| stage.lessons_total).sum();
-        let stages_total = stages.iter().filter(|stage| stage.lessons_total > 0).count();
-        Self {
-            status: LessonStatus::Available,
-            percent: (lessons_total > 0).then_some(0),
-            lessons_total,
-            lessons_completed: 0,
-            stages_total: stages_total.try_into().unwrap_or(i32::MAX),
-            stages_completed: 0,
-            completed_at: None,
-            achieved_at: None,
-            seq: 0,
-            is_current: true,
-            is_recalculating: false,
-        }
-    }
 }
 
 /// At most `limit` visible roadmaps, starting after `after`.

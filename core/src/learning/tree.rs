@@ -153,7 +153,22 @@ impl Progress {
             content.stages.iter().map(|stage| stage.lessons.iter().filter(|lesson| lesson.is_required).count());
         let stages: Vec<StageNumbers> =
             totals.map(|total| StageNumbers::of_nobody(total.try_into().unwrap_or(i32::MAX))).collect();
-        Self { roadmap: RoadmapNumbers::of_nobody(&stages), stages, facts: HashMap::new(), locked: HashSet::new() }
+        let lessons_total: i32 = stages.iter().map(|stage| stage.lessons_total).sum();
+        let stages_total = stages.iter().filter(|stage| stage.lessons_total > 0).count();
+        let roadmap = RoadmapNumbers {
+            status: LessonStatus::Available,
+            percent: (lessons_total > 0).then_some(0),
+            lessons_total,
+            lessons_completed: 0,
+            stages_total: stages_total.try_into().unwrap_or(i32::MAX),
+            stages_completed: 0,
+            completed_at: None,
+            achieved_at: None,
+            seq: 0,
+            is_current: true,
+            is_recalculating: false,
+        };
+        Self { roadmap, stages, facts: HashMap::new(), locked: HashSet::new() }
     }
 
     /// The status of a lesson of the roadmap.

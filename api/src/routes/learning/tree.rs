@@ -1,8 +1,7 @@
 //! Trees of roadmaps as JSON: what everybody sees is serialised once and kept, and a learner's progress is put in.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use cairn_core::actor::Caller;
 use cairn_core::learning::tree::{self, Content, Progress};
@@ -13,33 +12,8 @@ use super::LessonState;
 use super::roadmap_progress::{RoadmapProgress, StageProgress};
 use super::roadmaps::{RoadmapContent, RoadmapTree, StageContent, StageLessonContent, StageLessonState};
 use crate::answers::Tagged;
+use crate::trees::{StageJson, Tree};
 use crate::{App, Problem};
-
-/// How long a tree is kept at most. It is checked whenever it is used, so this only bounds what is not used any more, and
-/// how long the ids of transactions are remembered (see `catalog_changes`).
-const LIFETIME: Duration = Duration::from_mins(1);
-/// The number of trees that are kept. A tree of 60 lessons takes about 40 kB.
-const CAPACITY: usize = 200;
-
-/// The trees that this process has read, by roadmap.
-#[derive(Debug, Default)]
-pub struct TreeCache(RwLock<HashMap<Uuid, (Instant, Arc<Tree>)>>);
-
-impl TreeCache {
-    fn get(&self, roadmap_id: Uuid) -> Option<Arc<Tree>> {
-        let trees = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let (read_at, tree) = trees.get(&roadmap_id)?;
-        (read_at.elapsed() < LIFETIME).then(|| Arc::clone(tree))
-    }
-
-    fn put(&self, read_at: Instant, tree: Arc<Tree>) {
-        let mut trees = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        trees.retain(|_, (read_at, _)| read_at.elapsed() < LIFETIME);
-        if trees.len() < CAPACITY || trees.contains_key(&tree.content.id) {
-            trees.insert(tree.content.id, (read_at, tree));
-        }
-    }
-}
 
 impl App {
     /// A visible roadmap with a learner's progress: by one statement if the roadmap was read before and no content has
@@ -60,20 +34,6 @@ impl App {
         self.trees.put(read_at, Arc::clone(&tree));
         Ok((tree, progress))
     }
-}
-
-/// A roadmap as everybody sees it, with the JSON of its parts: each an object without its closing brace.
-#[derive(Debug)]
-pub(crate) struct Tree {
-    pub(crate) content: Content,
-    roadmap: String,
-    stages: Vec<StageJson>,
-}
-
-#[derive(Debug)]
-struct StageJson {
-    stage: String,
-    lessons: Vec<String>,
 }
 
 impl Tree {

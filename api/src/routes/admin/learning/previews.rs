@@ -11,7 +11,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::routes::learning::lessons::Lesson;
 use crate::routes::learning::roadmaps::RoadmapTree;
-use crate::routes::learning::tree::Tree;
+use crate::trees::Tree;
 use crate::{App, Problem};
 
 /// Content as learners will see it, for admins.
