@@ -10,8 +10,8 @@ use uuid::Uuid;
 /// How long a tree is kept at most. It is checked whenever it is used, so this only bounds what is not used any more, and
 /// how long the ids of transactions are remembered (see `catalog_changes`).
 const LIFETIME: Duration = Duration::from_mins(1);
-/// The number of trees that are kept. A tree of 60 lessons takes about 40 kB.
-const CAPACITY: usize = 200;
+/// How much JSON is kept at most, in bytes. That of a tree of 60 lessons is about 20 kB, and its content takes as much again.
+const CAPACITY: usize = 8 * 1024 * 1024;
 
 /// The trees that this process has read, by roadmap.
 #[derive(Debug, Default)]
@@ -27,7 +27,9 @@ impl TreeCache {
     pub(crate) fn put(&self, read_at: Instant, tree: Arc<Tree>) {
         let mut trees = self.0.write().unwrap_or_else(PoisonError::into_inner);
         trees.retain(|_, (read_at, _)| read_at.elapsed() < LIFETIME);
-        if trees.len() < CAPACITY || trees.contains_key(&tree.content.id) {
+        trees.remove(&tree.content.id);
+        let kept: usize = trees.values().map(|(_, tree)| tree.size()).sum();
+        if kept + tree.size() <= CAPACITY {
             trees.insert(tree.content.id, (read_at, tree));
         }
     }
@@ -46,4 +48,13 @@ pub(crate) struct Tree {
 pub(crate) struct StageJson {
     pub(crate) stage: String,
     pub(crate) lessons: Vec<String>,
+}
+
+impl Tree {
+    /// The length of the JSON, in bytes.
+    fn size(&self) -> usize {
+        let stages =
+            self.stages.iter().map(|json| json.stage.len() + json.lessons.iter().map(String::len).sum::<usize>());
+        self.roadmap.len() + stages.sum::<usize>()
+    }
 }

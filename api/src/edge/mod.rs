@@ -120,8 +120,9 @@ impl<E: Endpoint> Edge<E> {
     }
 }
 
-/// Postgres cannot store U+0000, so nothing that we look for has it. Bodies are checked when they are parsed.
+/// Refuses paths, queries and headers that no handler should see. Bodies are checked when they are parsed.
 fn refuse_malformed(request: &Request) -> Result<(), Problem> {
+    // Postgres cannot store U+0000, so nothing that we look for has it.
     if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
         return Err(Problem::malformed_parameter().detail("The character U+0000 is not allowed in paths and queries."));
     }

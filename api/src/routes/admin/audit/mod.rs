@@ -19,7 +19,6 @@ pub struct ActionName(String);
 parameter_type!(ActionName, "action_name", required: true, MetaSchema {
     max_length: Some(60),
     pattern: Some(r"^[a-z_]+\.[a-z_]+$".to_owned()),
-    example: Some("lesson.completed".into()),
     ..MetaSchema::new("string")
 });
 
@@ -39,7 +38,6 @@ pub struct TargetType(String);
 parameter_type!(TargetType, "target_type", required: true, MetaSchema {
     max_length: Some(40),
     pattern: Some("^[a-z_]+$".to_owned()),
-    example: Some("lesson".into()),
     ..MetaSchema::new("string")
 });
 

@@ -177,7 +177,7 @@ impl InstructionsApi {
         /// The tool.
         tool_type: Path<ToolType>,
         /// The version.
-        #[oai(example = "some_version", validator(minimum(value = "1"), maximum(value = "2147483647")))]
+        #[oai(validator(minimum(value = "1"), maximum(value = "2147483647")))]
         version: Path<i32>,
     ) -> Result<Json<Instruction>, Problem> {
         let mut connection = self.app.connection().await?;
@@ -200,7 +200,7 @@ impl InstructionsApi {
         /// The tool.
         tool_type: Path<ToolType>,
         /// The version.
-        #[oai(example = "some_version", validator(minimum(value = "1"), maximum(value = "2147483647")))]
+        #[oai(validator(minimum(value = "1"), maximum(value = "2147483647")))]
         version: Path<i32>,
     ) -> Result<Json<Instruction>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
@@ -213,8 +213,4 @@ impl InstructionsApi {
 fn created(instruction: Instruction) -> Created<Instruction> {
     let (tool, version) = (Tool::from(instruction.tool_type), instruction.version);
     Created::at(format!("/v1/admin/tools/{}/instructions/{version}", tool.name()), instruction)
-}
-
-fn some_version() -> i32 {
-    2
 }

@@ -114,7 +114,7 @@ impl TryoutsApi {
         /// The tool.
         tool_type: Path<ToolType>,
         /// The version.
-        #[oai(example = "some_version", validator(minimum(value = "1"), maximum(value = "2147483647")))]
+        #[oai(validator(minimum(value = "1"), maximum(value = "2147483647")))]
         version: Path<i32>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<IdempotencyKey>>,
         body: Body<NewTryout>,
@@ -153,8 +153,4 @@ impl TryoutsApi {
 
 fn accepted(tryout: Tryout) -> Accepted<Tryout> {
     Accepted::at(format!("/v1/admin/tryouts/{}", tryout.id), tryout)
-}
-
-fn some_version() -> i32 {
-    2
 }
