@@ -12,6 +12,7 @@ use super::parameter_type;
 pub struct Date(pub NaiveDate);
 
 parameter_type!(Date, "date", required: true, MetaSchema {
+    example: Some("2026-03-01".into()),
     ..MetaSchema::new_with_format("string", "date")
 });
 

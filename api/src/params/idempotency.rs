@@ -26,6 +26,7 @@ parameter_type!(IdempotencyKey, "idempotency_key", required: true, MetaSchema {
     min_length: Some(1),
     max_length: Some(IdempotencyKey::MAX_LENGTH),
     pattern: Some("^[!-~]+$".to_owned()),
+    example: Some("4d1a6c1e-5b0c-4a8e-9a55-0d6c7f0b7c11".into()),
     ..MetaSchema::new("string")
 });
 

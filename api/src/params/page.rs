@@ -30,6 +30,7 @@ parameter_type!(Limit, "limit", required: false, MetaSchema {
     default: Some(Limit::DEFAULT.into()),
     minimum: Some(1.0),
     maximum: Some(Limit::MAX.into()),
+    example: Some(Limit::DEFAULT.into()),
     ..MetaSchema::new_with_format("integer", "int32")
 });
 
@@ -78,6 +79,7 @@ impl From<Cursor> for String {
 parameter_type!(Cursor, "cursor", required: true, MetaSchema {
     description: Some("The `next_cursor` of the page before. Omit it for the first page."),
     max_length: Some(Cursor::MAX_LENGTH),
+    example: Some("WzEsIjAxOTcwYTNlIl0".into()),
     ..MetaSchema::new("string")
 });
 

@@ -25,6 +25,7 @@ parameter_type!(PersonQuery, "person_query", required: true, MetaSchema {
          case: `ann mor` finds Anna Moreno."),
     min_length: Some(1),
     max_length: Some(PersonQuery::MAX_LENGTH),
+    example: Some("ann mor".into()),
     ..MetaSchema::new("string")
 });
 

@@ -19,6 +19,7 @@ pub struct ActionName(String);
 parameter_type!(ActionName, "action_name", required: true, MetaSchema {
     max_length: Some(60),
     pattern: Some(r"^[a-z_]+\.[a-z_]+$".to_owned()),
+    example: Some("lesson.completed".into()),
     ..MetaSchema::new("string")
 });
 
@@ -38,6 +39,7 @@ pub struct TargetType(String);
 parameter_type!(TargetType, "target_type", required: true, MetaSchema {
     max_length: Some(40),
     pattern: Some("^[a-z_]+$".to_owned()),
+    example: Some("lesson".into()),
     ..MetaSchema::new("string")
 });
 

@@ -41,6 +41,7 @@ parameter_type!(JobId, "job_id", required: true, MetaSchema {
     min_length: Some(1),
     max_length: Some(JobId::MAX_LENGTH),
     pattern: Some("^[0-9A-Za-z_-]+$".to_owned()),
+    example: Some("01K8Q2V7W3N5R9T1X4Y6Z8A0BC".into()),
     ..MetaSchema::new("string")
 });
 

@@ -39,6 +39,7 @@ parameter_type!(SettingKey, "setting_key", required: true, MetaSchema {
     description: Some("The name of the setting."),
     max_length: Some(100),
     pattern: Some(r"^[a-z_]+(\.[a-z_]+)+$".to_owned()),
+    example: Some("ai.daily_questions".into()),
     ..MetaSchema::new("string")
 });
 

@@ -38,6 +38,7 @@ parameter_type!(TimeZone, "time_zone", required: false, MetaSchema {
     max_length: Some(60),
     pattern: Some(r"^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$".to_owned()),
     default: Some("UTC".into()),
+    example: Some("Europe/Berlin".into()),
     ..MetaSchema::new("string")
 });
 
