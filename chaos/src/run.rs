@@ -1,7 +1,7 @@
 //! A run: load, faults, and the comparison at the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
@@ -22,12 +22,17 @@ use crate::{editor, learner, mentor, recovery};
 /// How long it may take after the load has ended until all work is done.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How long the actions between two faults may take.
+const LOAD_TIMEOUT: Duration = Duration::from_mins(2);
+
 /// What a run does.
 pub struct Plan {
     /// Who acts.
     pub people: People,
     /// How long only the load runs between two faults, so that faults are injected in the middle of work.
     pub pause: Duration,
+    /// How many actions are accepted between two faults at least, so that a slow machine has its load as well.
+    pub actions: u64,
     /// Which faults are injected.
     pub faults: Schedule,
 }
@@ -55,12 +60,12 @@ impl Plan {
     /// Injects every fault once, under a light load.
     pub fn each_once() -> Self {
         let people = People { learners: 10, mentors: 2, editors: 2 };
-        Self { people, pause: Duration::from_millis(700), faults: Schedule::Each(Fault::ALL.to_vec()) }
+        Self { people, pause: Duration::from_millis(700), actions: 30, faults: Schedule::Each(Fault::ALL.to_vec()) }
     }
 
     /// Injects random faults for this long.
     pub fn lasting(duration: Duration, seed: u64, people: People) -> Self {
-        Self { people, pause: Duration::from_millis(2200), faults: Schedule::For(duration, seed) }
+        Self { people, pause: Duration::from_millis(2200), actions: 0, faults: Schedule::For(duration, seed) }
     }
 }
 
@@ -111,7 +116,9 @@ async fn run_with_logs(
         Schedule::For(limit, seed) => (Box::new(shuffled_faults(StdRng::seed_from_u64(seed))), limit),
     };
     for fault in faults {
+        let enough = accepted.load(Ordering::Relaxed) + plan.actions;
         tokio::time::sleep(plan.pause).await;
+        wait_for_actions(&accepted, enough).await?;
         if started.elapsed() >= limit {
             break;
         }
@@ -127,7 +134,7 @@ async fn run_with_logs(
     }
     tokio::time::sleep(platform.frozen_for()).await;
     platform.resume_frozen(true)?;
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     let mut expected = Vec::new();
     while let Some(person) = people.join_next().await {
         expected.push(person??);
@@ -163,6 +170,16 @@ fn start(
         running.spawn(editor::edit(n, entrance.clone(), platform.world(), Arc::clone(stop)));
     }
     running
+}
+
+/// Waits until so many actions have been accepted in all. Fails if the load does not come about.
+async fn wait_for_actions(accepted: &AtomicU64, enough: u64) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while accepted.load(Ordering::Relaxed) < enough {
+        ensure!(started.elapsed() < LOAD_TIMEOUT, "the load came to a standstill");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// Waits until all work is done. Fails if any of it is stuck.
