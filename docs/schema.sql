@@ -136,6 +136,14 @@ CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void
     WHERE id IN (SELECT id FROM roadmaps WHERE id = ANY (roadmap_ids) ORDER BY id FOR NO KEY UPDATE);
 $$;
 
+CREATE FUNCTION public.catalog_changes_since(since pg_snapshot) RETURNS SETOF xid8
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT xact FROM catalog_changes
+    WHERE xact >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(xact, since)
+      AND xact < pg_snapshot_xmax(pg_current_snapshot())
+$$;
+
 CREATE FUNCTION public.content_changed_lessons() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -431,15 +439,6 @@ CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at t
         WHEN expires_at <= moment THEN 'expired'
         ELSE 'active'
     END
-$$;
-
-CREATE FUNCTION public.is_catalog_unchanged(since pg_snapshot) RETURNS boolean
-    LANGUAGE sql STABLE
-    AS $$
-    SELECT NOT EXISTS (
-        SELECT FROM catalog_changes
-        WHERE xact >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(xact, since)
-          AND xact < pg_snapshot_xmax(pg_current_snapshot()))
 $$;
 
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text

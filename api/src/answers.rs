@@ -169,21 +169,45 @@ impl<T: ToJSON> ApiResponse for Tagged<T> {
 
 impl<T: Send> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {
-        let tag = URL_SAFE_NO_PAD.encode(&Sha256::digest(&self.json)[..16]);
-        let tag = TextTag(format!("\"{tag}\""));
-        let response = Response::builder().content_type("application/json; charset=utf-8").header(header::ETAG, &tag.0);
-        let mut response = response.body(self.json);
-        response.set_data(tag);
+        let tag = TextTag::of(self.json.as_bytes());
+        let mut response = Response::builder().content_type("application/json; charset=utf-8").body(self.json);
+        tag.put(&mut response);
         response
     }
 }
 
-/// The entity tag of a [`Tagged`] response. The tag of a [`Versioned`] one does not cover what the platform counts, so a
+/// The entity tag of a response's text. The tag of a [`Versioned`] response does not cover what the platform counts, so a
 /// client that has that version may still not have the whole answer.
 #[derive(Clone)]
-struct TextTag(String);
+pub(crate) struct TextTag(String);
 
-/// Replaces a [`Tagged`] response by 304 if the client has it already: its `If-None-Match` names the tag (RFC 9110, section
+impl TextTag {
+    /// The tag of that text.
+    pub(crate) fn of(text: &[u8]) -> Self {
+        Self(format!("\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..16])))
+    }
+
+    /// Gives the response this tag, so that [`not_modified`] knows it.
+    pub(crate) fn put(&self, response: &mut Response) {
+        Self::set_header(response, &self.0);
+        response.set_data(self.clone());
+    }
+
+    /// Says that the response is another form of the text that its tag names, if it has one.
+    pub(crate) fn weaken(response: &mut Response) {
+        if let Some(Self(tag)) = response.data::<Self>().cloned() {
+            Self::set_header(response, &format!("W/{tag}"));
+        }
+    }
+
+    fn set_header(response: &mut Response, tag: &str) {
+        if let Ok(value) = HeaderValue::from_str(tag) {
+            response.headers_mut().insert(header::ETAG, value);
+        }
+    }
+}
+
+/// Replaces a response that has a [`TextTag`] by 304 if the client has it already: its `If-None-Match` names the tag (RFC 9110, section
 /// 13.1.2, compared weakly).
 pub(crate) fn not_modified(if_none_match: &[HeaderValue], response: &mut Response) {
     let Some(TextTag(tag)) = response.data::<TextTag>() else { return };

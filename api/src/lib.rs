@@ -3,14 +3,15 @@
 mod answers;
 pub mod app;
 pub mod caller;
+mod compression;
 mod contract;
-mod docs;
 mod edge;
 mod export;
 mod metrics;
 pub mod openapi;
 pub mod operation;
 pub mod ops;
+mod pages;
 pub mod params;
 pub mod problem;
 mod resource;

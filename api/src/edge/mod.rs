@@ -17,11 +17,12 @@ use tracing::{Instrument, Span};
 
 use self::cors::Cors;
 use crate::answers::{MAX_IF_NONE_MATCH, not_modified};
+use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
 use crate::metrics::HttpMetrics;
 use crate::openapi::CONTRACT;
 use crate::operation::has_body;
-use crate::{App, Code, Problem, docs, routes};
+use crate::{App, Code, Problem, pages, routes};
 
 /// Largest body, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -33,7 +34,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The whole API as one endpoint: what the server runs and the tests call. Browsers of `cors_origins` may call it.
 pub fn endpoint(app: &App, cors_origins: &[String]) -> impl Endpoint<Output = Response> + use<> {
     let service = OpenApiService::new(routes::resources(app), "Cairn", env!("CARGO_PKG_VERSION"));
-    let routes = docs::add(Route::new().nest("/v1", service.into_endpoint()))
+    let routes = pages::add(Route::new().nest("/v1", service.into_endpoint()))
         .data::<&'static Contract>(&CONTRACT)
         .data(app.clone());
     Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
@@ -65,11 +66,13 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             Method::GET | Method::HEAD => request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect(),
             _ => Vec::new(),
         };
+        let accepts_gzip = accepts_gzip(request.headers());
         let traceparent = trace::join(&span, ids::traceparent(request.headers()));
         let answer = async {
             let result = TRACEPARENT.scope(Some(traceparent), self.handle(request)).await;
             let mut response = result.unwrap_or_else(|error| answer(error, &id));
             not_modified(&if_none_match, &mut response);
+            compress(accepts_gzip, &mut response).await;
             finish(response.headers_mut(), &id);
             self.tell(&method, &response, start.elapsed());
             response

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use cairn_core::config::{Config, OPS_API, Secret};
+use cairn_core::config::{Config, LOCAL_ORIGINS, OPS_API, Secret};
 use cairn_core::db::Db;
 use cairn_core::learning::catalog;
 use cairn_core::learning::course::parse;
@@ -39,6 +39,10 @@ async fn run_platform(mut config: Config, data_dir: &Path) -> Result<(), Failure
     let addresses = [&listeners.api, &listeners.api_ops, &listeners.worker_ops].map(TcpListener::local_addr);
     std::fs::create_dir_all(data_dir)
         .map_err(|error| Failure::setup(format!("cannot create {}: {error}", data_dir.display())))?;
+    if config.cors_origins.is_empty() {
+        // Front ends in development run on other ports of the same machine.
+        config.cors_origins.push(LOCAL_ORIGINS.to_owned());
+    }
     if config.jwt_secret.is_none() {
         config.jwt_secret = Some(token_key(&data_dir.join("jwt-secret"))?);
     }

@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use crate::support::Sandbox;
 
 /// A running `cairn dev`. Dropping it kills it.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Dev {
     /// Starts it on free ports and waits until it reports that it is running.
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let mut command = sandbox.command(&["dev"]);
         command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
         let log = std::fs::File::create(sandbox.path().join("dev.log")).unwrap();
@@ -34,7 +34,7 @@ impl Dev {
     }
 
     /// Asks it to stop, and waits.
-    fn stop(mut self) -> i32 {
+    pub(crate) fn stop(mut self) -> i32 {
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         self.child.wait().unwrap().code().unwrap()

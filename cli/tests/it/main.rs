@@ -7,6 +7,7 @@ mod dev;
 mod help;
 mod import;
 mod jobs;
+mod pages;
 mod support;
 mod traces;
 mod users;

@@ -29,6 +29,9 @@ pub const OPS_API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 /// one machine.
 pub const OPS_WORKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
 
+/// Among the origins of CORS, stands for every port of the browser's own machine.
+pub const LOCAL_ORIGINS: &str = "localhost";
+
 /// Everything that can be configured. `.env.example` lists the keys.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -44,7 +47,7 @@ pub struct Config {
     pub ops_addr: Option<SocketAddr>,
     /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` for a generated one (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
-    /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API; empty by default.
+    /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API, [`LOCAL_ORIGINS`] among them; empty by default.
     pub cors_origins: Vec<String>,
     /// `CAIRN_WORKER_QUEUES` and `CAIRN_WORKER_CONCURRENCY`: the queues of this process and how many jobs each runs at
     /// once.

@@ -84,7 +84,7 @@ pub struct Roadmap {
 }
 
 /// A learner's progress in a roadmap.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoadmapNumbers {
     /// Never [`LessonStatus::Locked`].
     pub status: LessonStatus,

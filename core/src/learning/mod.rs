@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod content;
+mod counts;
 pub mod course;
 pub mod facts;
 pub mod imports;
@@ -16,3 +17,4 @@ pub mod rules;
 pub mod students;
 pub mod task_changes;
 pub mod tree;
+pub mod tree_progress;

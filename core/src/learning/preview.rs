@@ -9,7 +9,8 @@ use super::content;
 use super::course::CompletionRule;
 use super::lessons::{Lesson, Material, Task};
 use super::locks::LessonPlacement;
-use super::tree::{Content, Progress, Stage, StageLesson};
+use super::tree::{Content, Stage, StageLesson};
+use super::tree_progress::Progress;
 use crate::Result;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
@@ -90,6 +91,7 @@ pub async fn roadmap(connection: &mut PgConnection, id: Uuid) -> Result<(Content
         summary: roadmap.summary,
         is_sequential: roadmap.is_sequential,
         stages: stages.collect(),
+        version: 0,
         snapshot: String::new(),
     };
     let progress = Progress::of_nobody(&content);

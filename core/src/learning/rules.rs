@@ -41,6 +41,16 @@ impl StageCounts {
     }
 }
 
+/// Whole percent of completed lessons; `None` if there are none. It is never 0 when something is completed, and 100 only when
+/// everything is.
+pub fn percent(completed: i32, total: i32) -> Option<i16> {
+    if total == 0 {
+        return None;
+    }
+    let percent = i64::from(completed) * 100 / i64::from(total);
+    i16::try_from(percent.max(i64::from(completed > 0))).ok()
+}
+
 /// The stages that keep `stages[index]` locked: the earlier ones with required lessons that are not completed. Empty if the
 /// stage is open.
 ///

@@ -1,36 +1,29 @@
--- The progress of a learner ($1) in a roadmap ($2) whose content was read in a snapshot ($3) and has these stages ($4) and
--- lessons ($5); no row if content has changed since. One row: the numbers of the roadmap, and as arrays those of its stages
--- and what the learner did with its lessons.
-SELECT n.status AS "status!: LessonStatus", n.percent, n.lessons_total AS "lessons_total!",
-    n.lessons_completed AS "lessons_completed!", n.stages_total AS "stages_total!", n.stages_completed AS "stages_completed!",
-    n.completed_at, n.achieved_at, n.seq AS "seq!", n.is_current AS "is_current!", n.is_recalculating AS "is_recalculating!",
-    s.ids AS "stage_ids!: Vec<Uuid>", s.statuses AS "stage_statuses!: Vec<LessonStatus>",
-    s.percents AS "stage_percents!: Vec<Option<i16>>", s.totals AS "stage_totals!: Vec<i32>",
+-- What is stored of the progress of a learner ($1) in a roadmap ($2) whose content was read in a snapshot ($3); no row if
+-- content has changed since. One row: the roadmap's own numbers, and as arrays those of its stages and what the learner did
+-- with its lessons. The ids of both are only known to lie within ranges ($4 to $5, $6 to $7), because looking each of them
+-- up takes longer than reading a few too many: ids that were created together are close together.
+SELECT p.status AS "status?: LessonStatus", p.lessons_total AS "lessons_total?", p.lessons_completed AS "lessons_completed?",
+    p.stages_total AS "stages_total?", p.stages_completed AS "stages_completed?", p.completed_at, p.achieved_at,
+    d.requested_seq AS "requested_seq?", d.done_seq AS "done_seq?", d.done_version AS "done_version?",
+    s.ids AS "stage_ids!: Vec<Uuid>", s.statuses AS "stage_statuses!: Vec<LessonStatus>", s.totals AS "stage_totals!: Vec<i32>",
     s.completed AS "stage_completed!: Vec<i32>", s.completed_at AS "stage_completed_at!: Vec<Option<DateTime<Utc>>>",
     s.achieved_at AS "stage_achieved_at!: Vec<Option<DateTime<Utc>>>",
     f.ids AS "lesson_ids!: Vec<Uuid>", f.statuses AS "lesson_statuses!: Vec<LessonStatus>",
     f.started_at AS "lesson_started_at!: Vec<DateTime<Utc>>",
     f.completed_at AS "lesson_completed_at!: Vec<Option<DateTime<Utc>>>"
-FROM roadmap_numbers($1, $2) n
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(t.stage_id), '{}') AS ids, coalesce(array_agg(t.status), '{}') AS statuses,
-        coalesce(array_agg(progress_percent(t.completed, t.total)), '{}') AS percents,
-        coalesce(array_agg(t.total), '{}') AS totals, coalesce(array_agg(t.completed), '{}') AS completed,
-        coalesce(array_agg(CASE WHEN t.status = 'completed' THEN t.completed_at END), '{}') AS completed_at,
-        coalesce(array_agg(t.achieved_at), '{}') AS achieved_at
-    FROM (
-        SELECT i.stage_id, coalesce(c.status, p.status, 'available') AS status, coalesce(c.lessons_total, p.lessons_total, 0) AS total,
-            coalesce(c.lessons_completed, p.lessons_completed, 0) AS completed,
-            coalesce(p.completed_at, c.completed_at) AS completed_at, coalesce(p.achieved_at, c.completed_at) AS achieved_at
-        FROM unnest($4::uuid[]) AS i (stage_id)
-        LEFT JOIN user_stage_progress p ON p.user_id = $1 AND p.stage_id = i.stage_id
-        LEFT JOIN (SELECT * FROM count_stages($1, $2) WHERE NOT n.is_stored) c ON c.stage_id = i.stage_id
-    ) t
+FROM (
+    SELECT coalesce(array_agg(stage_id), '{}') AS ids, coalesce(array_agg(status), '{}') AS statuses,
+        coalesce(array_agg(lessons_total), '{}') AS totals, coalesce(array_agg(lessons_completed), '{}') AS completed,
+        coalesce(array_agg(completed_at), '{}') AS completed_at, coalesce(array_agg(achieved_at), '{}') AS achieved_at
+    FROM user_stage_progress
+    WHERE user_id = $1 AND stage_id BETWEEN $4 AND $5
 ) s
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(p.lesson_id), '{}') AS ids, coalesce(array_agg(p.status), '{}') AS statuses,
-        coalesce(array_agg(p.started_at), '{}') AS started_at, coalesce(array_agg(p.completed_at), '{}') AS completed_at
-    FROM user_lesson_progress p
-    WHERE p.user_id = $1 AND p.lesson_id = ANY ($5::uuid[])
+CROSS JOIN (
+    SELECT coalesce(array_agg(lesson_id), '{}') AS ids, coalesce(array_agg(status), '{}') AS statuses,
+        coalesce(array_agg(started_at), '{}') AS started_at, coalesce(array_agg(completed_at), '{}') AS completed_at
+    FROM user_lesson_progress
+    WHERE user_id = $1 AND lesson_id BETWEEN $6 AND $7
 ) f
-WHERE is_catalog_unchanged($3::text::pg_snapshot)
+LEFT JOIN progress_dirty d ON d.user_id = $1 AND d.roadmap_id = $2
+LEFT JOIN user_roadmap_progress p ON p.user_id = $1 AND p.roadmap_id = $2
+WHERE NOT EXISTS (SELECT FROM catalog_changes_since($3::text::pg_snapshot))

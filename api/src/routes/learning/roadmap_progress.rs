@@ -1,6 +1,6 @@
 //! The caller's progress in one roadmap.
 
-use cairn_core::learning::{catalog, progress, tree};
+use cairn_core::learning::{catalog, progress, tree_progress};
 use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -81,8 +81,8 @@ pub struct StageProgress {
     pub locked_by: Vec<MissingStage>,
 }
 
-impl From<&tree::StageNumbers> for StageProgress {
-    fn from(stage: &tree::StageNumbers) -> Self {
+impl From<&tree_progress::StageNumbers> for StageProgress {
+    fn from(stage: &tree_progress::StageNumbers) -> Self {
         Self {
             status: stage.status.into(),
             percent: stage.percent,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cairn_core::actor::Caller;
-use cairn_core::learning::tree::{self, Content, Progress};
+use cairn_core::learning::tree::{self, Content};
+use cairn_core::learning::tree_progress::{self, Progress};
 use poem_openapi::types::ToJSON;
 use uuid::Uuid;
 
@@ -21,14 +22,14 @@ impl App {
     pub(crate) async fn tree(&self, learner: &Caller, roadmap_id: Uuid) -> Result<(Arc<Tree>, Progress), Problem> {
         if let Some(tree) = self.trees.get(roadmap_id) {
             let mut connection = self.connection().await?;
-            if let Some(progress) = tree::progress(&mut connection, learner, &tree.content).await? {
+            if let Some(progress) = tree_progress::progress(&mut connection, learner, &tree.content).await? {
                 return Ok((tree, progress));
             }
         }
         let read_at = Instant::now();
         let mut snapshot = self.snapshot().await?;
         let content = tree::content(&mut snapshot, roadmap_id).await?;
-        let progress = tree::progress(&mut snapshot, learner, &content).await?;
+        let progress = tree_progress::progress(&mut snapshot, learner, &content).await?;
         let progress = progress.ok_or_else(|| cairn_core::Error::message("content changed within its snapshot"))?;
         let tree = Arc::new(Tree::new(content));
         self.trees.put(read_at, Arc::clone(&tree));
@@ -64,26 +65,31 @@ impl Tree {
 
     /// The whole tree with that progress.
     pub(crate) fn with(&self, progress: &Progress) -> Tagged<RoadmapTree> {
+        // Most lessons are not started, and what is said about those depends on nothing else.
+        let state = |lesson_id| StageLessonState {
+            is_locked: progress.locked.contains(&lesson_id),
+            state: LessonState::new(progress.status(lesson_id), progress.facts.get(&lesson_id).copied()),
+        };
+        let mut of_not_started: [Option<String>; 2] = [None, None];
         let mut json = String::with_capacity(16 * 1024);
         json.push_str(&self.roadmap);
-        push_members(&mut json, &RoadmapProgress::from(&progress.roadmap));
+        json.push_str(&members(&RoadmapProgress::from(&progress.roadmap)));
         json.push_str(",\"stages\":[");
         for (n, (stage, numbers)) in self.content.stages.iter().zip(&progress.stages).enumerate() {
             let parts = &self.stages[n];
             json.push_str(if n > 0 { "," } else { "" });
             json.push_str(&parts.stage);
-            push_members(&mut json, &StageProgress::from(numbers));
+            json.push_str(&members(&StageProgress::from(numbers)));
             json.push_str(",\"lessons\":[");
             for (n, (lesson, part)) in stage.lessons.iter().zip(&parts.lessons).enumerate() {
                 json.push_str(if n > 0 { "," } else { "" });
                 json.push_str(part);
-                push_members(
-                    &mut json,
-                    &StageLessonState {
-                        is_locked: progress.locked.contains(&lesson.id),
-                        state: LessonState::new(progress.status(lesson.id), progress.facts.get(&lesson.id).copied()),
-                    },
-                );
+                if progress.facts.contains_key(&lesson.id) {
+                    json.push_str(&members(&state(lesson.id)));
+                } else {
+                    let known = &mut of_not_started[usize::from(progress.locked.contains(&lesson.id))];
+                    json.push_str(known.get_or_insert_with(|| members(&state(lesson.id))));
+                }
                 json.push('}');
             }
             json.push_str("]}");
@@ -100,8 +106,9 @@ fn open_object(object: &impl ToJSON) -> String {
     json
 }
 
-/// Adds the members of an object to an open one.
-fn push_members(json: &mut String, object: &impl ToJSON) {
-    json.push(',');
-    json.push_str(open_object(object).trim_start_matches('{'));
+/// The members of an object, to be added to an open one.
+fn members(object: &impl ToJSON) -> String {
+    let mut json = open_object(object);
+    json.replace_range(..1, ",");
+    json
 }

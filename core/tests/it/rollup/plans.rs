@@ -1,7 +1,10 @@
 //! The rows that a rollup reads, whatever the planner expects.
 
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::learning::rollup::{Pair, roll_up};
+use cairn_core::learning::{tree, tree_progress};
 use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
 use super::roll_up_pairs;
 use cairn_testing::database::{TestDb, run};
@@ -64,6 +67,38 @@ async fn scalar_in(connection: &mut PgConnection, query: &'static str) -> i64 {
 }
 
 /// How many rows of users and their progress this connection has read so far.
+/// The statement that reads trees is the most frequent one of all.
+#[tokio::test]
+async fn a_tree_reads_only_its_learner() {
+    const LEARNERS: i32 = 3000;
+    let test = TestDb::with_connections(1).await;
+    let pool = test.pool();
+    let module = add_module(pool).await;
+    let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
+    let roadmap_id = add_roadmap(pool).await;
+    add_stage(pool, roadmap_id, &lessons).await;
+    let create =
+        "INSERT INTO users (email, first_name) SELECT n || '@example.test', 'Learner' FROM generate_series(1, $1) n
+                  RETURNING id";
+    let learners: Vec<Uuid> = sqlx::query_scalar(create).bind(LEARNERS).fetch_all(pool).await.unwrap();
+    let complete = "INSERT INTO user_lesson_progress (user_id, lesson_id, status, completed_at)
+                    SELECT id, $1, 'completed', now() FROM users";
+    sqlx::query(complete).bind(lessons[0]).execute(pool).await.unwrap();
+    let pairs: Vec<Pair> = learners.iter().map(|&user_id| Pair { user_id, roadmap_id }).collect();
+    roll_up_pairs(&test.db, &pairs).await;
+    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    let mut tx = test.db.begin().await.unwrap();
+    let content = tree::content(&mut tx, roadmap_id).await.unwrap();
+    for &user_id in &learners[..5] {
+        let caller = Caller { user_id, session_id: Uuid::nil(), role: Role::Student, origin: Origin::default() };
+        let before = rows_read(&mut tx).await;
+        let progress = tree_progress::progress(&mut tx, &caller, &content).await.unwrap().unwrap();
+        assert_eq!((progress.roadmap.lessons_completed, progress.facts.len()), (1, 1));
+        let read = rows_read(&mut tx).await - before;
+        assert!(read > 0 && read < 20, "{read} rows were read for one learner of {LEARNERS}");
+    }
+}
+
 async fn rows_read(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cairn_core::activity::RecordActivity;
+use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::clock::new_id;
 use cairn_core::db::Db;
+use cairn_core::learning::catalog::RoadmapNumbers;
 use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::rollup::Pair;
+use cairn_core::learning::{tree, tree_progress};
 use chrono::{DateTime, Utc};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -432,6 +435,31 @@ async fn settle(db: &Db, achieved: &mut Achieved) -> Result<(), String> {
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }
 
+/// Trees must show the same, whether the rollup is stored or has to be counted.
+async fn check_trees(db: &Db, ids: &Ids) -> Result<(), String> {
+    for &roadmap in &ids.roadmaps {
+        for &user_id in &ids.users {
+            let mut tx = db.pool().begin().await.unwrap();
+            let Ok(content) = tree::content(&mut tx, roadmap).await else { continue };
+            let caller = Caller { user_id, session_id: Uuid::nil(), role: Role::Student, origin: Origin::default() };
+            let stored = tree_progress::progress(&mut tx, &caller, &content).await.unwrap().unwrap();
+            // The stages' rows stay, because they say when a stage was achieved first.
+            let forget = "UPDATE progress_dirty SET done_version = 0 WHERE user_id = $1 AND roadmap_id = $2";
+            sqlx::query(forget).bind(user_id).bind(roadmap).execute(&mut *tx).await.unwrap();
+            let counted = tree_progress::progress(&mut tx, &caller, &content).await.unwrap().unwrap();
+            if (&stored.stages, &stored.locked) != (&counted.stages, &counted.locked) {
+                return Err(format!("stored: {:?}\ncounted: {:?}", stored.stages, counted.stages));
+            }
+            let is_recalculating = counted.roadmap.is_recalculating;
+            let stored = RoadmapNumbers { is_recalculating, ..stored.roadmap };
+            if stored != counted.roadmap {
+                return Err(format!("stored: {stored:?}\ncounted: {:?}", counted.roadmap));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Replays a history and checks its result. The error contains the statements.
 async fn play(db: &Db, catalog: &Catalog, edits: &[Edit]) -> Result<(), String> {
     let ids = Ids::new(catalog);
@@ -453,7 +481,7 @@ async fn play(db: &Db, catalog: &Catalog, edits: &[Edit]) -> Result<(), String> 
         };
         result.map_err(|error| format!("{error}\n{script}"))?;
     }
-    Ok(())
+    check_trees(db, &ids).await.map_err(|error| format!("{error}\n{script}"))
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! What a browser shows: the first page, Swagger UI at `/docs`, Redoc at `/reference`, the guides, and the document itself.
+//!
+//! Everything is put together and compressed once. Nothing is fetched from other hosts.
+
+use std::sync::LazyLock;
+
+use poem::endpoint::make_sync;
+use poem::http::{HeaderValue, header};
+use poem::{Response, Route, get};
+use poem_openapi::OpenApiService;
+
+use crate::answers::TextTag;
+use crate::compression::{Gzipped, gzip};
+use crate::openapi::CONTRACT;
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Swagger UI and Redoc set styles and draw icons inline, and Redoc searches in a worker of its own.
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src blob:; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
+    let service = OpenApiService::new((), "", "");
+    let (swagger, redoc) = (service.swagger_ui_html(), service.redoc_html());
+    let home = include_str!("home.html").replace("{version}", env!("CARGO_PKG_VERSION"));
+    vec![
+        Page::new("/", HTML, home),
+        Page::new("/pages.css", STYLE, include_str!("pages.css")),
+        Page::new("/openapi.json", "application/json", CONTRACT.json.as_str()),
+        Page::new("/docs", HTML, include_str!("docs.html")),
+        Page::new("/docs/page.js", SCRIPT, include_str!("docs.js")),
+        Page::new("/docs/swagger-ui.js", SCRIPT, element(&swagger, "script")),
+        Page::new("/docs/swagger-ui.css", STYLE, element(&swagger, "style")),
+        Page::new("/reference", HTML, include_str!("reference.html")),
+        Page::new("/reference/page.js", SCRIPT, include_str!("reference.js")),
+        Page::new("/reference/redoc.js", SCRIPT, element(&redoc, "script")),
+        Page::new("/guides/tour", TEXT, include_str!("../../../docs/TOUR.md")),
+        Page::new("/guides/design", TEXT, include_str!("../../../docs/API-DESIGN.md")),
+        Page::new("/guides/changes", TEXT, include_str!("../../../CHANGELOG.md")),
+    ]
+});
+
+/// Adds all pages.
+pub(crate) fn add(routes: Route) -> Route {
+    PAGES.iter().fold(routes, |routes, page| routes.at(page.path, get(make_sync(move |_| page.answer()))))
+}
+
+/// An answer that is always the same.
+struct Page {
+    path: &'static str,
+    content_type: &'static str,
+    body: Vec<u8>,
+    gzip: Vec<u8>,
+    tag: TextTag,
+}
+
+impl Page {
+    fn new(path: &'static str, content_type: &'static str, text: impl Into<String>) -> Self {
+        let body = text.into().into_bytes();
+        Self { path, content_type, gzip: gzip(&body), tag: TextTag::of(&body), body }
+    }
+
+    /// The answer, which shares the memory of the page.
+    fn answer(&'static self) -> Response {
+        let mut response = Response::builder().content_type(self.content_type).body(self.body.as_slice());
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        self.tag.put(&mut response);
+        response.set_data(Gzipped(&self.gzip));
+        response
+    }
+}
+
+/// The text of the page's first element of that name. poem delivers Swagger UI and Redoc as pages that contain everything,
+/// with their own settings and the document; we want the library alone.
+fn element<'a>(page: &'a str, name: &str) -> &'a str {
+    let text = page.split_once(&format!("<{name} charset=\"UTF-8\">")).map_or("", |(_, rest)| rest);
+    text.split_once(&format!("</{name}>")).map_or("", |(text, _)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn poem_delivers_the_libraries_where_we_look_for_them() {
+        for (path, length, name) in [
+            ("/docs/swagger-ui.js", 1_000_000, "SwaggerUIBundle"),
+            ("/docs/swagger-ui.css", 100_000, ".swagger-ui"),
+            ("/reference/redoc.js", 500_000, "Redoc"),
+        ] {
+            let page = PAGES.iter().find(|page| page.path == path).unwrap();
+            let text = str::from_utf8(&page.body).unwrap();
+            assert!(text.len() > length && text.contains(name), "{path}: {} bytes", text.len());
+        }
+    }
+}
