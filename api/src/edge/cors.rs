@@ -18,10 +18,9 @@ pub(super) struct Cors {
 
 impl Cors {
     pub(super) fn new(origins: &[String]) -> Self {
-        Self {
-            origins: origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
-            allows_local: origins.iter().any(|origin| origin == LOCAL_ORIGINS),
-        }
+        let (local, named): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| *origin == LOCAL_ORIGINS);
+        let named = named.into_iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+        Self { origins: named.collect(), allows_local: !local.is_empty() }
     }
 
     /// The origin of the request, if it may read the answer.
@@ -47,7 +46,7 @@ impl Cors {
     }
 
     pub(super) fn decorate(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
-        if self.origins.is_empty() {
+        if self.origins.is_empty() && !self.allows_local {
             return;
         }
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
