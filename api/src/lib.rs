@@ -19,6 +19,7 @@ pub mod routes;
 mod serve;
 pub mod streams;
 pub mod throttle;
+mod time;
 mod trees;
 mod view;
 

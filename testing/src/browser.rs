@@ -1,6 +1,7 @@
 //! A real browser: Chromium, controlled over `WebDriver`.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -115,11 +116,6 @@ impl Browser {
         self.call(Method::POST, "/execute/async", json!({ "script": script, "args": arguments })).await
     }
 
-    /// Ends the browser.
-    pub async fn close(self) {
-        self.call(Method::DELETE, "", json!({})).await;
-    }
-
     async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         let request = self.http.request(method, format!("{}{path}", self.session)).json(&body);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
@@ -129,8 +125,16 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// Ends the browser, also if a test failed: its driver alone would leave it running.
     fn drop(&mut self) {
-        // Terminated rather than killed, so that it can end the browser.
+        let path = self.session.trim_start_matches("http://");
+        if let Some((address, path)) = path.split_once('/')
+            && let Ok(mut connection) = TcpStream::connect(address)
+        {
+            let request = format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            let _ = connection.write_all(request.as_bytes());
+            let _ = connection.read(&mut [0; 1]);
+        }
         let _ = Command::new("kill").args(["-TERM", &self.driver.id().to_string()]).status();
         let _ = self.driver.wait();
     }

@@ -36,7 +36,8 @@ and carriage return.
 
 **Lists** are paged: send `next_cursor` back as `cursor` until it is null.
 
-**Times** are UTC in RFC 3339.";
+**Times** are RFC 3339. Those in answers are in UTC with `Z` and six digits after the second, such as \
+`2026-11-27T14:00:00.000000Z`, so they can be compared as texts.";
 
 /// The document is the same for every app of this program.
 pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {

@@ -65,7 +65,7 @@ async fn a_person_finds_everything_and_calls_operations_in_the_browser() {
     let whole: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!(streamed_text(&body), whole["text"].as_str().unwrap(), "{body}");
 
-    browser.close().await;
+    drop(browser);
     assert_eq!(dev.stop(), 0);
 }
 

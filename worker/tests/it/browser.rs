@@ -26,6 +26,6 @@ async fn a_browser_renders_the_board() {
     browser.shows(&ops.url("/tasks/Killed"), &[&dead, "likes"]).await;
     let job = ops.url(&format!("/queues/likes/tasks/{dead}"));
     browser.shows(&job, &[&dead, "Killed", "\"unreadable\": \"garbage\"", "the payload cannot be read"]).await;
-    browser.close().await;
+    drop(browser);
     worker.stop().await;
 }

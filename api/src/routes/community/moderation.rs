@@ -2,7 +2,6 @@
 
 use cairn_core::community::moderation::{self, Decision, Waiting};
 use cairn_core::community::showcase;
-use chrono::{DateTime, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -13,6 +12,7 @@ use crate::answers::Versioned;
 use crate::caller::Mentor;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IfMatch, Limit, Page, PageRequest};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Code, Problem};
 
@@ -36,7 +36,7 @@ view! {
         #[oai(validator(minimum(value = "0")))]
         count: i64,
         /// Since when the oldest one waits; null if there is none.
-        oldest_submitted_at: Option<DateTime<Utc>>,
+        oldest_submitted_at: OptionalTime,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Projects as the API shows them.
 
+use crate::time::{OptionalTime, Time};
 use cairn_core::community::{projects, showcase};
-use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
@@ -72,9 +72,9 @@ pub struct ProjectSummary {
     /// Whether you like the project.
     pub is_liked: bool,
     /// When it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
     /// When it was first published; null if it never was.
-    pub published_at: Option<DateTime<Utc>>,
+    pub published_at: OptionalTime,
 }
 
 impl From<showcase::ProjectSummary> for ProjectSummary {
@@ -94,8 +94,8 @@ impl From<showcase::ProjectSummary> for ProjectSummary {
             likes_count: project.likes_count,
             trending_likes: project.trending_likes,
             is_liked: project.is_liked,
-            created_at: project.created_at,
-            published_at: project.published_at,
+            created_at: project.created_at.into(),
+            published_at: project.published_at.into(),
         }
     }
 }
@@ -107,22 +107,22 @@ pub struct ManagedProject {
     #[oai(flatten)]
     pub summary: ProjectSummary,
     /// When it was last submitted for moderation; null if it never was.
-    pub submitted_at: Option<DateTime<Utc>>,
+    pub submitted_at: OptionalTime,
     /// Why a mentor rejected it or took it down; null unless it is rejected.
     pub moderation_reason: Option<String>,
     /// The version, which is also its `ETag`.
     pub version: i64,
     /// When it was last edited.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: Time,
 }
 
 impl From<showcase::ProjectSummary> for ManagedProject {
     fn from(project: showcase::ProjectSummary) -> Self {
         Self {
-            submitted_at: project.submitted_at,
+            submitted_at: project.submitted_at.into(),
             moderation_reason: project.moderation_reason.clone(),
             version: project.version,
-            updated_at: project.updated_at,
+            updated_at: project.updated_at.into(),
             summary: project.into(),
         }
     }
@@ -164,13 +164,13 @@ pub struct Project {
     /// The version, which is also its `ETag`. Every edit raises it; likes do not.
     pub version: i64,
     /// When it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
     /// When it was last edited.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: Time,
     /// When it was last submitted for moderation; null if it never was.
-    pub submitted_at: Option<DateTime<Utc>>,
+    pub submitted_at: OptionalTime,
     /// When it was first published; null if it never was.
-    pub published_at: Option<DateTime<Utc>>,
+    pub published_at: OptionalTime,
 }
 
 impl From<showcase::Project> for Project {
@@ -195,10 +195,10 @@ impl From<showcase::Project> for Project {
             trending_likes: project.trending_likes,
             is_liked: project.is_liked,
             version: project.version,
-            created_at: project.created_at,
-            updated_at: project.updated_at,
-            submitted_at: project.submitted_at,
-            published_at: project.published_at,
+            created_at: project.created_at.into(),
+            updated_at: project.updated_at.into(),
+            submitted_at: project.submitted_at.into(),
+            published_at: project.published_at.into(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Lessons as learners read them.
 
 use cairn_core::learning::{course, lessons, locks};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
@@ -10,6 +9,7 @@ use super::{CompletionRule, LessonState, MissingStage};
 use crate::answers::Tagged;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -63,7 +63,7 @@ pub struct LessonTask {
     /// Whether you have checked it.
     pub is_checked: bool,
     /// When you checked it; null if you have not.
-    pub checked_at: Option<DateTime<Utc>>,
+    pub checked_at: OptionalTime,
 }
 
 impl From<lessons::Task> for LessonTask {
@@ -75,7 +75,7 @@ impl From<lessons::Task> for LessonTask {
             description: task.description,
             is_required: task.is_required,
             is_checked: task.checked_at.is_some(),
-            checked_at: task.checked_at,
+            checked_at: task.checked_at.into(),
         }
     }
 }

@@ -13,10 +13,10 @@ pub mod tree;
 use cairn_core::learning::course;
 use cairn_core::learning::lessons::Fact;
 use cairn_core::learning::rules::{self, StageCounts};
-use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
+use crate::time::OptionalTime;
 use crate::view::view;
 
 /// Your status in a lesson, stage or roadmap.
@@ -49,17 +49,17 @@ pub struct LessonState {
     /// Your status.
     pub status: LessonStatus,
     /// When you first started the lesson; null if you have not.
-    pub started_at: Option<DateTime<Utc>>,
+    pub started_at: OptionalTime,
     /// When you completed the lesson; null unless it is completed.
-    pub completed_at: Option<DateTime<Utc>>,
+    pub completed_at: OptionalTime,
 }
 
 impl LessonState {
     fn new(status: rules::LessonStatus, fact: Option<Fact>) -> Self {
         Self {
             status: status.into(),
-            started_at: fact.map(|fact| fact.started_at),
-            completed_at: fact.and_then(|fact| fact.completed_at),
+            started_at: fact.map(|fact| fact.started_at).into(),
+            completed_at: fact.and_then(|fact| fact.completed_at).into(),
         }
     }
 }

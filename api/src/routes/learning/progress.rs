@@ -1,7 +1,6 @@
 //! The caller's own progress and activity.
 
 use cairn_core::learning::{catalog, progress};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -11,6 +10,7 @@ use super::roadmaps::Roadmap;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::time::Time;
 use crate::{App, Problem};
 
 /// The most roadmaps that an answer lists.
@@ -55,7 +55,7 @@ pub struct Activity {
     /// Identifies the activity.
     pub id: Uuid,
     /// When it happened.
-    pub occurred_at: DateTime<Utc>,
+    pub occurred_at: Time,
     /// The action: `lesson.completed`, `task.checked`, `project.liked`, … New ones may be added.
     pub action: String,
     /// The object of the action; null if it has none.
@@ -70,7 +70,7 @@ impl From<progress::Activity> for Activity {
             id,
             title: target_title.unwrap_or_default(),
         });
-        Self { id, occurred_at, action, target }
+        Self { id, occurred_at: occurred_at.into(), action, target }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The caller's progress in one roadmap.
 
 use cairn_core::learning::{catalog, progress, tree_progress};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -10,6 +9,7 @@ use uuid::Uuid;
 use super::{LessonStatus, MissingStage};
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -44,9 +44,9 @@ view! {
         #[oai(validator(minimum(value = "0")))]
         stages_completed: i32,
         /// When you completed it; null unless it is completed now.
-        completed_at: Option<DateTime<Utc>>,
+        completed_at: OptionalTime,
         /// When you first completed it; null if you never have. It stays when lessons are added later.
-        achieved_at: Option<DateTime<Utc>>,
+        achieved_at: OptionalTime,
         /// The sequence number of the last change of yours that is included.
         #[oai(validator(minimum(value = "0")))]
         seq: i64,
@@ -74,9 +74,9 @@ pub struct StageProgress {
     #[oai(validator(minimum(value = "0")))]
     pub lessons_completed: i32,
     /// When you completed it; null unless it is completed now.
-    pub completed_at: Option<DateTime<Utc>>,
+    pub completed_at: OptionalTime,
     /// When you first completed it; null if you never have. It stays when lessons are added later.
-    pub achieved_at: Option<DateTime<Utc>>,
+    pub achieved_at: OptionalTime,
     /// The earlier stages that you have not completed; empty unless the stage is locked.
     pub locked_by: Vec<MissingStage>,
 }
@@ -88,8 +88,8 @@ impl From<&tree_progress::StageNumbers> for StageProgress {
             percent: stage.percent,
             lessons_total: stage.lessons_total,
             lessons_completed: stage.lessons_completed,
-            completed_at: stage.completed_at,
-            achieved_at: stage.achieved_at,
+            completed_at: stage.completed_at.into(),
+            achieved_at: stage.achieved_at.into(),
             locked_by: stage.missing.iter().cloned().map(MissingStage::from).collect(),
         }
     }

@@ -2,7 +2,6 @@
 
 use cairn_core::learning::students::{self, Filter};
 use cairn_core::learning::{catalog, progress};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -14,6 +13,7 @@ use crate::answers::Tagged;
 use crate::caller::Mentor;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::time::{OptionalTime, Time};
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -74,9 +74,9 @@ pub struct Student {
     /// The stage that the student is at; null if they have started nothing, or completed everything that they started.
     pub current_stage: Option<CurrentStage>,
     /// When the student last did anything, to the minute; null if they never did.
-    pub last_active_at: Option<DateTime<Utc>>,
+    pub last_active_at: OptionalTime,
     /// When the account was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
 }
 
 impl From<students::Student> for Student {
@@ -89,8 +89,8 @@ impl From<students::Student> for Student {
             is_suspended: student.is_suspended,
             progress_percent: student.progress_percent,
             current_stage: student.current.map(CurrentStage::from),
-            last_active_at: student.last_active_at,
-            created_at: student.created_at,
+            last_active_at: student.last_active_at.into(),
+            created_at: student.created_at.into(),
         }
     }
 }
@@ -111,9 +111,9 @@ pub struct StudentProfile {
     /// Whether the account is suspended.
     pub is_suspended: bool,
     /// When the student last did anything, to the minute; null if they never did.
-    pub last_active_at: Option<DateTime<Utc>>,
+    pub last_active_at: OptionalTime,
     /// When the account was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
     /// Whole percent of the required lessons of all roadmaps that the student started, each lesson counted once; null if
     /// there are no such lessons.
     #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
@@ -183,8 +183,8 @@ impl StudentsApi {
             last_name: student.last_name,
             avatar_url: student.avatar_url,
             is_suspended: student.is_suspended,
-            last_active_at: student.last_active_at,
-            created_at: student.created_at,
+            last_active_at: student.last_active_at.into(),
+            created_at: student.created_at.into(),
             progress_percent,
             roadmaps: roadmaps.into_iter().map(Roadmap::from).collect(),
         }))

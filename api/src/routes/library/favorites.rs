@@ -1,7 +1,6 @@
 //! Favorites: the prompts that a user keeps.
 
 use cairn_core::library::favorites;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -10,6 +9,7 @@ use uuid::Uuid;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::time::Time;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -42,7 +42,7 @@ view! {
         /// The number of steps that follow it.
         steps_count: i64,
         /// When it became a favorite.
-        favorited_at: DateTime<Utc>,
+        favorited_at: Time,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use cairn_core::tools::questions::{self, Quota};
 use cairn_core::tools::{self, Tool};
-use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::ToolType;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -42,7 +42,7 @@ view! {
         /// The number of questions that you asked in the last 24 hours.
         used: i64,
         /// When the next question becomes available; null if the quota is unused.
-        resets_at: Option<DateTime<Utc>>,
+        resets_at: OptionalTime,
     }
 }
 

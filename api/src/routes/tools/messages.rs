@@ -4,7 +4,6 @@ use cairn_core::settings::Settings;
 use cairn_core::tools::cancel;
 use cairn_core::tools::messages::{self, Author};
 use cairn_core::tools::questions::{self, Accepted as Asked, Question};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -17,6 +16,7 @@ use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
 use crate::problem::FieldError;
+use crate::time::Time;
 use crate::{App, Code, Problem};
 
 /// A tool's messages.
@@ -52,7 +52,7 @@ pub struct ToolMessage {
     /// `[IDEA_START]` and `[IDEA_END]`.
     pub has_copyable_content: bool,
     /// When it was stored. Messages of a chat never have the same time.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
     /// Identifies the reply to this question, or the reply whose answer this is; null if there is none.
     pub reply_id: Option<Uuid>,
     /// The state of that reply; null if there is none. While it is `queued` or `streaming`, the reply can be streamed. The
@@ -67,7 +67,7 @@ impl From<messages::Message> for ToolMessage {
             role: message.author.into(),
             content: message.content,
             has_copyable_content: message.has_copyable_content,
-            created_at: message.created_at,
+            created_at: message.created_at.into(),
             reply_id: message.reply_id,
             reply_state: message.reply_state.map(Into::into),
         }

@@ -4,7 +4,6 @@ use cairn_core::actor::Caller;
 use cairn_core::tools::cancel;
 use cairn_core::tools::replies;
 use cairn_core::tools::retry;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, OpenApi};
@@ -15,6 +14,7 @@ use super::ToolType;
 use crate::answers::Accepted;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
+use crate::time::{OptionalTime, Time};
 use crate::view::view;
 use crate::{App, Code, Problem};
 
@@ -71,9 +71,9 @@ view! {
         /// or if it was cleared.
         answer_id: Option<Uuid>,
         /// When the question was asked.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When the reply reached its final state; null until then.
-        finished_at: Option<DateTime<Utc>>,
+        finished_at: OptionalTime,
     }
 }
 

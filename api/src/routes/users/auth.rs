@@ -4,7 +4,6 @@ use cairn_core::users::accounts::{self, NewAccount};
 use cairn_core::users::rules::{Email, Password, PersonName};
 use cairn_core::users::sessions::{self, OpenSession, Refresh};
 use cairn_core::users::tokens::ACCESS_TOKEN_LIFETIME;
-use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
@@ -14,6 +13,7 @@ use crate::caller::{Client, Member};
 use crate::operation::{Problems, Tag};
 use crate::params::Body;
 use crate::problem::FieldError;
+use crate::time::Time;
 use crate::{App, Code, Problem};
 
 /// Registration and sessions.
@@ -89,7 +89,7 @@ pub struct Tokens {
     /// The refresh token, which can be used once, with `refreshSession`. Keep it secret.
     pub refresh_token: String,
     /// When the session ends unless it is refreshed before.
-    pub session_expires_at: DateTime<Utc>,
+    pub session_expires_at: Time,
 }
 
 /// A new session.
@@ -185,7 +185,7 @@ impl AuthApi {
             access_token: self.app.tokens.issue(session.subject, self.app.now())?,
             expires_in: ACCESS_TOKEN_LIFETIME.num_seconds(),
             refresh_token: session.refresh_token,
-            session_expires_at: session.expires_at,
+            session_expires_at: session.expires_at.into(),
         })
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::answers::Lines;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
-use crate::{App, Problem};
+use crate::{App, Problem, time};
 
 /// An export of everything that is stored about the signed-in user.
 pub struct MyExportApi {
@@ -99,8 +99,10 @@ impl Export {
                 continue;
             }
             self.items += page.items.len();
-            let lines =
-                page.items.iter().map(|item| format!("{}\n", json!({"type": section.name(), "data": item.data})));
+            let lines = page.items.into_iter().map(|mut item| {
+                time::rewrite(&mut item.data);
+                format!("{}\n", json!({"type": section.name(), "data": item.data}))
+            });
             return Ok(Some(lines.collect()));
         }
         let is_over = self.section > Section::ALL.len();

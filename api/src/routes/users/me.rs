@@ -2,7 +2,6 @@
 
 use cairn_core::users::directory::Account;
 use cairn_core::users::{accounts, erasure, profile};
-use chrono::{DateTime, Utc};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
@@ -11,6 +10,7 @@ use crate::answers::NoContent;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes};
+use crate::time::Time;
 use crate::view::{fields, view};
 use crate::{App, Code, Problem};
 
@@ -54,7 +54,7 @@ view! {
         #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
         progress_percent: Option<i16>,
         /// When the account was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
     }
 }
 

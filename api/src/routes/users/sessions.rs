@@ -1,7 +1,6 @@
 //! The sessions of the signed-in user.
 
 use cairn_core::users::sessions;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -11,6 +10,7 @@ use crate::answers::NoContent;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::time::Time;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -35,11 +35,11 @@ view! {
         /// The IP address of the sign-in; null if it is not known.
         ip: Option<String>,
         /// When the user signed in.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When the session was last refreshed.
-        last_used_at: DateTime<Utc>,
+        last_used_at: Time,
         /// When it ends unless it is refreshed before.
-        expires_at: DateTime<Utc>,
+        expires_at: Time,
     }
 }
 

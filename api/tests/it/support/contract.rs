@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use chrono::DateTime;
 use jsonschema::Validator;
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -218,14 +219,34 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
                 "text/markdown" | "text/csv" => reply.text.clone().into(),
                 "application/x-ndjson" => {
                     for line in reply.text.lines() {
-                        check(&schema, &serde_json::from_str(line).unwrap(), &name);
+                        let line = serde_json::from_str(line).unwrap();
+                        check(&schema, &line, &name);
+                        check_times(&line, &name);
                     }
                     return;
                 }
                 _ => reply.json.clone(),
             };
             check(&schema, &content, &name);
+            check_times(&content, &name);
         }
+    }
+}
+
+/// Fails unless all times are in UTC with `Z` and six digits after the second. The payloads of jobs are shown as they are.
+pub(super) fn check_times(value: &Value, name: &str) {
+    match value {
+        Value::String(text) => {
+            let is_time = DateTime::parse_from_rfc3339(text).is_ok();
+            let has_form = text.len() == "2026-11-27T14:00:00.000000Z".len() && text.ends_with('Z');
+            assert!(!is_time || has_form, "{name}: the time {text}");
+        }
+        Value::Array(items) => items.iter().for_each(|item| check_times(item, name)),
+        Value::Object(members) => {
+            let members = members.iter().filter(|(member, _)| *member != "payload");
+            members.for_each(|(_, value)| check_times(value, name));
+        }
+        _ => {}
     }
 }
 

@@ -94,6 +94,7 @@ impl Follow {
         }
         let data: Value = serde_json::from_str(&data?).unwrap();
         contract::check(&self.schema, &data, "an event");
+        contract::check_times(&data, "an event");
         let event = Event { id: id.unwrap(), name: name.unwrap(), data };
         assert_eq!(event.name, event.data["type"], "the name is the type");
         Some(event)

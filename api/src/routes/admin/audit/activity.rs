@@ -14,6 +14,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::learning::progress::ActivityTarget;
+use crate::time::Time;
 use crate::{App, Problem};
 
 /// Everything that happened, newest first.
@@ -44,7 +45,7 @@ pub struct AdminActivity {
     /// Identifies the activity.
     pub id: Uuid,
     /// When it happened.
-    pub occurred_at: DateTime<Utc>,
+    pub occurred_at: Time,
     /// Who did it; null for the platform, the command line, or somebody whose account was deleted.
     pub actor: Option<ActivityActor>,
     /// The action: `lesson.completed`, `style.updated`, … New ones may be added.
@@ -62,7 +63,7 @@ impl From<Entry> for AdminActivity {
             title: entry.target_title.unwrap_or_default(),
         });
         let actor = actor_id.map(|id| ActivityActor { id, email, first_name, last_name });
-        Self { id, occurred_at, actor, action, target }
+        Self { id, occurred_at: occurred_at.into(), actor, action, target }
     }
 }
 

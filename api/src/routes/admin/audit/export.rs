@@ -2,7 +2,7 @@
 
 use cairn_core::Result as CoreResult;
 use cairn_core::audit::{self, Filter, Key};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use sqlx::PgConnection;
@@ -13,7 +13,7 @@ use super::{ActionName, TargetType, filter};
 use crate::caller::Admin;
 use crate::export::{Accepted, Cell, Export, ExportFormat, Row, Source};
 use crate::operation::{Problems, Tag};
-use crate::{App, Problem};
+use crate::{App, Problem, time};
 
 /// The activity log as a file.
 pub struct ActivityExportApi {
@@ -101,7 +101,7 @@ impl Row for AdminActivityDetails {
         let (actor, target) = (self.activity.actor.as_ref(), self.activity.target.as_ref());
         vec![
             Cell::Plain(self.activity.id.to_string()),
-            Cell::Plain(self.activity.occurred_at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            Cell::Plain(time::text(self.activity.occurred_at.0)),
             Cell::plain(actor.map(|actor| actor.id)),
             Cell::text(actor.and_then(|actor| actor.email.clone())),
             Cell::Plain(self.activity.action.clone()),

@@ -1,7 +1,6 @@
 //! How an object came to be what it is.
 
 use cairn_core::audit::{self, Change};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Any;
@@ -13,7 +12,8 @@ use super::TargetType;
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
-use crate::{App, Problem};
+use crate::time::Time;
+use crate::{App, Problem, time};
 
 /// How an object came to be what it is.
 pub struct HistoryApi {
@@ -30,7 +30,7 @@ pub struct RecordedChange {
     /// Identifies the activity that recorded the change.
     pub id: Uuid,
     /// When it happened.
-    pub occurred_at: DateTime<Utc>,
+    pub occurred_at: Time,
     /// Identifies the user who made it; null for the platform, the command line, or somebody whose account was deleted.
     pub actor_id: Option<Uuid>,
     /// The user's email address; null without a user.
@@ -48,8 +48,13 @@ pub struct RecordedChange {
 impl From<Change> for RecordedChange {
     fn from(change: Change) -> Self {
         let Change { id, occurred_at, actor_id, email, action, title, before, after } = change;
-        let (before, after) = (before.map(Any), after.map(Any));
-        Self { id, occurred_at, actor_id, actor_email: email, action, title, before, after }
+        let [before, after] = [before, after].map(|members| {
+            members.map(|mut members| {
+                time::rewrite(&mut members);
+                Any(members)
+            })
+        });
+        Self { id, occurred_at: occurred_at.into(), actor_id, actor_email: email, action, title, before, after }
     }
 }
 

@@ -3,7 +3,6 @@
 use cairn_core::community::projects::Project as Row;
 use cairn_core::community::showcase::{self, Filter};
 use cairn_core::resource;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -14,6 +13,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IfMatch, Limit, Page, PageRequest};
 use crate::routes::community::views::{ManagedProject, Project, ProjectReason, ProjectStatus};
+use crate::time::OptionalTime;
 use crate::{App, Problem};
 
 /// Projects, for admins.
@@ -32,12 +32,12 @@ pub struct AdminProjectSummary {
     #[oai(flatten)]
     pub project: ManagedProject,
     /// When it was deleted; null if it is not.
-    pub deleted_at: Option<DateTime<Utc>>,
+    pub deleted_at: OptionalTime,
 }
 
 impl From<showcase::ProjectSummary> for AdminProjectSummary {
     fn from(project: showcase::ProjectSummary) -> Self {
-        Self { deleted_at: project.deleted_at, project: project.into() }
+        Self { deleted_at: project.deleted_at.into(), project: project.into() }
     }
 }
 
@@ -48,12 +48,12 @@ pub struct AdminProject {
     #[oai(flatten)]
     pub project: Project,
     /// When it was deleted; null if it is not.
-    pub deleted_at: Option<DateTime<Utc>>,
+    pub deleted_at: OptionalTime,
 }
 
 impl From<showcase::Project> for AdminProject {
     fn from(project: showcase::Project) -> Self {
-        Self { deleted_at: project.deleted_at, project: project.into() }
+        Self { deleted_at: project.deleted_at.into(), project: project.into() }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use cairn_core::learning::course;
 use cairn_core::learning::imports::{self, Import};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -14,6 +13,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
 use crate::problem::FieldError;
+use crate::time::{OptionalTime, Time};
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -68,11 +68,11 @@ view! {
         /// Why it has failed, such as a name that something outside of the document has; null unless it has.
         error: Option<String>,
         /// When it was requested.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was started; null if it is not.
-        started_at: Option<DateTime<Utc>>,
+        started_at: OptionalTime,
         /// When it was completed or failed; null before that.
-        finished_at: Option<DateTime<Utc>>,
+        finished_at: OptionalTime,
     }
 }
 

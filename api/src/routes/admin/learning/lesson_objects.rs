@@ -3,13 +3,13 @@
 use cairn_core::learning::content::lessons::{Lesson as Row, LessonSummary};
 use cairn_core::learning::content::parts;
 use cairn_core::resource::Refusal;
-use chrono::{DateTime, Utc};
 use poem_openapi::Object;
 use uuid::Uuid;
 
 use crate::routes::admin::Publication;
 use crate::routes::learning::CompletionRule;
 use crate::routes::learning::lessons::MaterialKind;
+use crate::time::{OptionalTime, Time};
 use crate::view::view;
 
 view! {
@@ -36,11 +36,11 @@ view! {
         /// The version, which is also its `ETag`.
         version: i64,
         /// When it was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was last changed.
-        updated_at: DateTime<Utc>,
+        updated_at: Time,
         /// When it was deleted; null if it is not.
-        deleted_at: Option<DateTime<Utc>>,
+        deleted_at: OptionalTime,
     }
 }
 
@@ -106,11 +106,11 @@ pub struct AdminLesson {
     /// The version, which is also its `ETag`.
     pub version: i64,
     /// When it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
     /// When it was last changed.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: Time,
     /// When it was deleted; null if it is not.
-    pub deleted_at: Option<DateTime<Utc>>,
+    pub deleted_at: OptionalTime,
 }
 
 impl From<Row> for AdminLesson {
@@ -130,9 +130,9 @@ impl From<Row> for AdminLesson {
             position: row.position,
             publication: row.publication.into(),
             version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            deleted_at: row.deleted_at,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+            deleted_at: row.deleted_at.into(),
         }
     }
 }

@@ -4,7 +4,6 @@ use cairn_core::clock::new_id;
 use cairn_core::learning::content::roadmaps::{self, Roadmap as Row};
 use cairn_core::learning::content::stages;
 use cairn_core::resource;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -16,6 +15,7 @@ use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest};
 use crate::routes::admin::learning::stages::AdminStage;
 use crate::routes::admin::{Order, Publication};
+use crate::time::{OptionalTime, Time};
 use crate::view::{fields, view};
 use crate::{App, Code, Problem};
 
@@ -55,11 +55,11 @@ view! {
         /// The version, which is also its `ETag`.
         version: i64,
         /// When it was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was last changed.
-        updated_at: DateTime<Utc>,
+        updated_at: Time,
         /// When it was deleted; null if it is not.
-        deleted_at: Option<DateTime<Utc>>,
+        deleted_at: OptionalTime,
     }
 }
 

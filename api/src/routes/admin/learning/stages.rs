@@ -3,7 +3,6 @@
 use cairn_core::clock::new_id;
 use cairn_core::learning::content::stages::{self, Stage as Row};
 use cairn_core::resource;
-use chrono::{DateTime, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -14,6 +13,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest};
 use crate::routes::admin::{Order, Publication};
+use crate::time::{OptionalTime, Time};
 use crate::view::{fields, view};
 use crate::{App, Code, Problem};
 
@@ -53,11 +53,11 @@ view! {
         /// The version, which is also its `ETag`.
         version: i64,
         /// When it was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was last changed.
-        updated_at: DateTime<Utc>,
+        updated_at: Time,
         /// When it was deleted; null if it is not.
-        deleted_at: Option<DateTime<Utc>>,
+        deleted_at: OptionalTime,
     }
 }
 

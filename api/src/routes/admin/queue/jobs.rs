@@ -2,7 +2,6 @@
 
 use cairn_core::admin::jobs::{self, JobAction};
 use cairn_core::queue::inspect::{self, Filter, JobDetails, Payload};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::registry::MetaSchema;
@@ -16,6 +15,7 @@ use super::{JobKind, JobState, QueueName, elsewhere};
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest, parameter_type};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Code, Problem};
 
@@ -69,13 +69,13 @@ view! {
         /// The number of attempts after which the job is dead.
         max_attempts: i32,
         /// When the job is, or was, due; null if it is not known.
-        run_at: Option<DateTime<Utc>>,
+        run_at: OptionalTime,
         /// When the last attempt started; null if there was none.
-        started_at: Option<DateTime<Utc>>,
+        started_at: OptionalTime,
         /// The worker that runs the job; null if none does.
         worker: Option<String>,
         /// When the job was done, failed for good or was discarded; null until then.
-        ended_at: Option<DateTime<Utc>>,
+        ended_at: OptionalTime,
         /// The last error, in lists its first 300 characters; null if there is none.
         error: Option<String>,
     }
@@ -87,7 +87,7 @@ view! {
         /// The number of the attempt; null if it is not known.
         attempt: Option<i64>,
         /// When the attempt ended; null if it is not known.
-        at: Option<DateTime<Utc>>,
+        at: OptionalTime,
         /// The error.
         error: String,
     }
@@ -100,7 +100,7 @@ pub struct JobDetail {
     #[oai(flatten)]
     pub job: Job,
     /// When the job was enqueued; null if it is not known.
-    pub enqueued_at: Option<DateTime<Utc>>,
+    pub enqueued_at: OptionalTime,
     /// Whether the payload is valid JSON.
     pub is_payload_readable: bool,
     /// The payload; null if it cannot be read.
@@ -121,7 +121,7 @@ impl From<JobDetails> for JobDetail {
         };
         Self {
             job: whole.job.into(),
-            enqueued_at: whole.enqueued_at,
+            enqueued_at: whole.enqueued_at.into(),
             is_payload_readable: payload_text.is_none(),
             payload,
             payload_text,

@@ -2,7 +2,6 @@
 
 use cairn_core::admin;
 use cairn_core::queue::queues::{self, QueueState};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -12,6 +11,7 @@ use uuid::Uuid;
 use super::QueueName;
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -59,7 +59,7 @@ view! {
         #[oai(validator(minimum(value = "0")))]
         workers: i64,
         /// When the queue was paused; null if it is not paused.
-        paused_at: Option<DateTime<Utc>>,
+        paused_at: OptionalTime,
         /// Identifies the admin who paused it; null if it is not paused, or was paused on the command line.
         paused_by: Option<Uuid>,
     }

@@ -1,7 +1,6 @@
 //! The workers of the queues.
 
 use cairn_core::queue::queues;
-use chrono::{DateTime, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
@@ -9,6 +8,7 @@ use poem_openapi::payload::Json;
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::time::{OptionalTime, Time};
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -29,9 +29,9 @@ view! {
         /// The queue that it takes jobs from.
         queue: String,
         /// When it started; null if it is not known.
-        started_at: Option<DateTime<Utc>>,
+        started_at: OptionalTime,
         /// The last heartbeat.
-        last_seen: DateTime<Utc>,
+        last_seen: Time,
         /// Whether the last heartbeat was within 15 seconds. If not, its jobs are about to be given to other workers.
         is_alive: bool,
         /// The number of jobs that it is running.

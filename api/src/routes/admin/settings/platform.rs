@@ -3,7 +3,6 @@
 use cairn_core::resource::Edit;
 use cairn_core::schema::Fault;
 use cairn_core::settings::{self, Definition, Setting};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
@@ -17,6 +16,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, IfMatch, parameter_type};
 use crate::problem::FieldError;
+use crate::time::OptionalTime;
 use crate::{App, Code, Problem};
 
 /// Platform settings, for admins.
@@ -112,7 +112,7 @@ pub struct AdminSetting {
     /// The version, which is also its `ETag`.
     pub version: i64,
     /// When the value was last set or reset; null if it never was.
-    pub updated_at: Option<DateTime<Utc>>,
+    pub updated_at: OptionalTime,
     /// Identifies the admin who did that; null if nobody did, or not through the API.
     pub updated_by: Option<Uuid>,
 }
@@ -129,7 +129,7 @@ impl From<Setting> for AdminSetting {
             is_default,
             schema: Any(definition.schema.clone()),
             version,
-            updated_at,
+            updated_at: updated_at.into(),
             updated_by,
         }
     }

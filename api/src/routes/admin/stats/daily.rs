@@ -2,7 +2,7 @@
 
 use cairn_core::Result as CoreResult;
 use cairn_core::stats::daily::{self, Day};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::registry::MetaSchema;
@@ -14,6 +14,7 @@ use crate::caller::Admin;
 use crate::export::{Accepted, Cell, Export, ExportFormat, JsonOrExport, Row, Source};
 use crate::operation::{Problems, Tag};
 use crate::params::{Date, parameter_type};
+use crate::time::OptionalTime;
 use crate::{App, Problem};
 
 /// Numbers by day, in any time zone.
@@ -114,7 +115,7 @@ pub struct DailySeries {
     /// The time zone in which days begin and end.
     pub time_zone: String,
     /// All changes until then are contained in the numbers; null before they were first computed.
-    pub as_of: Option<DateTime<Utc>>,
+    pub as_of: OptionalTime,
     /// One row for each day, in order. A day on which nothing happened has zeros.
     pub days: Vec<DailyStats>,
 }
@@ -152,7 +153,7 @@ impl DailyApi {
         drop(connection);
         let days = days.iter().map(|day| DailyStats::new(day, &metrics.0)).collect();
         match accepted.format(format.0) {
-            None => Ok(JsonOrExport::Json(Json(DailySeries { time_zone, as_of, days }))),
+            None => Ok(JsonOrExport::Json(Json(DailySeries { time_zone, as_of: as_of.into(), days }))),
             Some(format) => {
                 let export = Export::start(&self.app, &caller, format, "daily", Loaded(days)).await?;
                 Ok(JsonOrExport::Export(export))

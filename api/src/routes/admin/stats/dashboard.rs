@@ -1,12 +1,12 @@
 //! The numbers of the dashboard.
 
 use cairn_core::stats::dashboard;
-use chrono::{DateTime, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::payload::Json;
 
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
+use crate::time::OptionalTime;
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -55,7 +55,7 @@ view! {
         /// The number of questions of the last week whose reply failed.
         replies_failed_week: i64,
         /// All changes until then are contained in the numbers; null before they were first computed.
-        as_of: Option<DateTime<Utc>>,
+        as_of: OptionalTime,
         /// The time since then, in seconds; null before the numbers were first computed. More than ten seconds mean that no
         /// worker keeps up.
         age_seconds: Option<f64>,

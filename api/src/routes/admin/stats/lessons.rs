@@ -2,7 +2,6 @@
 
 use cairn_core::Result as CoreResult;
 use cairn_core::stats::lessons;
-use chrono::{DateTime, SecondsFormat, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use sqlx::PgConnection;
@@ -12,6 +11,7 @@ use crate::caller::Admin;
 use crate::export::{Accepted, Cell, Export, ExportFormat, JsonOrExport, Row, Source};
 use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
+use crate::time::{self, OptionalTime};
 use crate::view::view;
 use crate::{App, Problem};
 
@@ -42,7 +42,7 @@ view! {
         /// null if there are none.
         median_seconds: Option<i32>,
         /// When the numbers were computed, which happens at least every few minutes; null if they never were.
-        as_of: Option<DateTime<Utc>>,
+        as_of: OptionalTime,
     }
 }
 
@@ -105,7 +105,7 @@ impl Row for LessonStats {
             Cell::Plain(self.starts.to_string()),
             Cell::Plain(self.completions.to_string()),
             Cell::plain(self.median_seconds),
-            Cell::plain(self.as_of.map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true))),
+            Cell::plain(self.as_of.0.map(time::text)),
         ]
     }
 }

@@ -3,7 +3,6 @@
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Filter};
 use cairn_core::tools::messages;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -14,6 +13,7 @@ use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
 use crate::routes::tools::messages::ToolMessage;
+use crate::time::Time;
 use crate::{App, Problem};
 
 /// The learners' chats with the AI tools.
@@ -51,9 +51,9 @@ pub struct Chat {
     #[oai(validator(minimum(value = "0")))]
     pub messages: i64,
     /// When the chat was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
     /// When a question was last asked, answered or cancelled.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: Time,
 }
 
 impl From<chats::Chat> for Chat {
@@ -68,8 +68,8 @@ impl From<chats::Chat> for Chat {
                 last_name: chat.last_name,
             },
             messages: chat.messages,
-            created_at: chat.created_at,
-            updated_at: chat.updated_at,
+            created_at: chat.created_at.into(),
+            updated_at: chat.updated_at.into(),
         }
     }
 }

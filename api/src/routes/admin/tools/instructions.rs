@@ -2,7 +2,6 @@
 
 use cairn_core::tools::Tool;
 use cairn_core::tools::instructions::{self, Draft};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -13,6 +12,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Cursor, IdempotencyKey, IdempotentRequest, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
+use crate::time::Time;
 use crate::{App, Code, Problem};
 
 /// The system instructions of the AI tools.
@@ -49,7 +49,7 @@ pub struct Instruction {
     /// Identifies the admin who created it; null if it came with the platform, or if the account was deleted.
     pub created_by: Option<Uuid>,
     /// When it was created.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Time,
 }
 
 impl From<instructions::Instruction> for Instruction {
@@ -65,7 +65,7 @@ impl From<instructions::Instruction> for Instruction {
             include_learner: instruction.include_learner,
             is_active: instruction.is_active,
             created_by: instruction.created_by,
-            created_at: instruction.created_at,
+            created_at: instruction.created_at.into(),
         }
     }
 }

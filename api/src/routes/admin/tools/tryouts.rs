@@ -1,7 +1,6 @@
 //! Try-outs of the AI tools' instructions.
 
 use cairn_core::tools::tryouts;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -12,6 +11,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, IdempotencyKey, IdempotentRequest};
 use crate::routes::tools::{ToolType, messages};
+use crate::time::{OptionalTime, Time};
 use crate::view::view;
 use crate::{App, Code, Problem};
 
@@ -77,11 +77,11 @@ view! {
         /// Identifies the admin who asked.
         created_by: Uuid,
         /// When it was asked.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When a worker began to answer it; null until then.
-        started_at: Option<DateTime<Utc>>,
+        started_at: OptionalTime,
         /// When it reached its final state; null until then.
-        finished_at: Option<DateTime<Utc>>,
+        finished_at: OptionalTime,
     }
 }
 

@@ -4,7 +4,6 @@ use cairn_core::clock::new_id;
 use cairn_core::resource;
 use cairn_core::users::directory::{self, Account};
 use cairn_core::users::listing::{self, Entry, Filter};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -15,6 +14,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest, PersonQuery};
 use crate::routes::users::me::Role;
+use crate::time::{OptionalTime, Time};
 use crate::view::{fields, view};
 use crate::{App, Code, Problem};
 
@@ -77,13 +77,13 @@ view! {
         #[oai(validator(minimum(value = "0"), maximum(value = "100")))]
         progress_percent: Option<i16>,
         /// When they were last active, to the minute; null if they never were.
-        last_active_at: Option<DateTime<Utc>>,
+        last_active_at: OptionalTime,
         /// The version, which is also the `ETag`.
         version: i64,
         /// When the account was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was deleted; null if it is not.
-        deleted_at: Option<DateTime<Utc>>,
+        deleted_at: OptionalTime,
     }
 }
 
@@ -131,15 +131,15 @@ view! {
         /// How far they are.
         progress: UserProgress,
         /// When they were last active, to the minute; null if they never were.
-        last_active_at: Option<DateTime<Utc>>,
+        last_active_at: OptionalTime,
         /// The version, which is also the `ETag`.
         version: i64,
         /// When the account was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was last changed.
-        updated_at: DateTime<Utc>,
+        updated_at: Time,
         /// When it was deleted; null if it is not.
-        deleted_at: Option<DateTime<Utc>>,
+        deleted_at: OptionalTime,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Invites.
 
 use cairn_core::users::invites::{self, Invite as Row};
-use chrono::{DateTime, Utc};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -12,6 +11,7 @@ use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes, Cursor, IdempotencyKey, IfMatch, Limit, Page, PageRequest};
 use crate::routes::users::me::Role;
+use crate::time::{OptionalTime, Time};
 use crate::view::{fields, view};
 use crate::{App, Problem};
 
@@ -57,9 +57,9 @@ view! {
         #[oai(validator(minimum(value = "0")))]
         uses: i32,
         /// When it stops being valid; null for never.
-        expires_at: Option<DateTime<Utc>>,
+        expires_at: OptionalTime,
         /// When it was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
     }
 }
 
@@ -82,17 +82,17 @@ view! {
         #[oai(validator(minimum(value = "0")))]
         uses: i32,
         /// When it stops being valid; null for never.
-        expires_at: Option<DateTime<Utc>>,
+        expires_at: OptionalTime,
         /// When it was revoked; null if it was not.
-        revoked_at: Option<DateTime<Utc>>,
+        revoked_at: OptionalTime,
         /// Who created it; null for the command line.
         created_by: Option<Uuid>,
         /// The version, which is also its `ETag`. Uses do not change it.
         version: i64,
         /// When it was created.
-        created_at: DateTime<Utc>,
+        created_at: Time,
         /// When it was last changed.
-        updated_at: DateTime<Utc>,
+        updated_at: Time,
     }
 }
 
@@ -105,7 +105,7 @@ pub struct NewInvite {
     #[oai(default = "once", validator(minimum(value = "1"), maximum(value = "100000")))]
     pub max_uses: i32,
     /// When it stops being valid; null for never.
-    pub expires_at: Option<DateTime<Utc>>,
+    pub expires_at: OptionalTime,
     /// A note for admins; null if there is none.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub note: Option<String>,
@@ -122,7 +122,7 @@ fields! {
         #[oai(validator(minimum(value = "1"), maximum(value = "100000")))]
         max_uses: i32,
         /// When it stops being valid; null for never.
-        expires_at: Option<DateTime<Utc>>,
+        expires_at: OptionalTime,
         /// A note for admins; null if there is none.
         #[oai(validator(min_length = 1, max_length = 200))]
         note: Option<String>,
@@ -161,7 +161,7 @@ impl InvitesApi {
         let new = invites::NewInvite {
             role: body.role.into(),
             max_uses: body.max_uses,
-            expires_at: body.expires_at,
+            expires_at: body.expires_at.into(),
             note: body.note.clone(),
         };
         let row = Row::new(new, Some(caller.user_id));

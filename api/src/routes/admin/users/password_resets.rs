@@ -1,7 +1,6 @@
 //! One-time links to set a new password.
 
 use cairn_core::users::resets;
-use chrono::{DateTime, Utc};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -9,6 +8,7 @@ use uuid::Uuid;
 
 use crate::caller::Admin;
 use crate::operation::{Problems, Tag};
+use crate::time::Time;
 use crate::{App, Code, Problem};
 
 /// One-time links to set a new password.
@@ -26,7 +26,7 @@ pub struct PasswordReset {
     /// The token, for `resetPassword`. It is shown only here; pass it on to the user and to nobody else.
     pub token: String,
     /// When it stops being valid.
-    pub expires_at: DateTime<Utc>,
+    pub expires_at: Time,
 }
 
 #[OpenApi]
@@ -50,6 +50,6 @@ impl PasswordResetsApi {
         let mut tx = self.app.begin_as(&caller).await?;
         let reset = resets::create(&mut tx, user_id.0).await?;
         tx.commit().await?;
-        Ok(Json(PasswordReset { token: reset.token, expires_at: reset.expires_at }))
+        Ok(Json(PasswordReset { token: reset.token, expires_at: reset.expires_at.into() }))
     }
 }
