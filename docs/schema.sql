@@ -406,7 +406,7 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
             (SELECT sum(CASE p WHEN 'A' THEN 4 WHEN 'B' THEN 2 ELSE 1 END) FROM unnest(l.weights) p) AS frequency,
             length(v.vector) AS words
         FROM searchable s
-        CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector) v
+        CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector OFFSET 0) v
         CROSS JOIN LATERAL unnest(v.vector) l
         WHERE s.kind = of_kind AND s.id = ANY (ids)
     ) w

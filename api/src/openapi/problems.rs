@@ -137,6 +137,16 @@ pub(super) fn declare(components: &mut Value) {
         },
         "example": {"pointer": "/email", "code": "required", "message": "This member is required."},
     });
+    schemas["MissingTask"] = json!({
+        "type": "object",
+        "description": "A required task that is not checked.",
+        "required": ["task_id", "title"],
+        "properties": {
+            "task_id": {"type": "string", "format": "uuid", "description": "Identifies the task."},
+            "title": {"type": "string", "description": "The title of the task."},
+        },
+        "example": {"task_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d70", "title": "Draw the layout on paper"},
+    });
     schemas["Problem"] = json!({
         "type": "object",
         "description": "A problem document (RFC 9457).",
@@ -153,11 +163,6 @@ pub(super) fn declare(components: &mut Value) {
                 "description": "The parts of the request that are wrong, if they are known.",
                 "items": {"$ref": "#/components/schemas/FieldError"},
             },
-            "project_status": {
-                "type": "string",
-                "enum": ["draft", "submitted", "published", "rejected"],
-                "description": "The present status of the project; only with the code `project_state`.",
-            },
         },
         "example": {
             "type": "/problems/lesson_not_found",
@@ -168,4 +173,43 @@ pub(super) fn declare(components: &mut Value) {
             "request_id": "0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d70",
         },
     });
+    for (name, mut schema, description, codes) in members() {
+        let codes: Vec<String> = codes.iter().map(|code| format!("`{}`", code.name())).collect();
+        schema["description"] = format!("{description} Only with {}.", codes.join(", ")).into();
+        schemas["Problem"]["properties"][name] = schema;
+    }
+}
+
+/// What a client acts on, with the codes that it comes with.
+fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
+    let (integer, text) = (json!({"type": "integer", "format": "int64", "minimum": 0}), json!({"type": "string"}));
+    let list = |of: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{of}")}});
+    [
+        ("missing_stages", list("MissingStage"), "The stages that must be completed first.", &[Code::StageLocked]),
+        ("missing_tasks", list("MissingTask"), "The required tasks that are not checked.", &[Code::TasksIncomplete]),
+        (
+            "limit",
+            integer.clone(),
+            "How many there may be.",
+            &[Code::CollectionFull, Code::QuotaExceeded, Code::TooManyOpenReplies, Code::TooManyTryouts],
+        ),
+        (
+            "resets_at",
+            json!({"type": "string", "format": "date-time", "nullable": true}),
+            "When the next question can be asked; null if the quota is none at all.",
+            &[Code::QuotaExceeded],
+        ),
+        ("current_version", integer.clone(), "The version that the resource has now.", &[Code::VersionMismatch]),
+        (
+            "project_status",
+            json!({"type": "string", "enum": ["draft", "submitted", "published", "rejected"]}),
+            "The present status of the project.",
+            &[Code::ProjectState],
+        ),
+        ("dependents_type", text.clone(), "The kind of what belongs to the resource.", &[Code::ResourceInUse]),
+        ("dependents_count", integer.clone(), "How many belong to the resource.", &[Code::ResourceInUse]),
+        ("parent_type", text, "The kind of what the resource belongs to.", &[Code::ParentDeleted]),
+        ("missing_count", integer.clone(), "How many are missing from the order.", &[Code::OrderMismatch]),
+        ("unexpected_count", integer, "How many are not in the list, or are repeated.", &[Code::OrderMismatch]),
+    ]
 }

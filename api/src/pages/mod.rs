@@ -1,7 +1,11 @@
-//! What a browser shows: the first page, Swagger UI at `/docs`, Redoc at `/reference`, the guides, and the document itself.
+//! What a browser shows: the first page, Swagger UI at `/docs`, Redoc at `/reference`, the guides, the kinds of problems, and
+//! the document itself.
 //!
 //! Everything is put together and compressed once. Nothing is fetched from other hosts.
 
+mod problems;
+
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use poem::endpoint::make_sync;
@@ -26,7 +30,7 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     let service = OpenApiService::new((), "", "");
     let (swagger, redoc) = (service.swagger_ui_html(), service.redoc_html());
     let home = include_str!("home.html").replace("{version}", env!("CARGO_PKG_VERSION"));
-    vec![
+    let mut pages = vec![
         Page::new("/", HTML, home),
         Page::new("/pages.css", STYLE, include_str!("pages.css")),
         Page::new("/openapi.json", "application/json", CONTRACT.json.as_str()),
@@ -40,17 +44,19 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
         Page::new("/guides/tour", TEXT, include_str!("../../../docs/TOUR.md")),
         Page::new("/guides/design", TEXT, include_str!("../../../docs/API-DESIGN.md")),
         Page::new("/guides/changes", TEXT, include_str!("../../../CHANGELOG.md")),
-    ]
+    ];
+    pages.extend(problems::pages());
+    pages
 });
 
 /// Adds all pages.
 pub(crate) fn add(routes: Route) -> Route {
-    PAGES.iter().fold(routes, |routes, page| routes.at(page.path, get(make_sync(move |_| page.answer()))))
+    PAGES.iter().fold(routes, |routes, page| routes.at(&page.path, get(make_sync(move |_| page.answer()))))
 }
 
 /// An answer that is always the same.
 struct Page {
-    path: &'static str,
+    path: Cow<'static, str>,
     content_type: &'static str,
     body: Vec<u8>,
     gzip: Vec<u8>,
@@ -58,9 +64,9 @@ struct Page {
 }
 
 impl Page {
-    fn new(path: &'static str, content_type: &'static str, text: impl Into<String>) -> Self {
+    fn new(path: impl Into<Cow<'static, str>>, content_type: &'static str, text: impl Into<String>) -> Self {
         let body = text.into().into_bytes();
-        Self { path, content_type, gzip: gzip(&body), tag: TextTag::of(&body), body }
+        Self { path: path.into(), content_type, gzip: gzip(&body), tag: TextTag::of(&body), body }
     }
 
     /// The answer, which shares the memory of the page.

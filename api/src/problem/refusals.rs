@@ -18,8 +18,10 @@ use cairn_core::users::invites::InviteRefusal;
 use cairn_core::users::profile::PasswordChanged;
 use cairn_core::users::resets::InvalidReset;
 use chrono::SecondsFormat;
+use serde_json::{Value, json};
 
 use super::{Code, FieldError, Problem};
+use crate::time;
 
 /// The seconds to wait before asking again while a reply is still being written.
 const OPEN_REPLY_RETRY_AFTER: u64 = 5;
@@ -119,20 +121,37 @@ impl From<LessonRefusal> for Problem {
         match refusal {
             LessonRefusal::NotFound(not_found) => not_found.into(),
             LessonRefusal::StageLocked { stage_title, missing } => {
-                let missing = missing.iter().map(|stage| {
+                let names = missing.iter().map(|stage| {
                     format!("“{}” ({} of {} lessons)", stage.title, stage.lessons_completed, stage.lessons_total)
                 });
-                let missing = named(missing);
-                Self::stage_locked().detail(format!("The stage “{stage_title}” opens after {missing}."))
+                let names = named(names);
+                let missing: Vec<Value> = missing
+                    .iter()
+                    .map(|stage| {
+                        json!({
+                            "stage_id": stage.stage_id,
+                            "title": stage.title,
+                            "lessons_total": stage.lessons_total,
+                            "lessons_completed": stage.lessons_completed,
+                        })
+                    })
+                    .collect();
+                Self::stage_locked()
+                    .detail(format!("The stage “{stage_title}” opens after {names}."))
+                    .with("missing_stages", missing)
             }
         }
     }
 }
 
 impl From<TasksIncomplete> for Problem {
-    fn from(TasksIncomplete(titles): TasksIncomplete) -> Self {
-        let titles = named(titles.iter().map(|title| format!("“{title}”")));
-        Self::tasks_incomplete().detail(format!("Check the required tasks first: {titles}."))
+    fn from(TasksIncomplete(tasks): TasksIncomplete) -> Self {
+        let titles = named(tasks.iter().map(|task| format!("“{}”", task.title)));
+        let missing: Vec<Value> =
+            tasks.iter().map(|task| json!({"task_id": task.task_id, "title": task.title})).collect();
+        Self::tasks_incomplete()
+            .detail(format!("Check the required tasks first: {titles}."))
+            .with("missing_tasks", missing)
     }
 }
 
@@ -142,6 +161,7 @@ impl From<AskRefusal> for Problem {
             AskRefusal::ReplyOpen => Self::reply_open(),
             AskRefusal::TooManyOpen { limit } => Self::too_many_open_replies()
                 .detail(format!("At most {limit} of your questions are answered at once. Wait for an open reply."))
+                .with("limit", limit)
                 .retry_after(OPEN_REPLY_RETRY_AFTER),
             AskRefusal::QuotaUsed(quota) => {
                 let next = quota.resets_at.map_or_else(String::new, |time| {
@@ -150,6 +170,8 @@ impl From<AskRefusal> for Problem {
                 let seconds = quota.resets_in.as_secs() + 1;
                 Self::quota_exceeded()
                     .detail(format!("{} questions may be asked in 24 hours.{next}", quota.limit))
+                    .with("limit", quota.limit)
+                    .with("resets_at", quota.resets_at.map(time::text))
                     .retry_after(seconds)
             }
             // The schema installs an instruction for each tool, and activating one replaces another.
@@ -183,6 +205,7 @@ impl From<TryoutRefusal> for Problem {
             TryoutRefusal::NotFound(not_found) => not_found.into(),
             TryoutRefusal::TooManyOpen { limit } => Self::too_many_tryouts()
                 .detail(format!("At most {limit} of your try-outs are answered at once. Wait for one of them."))
+                .with("limit", limit)
                 .retry_after(OPEN_REPLY_RETRY_AFTER),
         }
     }
@@ -222,7 +245,8 @@ impl From<resource::Refusal> for Problem {
         match refusal {
             resource::Refusal::NotFound(not_found) => not_found.into(),
             resource::Refusal::Stale { current } => Self::version_mismatch()
-                .detail(format!("The resource has version {current} now. Get it again and repeat the update.")),
+                .detail(format!("The resource has version {current} now. Get it again and repeat the update."))
+                .with("current_version", current),
             resource::Refusal::Deleted => Self::resource_deleted(),
             resource::Refusal::Taken { member } => {
                 let message = "Another resource has this value.";
@@ -233,20 +257,25 @@ impl From<resource::Refusal> for Problem {
             resource::Refusal::Faults(faults) => {
                 Self::invalid_body().with_errors(faults.into_iter().map(FieldError::from).collect())
             }
-            resource::Refusal::Full { limit } => {
-                Self::collection_full().detail(format!("The list has {limit} resources, and can have no more."))
-            }
+            resource::Refusal::Full { limit } => Self::collection_full()
+                .detail(format!("The list has {limit} resources, and can have no more."))
+                .with("limit", limit),
             resource::Refusal::InUse { noun, count } => Self::resource_in_use()
                 .detail(format!(
                     "Others that are not deleted belong to it ({}: {count}). Move or delete them first.",
                     noun.name()
                 ))
+                .with("dependents_type", noun.name())
                 .with("dependents_count", count),
             resource::Refusal::ParentDeleted(noun) => Self::parent_deleted()
-                .detail(format!("What it belongs to ({}) is deleted. Restore that first.", noun.name())),
-            resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch().detail(format!(
-                "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
-            )),
+                .detail(format!("What it belongs to ({}) is deleted. Restore that first.", noun.name()))
+                .with("parent_type", noun.name()),
+            resource::Refusal::OrderMismatch { missing, unexpected } => Self::order_mismatch()
+                .detail(format!(
+                    "{missing} resources are missing from the order, and {unexpected} are not in the list or are repeated."
+                ))
+                .with("missing_count", missing)
+                .with("unexpected_count", unexpected),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cairn_api::Code;
 use cairn_core::clock::new_id;
 use cairn_core::config::Secret;
 use cairn_core::users::tokens::{TokenSubject, Tokens};
@@ -174,6 +175,22 @@ async fn the_document_is_served() {
             app.get(source).await.expect(200);
         }
     }
+}
+
+#[tokio::test]
+async fn the_type_of_every_problem_is_a_page() {
+    let app = TestApp::new().await;
+    let problem = app.get("/v1/me").await.expect(401).problem("unauthorized");
+    let page = app.get(problem.json["type"].as_str().unwrap()).await.expect(200);
+    assert!(page.text.contains("The access token is not valid") && page.text.contains("GET /v1/me<"), "{}", page.text);
+    let list = app.get("/problems").await.expect(200);
+    for code in Code::ALL {
+        let path = format!("/problems/{}", code.name());
+        assert!(list.text.contains(&format!("href=\"{path}\"")), "{path}");
+        let page = app.get(&path).await.expect(200);
+        assert!(page.text.contains("<li>") || page.text.contains("Any request"), "{path} names no operation");
+    }
+    app.get("/problems/nothing").await.expect(404).problem("not_found");
 }
 
 #[tokio::test]

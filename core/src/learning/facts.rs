@@ -39,9 +39,18 @@ pub struct Mark {
     pub seq: i64,
 }
 
-/// Why a lesson cannot be completed: the titles of its unchecked required tasks, in order.
+/// Why a lesson cannot be completed: its unchecked required tasks, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TasksIncomplete(pub Vec<String>);
+pub struct TasksIncomplete(pub Vec<MissingTask>);
+
+/// A required task that is not checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingTask {
+    /// Identifies the task.
+    pub task_id: Uuid,
+    /// Shown to learners.
+    pub title: String,
+}
 
 /// Starts a lesson. Starting it again keeps the first `started_at`.
 pub async fn start(tx: &mut Tx, lesson: &OpenLesson) -> Result<FactChange> {
@@ -216,16 +225,17 @@ async fn decides_completion(connection: &mut PgConnection, task: &OpenTask) -> R
 }
 
 /// The titles of the required tasks that are not checked yet, in order.
-async fn unchecked_tasks(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Vec<String>> {
-    let titles = sqlx::query_scalar!(
-        "SELECT t.title FROM lesson_tasks t
+async fn unchecked_tasks(connection: &mut PgConnection, lesson: &OpenLesson) -> Result<Vec<MissingTask>> {
+    let tasks = sqlx::query_as!(
+        MissingTask,
+        "SELECT t.id AS task_id, t.title FROM lesson_tasks t
          WHERE t.lesson_id = $2 AND t.is_required AND t.deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM user_lesson_task_progress p WHERE p.user_id = $1 AND p.task_id = t.id)
          ORDER BY t.position, t.id",
         lesson.caller.user_id,
         lesson.id
     );
-    Ok(titles.fetch_all(connection).await?)
+    Ok(tasks.fetch_all(connection).await?)
 }
 
 /// Builds the outcome of a call from what its statement returned: the changed fact, or `None` if nothing changed.

@@ -264,3 +264,18 @@ async fn a_lesson_moves_to_the_end_of_another_module() {
     put(&new_id().to_string(), vec![]).await.expect(404).problem("module_not_found");
     app.run_jobs().await;
 }
+
+/// The index for the search split a text anew for each of its words, so that this took hours.
+#[tokio::test]
+async fn a_text_of_the_greatest_length_is_saved_and_found() {
+    let app = TestApp::new().await;
+    add_module(&app).await;
+    let admin = app.admin("root").await;
+    let words: Vec<String> = (0..12_500).map(|n| format!("w{n:06}")).collect();
+    let mut lesson = body(1);
+    lesson["body"] = words.join(" ").into();
+    admin.post("/v1/admin/lessons", lesson).await.expect(201);
+    sqlx::query("UPDATE lessons SET publication = 'published'").execute(app.app.pool()).await.unwrap();
+    let hits = admin.get("/v1/search?q=w012499").await.expect(200).json;
+    assert_eq!(hits["items"][0]["title"], "Lesson 1", "{hits}");
+}

@@ -187,6 +187,11 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
         assert_eq!(reply.json["status"], reply.status.as_u16(), "{name}");
         assert_eq!(reply.json["request_id"], reply.header("x-request-id"), "{name}");
         check("/components/schemas/Problem", &reply.json, &name);
+        check_times(&reply.json, &name);
+        for member in reply.json.as_object().unwrap().keys() {
+            let documented = &DOCUMENT["components"]["schemas"]["Problem"]["properties"][member];
+            assert!(documented.is_object(), "{name}: the member {member} of a problem is not documented");
+        }
     }
     let Some(operation) = operation else { return };
     let status = reply.status.as_u16().to_string();
