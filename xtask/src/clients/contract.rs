@@ -9,8 +9,19 @@ use crate::steps::{Failure, read};
 pub(super) struct Contract {
     /// Operations, each with the type of its JSON, if that is one of `types`.
     pub(super) operations: BTreeMap<String, Option<String>>,
-    /// Types of the document, each with whether it is a union of others.
-    pub(super) types: BTreeMap<String, bool>,
+    /// Types of the document.
+    pub(super) types: BTreeMap<String, Kind>,
+}
+
+/// What a type consists of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Members or values.
+    Content,
+    /// One of other types.
+    Union,
+    /// Nothing: the members of an event that has only a name.
+    Nothing,
 }
 
 /// What a generator made.
@@ -21,8 +32,8 @@ pub(super) struct Generated {
     pub(super) types: BTreeSet<String>,
     /// What is written of each operation where its result is declared, by the operation's name in the language.
     pub(super) operations: BTreeMap<String, String>,
-    /// Whether a union has no name of its own, but is written out where it is used.
-    pub(super) inlines_unions: bool,
+    /// Types that have no name of their own, but are written out where they are used.
+    pub(super) inlined: Option<Kind>,
 }
 
 impl Contract {
@@ -45,9 +56,14 @@ impl Contract {
                 (1 | 2, Some(key), None) => section = key,
                 (3, Some(name), None) if section == "schemas" => {
                     schema = name;
-                    contract.types.insert(name.to_owned(), false);
+                    contract.types.insert(name.to_owned(), Kind::Nothing);
                 }
-                (4, Some("oneOf"), None) if section == "schemas" => _ = contract.types.insert(schema.to_owned(), true),
+                (4, Some(key), None) if section == "schemas" => {
+                    let kind = if key == "oneOf" { Kind::Union } else { Kind::Content };
+                    if ["oneOf", "allOf", "properties", "enum"].contains(&key) {
+                        contract.types.insert(schema.to_owned(), kind);
+                    }
+                }
                 (5, Some(key), None) => status = key,
                 (7, Some(key), None) => media_type = key,
                 (9, Some("$ref"), Some(path)) if status.starts_with('2') && media_type == "application/json" => {
@@ -66,7 +82,7 @@ impl Contract {
         let types: BTreeSet<String> = client.types.iter().map(|name| plain(name)).collect();
         let operations: BTreeMap<String, &String> =
             client.operations.iter().map(|(name, text)| (plain(name), text)).collect();
-        let wanted = self.types.iter().filter(|(_, is_union)| !(**is_union && client.inlines_unions));
+        let wanted = self.types.iter().filter(|(_, kind)| client.inlined != Some(**kind));
         let lost = wanted.filter(|(name, _)| !types.contains(&plain(name))).map(|(name, _)| format!("the type {name}"));
         let untyped = self.operations.iter().filter_map(|(name, result)| match operations.get(&plain(name)) {
             None => Some(format!("the operation {name}")),
@@ -127,7 +143,7 @@ mod tests {
             models: 0,
             types: types.iter().map(ToString::to_string).collect(),
             operations: operations.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect(),
-            inlines_unions: false,
+            inlined: None,
         };
         let missing = |client| contract.missing(&client);
         assert_eq!(missing(client(&["User"], &[("get_me", "-> User")])), [] as [&str; 0]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::steps::{Failure, read, target};
 
 use super::bounded::Bounded;
-use super::contract::Generated;
+use super::contract::{Generated, Kind};
 use super::folder::folder;
 
 /// Downloads packages.
@@ -76,7 +76,7 @@ fn typescript() -> Result<Generated, Failure> {
         let body = rest.split("\n    };").next().unwrap_or_default();
         (name.to_owned(), body.split_once("responses: {").unwrap_or_default().1.to_owned())
     });
-    Ok(Generated { models: types.len(), types, operations: operations.collect(), inlines_unions: false })
+    Ok(Generated { models: types.len(), types, operations: operations.collect(), inlined: None })
 }
 
 /// Members that are indented by that much, until the first line that is less, each with the text from there on.
@@ -124,7 +124,7 @@ fn python() -> Result<Generated, Failure> {
         }
     }
     operations.remove("__init__");
-    Ok(Generated { models: types.len(), types, operations, inlines_unions: true })
+    Ok(Generated { models: types.len(), types, operations, inlined: Some(Kind::Union) })
 }
 
 fn rust() -> Result<Generated, Failure> {
@@ -152,7 +152,7 @@ fn rust() -> Result<Generated, Failure> {
         let (_, name) = before.rsplit_once("impl<'a>")?;
         Some((name.split('<').next()?.to_owned(), after.split('{').next()?.to_owned()))
     });
-    Ok(Generated { models: types.len(), types, operations: operations.collect(), inlines_unions: false })
+    Ok(Generated { models: types.len(), types, operations: operations.collect(), inlined: None })
 }
 
 fn kotlin() -> Result<Generated, Failure> {
@@ -160,7 +160,7 @@ fn kotlin() -> Result<Generated, Failure> {
     let sources = here.join("src/main/kotlin/cairn/client");
     let types = stems(&sources.join("models"))?;
     let operations = declarations(&sources.join("apis"), " fun ", "{")?;
-    Ok(Generated { models: types.len(), types, operations, inlines_unions: false })
+    Ok(Generated { models: types.len(), types, operations, inlined: Some(Kind::Nothing) })
 }
 
 fn swift() -> Result<Generated, Failure> {
@@ -168,7 +168,7 @@ fn swift() -> Result<Generated, Failure> {
     let sources = here.join("Sources/CairnClient");
     let types = stems(&sources.join("Models"))?;
     let operations = declarations(&sources.join("APIs"), " class func ", "{")?;
-    Ok(Generated { models: types.len(), types, operations, inlines_unions: false })
+    Ok(Generated { models: types.len(), types, operations, inlined: Some(Kind::Nothing) })
 }
 
 fn openapi_generator(language: &str) -> Result<PathBuf, Failure> {
