@@ -356,9 +356,9 @@ impl Lines {
 impl Payload for Lines {
     const CONTENT_TYPE: &'static str = "application/x-ndjson";
 
-    /// That of each line.
+    /// That of the whole text: a client that took it for one object could not parse it.
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")))
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
     }
 }
 

@@ -3,6 +3,7 @@
 //! No dependencies, so that it builds in a second and shares no build with the rest: everything else is built once, as
 //! the whole workspace, and then used by path.
 
+mod clients;
 mod documents;
 mod migration;
 mod rules;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 9] = [
+const TASKS: [(&str, &str); 10] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -24,6 +25,7 @@ const TASKS: [(&str, &str); 9] = [
     ("new-migration NAME", "create the next file in migrations/"),
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
+    ("clients [LANGUAGE…]", "generate clients from openapi.json, and run their programs against a Cairn"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["new-migration", name] => migration::create(name),
         ["db", "psql", arguments @ ..] => database(&[&["psql"], arguments].concat()),
         ["db", "reset"] => database(&["reset"]),
+        ["clients", languages @ ..] => clients(languages),
         ["chaos", options @ ..] => chaos(options),
         ["bench", names @ ..] => bench(names),
         ["help" | "--help" | "-h"] | [] => {
@@ -77,6 +80,7 @@ fn static_checks(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("format", || cargo(&["fmt", "--all", "--check"]).run())?;
     steps.run("imports and layout", rules::check)?;
     steps.run("documents", documents::check)?;
+    steps.run("snippets", clients::check_snippets)?;
     steps.run("spelling", steps::spelling)?;
     steps.run("lints", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).run()
@@ -104,8 +108,15 @@ fn test() -> Result<(), Failure> {
             .run()
     })?;
     steps.run("every operation is tested", || documents::every_operation_is_exercised(&exercised))?;
+    steps.run("clients", || clients::run(&[]))?;
     steps.print();
     Ok(())
+}
+
+/// The programs that run are those of the workspace's build.
+fn clients(languages: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bins"]).run()?;
+    clients::run(languages)
 }
 
 fn regen() -> Result<(), Failure> {

@@ -183,12 +183,14 @@ fn allow_null(schema: &mut Value) {
     let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in properties.into_iter().flatten() {
-        // A member of changes (`params::Changes`) may be left out, but not null.
+        // Generators make a member with a default required.
+        let default = property.as_object_mut().and_then(|property| property.shift_remove("default"));
+        // A member of changes (`params::Changes`) may be left out, but not null. If it is, nothing changes: a default of
+        // its type means nothing.
         if property.as_object_mut().and_then(|property| property.shift_remove("writeOnly")).is_some() {
             continue;
         }
-        // Generators make a member with a default required.
-        if let Some(default) = property.as_object_mut().and_then(|property| property.shift_remove("default")) {
+        if let Some(default) = default {
             let description = property["description"].as_str().unwrap_or_default();
             property["description"] = format!("{description} Default: `{default}`.").trim().into();
         }

@@ -41,6 +41,7 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
         Page::new("/reference", HTML, include_str!("reference.html")),
         Page::new("/reference/page.js", SCRIPT, include_str!("reference.js")),
         Page::new("/reference/redoc.js", SCRIPT, element(&redoc, "script")),
+        Page::new("/guides/clients", TEXT, include_str!("../../../docs/SDK.md")),
         Page::new("/guides/tour", TEXT, include_str!("../../../docs/TOUR.md")),
         Page::new("/guides/design", TEXT, include_str!("../../../docs/API-DESIGN.md")),
         Page::new("/guides/changes", TEXT, include_str!("../../../CHANGELOG.md")),

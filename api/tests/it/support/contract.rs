@@ -225,8 +225,11 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
                 "application/x-ndjson" => {
                     for line in reply.text.lines() {
                         let line = serde_json::from_str(line).unwrap();
-                        check(&schema, &line, &name);
                         check_times(&line, &name);
+                        // The objects of an export of many types have no schema in common.
+                        if !is_text(&schema) {
+                            check(&schema, &line, &name);
+                        }
                     }
                     return;
                 }
@@ -253,6 +256,10 @@ pub(super) fn check_times(value: &Value, name: &str) {
         }
         _ => {}
     }
+}
+
+fn is_text(pointer: &str) -> bool {
+    CONVERTED.pointer(pointer).is_some_and(|schema| schema["type"] == "string")
 }
 
 /// Fails unless `value` matches the schema at `pointer` in the document.
