@@ -106,7 +106,7 @@ fn has_word(text: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Contract, Generated};
+    use super::{Contract, Generated, Kind};
 
     const DOCUMENT: &str = r##"{
   "paths": {
@@ -129,8 +129,17 @@ mod tests {
   },
   "components": {
     "schemas": {
-      "User": {
+      "Event": {
+        "oneOf": [
+          {}
+        ]
+      },
+      "Ready": {
         "type": "object"
+      },
+      "User": {
+        "properties": {
+        }
       }
     }
   }
@@ -146,8 +155,12 @@ mod tests {
             inlined: None,
         };
         let missing = |client| contract.missing(&client);
-        assert_eq!(missing(client(&["User"], &[("get_me", "-> User")])), [] as [&str; 0]);
-        assert_eq!(missing(client(&["user"], &[("get_me", "-> Users")])), ["the type of what getMe returns"]);
-        assert_eq!(missing(client(&[], &[])), ["the type User", "the operation getMe"]);
+        let all = ["Event", "Ready", "User"];
+        assert_eq!(missing(client(&all, &[("get_me", "-> User")])), [] as [&str; 0]);
+        assert_eq!(missing(client(&all, &[("get_me", "-> Users")])), ["the type of what getMe returns"]);
+        assert_eq!(missing(client(&["event", "user"], &[])), ["the type Ready", "the operation getMe"]);
+        let inlining = |inlined| Generated { inlined, ..client(&["User"], &[("getMe", "User")]) };
+        assert_eq!(missing(inlining(Some(Kind::Union))), ["the type Ready"]);
+        assert_eq!(missing(inlining(Some(Kind::Nothing))), ["the type Event"]);
     }
 }
