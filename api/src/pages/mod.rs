@@ -3,28 +3,21 @@
 //!
 //! Everything is put together and compressed once. Nothing is fetched from other hosts.
 
+mod page;
 mod problems;
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use poem::endpoint::make_sync;
-use poem::http::{HeaderValue, header};
-use poem::{Response, Route, get};
+use poem::{Route, get};
 use poem_openapi::OpenApiService;
 
-use crate::answers::TextTag;
-use crate::compression::{Gzipped, gzip};
+use self::page::{HTML, Page};
 use crate::openapi::CONTRACT;
 
-const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
-
-/// Swagger UI and Redoc set styles and draw icons inline, and Redoc searches in a worker of its own.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src blob:; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     let service = OpenApiService::new((), "", "");
@@ -53,33 +46,6 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
 /// Adds all pages.
 pub(crate) fn add(routes: Route) -> Route {
     PAGES.iter().fold(routes, |routes, page| routes.at(&page.path, get(make_sync(move |_| page.answer()))))
-}
-
-/// An answer that is always the same.
-struct Page {
-    path: Cow<'static, str>,
-    content_type: &'static str,
-    body: Vec<u8>,
-    gzip: Vec<u8>,
-    tag: TextTag,
-}
-
-impl Page {
-    fn new(path: impl Into<Cow<'static, str>>, content_type: &'static str, text: impl Into<String>) -> Self {
-        let body = text.into().into_bytes();
-        Self { path: path.into(), content_type, gzip: gzip(&body), tag: TextTag::of(&body), body }
-    }
-
-    /// The answer, which shares the memory of the page.
-    fn answer(&'static self) -> Response {
-        let mut response = Response::builder().content_type(self.content_type).body(self.body.as_slice());
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-        self.tag.put(&mut response);
-        response.set_data(Gzipped(&self.gzip));
-        response
-    }
 }
 
 /// The text of the page's first element of that name. poem delivers Swagger UI and Redoc as pages that contain everything,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{HTML, Page};
+use super::page::{HTML, Page};
 use crate::openapi::CONTRACT;
 use crate::problem::Code;
 
@@ -16,9 +16,9 @@ pub(super) fn pages() -> Vec<Page> {
     let mut pages = Vec::with_capacity(Code::ALL.len() + 1);
     for code in Code::ALL {
         let (name, title) = (code.name(), escaped(code.title()));
-        let _ = write!(
+        let _ = writeln!(
             list,
-            "<dt><a href=\"/problems/{name}\"><code>{name}</code></a></dt><dd>{}: {title}</dd>\n",
+            "<dt><a href=\"/problems/{name}\"><code>{name}</code></a></dt><dd>{}: {title}</dd>",
             code.status().as_u16()
         );
         let senders = operations.get(name).map_or_else(
