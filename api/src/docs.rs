@@ -1,16 +1,17 @@
-//! Serves the document at `/openapi.json`, and Swagger UI with all of its assets at `/docs`.
+//! Serves the document at `/openapi.json`, as OpenAPI 3.1 at `/openapi-3.1.json`, and Swagger UI with all of its assets at `/docs`.
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
 use poem::{Response, Route, get};
 use poem_openapi::OpenApiService;
 
-use crate::openapi::CONTRACT;
+use crate::openapi::{CONTRACT, openapi_31_json};
 
 pub(crate) fn add(routes: Route) -> Route {
-    let page = page();
+    let (page, derived) = (page(), openapi_31_json());
     routes
         .at("/openapi.json", get(make_sync(|_| answer("application/json", CONTRACT.json.clone()))))
+        .at("/openapi-3.1.json", get(make_sync(move |_| answer("application/json", derived.clone()))))
         .at("/docs", get(make_sync(move |_| answer("text/html; charset=utf-8", page.clone()))))
 }
 
