@@ -5,18 +5,20 @@
 
 mod documents;
 mod migration;
+mod openapi;
 mod rules;
 mod schema;
 mod selection;
 mod sqlx;
 mod steps;
+mod tools;
 
 use std::process::ExitCode;
 
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 9] = [
+const TASKS: [(&str, &str); 10] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -25,6 +27,7 @@ const TASKS: [(&str, &str); 9] = [
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];
 
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["db", "psql", arguments @ ..] => database(&[&["psql"], arguments].concat()),
         ["db", "reset"] => database(&["reset"]),
         ["chaos", options @ ..] => chaos(options),
+        ["fuzz", options @ ..] => fuzz(options),
         ["bench", names @ ..] => bench(names),
         ["help" | "--help" | "-h"] | [] => {
             print!("{}", usage());
@@ -96,6 +100,8 @@ fn test() -> Result<(), Failure> {
     steps.run("queries", sqlx::check)?;
     steps.run("schema", schema::check)?;
     steps.run("generated documents", documents::are_current)?;
+    steps.run("lints of the API's document", openapi::lint)?;
+    steps.run("compatibility of the API", openapi::is_compatible)?;
     let exercised = steps::target("exercised-operations");
     let _ = std::fs::remove_file(&exercised);
     steps.run("tests", || {
@@ -104,6 +110,7 @@ fn test() -> Result<(), Failure> {
             .run()
     })?;
     steps.run("every operation is tested", || documents::every_operation_is_exercised(&exercised))?;
+    steps.run("generated requests", || openapi::fuzz(&["--minutes", "2", "--seed", "1"]))?;
     steps.print();
     Ok(())
 }
@@ -128,6 +135,11 @@ fn database(arguments: &[&str]) -> Result<(), Failure> {
 fn chaos(options: &[&str]) -> Result<(), Failure> {
     cargo(&["build", "--workspace", "--bins"]).run()?;
     built("cairn-chaos", options).run()
+}
+
+fn fuzz(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bins"]).run()?;
+    openapi::fuzz(options)
 }
 
 fn bench(names: &[&str]) -> Result<(), Failure> {
