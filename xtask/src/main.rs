@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 10] = [
+const TASKS: [(&str, &str); 11] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -27,6 +27,7 @@ const TASKS: [(&str, &str); 10] = [
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["db", "psql", arguments @ ..] => database(&[&["psql"], arguments].concat()),
         ["db", "reset"] => database(&["reset"]),
         ["chaos", options @ ..] => chaos(options),
+        ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
         ["bench", names @ ..] => bench(names),
         ["help" | "--help" | "-h"] | [] => {
@@ -100,8 +102,7 @@ fn test() -> Result<(), Failure> {
     steps.run("queries", sqlx::check)?;
     steps.run("schema", schema::check)?;
     steps.run("generated documents", documents::are_current)?;
-    steps.run("lints of the API's document", openapi::lint)?;
-    steps.run("compatibility of the API", openapi::is_compatible)?;
+    lint_document(&mut steps)?;
     let exercised = steps::target("exercised-operations");
     let _ = std::fs::remove_file(&exercised);
     steps.run("tests", || {
@@ -135,6 +136,20 @@ fn database(arguments: &[&str]) -> Result<(), Failure> {
 fn chaos(options: &[&str]) -> Result<(), Failure> {
     cargo(&["build", "--workspace", "--bins"]).run()?;
     built("cairn-chaos", options).run()
+}
+
+fn lint() -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    steps.run("build", || cargo(&["build", "--package", "cairn"]).run())?;
+    lint_document(&mut steps)?;
+    steps.print();
+    Ok(())
+}
+
+/// Of the program that was built last.
+fn lint_document(steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("lints of the API's document", openapi::lint)?;
+    steps.run("compatibility of the API", openapi::is_compatible)
 }
 
 fn fuzz(options: &[&str]) -> Result<(), Failure> {
