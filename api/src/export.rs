@@ -12,7 +12,9 @@ use futures_util::stream::{self, BoxStream};
 use poem::http::{HeaderValue, header};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{Json, Payload};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Enum};
 use sqlx::PgConnection;
@@ -226,7 +228,14 @@ fn meta(content: Vec<MetaMediaType>) -> MetaResponses {
             status: Some(200),
             status_range: None,
             content,
-            headers: Vec::new(),
+            // Not with JSON, which is no file.
+            headers: vec![MetaHeader {
+                name: "Content-Disposition".to_owned(),
+                description: Some("A suggested name for the file.".to_owned()),
+                required: false,
+                deprecated: false,
+                schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+            }],
         }],
     }
 }

@@ -25,6 +25,6 @@ mod view;
 
 pub use app::App;
 pub use edge::endpoint;
-pub use openapi::{openapi_as_json_schema, openapi_json};
+pub use openapi::{openapi_31_json, openapi_as_json_schema, openapi_json};
 pub use problem::{Code, Problem};
 pub use serve::{ServeError, listen, run, serve};

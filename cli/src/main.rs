@@ -58,7 +58,10 @@ enum Command {
     /// Check the configuration, database, queues and clock.
     Doctor,
     #[command(about = "Print the OpenAPI document of the API")]
-    Openapi,
+    Openapi {
+        #[arg(long = "as-3.1", help = "Print it as OpenAPI 3.1, with samples of code")]
+        as_31: bool,
+    },
     /// Print the JSON schema of course documents.
     CourseSchema,
 }
@@ -75,7 +78,8 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let data_dir = &cli.data_dir;
     match cli.command.unwrap_or(Command::Dev) {
-        Command::Openapi => output::print(&cairn_api::openapi_json()),
+        Command::Openapi { as_31: true } => output::print(&cairn_api::openapi_31_json()),
+        Command::Openapi { as_31: false } => output::print(&cairn_api::openapi_json()),
         Command::CourseSchema => output::print(&format!("{:#}\n", cairn_core::learning::course::schema())),
         Command::Dev => dev::run(Config::load()?, data_dir).await,
         Command::Migrate(args) => migrate::run(&load()?, data_dir, &args).await,

@@ -6,18 +6,20 @@
 mod clients;
 mod documents;
 mod migration;
+mod openapi;
 mod rules;
 mod schema;
 mod selection;
 mod sqlx;
 mod steps;
+mod tools;
 
 use std::process::ExitCode;
 
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 10] = [
+const TASKS: [(&str, &str); 12] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -27,6 +29,8 @@ const TASKS: [(&str, &str); 10] = [
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("clients [LANGUAGE…]", "generate clients from openapi.json, and run their programs against a Cairn"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
+    ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];
 
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         ["db", "reset"] => database(&["reset"]),
         ["clients", languages @ ..] => clients(languages),
         ["chaos", options @ ..] => chaos(options),
+        ["lint"] => lint(),
+        ["fuzz", options @ ..] => fuzz(options),
         ["bench", names @ ..] => bench(names),
         ["help" | "--help" | "-h"] | [] => {
             print!("{}", usage());
@@ -100,6 +106,7 @@ fn test() -> Result<(), Failure> {
     steps.run("queries", sqlx::check)?;
     steps.run("schema", schema::check)?;
     steps.run("generated documents", documents::are_current)?;
+    lint_document(&mut steps)?;
     let exercised = steps::target("exercised-operations");
     let _ = std::fs::remove_file(&exercised);
     steps.run("tests", || {
@@ -108,6 +115,7 @@ fn test() -> Result<(), Failure> {
             .run()
     })?;
     steps.run("every operation is tested", || documents::every_operation_is_exercised(&exercised))?;
+    steps.run("generated requests", || openapi::fuzz(&["--minutes", "2", "--seed", "1"]))?;
     steps.run("clients", || clients::run(&[]))?;
     steps.print();
     Ok(())
@@ -139,6 +147,25 @@ fn database(arguments: &[&str]) -> Result<(), Failure> {
 fn chaos(options: &[&str]) -> Result<(), Failure> {
     cargo(&["build", "--workspace", "--bins"]).run()?;
     built("cairn-chaos", options).run()
+}
+
+fn lint() -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    steps.run("build", || cargo(&["build", "--package", "cairn"]).run())?;
+    lint_document(&mut steps)?;
+    steps.print();
+    Ok(())
+}
+
+/// Of the program that was built last.
+fn lint_document(steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("lints of the API's document", openapi::lint)?;
+    steps.run("compatibility of the API", openapi::is_compatible)
+}
+
+fn fuzz(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bins"]).run()?;
+    openapi::fuzz(options)
 }
 
 fn bench(names: &[&str]) -> Result<(), Failure> {

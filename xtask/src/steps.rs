@@ -53,7 +53,7 @@ impl Steps {
 pub(crate) struct Command(std::process::Command, String);
 
 impl Command {
-    fn new(program: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
+    pub(crate) fn new(program: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
         let line = format!("{} {}", Path::new(program.as_ref()).display(), arguments.join(" "));
         let mut command = std::process::Command::new(program);
         command.args(arguments);
@@ -73,9 +73,32 @@ impl Command {
         self
     }
 
+    /// Runs in `folder` instead of the workspace's root.
+    pub(crate) fn within(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         let status = self.0.status().map_err(|error| Failure::new(format!("`{}`: {error}", self.1)))?;
         if status.success() { Ok(()) } else { Err(Failure::new(format!("`{}` ended with {status}", self.1))) }
+    }
+
+    /// Runs the command, and kills it if it takes longer than `limit`.
+    pub(crate) fn run_for(mut self, limit: Duration) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::new(format!("`{}`: {error}", self.1));
+        let mut child = self.0.stdin(Stdio::null()).spawn().map_err(failed)?;
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait().map_err(failed)? {
+                let ended = || Failure::new(format!("`{}` ended with {status}", self.1));
+                return if status.success() { Ok(()) } else { Err(ended()) };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(Failure::new(format!("`{}` was stopped after {} s", self.1, limit.as_secs())))
     }
 
     /// Runs the command without showing anything. Returns whether it succeeded.

@@ -30,6 +30,8 @@ fn named(name: &str) -> Option<Value> {
         "MaterialKind" => json!("link"),
         "CourseImport.error" => Value::Null,
         "CourseImport.state" => json!("queued"),
+        // Either this or a text.
+        "Transfer.message_id" => Value::Null,
         "Tryout.error" | "Tryout.reason" => Value::Null,
         "Tryout.answer" => json!("A viewport is the part of the page that you can see."),
         "Tryout.question" | "NewTryout.question" => json!("What is a viewport?"),
@@ -85,7 +87,6 @@ fn named(name: &str) -> Option<Value> {
         "ToolMessage.reply_id" => id("Reply", "id"),
         "Suspension.reason" => json!("Shares the account with others."),
         "UserResult.outcome" => json!("changed"),
-        "Transfer.message_id" => json!("0198c2f0-7a53-7cc1-9d2e-3f6b8a1c5d05"),
         "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
         "action" => json!("lesson.completed"),
         "avatar_url" => json!("https://pictures.example/anna.png"),
@@ -251,8 +252,13 @@ impl Examples<'_> {
                 example.extend(members);
             }
         }
+        let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
         for (member, schema) in object(&schema["properties"]) {
-            example.insert(member.clone(), self.of_member(name, member, schema));
+            let value = self.of_member(name, member, schema);
+            // A null shows nothing of a member that may be left out as well.
+            if !value.is_null() || required.contains(&json!(member)) {
+                example.insert(member.clone(), value);
+            }
         }
         Value::Object(example)
     }
@@ -321,7 +327,7 @@ mod tests {
     #[test]
     fn examples_are_made_from_members() {
         let mut schemas = json!({
-            "Page": {"type": "object", "properties": {
+            "Page": {"type": "object", "required": ["next_cursor"], "properties": {
                 "items": {"type": "array", "items": {"$ref": "#/components/schemas/Item"}},
                 "next_cursor": {"type": "string", "nullable": true},
             }},
@@ -330,7 +336,10 @@ mod tests {
                 "part": {"allOf": [{"$ref": "#/components/schemas/Part"}], "nullable": true},
                 "made_at": {"type": "string", "format": "date-time"},
             }},
-            "Part": {"type": "object", "properties": {"count": {"type": "integer", "minimum": 3}}},
+            "Part": {"type": "object", "properties": {
+                "count": {"type": "integer", "minimum": 3},
+                "end": {"type": "integer", "nullable": true},
+            }},
             "Own": {"type": "object", "properties": {"count": {"type": "integer"}}, "example": {"count": 7}},
             "Either": {"type": "object", "oneOf": [{"$ref": "#/components/schemas/Tagged"}]},
             "Tagged": {"allOf": [

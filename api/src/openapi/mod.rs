@@ -5,7 +5,9 @@ mod examples;
 mod json;
 mod json_schema;
 mod problems;
+mod samples;
 mod shape;
+mod v31;
 
 use std::collections::{BTreeSet, HashMap};
 use std::marker::PhantomData;
@@ -15,7 +17,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::json::{object, object_mut};
 use crate::answers::MAX_IF_NONE_MATCH;
@@ -35,6 +37,13 @@ codes it can answer with. Every answer has an `X-Request-Id`.
 and carriage return.
 
 **Lists** are paged: send `next_cursor` back as `cursor` until it is null.
+
+**Retries.** `GET`, `PUT` and `DELETE` can be repeated. So can a `POST` with the same `Idempotency-Key`, which creates \
+nothing twice. After 429 and 503 wait as long as `Retry-After` says.
+
+**Versions.** Operations, optional parameters, members of answers and codes are added at any time, so ignore what you do not \
+know. Any other change raises the minor version before 1.0, and the major version afterwards. An operation is marked \
+`deprecated` in a release before the one that removes it. [Changes](/guides/changes) lists them all.
 
 **Times** are RFC 3339. Those in answers are in UTC with `Z` and six digits after the second, such as \
 `2026-11-27T14:00:00.000000Z`, so they can be compared as texts.";
@@ -64,6 +73,11 @@ pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
 /// The document as committed (`openapi.json`) and served (`/openapi.json`). Needs no database.
 pub fn openapi_json() -> String {
     CONTRACT.json.clone()
+}
+
+/// The document as OpenAPI 3.1, as served (`/openapi-3.1.json`). Needs no database.
+pub fn openapi_31_json() -> String {
+    format!("{:#}\n", v31::derive(&CONTRACT.document))
 }
 
 /// The document with its schemas in the form of JSON Schema, for checking requests and responses.
@@ -103,6 +117,7 @@ fn document() -> Value {
             }
             for (_, response) in object_mut(&mut operation["responses"]) {
                 tidy_media_types(response);
+                tidy_headers(response);
             }
             describe_conditional_read(operation);
             problems::add(method, operation, &declared);
@@ -113,7 +128,8 @@ fn document() -> Value {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token, from register, login or refreshSession.",
+        "description": "An access token, from register, login or refreshSession. It is issued and checked as RFC8725 \
+            recommends: one algorithm, and its issuer, audience and expiry.",
     }});
     shape::single_references(&mut document);
     for (name, schema) in object_mut(&mut document["components"]["schemas"]) {
@@ -175,6 +191,15 @@ fn tidy_media_types(with_content: &mut Value) {
         let tidied = std::mem::take(content).into_iter();
         *content =
             tidied.map(|(kind, schema)| (kind.split(';').next().unwrap_or_default().to_owned(), schema)).collect();
+    }
+}
+
+/// What equals the default of OpenAPI need not be said.
+fn tidy_headers(response: &mut Value) {
+    for header in response.get_mut("headers").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        if let Some(header) = header.as_object_mut() {
+            header.retain(|member, value| member != "deprecated" || *value != json!(false));
+        }
     }
 }
 

@@ -111,8 +111,22 @@ fn response(codes: &[Code]) -> Value {
             },
         }},
     });
-    if matches!(first.status().as_u16(), 429 | 503) {
-        response["headers"]["Retry-After"] = json!({"description": "The time until a retry makes sense, in seconds.", "schema": {"type": "integer", "minimum": 1}});
+    match first.status().as_u16() {
+        401 => {
+            response["headers"]["WWW-Authenticate"] = json!({
+                "description": "`Bearer`, with an `error` if there was a token (RFC 6750).",
+                "required": true,
+                "schema": {"type": "string"},
+            });
+        }
+        429 | 503 => {
+            response["headers"]["Retry-After"] = json!({
+                "description": "The time until a retry makes sense, in seconds.",
+                "required": true,
+                "schema": {"type": "integer", "format": "int32", "minimum": 1},
+            });
+        }
+        _ => {}
     }
     response
 }

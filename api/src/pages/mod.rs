@@ -13,7 +13,7 @@ use poem::{Route, get};
 use poem_openapi::OpenApiService;
 
 use self::page::{HTML, Page};
-use crate::openapi::CONTRACT;
+use crate::openapi::{CONTRACT, openapi_31_json};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
@@ -27,6 +27,7 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
         Page::new("/", HTML, home),
         Page::new("/pages.css", STYLE, include_str!("pages.css")),
         Page::new("/openapi.json", "application/json", CONTRACT.json.as_str()),
+        Page::new("/openapi-3.1.json", "application/json", openapi_31_json()),
         Page::new("/docs", HTML, include_str!("docs.html")),
         Page::new("/docs/page.js", SCRIPT, include_str!("docs.js")),
         Page::new("/docs/swagger-ui.js", SCRIPT, element(&swagger, "script")),

@@ -190,11 +190,12 @@ impl<T: Type> Type for Page<T> {
                 nullable: true,
                 ..MetaSchema::new("string")
             };
+            let items = MetaSchema { description: Some("In the order of the list."), ..MetaSchema::ANY };
             MetaSchema {
                 description: Some("A page of a list."),
                 required: vec!["items"],
                 properties: vec![
-                    ("items", <Vec<T> as Type>::schema_ref()),
+                    ("items", <Vec<T> as Type>::schema_ref().merge(items)),
                     ("next_cursor", MetaSchemaRef::Inline(Box::new(cursor))),
                 ],
                 ..MetaSchema::new("object")

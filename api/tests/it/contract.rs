@@ -39,6 +39,10 @@ fn every_operation_is_described() {
         assert_eq!(description["tags"].as_array().map(Vec::len), Some(1), "{name}: one tag");
         assert!(!description["summary"].as_str().unwrap_or_default().trim().is_empty(), "{name} has no summary");
         assert!(operation.path.starts_with("/v1/"), "{name}: the base path is /v1");
+        assert!(
+            !description["description"].as_str().unwrap_or_default().trim().is_empty(),
+            "{name} has no description: what must a client know that the summary does not say?"
+        );
         for parameter in description["parameters"].as_array().into_iter().flatten() {
             check_parameter(&name, parameter);
         }
@@ -47,7 +51,7 @@ fn every_operation_is_described() {
         for (status, response) in responses {
             let described =
                 response["$ref"].is_string() || !response["description"].as_str().unwrap_or_default().is_empty();
-            assert!(described, "{name} {status} has no description");
+            assert!(described && response["description"] != "Done.", "{name} {status} has no description");
         }
     }
 }
@@ -145,9 +149,52 @@ fn every_object_has_an_example_that_fits() {
 }
 
 #[test]
+fn every_member_is_described() {
+    for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
+        assert!(schema["description"].is_string(), "the schema {name} has no description");
+        for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
+            let described = [schema, resolved(schema)].iter().any(|schema| schema["description"].is_string());
+            // The type of one of several events needs no words: its name is the event.
+            let tells_apart = member == "type" && schema["enum"].as_array().is_some_and(|choices| choices.len() == 1);
+            assert!(described || tells_apart, "{name}.{member} has no description");
+        }
+    }
+}
+
+/// A time of long ago is a default that nobody chose.
+#[test]
+fn no_example_is_of_another_time() {
+    fn check_times(value: &Value, place: &str) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| check_times(item, place)),
+            Value::Object(members) => {
+                members.iter().for_each(|(name, member)| check_times(member, &format!("{place}.{name}")));
+            }
+            Value::String(text) => {
+                let year = text.get(..4).filter(|_| chrono::DateTime::parse_from_rfc3339(text).is_ok());
+                assert!(year.is_none_or(|year| year == "2026"), "the example of {place} is {text}");
+            }
+            _ => {}
+        }
+    }
+    for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
+        check_times(&schema["example"], name);
+    }
+}
+
+/// Clients download it, and generators and browsers read all of it.
+#[test]
+fn the_document_is_small() {
+    let bytes = DOCUMENT.to_string().len() / operations().len();
+    println!("{bytes} bytes an operation");
+    assert!(bytes < 3300, "{bytes} bytes an operation: what is said more than once?");
+}
+
+#[test]
 fn every_text_that_is_sent_is_bounded() {
     for operation in operations() {
         for (name, schema) in body_members(&operation) {
+            let schema = resolved(schema);
             let bounded = schema["type"] != "string"
                 || !schema["maxLength"].is_null()
                 || schema["enum"].is_array()
@@ -165,6 +212,12 @@ async fn the_document_is_served() {
     assert_eq!(document.json, *DOCUMENT);
     let tag = document.header("etag");
     app.get("/openapi.json").header("If-None-Match", tag).await.expect(304);
+    let derived = app.get("/openapi-3.1.json").await.expect(200);
+    assert_eq!(derived.json["openapi"], "3.1.0");
+    let get_me = &derived.json["paths"]["/v1/me"]["get"];
+    assert_eq!(get_me["operationId"], "getMe");
+    let sample = "curl \"$API/v1/me\" \\\n  -H \"Authorization: Bearer $TOKEN\"";
+    assert_eq!(get_me["x-codeSamples"][0]["source"], sample);
     for page in ["/", "/docs", "/reference"] {
         let page = app.get(page).await.expect(200);
         assert!(page.header("content-type").starts_with("text/html"));

@@ -125,6 +125,8 @@ fn check_title(title: Option<&str>) -> Result<(), Problem> {
 #[OpenApi]
 impl ProjectsApi {
     /// List published projects
+    ///
+    /// Without their descriptions. The order is that of `sort`.
     #[oai(path = "/projects", method = "get", operation_id = "listProjects", tag = Tag::Projects)]
     async fn list_projects(
         &self,

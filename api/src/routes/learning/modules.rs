@@ -44,6 +44,8 @@ view! {
 #[OpenApi]
 impl ModulesApi {
     /// List modules
+    ///
+    /// Those that are published, in the order that admins gave them.
     #[oai(path = "/modules", method = "get", operation_id = "listModules", tag = Tag::Lessons)]
     async fn list_modules(
         &self,

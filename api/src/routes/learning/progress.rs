@@ -77,6 +77,8 @@ impl From<progress::Activity> for Activity {
 #[OpenApi]
 impl ProgressApi {
     /// Get my progress in all started roadmaps
+    ///
+    /// It follows a completion within moments; `getRoadmapProgress` can wait for it.
     #[oai(path = "/me/progress", method = "get", operation_id = "getMyProgress", tag = Tag::Me)]
     async fn get_my_progress(&self, caller: Member) -> Result<Json<MyProgress>, Problem> {
         let mut snapshot = self.app.snapshot().await?;

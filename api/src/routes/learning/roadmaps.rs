@@ -145,6 +145,8 @@ pub struct RoadmapTree {
 #[OpenApi]
 impl RoadmapsApi {
     /// List roadmaps with my progress
+    ///
+    /// Those that are published, in the order that admins gave them.
     #[oai(path = "/roadmaps", method = "get", operation_id = "listRoadmaps", tag = Tag::Roadmaps)]
     async fn list_roadmaps(
         &self,

@@ -86,6 +86,8 @@ impl GlossaryApi {
     }
 
     /// Get a term of the glossary
+    ///
+    /// With the whole definition, of which the list has a part.
     #[oai(path = "/glossary/:term_id", method = "get", operation_id = "getTerm", tag = Tag::Library)]
     async fn get_term(
         &self,

@@ -57,6 +57,8 @@ view! {
 #[OpenApi]
 impl PromptCategoriesApi {
     /// List prompt categories
+    ///
+    /// In the order that admins gave them.
     #[oai(path = "/prompt-categories", method = "get", operation_id = "listPromptCategories", tag = Tag::Library)]
     async fn list_prompt_categories(
         &self,

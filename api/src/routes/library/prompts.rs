@@ -88,6 +88,8 @@ view! {
 #[OpenApi]
 impl PromptsApi {
     /// List prompts
+    ///
+    /// Those that are published, without their texts.
     #[oai(path = "/prompts", method = "get", operation_id = "listPrompts", tag = Tag::Library)]
     async fn list_prompts(
         &self,
@@ -108,6 +110,8 @@ impl PromptsApi {
     }
 
     /// Get a prompt with its steps
+    ///
+    /// With the texts to copy, and whether it is a favorite of the caller.
     #[oai(path = "/prompts/:prompt_id", method = "get", operation_id = "getPrompt", tag = Tag::Library)]
     async fn get_prompt(
         &self,

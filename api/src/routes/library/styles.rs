@@ -83,6 +83,8 @@ view! {
 #[OpenApi]
 impl StylesApi {
     /// List style cards
+    ///
+    /// Those that are published, without their prompts.
     #[oai(path = "/styles", method = "get", operation_id = "listStyles", tag = Tag::Library)]
     async fn list_styles(
         &self,
@@ -103,6 +105,8 @@ impl StylesApi {
     }
 
     /// Get a style card
+    ///
+    /// With the prompt to copy.
     #[oai(path = "/styles/:style_id", method = "get", operation_id = "getStyle", tag = Tag::Library)]
     async fn get_style(
         &self,

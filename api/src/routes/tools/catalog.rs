@@ -67,6 +67,8 @@ fn info(tool: Tool, model: Option<String>) -> ToolInfo {
 #[OpenApi]
 impl CatalogApi {
     /// List the tools and my quota
+    ///
+    /// The quota counts the questions to all tools.
     #[oai(path = "/tools", method = "get", operation_id = "listTools", tag = Tag::Tools)]
     async fn list_tools(&self, caller: Member) -> Result<Json<ToolList>, Problem> {
         let mut connection = self.app.connection().await?;

@@ -80,6 +80,8 @@ view! {
 #[OpenApi]
 impl RepliesApi {
     /// Get a reply
+    ///
+    /// Its state and its text so far. `streamReply` follows it as it is written.
     #[oai(path = "/replies/:reply_id", method = "get", operation_id = "getReply", tag = Tag::Tools)]
     async fn get_reply(
         &self,

@@ -94,6 +94,8 @@ impl MeApi {
     }
 
     /// Update my account
+    ///
+    /// Members that are left out stay as they are, and null clears those that may be null.
     #[oai(path = "/me", method = "patch", operation_id = "updateMe", tag = Tag::Me)]
     async fn update_me(&self, caller: Member, body: Body<Changes<NewProfile>>) -> Result<Json<User>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;

@@ -3,6 +3,7 @@
 
 mod check;
 mod community;
+mod examples;
 mod learning;
 mod library;
 mod operations;

@@ -163,12 +163,18 @@ impl School {
         for (name, value) in headers {
             call = call.header(name, &value);
         }
-        if let Some(body) = row.body {
-            let mut body = serde_json::from_str(&body.replace("{caller}", who.name())).expect(body);
-            self.resolve(&mut body).await;
+        if let Some(body) = self.body(row, who).await {
             call = call.json(body);
         }
         if row.is_endless { call.unread() } else { call }
+    }
+
+    /// The body of a row's call.
+    pub(super) async fn body(&self, row: &Row, who: Who) -> Option<Value> {
+        let text = row.body?;
+        let mut body = serde_json::from_str(&text.replace("{caller}", who.name())).expect(text);
+        self.resolve(&mut body).await;
+        Some(body)
     }
 
     /// Replaces `$style 1` and `$all styles` in a body.

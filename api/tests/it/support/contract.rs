@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Reply;
 use super::follow::check_events;
+use super::strict;
 
 /// The OpenAPI document.
 pub(crate) static DOCUMENT: LazyLock<Value> =
@@ -100,7 +101,10 @@ pub(super) fn check_request(
             assert!(!required, "{name} has no body; mean it with .invalid()");
         }
         (Some(content), Some(body)) => {
-            let (media_type, _) = content.iter().next().unwrap();
+            let sent = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            let sent = sent.and_then(|(_, value)| value.split(';').next()).unwrap_or_default();
+            let documented = content.keys().find(|media_type| *media_type == sent);
+            let media_type = documented.unwrap_or_else(|| panic!("{name} has a body of the type {sent:?}"));
             let body = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{name}: {error}"));
             let media_type = media_type.replace('/', "~1");
             check(&operation.pointer(&format!("/requestBody/content/{media_type}/schema")), &body, &name);
@@ -201,9 +205,11 @@ pub(super) async fn check_reply(operation: Option<&Operation>, method: &Method, 
     }
     let documented = DOCUMENT.pointer(&place).unwrap_or(&Value::Null);
     assert!(documented.is_object(), "{name}: status {status} is not documented: {reply:#?}");
-    for (header, about) in documented["headers"].as_object().into_iter().flatten() {
-        assert!(about["required"] != true || !reply.header(header).is_empty(), "{name}: there is no {header}");
+    if let Some(code) = reply.json["code"].as_str().filter(|_| !reply.status.is_success()) {
+        let codes = documented["x-codes"].as_array().unwrap_or_else(|| panic!("{name}: {status} lists no codes"));
+        assert!(codes.contains(&code.into()), "{name}: the code {code} is not documented: {reply:#?}");
     }
+    check_headers(documented, &place, reply, &name);
     if [StatusCode::CREATED, StatusCode::ACCEPTED].contains(&reply.status) {
         let location = reply.header("location");
         assert!(find(&Method::GET, location).is_some(), "{name}: nothing can be read at the location {location:?}");
@@ -262,6 +268,25 @@ fn is_text(pointer: &str) -> bool {
     CONVERTED.pointer(pointer).is_some_and(|schema| schema["type"] == "string")
 }
 
+/// Headers that are about the response, and not about every response.
+const HEADERS: [&str; 5] = ["content-disposition", "etag", "location", "retry-after", "www-authenticate"];
+
+/// Fails unless the headers are documented, and sent as documented.
+fn check_headers(documented: &Value, place: &str, reply: &Reply, name: &str) {
+    let described: Vec<(&String, &Value)> = documented["headers"].as_object().into_iter().flatten().collect();
+    for header in HEADERS.iter().filter(|header| !reply.header(header).is_empty()) {
+        let is_described = described.iter().any(|(described, _)| described.eq_ignore_ascii_case(header));
+        assert!(is_described, "{name}: {header} is not documented: {reply:#?}");
+    }
+    for (header, about) in described {
+        let value = reply.header(header);
+        assert!(about["required"] != true || !value.is_empty(), "{name}: there is no {header}");
+        if !value.is_empty() {
+            check(&format!("{place}/headers/{header}/schema"), &typed(value, &about["schema"]), name);
+        }
+    }
+}
+
 /// Fails unless `value` matches the schema at `pointer` in the document.
 #[track_caller]
 pub(crate) fn check(pointer: &str, value: &Value, name: &str) {
@@ -279,7 +304,8 @@ pub(crate) fn check(pointer: &str, value: &Value, name: &str) {
         VALIDATORS.lock().unwrap().insert(pointer.to_owned(), Arc::clone(&validator));
         validator
     });
-    let errors: Vec<String> =
+    let mut errors: Vec<String> =
         validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    errors.extend(strict::faults(DOCUMENT.pointer(pointer).unwrap(), value));
     assert!(errors.is_empty(), "{name} does not fit the document ({pointer}): {errors:#?}\n{value:#}");
 }

@@ -18,6 +18,7 @@ mod coverage;
 pub(crate) mod crud;
 mod follow;
 pub(crate) mod statements;
+mod strict;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
