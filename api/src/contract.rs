@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use cairn_core::schema::Schema;
 use serde_json::Value;
 
+use crate::parameters::Parameters;
+
 /// The document, with indexes for lookups.
 pub(crate) struct Contract {
     /// The document as pretty-printed text.
@@ -14,6 +16,8 @@ pub(crate) struct Contract {
     pub(crate) paths: HashMap<String, String>,
     /// The paths by their patterns in poem's router.
     pub(crate) patterns: HashMap<String, Pattern>,
+    /// The parameters of each operation, by its id.
+    pub(crate) parameters: HashMap<String, Parameters>,
     /// The schemas that bodies are checked against, by the schema in the operation as JSON text.
     pub(crate) bodies: HashMap<String, Schema>,
 }

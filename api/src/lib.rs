@@ -12,6 +12,7 @@ pub mod openapi;
 pub mod operation;
 pub mod ops;
 mod pages;
+mod parameters;
 pub mod params;
 pub mod problem;
 mod resource;

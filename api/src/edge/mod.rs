@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cairn_core::queue::TRACEPARENT;
 use cairn_core::telemetry::trace;
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, PathPattern, Request, Response, Route};
 use poem_openapi::{OpenApiService, OperationId};
 use tracing::field::Empty;
@@ -66,11 +66,12 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             Method::GET | Method::HEAD => request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect(),
             _ => Vec::new(),
         };
+        let (uri, headers) = (request.uri().clone(), request.headers().clone());
         let accepts_gzip = accepts_gzip(request.headers());
         let traceparent = trace::join(&span, ids::traceparent(request.headers()));
         let answer = async {
             let result = TRACEPARENT.scope(Some(traceparent), self.handle(request)).await;
-            let mut response = result.unwrap_or_else(|error| answer(error, &id));
+            let mut response = result.unwrap_or_else(|error| answer(error, &id, &uri, &headers));
             not_modified(&if_none_match, &mut response);
             compress(accepts_gzip, &mut response).await;
             finish(response.headers_mut(), &id);
@@ -166,10 +167,14 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Makes an error the answer, and logs it if it is ours.
-fn answer(error: poem::Error, request_id: &str) -> Response {
+fn answer(error: poem::Error, request_id: &str, uri: &Uri, headers: &HeaderMap) -> Response {
     let operation = error.data::<OperationId>().copied();
     let pattern = error.data::<PathPattern>().map(|pattern| pattern.0.clone());
-    let problem = Problem::from_poem(error, &CONTRACT);
+    let mut problem = Problem::from_poem(error, &CONTRACT);
+    let parameters = operation.and_then(|operation| CONTRACT.parameters.get(operation.0));
+    if let Some(parameters) = parameters.filter(|_| problem.code() == Code::MalformedParameter) {
+        problem = problem.with_parameter_faults(parameters.faults(uri, headers));
+    }
     if let Some(cause) = problem.cause() {
         tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed");
     }

@@ -65,7 +65,7 @@ fn operations(document: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Adds the names of the schemas that `value` refers to, directly or through others.
-fn refer(value: &Value, schemas: &Value, names: &mut BTreeSet<String>) {
+pub(super) fn refer(value: &Value, schemas: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| refer(item, schemas, names)),
         Value::Object(members) => {

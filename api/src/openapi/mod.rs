@@ -4,6 +4,7 @@ mod bodies;
 mod examples;
 mod json;
 mod json_schema;
+mod parameters;
 mod problems;
 mod samples;
 mod shape;
@@ -67,7 +68,8 @@ pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
         patterns.insert(router_pattern(path), pattern);
     }
     let bodies = bodies::compile(&document);
-    Contract { json: format!("{document:#}\n"), document, paths, patterns, bodies }
+    let parameters = parameters::all(&document);
+    Contract { parameters, json: format!("{document:#}\n"), document, paths, patterns, bodies }
 });
 
 /// The document as committed (`openapi.json`) and served (`/openapi.json`). Needs no database.

@@ -199,7 +199,7 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
     let (integer, text) = (json!({"type": "integer", "format": "int64", "minimum": 0}), json!({"type": "string"}));
     let list = |of: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{of}")}});
     [
-        ("missing_stages", list("MissingStage"), "The stages that must be completed first.", &[Code::StageLocked]),
+        ("locked_by", list("MissingStage"), "The stages that must be completed first.", &[Code::StageLocked]),
         ("missing_tasks", list("MissingTask"), "The required tasks that are not checked.", &[Code::TasksIncomplete]),
         (
             "limit",

@@ -103,6 +103,21 @@ impl Problem {
         self
     }
 
+    /// Adds what else is wrong with the parameters of the request. What a handler has found stays if the document does not
+    /// tell it.
+    #[must_use]
+    pub(crate) fn with_parameter_faults(mut self, faults: Vec<(String, Fault)>) -> Self {
+        let found = std::mem::take(&mut self.0.errors);
+        let all = faults.into_iter().map(|(name, fault)| FieldError::parameter(name, fault.code.name(), fault.message));
+        self.0.errors = all.collect();
+        for error in found {
+            if self.0.errors.iter().all(|other| other.parameter != error.parameter) {
+                self.0.errors.push(error);
+            }
+        }
+        self
+    }
+
     /// Adds a member that the schema of problems describes (`openapi/problems.rs`).
     #[must_use]
     pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {

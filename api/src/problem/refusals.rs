@@ -138,7 +138,7 @@ impl From<LessonRefusal> for Problem {
                     .collect();
                 Self::stage_locked()
                     .detail(format!("The stage “{stage_title}” opens after {names}."))
-                    .with("missing_stages", missing)
+                    .with("locked_by", missing)
             }
         }
     }

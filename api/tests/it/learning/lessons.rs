@@ -65,7 +65,7 @@ async fn the_last_lesson_of_a_stage_opens_the_next_at_once() {
     let refused = complete(&anna, next).await.expect(409).problem("stage_locked");
     assert_eq!(refused.json["detail"], "The stage “Stage 2” opens after “Stage 1” (1 of 2 lessons).");
     let missing = json!({"stage_id": path.stages[0], "title": "Stage 1", "lessons_total": 2, "lessons_completed": 1});
-    assert_eq!(refused.json["missing_stages"], json!([missing]));
+    assert_eq!(refused.json["locked_by"], json!([missing]));
     complete(&anna, path.lessons[0][1]).await.expect(200);
     // No job has run: the rollup knows nothing yet.
     assert_eq!(app.count("SELECT count(*) FROM user_stage_progress").await, 0);
