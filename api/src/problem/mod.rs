@@ -7,7 +7,7 @@ mod refusals;
 use std::borrow::Cow;
 use std::fmt;
 
-use cairn_core::schema::Fault;
+use cairn_core::schema::{Fault, FaultCode};
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, Response};
@@ -104,17 +104,17 @@ impl Problem {
     }
 
     /// Adds what else is wrong with the parameters of the request. What a handler has found stays if the document does not
-    /// tell it.
+    /// tell it, or only that a pattern does not match.
     #[must_use]
     pub(crate) fn with_parameter_faults(mut self, faults: Vec<(String, Fault)>) -> Self {
-        let found = std::mem::take(&mut self.0.errors);
-        let all = faults.into_iter().map(|(name, fault)| FieldError::parameter(name, fault.code.name(), fault.message));
-        self.0.errors = all.collect();
-        for error in found {
-            if self.0.errors.iter().all(|other| other.parameter != error.parameter) {
-                self.0.errors.push(error);
-            }
+        let mut found = std::mem::take(&mut self.0.errors);
+        for (name, fault) in faults {
+            let own = found.iter().position(|error| error.parameter.as_deref() == Some(&name));
+            let own = own.map(|place| found.remove(place)).filter(|_| fault.code == FaultCode::Malformed);
+            let told = || FieldError::parameter(name, fault.code.name(), fault.message);
+            self.0.errors.push(own.unwrap_or_else(told));
         }
+        self.0.errors.append(&mut found);
         self
     }
 

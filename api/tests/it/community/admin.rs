@@ -59,10 +59,15 @@ async fn a_project_is_deleted_and_restored_with_a_reason() {
     let got = root.get(&path).await.expect(200);
     assert_eq!((got.header("etag"), &got.json["deleted_at"]), ("\"1\"", &Value::Null));
     root.delete(&format!("{path}?reason=R")).invalid().await.expect(428).problem("precondition_required");
-    root.delete(&path).header("If-Match", "\"1\"").invalid().await.expect(400).blames(&[("reason", "malformed")]);
-    for bad in ["", "%20", &"x".repeat(501)] {
+    root.delete(&path).header("If-Match", "\"1\"").invalid().await.expect(400).blames(&[("reason", "required")]);
+    let too_long = "x".repeat(501);
+    for (bad, faults) in [
+        ("", &[("reason", "too_short"), ("reason", "malformed")][..]),
+        ("%20", &[("reason", "malformed")]),
+        (&too_long, &[("reason", "too_long")]),
+    ] {
         let call = root.delete(&format!("{path}?reason={bad}")).header("If-Match", "\"1\"");
-        call.invalid().await.expect(400).blames(&[("reason", "malformed")]);
+        call.invalid().await.expect(400).blames(faults);
     }
     remove(&root, id, 2).await.expect(412).problem("version_mismatch");
     remove(&root, id, 1).await.expect(204);

@@ -195,7 +195,7 @@ async fn lists_page_through_everything_once() {
         }
     }
     assert!(ids(&anna.get("/v1/projects?category=bot").await.expect(200).json).is_empty());
-    anna.get("/v1/projects?category=poem").invalid().await.expect(400).blames(&[("category", "malformed")]);
+    anna.get("/v1/projects?category=poem").invalid().await.expect(400).blames(&[("category", "not_allowed")]);
     app.run_jobs().await;
 }
 

@@ -277,5 +277,6 @@ async fn a_text_of_the_greatest_length_is_saved_and_found() {
     admin.post("/v1/admin/lessons", lesson).await.expect(201);
     sqlx::query("UPDATE lessons SET publication = 'published'").execute(app.app.pool()).await.unwrap();
     let hits = admin.get("/v1/search?q=w012499").await.expect(200).json;
-    assert_eq!(hits["items"][0]["title"], "Lesson 1", "{hits}");
+    assert_eq!(hits["items"][0]["slug"], "lesson-1", "{hits}");
+    app.run_jobs().await;
 }

@@ -92,9 +92,13 @@ async fn learners_find_terms_by_letter_category_and_tag() {
     assert_eq!(terms("?tag=http").await, ["accessibility", "API"]);
     assert_eq!(terms("?tag=http&tag=rest").await, ["API"]);
     assert_eq!(terms("?tag=http&category=html").await, [""; 0]);
-    for (query, parameter) in [("initial=ab", "initial"), ("initial=", "initial"), ("category=x", "category")] {
+    for (query, parameter, code) in [
+        ("initial=ab", "initial", "too_long"),
+        ("initial=", "initial", "too_short"),
+        ("category=x", "category", "too_short"),
+    ] {
         let call = anna.get(&format!("/v1/glossary?{query}")).invalid();
-        call.await.expect(400).problem("malformed_parameter").blames(&[(parameter, "malformed")]);
+        call.await.expect(400).problem("malformed_parameter").blames(&[(parameter, code)]);
     }
     let item = anna.get("/v1/glossary").await.expect(200).json["items"][0].clone();
     assert_eq!(item["summary"].as_str().unwrap().len(), 300);

@@ -53,36 +53,41 @@ async fn snapshot(app: &TestApp) -> Vec<String> {
 async fn unknown_names_are_answered_with_the_known_ones() {
     let (app, ada) = with_jobs().await;
     let before = snapshot(&app).await;
-    let queues = "One of activity, progress, progress-bulk, likes, replies, maintenance is expected.";
+    let queues = "\"activity\", \"progress\", \"progress-bulk\", \"likes\", \"replies\", \"maintenance\" is expected.";
     let says = |reply: &crate::support::Reply, text: &str| {
         assert!(reply.json["errors"][0]["message"].as_str().unwrap().contains(text), "{reply:#?}");
     };
     for method in [poem::http::Method::PUT, poem::http::Method::DELETE] {
         let reply = ada.call(method, "/v1/admin/queues/like/pause").invalid().await.expect(400);
         says(&reply, queues);
-        reply.problem("malformed_parameter").blames(&[("queue_name", "malformed")]);
+        reply.problem("malformed_parameter").blames(&[("queue_name", "not_allowed")]);
     }
-    for (query, name, text) in [
-        ("queue=Likes", "queue", queues),
-        ("state=failed", "state", "due, scheduled, retrying, running, done, dead, discarded"),
+    for (query, name, code, text) in [
+        ("queue=Likes", "queue", "not_allowed", queues),
         (
-            "kind=fly_to_moon",
-            "kind",
-            "record_activity, roll_up_progress, recompute_roadmap, complete_lesson, count_likes",
+            "state=failed",
+            "state",
+            "not_allowed",
+            "\"due\", \"scheduled\", \"retrying\", \"running\", \"done\", \"dead\"",
         ),
-        ("limit=101", "limit", "1 to 100"),
+        ("kind=fly_to_moon", "kind", "not_allowed", "\"record_activity\", \"roll_up_progress\", \"recompute_roadmap\""),
+        ("limit=101", "limit", "too_large", "At most 100 is allowed."),
     ] {
         let reply = ada.get(&format!("/v1/admin/jobs?{query}")).invalid().await.expect(400);
         says(&reply, text);
-        reply.blames(&[(name, "malformed")]);
+        reply.blames(&[(name, code)]);
     }
     let reply = ada.get("/v1/admin/jobs?queue=likes&kind=reconcile").await.expect(400);
     says(&reply, "Jobs of the kind reconcile go to the queue maintenance.");
     reply.blames(&[("kind", "not_allowed")]);
-    for id in ["a%20b", &"x".repeat(65), "a.b"] {
+    for (id, code, text) in [
+        ("a%20b", "malformed", "1 to 64 letters, digits, - and _"),
+        (&*"x".repeat(65), "too_long", "At most 64 characters are allowed."),
+        ("a.b", "malformed", "1 to 64 letters, digits, - and _"),
+    ] {
         let reply = ada.get(&format!("/v1/admin/jobs/{id}")).invalid().await.expect(400);
-        says(&reply, "1 to 64 letters, digits, - and _");
-        reply.blames(&[("job_id", "malformed")]);
+        says(&reply, text);
+        reply.blames(&[("job_id", code)]);
     }
     assert_eq!(snapshot(&app).await, before);
     assert_eq!(app.count("SELECT count(*) FROM paused_queues").await, 0);

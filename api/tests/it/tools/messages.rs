@@ -53,7 +53,7 @@ async fn reading_creates_nothing() {
     assert_eq!(types, ["assistant", "tz_helper", "ideas"]);
     assert_eq!(tools["quota"], json!({"limit": 50, "used": 0, "resets_at": null}));
     assert_eq!(app.count("SELECT count(*) FROM tool_chats").await, 0);
-    anna.get("/v1/tools/oracle/messages").invalid().await.expect(400).blames(&[("tool_type", "malformed")]);
+    anna.get("/v1/tools/oracle/messages").invalid().await.expect(400).blames(&[("tool_type", "not_allowed")]);
     app.get("/v1/tools").await.expect(401);
 }
 
