@@ -400,9 +400,9 @@ async fn all_bad_parameters_are_named_at_once() {
         let call = admin.call(operation.method.clone(), &format!("{path}?{}", query.join("&")));
         let reply = with_body(call, &operation).invalid().await.expect(400).problem("malformed_parameter");
         let errors = reply.json["errors"].as_array().unwrap();
-        let named: Vec<&str> = errors.iter().map(|error| error["parameter"].as_str().unwrap()).collect();
+        let listed: Vec<&str> = errors.iter().map(|error| error["parameter"].as_str().unwrap()).collect();
         for name in &names {
-            assert!(named.contains(name), "{}: {name} is not among {named:?}", operation.id);
+            assert!(listed.contains(name), "{}: {name} is not among {listed:?}", operation.id);
         }
         most = most.max(names.len());
     }
