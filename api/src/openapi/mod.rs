@@ -1,6 +1,7 @@
 //! The OpenAPI document: what poem knows of the operations, plus the problems they can answer with.
 
 mod bodies;
+mod components;
 mod examples;
 mod json;
 mod json_schema;
@@ -69,8 +70,15 @@ pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
     }
     let bodies = bodies::compile(&document);
     let parameters = parameters::all(&document);
-    Contract { parameters, json: format!("{document:#}\n"), document, paths, patterns, bodies }
+    Contract { parameters, json: format!("{:#}\n", published(&document)), document, paths, patterns, bodies }
 });
+
+/// The document as others read it. We look up parameters where they are.
+fn published(document: &Value) -> Value {
+    let mut published = document.clone();
+    components::share_parameters(&mut published);
+    published
+}
 
 /// The document as committed (`openapi.json`) and served (`/openapi.json`). Needs no database.
 pub fn openapi_json() -> String {
@@ -79,7 +87,7 @@ pub fn openapi_json() -> String {
 
 /// The document as OpenAPI 3.1, as served (`/openapi-3.1.json`). Needs no database.
 pub fn openapi_31_json() -> String {
-    format!("{:#}\n", v31::derive(&CONTRACT.document))
+    format!("{:#}\n", v31::derive(&published(&CONTRACT.document)))
 }
 
 /// The document with its schemas in the form of JSON Schema, for checking requests and responses.
@@ -141,6 +149,7 @@ fn document() -> Value {
         }
     }
     bodies::close(&mut document);
+    components::share_choices(&mut document);
     shape::shape(&mut document);
     examples::add(&mut document["components"]["schemas"]);
     document

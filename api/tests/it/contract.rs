@@ -185,7 +185,8 @@ fn no_example_is_of_another_time() {
 /// Clients download it, and generators and browsers read all of it.
 #[test]
 fn the_document_is_small() {
-    let bytes = DOCUMENT.to_string().len() / operations().len();
+    let served: Value = serde_json::from_str(&cairn_api::openapi_json()).unwrap();
+    let bytes = served.to_string().len() / operations().len();
     println!("{bytes} bytes an operation");
     assert!(bytes < 3300, "{bytes} bytes an operation: what is said more than once?");
 }
@@ -209,7 +210,7 @@ fn every_text_that_is_sent_is_bounded() {
 async fn the_document_is_served() {
     let app = TestApp::new().await;
     let document = app.get("/openapi.json").await.expect(200);
-    assert_eq!(document.json, *DOCUMENT);
+    assert_eq!(document.text, cairn_api::openapi_json());
     let tag = document.header("etag");
     app.get("/openapi.json").header("If-None-Match", tag).await.expect(304);
     let derived = app.get("/openapi-3.1.json").await.expect(200);

@@ -1,7 +1,7 @@
 //! A learner's progress in a roadmap whose content is known.
 //!
 //! The status and counts of stages come from the same source as those of the roadmap: the stored rollup if it belongs to
-//! that content, else a count of the facts ([`super::counts`]).
+//! that content, else a count of the facts.
 
 use std::collections::{HashMap, HashSet};
 

@@ -12,9 +12,21 @@ use super::Reply;
 use super::follow::check_events;
 use super::strict;
 
-/// The OpenAPI document.
-pub(crate) static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(&cairn_api::openapi_json()).unwrap());
+/// The OpenAPI document, with the parameters of each operation in it instead of references to them.
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document: Value = serde_json::from_str(&cairn_api::openapi_json()).unwrap();
+    let shared = document["components"]["parameters"].take();
+    for operation in document["paths"].as_object_mut().unwrap().values_mut().flat_map(|item| item.as_object_mut()) {
+        for (_, operation) in operation {
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(name) = parameter["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+                    *parameter = shared[name].clone();
+                }
+            }
+        }
+    }
+    document
+});
 
 /// The document with its schemas in the form of JSON Schema.
 static CONVERTED: LazyLock<Value> = LazyLock::new(cairn_api::openapi_as_json_schema);
