@@ -16,8 +16,8 @@ use super::strict;
 pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document: Value = serde_json::from_str(&cairn_api::openapi_json()).unwrap();
     let shared = document["components"]["parameters"].take();
-    for operation in document["paths"].as_object_mut().unwrap().values_mut().flat_map(|item| item.as_object_mut()) {
-        for (_, operation) in operation {
+    for item in document["paths"].as_object_mut().unwrap().values_mut() {
+        for (_, operation) in item.as_object_mut().unwrap() {
             for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
                 if let Some(name) = parameter["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
                     *parameter = shared[name].clone();
