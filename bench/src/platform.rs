@@ -131,8 +131,9 @@ async fn lists(database: &BenchDatabase, api: &Api) -> anyhow::Result<Vec<(Strin
     let mut lists = Vec::new();
     for (path, item) in document["paths"].as_object().context("no paths")? {
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        let is_list = parameters.iter().any(|parameter| parameter["$ref"] == "#/components/parameters/Cursor");
         // A chat has no messages in this school.
-        if !parameters.iter().any(|parameter| parameter["name"] == "cursor") || path.contains("{chat_id}") {
+        if !is_list || path.contains("{chat_id}") {
             continue;
         }
         let path = path

@@ -110,7 +110,7 @@ fn test() -> Result<(), Failure> {
     let exercised = steps::target("exercised-operations");
     let _ = std::fs::remove_file(&exercised);
     steps.run("tests", || {
-        steps::with_postgres(&["cargo", "test", "--workspace", "--locked"])
+        steps::with_postgres(&["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
             .env("CAIRN_TEST_COVERAGE", exercised.as_os_str())
             .run()
     })?;

@@ -106,6 +106,10 @@ impl SwaggerUi<'_> {
     fn lists(&self) -> Vec<String> {
         let lists = self.operations().filter(|(_, _, operation)| {
             let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let parameters = parameters.map(|parameter| match parameter["$ref"].as_str() {
+                Some(reference) => self.document.pointer(&reference[1..]).unwrap(),
+                None => parameter,
+            });
             let (is_paged, needs_id) = parameters.fold((false, false), |(is_paged, needs_id), parameter| {
                 (is_paged || parameter["name"] == "cursor", needs_id || parameter["required"] == true)
             });
