@@ -48,7 +48,7 @@ know. Any other change raises the minor version before 1.0, and the major versio
 `deprecated` in a release before the one that removes it. [Changes](/guides/changes) lists them all.
 
 **Times** are RFC 3339. Those in answers are in UTC with `Z` and six digits after the second, such as \
-`2026-11-27T14:00:00.000000Z`, so they can be compared as texts.";
+`2026-11-27T14:00:00.000000Z`, so they can be compared as texts. Those in requests are in the years 1 to 9999, in UTC.";
 
 /// The document is the same for every app of this program.
 pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {

@@ -98,7 +98,7 @@ async fn bodies_that_fit_the_document_are_understood() {
 }
 
 /// Values that fit a schema of the document.
-fn values(schema: &Value) -> BoxedStrategy<Value> {
+pub(crate) fn values(schema: &Value) -> BoxedStrategy<Value> {
     let nullable = schema["nullable"] == true;
     let schema = resolved(schema);
     if let Some(alternatives) = schema["anyOf"].as_array() {
@@ -129,7 +129,12 @@ fn values(schema: &Value) -> BoxedStrategy<Value> {
         }
         "number" => {
             let bound = |name: &str, other: f64| schema[name].as_f64().unwrap_or(other);
-            (bound("minimum", -1e9)..=bound("maximum", 1e9)).prop_map(Value::from).boxed()
+            let (least, most) = (bound("minimum", -1e9), bound("maximum", 1e9));
+            // Too small for `real`, and more digits than it has.
+            let odd = [1e-46, f64::MIN_POSITIVE, 0.123_456_789_012_345_67].map(|number| number.clamp(least, most));
+            prop_oneof![Just(least), Just(most), proptest::sample::select(odd.to_vec()), least..=most]
+                .prop_map(Value::from)
+                .boxed()
         }
         "boolean" => any::<bool>().prop_map(Value::from).boxed(),
         "array" => {
@@ -160,9 +165,19 @@ fn members(schema: &Value) -> BoxedStrategy<Value> {
 fn texts(schema: &Value) -> BoxedStrategy<String> {
     match (schema["format"].as_str(), schema["pattern"].as_str()) {
         (Some("uuid"), _) => any::<u128>().prop_map(|number| Uuid::from_u128(number).to_string()).boxed(),
-        (Some("date-time"), _) => (0..4_000_000_000_i64)
-            .prop_map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap().to_rfc3339())
-            .boxed(),
+        (Some("date-time"), _) => {
+            let usual =
+                (0..4_000_000_000_i64).prop_map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap().to_rfc3339());
+            let odd = [
+                "0001-01-01T00:00:00Z",
+                "0001-01-01T00:00:00+23:59",
+                "9999-12-31T23:59:59.999999999Z",
+                "9999-12-31T23:59:59-23:59",
+                "2026-06-30T23:59:60Z",
+                "2026-03-01t12:00:00.1z",
+            ];
+            prop_oneof![usual, proptest::sample::select(odd.to_vec()).prop_map(str::to_owned)].boxed()
+        }
         (Some(other), _) => panic!("no texts of format {other}"),
         (None, Some(pattern)) => {
             // Short repetitions, so that most texts have an allowed length.

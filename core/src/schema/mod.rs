@@ -10,7 +10,7 @@ mod words;
 
 use std::collections::HashMap;
 
-use chrono::DateTime;
+use chrono::{DateTime, Datelike};
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, JsonType, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
@@ -32,6 +32,11 @@ pub struct Schema {
     validator: Validator,
 }
 
+/// RFC 3339 has years of four digits, in UTC too, in which every time is answered.
+fn is_time(text: &str) -> bool {
+    DateTime::parse_from_rfc3339(text).is_ok_and(|time| (1..=9999).contains(&time.to_utc().year()))
+}
+
 impl Schema {
     /// Compiles a schema, which may refer to parts of itself only. Patterns are matched in linear time, so lookaround
     /// and backreferences are errors. The formats that JSON Schema defines are checked; those of integers bound them.
@@ -43,7 +48,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             // The library's own check and chrono differ in details, and chrono is what reads times.
-            .with_format("date-time", |text| DateTime::parse_from_rfc3339(text).is_ok())
+            .with_format("date-time", is_time)
             .build(&schema)
             .map_err(|error| Error::message(format!("the schema is wrong at {}: {error}", error.instance_path())))?;
         Ok(Self { schema, validator })

@@ -59,7 +59,7 @@ fn example(schema: &Value) -> Value {
 
 /// The example with the ids of the school, where another body of the operation has them, or without: those in the document
 /// exist nowhere.
-fn with_ids(example: &Value, own: &Value) -> Value {
+pub(super) fn with_ids(example: &Value, own: &Value) -> Value {
     match example {
         Value::Object(members) => {
             let known =

@@ -4,6 +4,7 @@
 mod check;
 mod community;
 mod examples;
+mod extremes;
 mod learning;
 mod library;
 mod operations;
