@@ -2,6 +2,8 @@
 schemathesis.
 
     fuzz.py --cairn target/debug/cairn [--minutes N] [--seed N]
+
+Without minutes it sends the same requests each time, however fast the machine is, and no sequences of them.
 """
 
 import argparse
@@ -30,6 +32,9 @@ LAST = ["suspendUser", "deleteUser", "updateUser", "updateUsers", "createPasswor
 # The minutes that an access token is good for, with some to spare.
 ROUND = 10
 
+# The same requests each time.
+FIXED = ["--generation-deterministic", "--max-examples", "8", "--phases", "examples,coverage,fuzzing"]
+
 # Who sends requests, the share of the time, and which operations.
 RUNS = [
     ("learner", 0.35, "exclude", STREAMS + ENDING),
@@ -41,7 +46,7 @@ RUNS = [
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cairn", required=True)
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     data = FOLDER / "cairn"
@@ -49,11 +54,13 @@ def main():
     results = []
     with Cairn(options.cairn, data) as api:
         sessions = {who: Session(api, who) for who in ("learner", "admin")}
-        rounds = max(1, math.ceil(options.minutes / ROUND))
+        rounds = max(1, math.ceil((options.minutes or 0) / ROUND))
         for number in range(rounds):
-            seconds = options.minutes * 60 / rounds
             for who, share, choice, operations in RUNS:
-                arguments = ["--seed", str(options.seed + number), "--max-time", str(max(5, int(seconds * share)))]
+                arguments = FIXED
+                if options.minutes:
+                    seconds = max(5, int(options.minutes * 60 / rounds * share))
+                    arguments = ["--seed", str(options.seed + number), "--max-time", str(seconds)]
                 results.append(run(sessions[who], arguments, choice, operations))
     shutil.rmtree(data, ignore_errors=True)
     print(f"seed {options.seed}")

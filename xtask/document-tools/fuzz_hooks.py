@@ -16,6 +16,8 @@ def before_call(context, case, kwargs):
     # A cursor is opaque: only the API makes valid ones.
     if case.query:
         case.query.pop("cursor", None)
+        for name, value in case.query.items():
+            case.query[name] = cleaned(value)
     if case.media_type == "application/json":
         case.body = cleaned(case.body)
 

@@ -35,8 +35,9 @@ impl<'a> ApiExtractor<'a> for IfMatch {
     fn param_schema_ref() -> Option<MetaSchemaRef> {
         Some(MetaSchemaRef::Inline(Box::new(MetaSchema {
             description: Some("The ETag of the version to change, such as `\"3\"`."),
-            max_length: Some(21),
-            pattern: Some(r#"^"[1-9][0-9]{0,18}"$"#.to_owned()),
+            max_length: Some(20),
+            // As many digits as a version can have whatever they are.
+            pattern: Some(r#"^"[1-9][0-9]{0,17}"$"#.to_owned()),
             ..MetaSchema::new("string")
         })))
     }
