@@ -207,8 +207,8 @@ impl TextTag {
     }
 }
 
-/// Replaces a response that has a [`TextTag`] by 304 if the client has it already: its `If-None-Match` names the tag (RFC 9110, section
-/// 13.1.2, compared weakly).
+/// Replaces a response that has a [`TextTag`] by 304 if the client has it already: its `If-None-Match` names the tag
+/// (RFC 9110, section 13.1.2, compared weakly).
 pub(crate) fn not_modified(if_none_match: &[HeaderValue], response: &mut Response) {
     let Some(TextTag(tag)) = response.data::<TextTag>() else { return };
     let values = if_none_match.iter().filter_map(|value| value.to_str().ok());

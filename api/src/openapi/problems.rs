@@ -210,7 +210,7 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
         (
             "resets_at",
             json!({"type": "string", "format": "date-time", "nullable": true}),
-            "When the next question can be asked; null if the quota is none at all.",
+            "When the next question can be asked; null if no question may be asked at all.",
             &[Code::QuotaExceeded],
         ),
         ("current_version", integer.clone(), "The version that the resource has now.", &[Code::VersionMismatch]),
