@@ -222,21 +222,28 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION public.count_roadmap(learner uuid, roadmap uuid) RETURNS TABLE(lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, status public.lesson_status, completed_at timestamp with time zone)
+CREATE FUNCTION public.count_roadmaps(learner uuid, roadmaps uuid[]) RETURNS TABLE(roadmap_id uuid, lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, is_started boolean, completed_at timestamp with time zone)
     LANGUAGE sql STABLE
     AS $$
-    SELECT
-        coalesce(sum(s.lessons_total), 0)::integer,
-        coalesce(sum(s.lessons_completed), 0)::integer,
-        count(*) FILTER (WHERE s.lessons_total > 0)::integer,
-        count(*) FILTER (WHERE s.status = 'completed')::integer,
-        (CASE
-            WHEN sum(s.lessons_total) > 0 AND sum(s.lessons_completed) = sum(s.lessons_total) THEN 'completed'
-            WHEN bool_or(s.is_started) THEN 'in_progress'
-            ELSE 'available'
-        END)::lesson_status,
-        CASE WHEN sum(s.lessons_completed) = sum(s.lessons_total) THEN max(s.completed_at) END
-    FROM count_stages(learner, roadmap) s
+    SELECT s.roadmap_id, sum(s.total)::integer, sum(s.completed)::integer,
+        count(*) FILTER (WHERE s.total > 0)::integer,
+        count(*) FILTER (WHERE s.total > 0 AND s.completed = s.total)::integer,
+        bool_or(s.is_started),
+        CASE WHEN sum(s.completed) = sum(s.total) THEN max(s.last_completed_at) END
+    FROM (
+        SELECT s.roadmap_id, s.id,
+            count(l.id) FILTER (WHERE sl.is_required) AS total,
+            count(f.lesson_id) FILTER (WHERE sl.is_required AND f.status = 'completed') AS completed,
+            count(f.lesson_id) > 0 AS is_started,
+            max(f.completed_at) FILTER (WHERE sl.is_required) AS last_completed_at
+        FROM unnest(roadmaps) r (id)
+        JOIN visible_stages s ON s.roadmap_id = r.id
+        LEFT JOIN stage_lessons sl ON sl.stage_id = s.id
+        LEFT JOIN visible_lessons l ON l.id = sl.lesson_id
+        LEFT JOIN user_lesson_progress f ON f.user_id = learner AND f.lesson_id = l.id
+        GROUP BY s.roadmap_id, s.id
+    ) s
+    GROUP BY s.roadmap_id
 $$;
 
 CREATE FUNCTION public.count_search_lexemes() RETURNS void
@@ -249,34 +256,6 @@ CREATE FUNCTION public.count_search_lexemes() RETURNS void
     ORDER BY 1
     ON CONFLICT (lexeme) DO UPDATE SET objects = excluded.objects WHERE search_lexemes.objects <> excluded.objects;
     DELETE FROM search_lexemes l WHERE l.lexeme <> '' AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme);
-$$;
-
-CREATE FUNCTION public.count_stages(learner uuid, roadmap uuid) RETURNS TABLE(stage_id uuid, lessons_total integer, lessons_completed integer, is_started boolean, status public.lesson_status, completed_at timestamp with time zone)
-    LANGUAGE sql STABLE
-    AS $$
-    SELECT c.id, c.total, c.completed, c.is_started,
-        (CASE
-            WHEN c.total > 0 AND c.completed = c.total THEN 'completed'
-            WHEN c.is_sequential AND NOT coalesce(bool_and(c.completed = c.total) OVER earlier, true) THEN 'locked'
-            WHEN c.is_started THEN 'in_progress'
-            ELSE 'available'
-        END)::lesson_status,
-        CASE WHEN c.completed = c.total THEN c.last_completed_at END
-    FROM (
-        SELECT s.id, s.position, r.is_sequential,
-            count(l.id) FILTER (WHERE sl.is_required)::integer AS total,
-            count(f.lesson_id) FILTER (WHERE sl.is_required AND f.status = 'completed')::integer AS completed,
-            count(f.lesson_id) > 0 AS is_started,
-            max(f.completed_at) FILTER (WHERE sl.is_required) AS last_completed_at
-        FROM visible_stages s
-        JOIN roadmaps r ON r.id = s.roadmap_id
-        LEFT JOIN stage_lessons sl ON sl.stage_id = s.id
-        LEFT JOIN visible_lessons l ON l.id = sl.lesson_id
-        LEFT JOIN user_lesson_progress f ON f.user_id = learner AND f.lesson_id = l.id
-        WHERE s.roadmap_id = roadmap
-        GROUP BY s.id, s.position, r.is_sequential
-    ) c
-    WINDOW earlier AS (ORDER BY c.position, c.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 $$;
 
 CREATE FUNCTION public.create_activity_partitions(start timestamp with time zone, months integer) RETURNS integer
@@ -991,31 +970,47 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION public.roadmap_numbers(learner uuid, roadmap uuid) RETURNS TABLE(status public.lesson_status, percent smallint, lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, completed_at timestamp with time zone, achieved_at timestamp with time zone, seq bigint, is_current boolean, is_recalculating boolean, is_stored boolean, is_started boolean)
+CREATE FUNCTION public.roadmap_numbers(learner uuid, roadmaps uuid[]) RETURNS TABLE(roadmap_id uuid, status public.lesson_status, percent smallint, lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, completed_at timestamp with time zone, achieved_at timestamp with time zone, seq bigint, is_current boolean, is_recalculating boolean, is_started boolean)
     LANGUAGE sql STABLE
     AS $$
-    SELECT n.status, progress_percent(n.lessons_completed, n.lessons_total), n.lessons_total, n.lessons_completed,
-        n.stages_total, n.stages_completed,
-        CASE WHEN n.status = 'completed' THEN coalesce(p.completed_at, n.completed_at) END,
-        coalesce(p.achieved_at, n.completed_at),
-        coalesce(CASE WHEN n.is_stored THEN d.done_seq ELSE d.requested_seq END, 0),
-        NOT n.is_stored OR d.done_seq = d.requested_seq,
-        coalesce(d.done_version < r.content_version, false),
-        n.is_stored,
-        d.user_id IS NOT NULL AND n.status IN ('in_progress', 'completed')
-    FROM roadmaps r
-    LEFT JOIN user_roadmap_progress p ON p.user_id = learner AND p.roadmap_id = r.id
-    LEFT JOIN progress_dirty d ON d.user_id = learner AND d.roadmap_id = r.id
-    CROSS JOIN LATERAL (
-        SELECT true AS is_stored, p.status, p.lessons_total, p.lessons_completed, p.stages_total, p.stages_completed,
-            p.completed_at
-        WHERE p.user_id IS NOT NULL AND d.done_version = r.content_version
+    WITH stored AS MATERIALIZED (
+        SELECT r.id, d.requested_seq, d.done_seq, p.status, p.lessons_total, p.lessons_completed, p.stages_total,
+            p.stages_completed, p.completed_at, p.achieved_at,
+            d.user_id IS NOT NULL AS has_marker,
+            coalesce(d.done_version < r.content_version, false) AS is_recalculating,
+            coalesce(p.user_id IS NOT NULL AND d.done_version = r.content_version, false) AS is_stored
+        FROM roadmaps r
+        LEFT JOIN user_roadmap_progress p ON p.user_id = learner AND p.roadmap_id = r.id
+        LEFT JOIN progress_dirty d ON d.user_id = learner AND d.roadmap_id = r.id
+        WHERE r.id = ANY (roadmap_numbers.roadmaps)
+    ),
+    numbers AS (
+        SELECT s.id, s.status, s.lessons_total, s.lessons_completed, s.stages_total, s.stages_completed, s.completed_at
+        FROM stored s
+        WHERE s.is_stored
         UNION ALL
-        SELECT false, c.status, c.lessons_total, c.lessons_completed, c.stages_total, c.stages_completed, c.completed_at
-        FROM count_roadmap(learner, r.id) c
-        WHERE (p.user_id IS NOT NULL AND d.done_version = r.content_version) IS NOT TRUE
-    ) n
-    WHERE r.id = roadmap
+        SELECT s.id,
+            (CASE
+                WHEN c.lessons_total > 0 AND c.lessons_completed = c.lessons_total THEN 'completed'
+                WHEN c.is_started THEN 'in_progress'
+                ELSE 'available'
+            END)::lesson_status,
+            coalesce(c.lessons_total, 0), coalesce(c.lessons_completed, 0), coalesce(c.stages_total, 0),
+            coalesce(c.stages_completed, 0), c.completed_at
+        FROM stored s
+        LEFT JOIN count_roadmaps(learner, array(SELECT id FROM stored WHERE NOT is_stored)) c ON c.roadmap_id = s.id
+        WHERE NOT s.is_stored
+    )
+    SELECT s.id, n.status, progress_percent(n.lessons_completed, n.lessons_total), n.lessons_total, n.lessons_completed,
+        n.stages_total, n.stages_completed,
+        CASE WHEN n.status = 'completed' THEN coalesce(s.completed_at, n.completed_at) END,
+        coalesce(s.achieved_at, n.completed_at),
+        coalesce(CASE WHEN s.is_stored THEN s.done_seq ELSE s.requested_seq END, 0),
+        NOT s.is_stored OR s.done_seq = s.requested_seq,
+        s.is_recalculating,
+        s.has_marker AND n.status IN ('in_progress', 'completed')
+    FROM stored s
+    JOIN numbers n ON n.id = s.id
 $$;
 
 CREATE FUNCTION public.roadmaps_of_lessons(lesson_ids uuid[]) RETURNS uuid[]

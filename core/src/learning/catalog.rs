@@ -134,16 +134,24 @@ async fn select_roadmaps(
 ) -> Result<Vec<Roadmap>> {
     let (position, id) = after.unzip();
     let rows = sqlx::query!(
-        r#"SELECT r.id AS "id!", r.slug AS "slug!: String", r.title AS "title!", r.summary AS "summary!",
+        // Progress in a roadmap that was never started is not counted when only started ones are wanted.
+        r#"WITH page AS MATERIALIZED (
+               SELECT r.* FROM visible_roadmaps r
+               WHERE ($2::integer IS NULL OR (r.position, r.id) > ($2, $3::uuid))
+                 AND (NOT $4 OR EXISTS (
+                     SELECT FROM progress_dirty d WHERE d.user_id = $1 AND d.roadmap_id = r.id))
+               ORDER BY r.position, r.id
+               LIMIT CASE WHEN NOT $4 THEN $5::bigint END
+           )
+           SELECT r.id AS "id!", r.slug AS "slug!: String", r.title AS "title!", r.summary AS "summary!",
                   r.is_sequential AS "is_sequential!", r.position AS "position!",
                   n.status AS "status!: LessonStatus", n.percent, n.lessons_total AS "lessons_total!",
                   n.lessons_completed AS "lessons_completed!", n.stages_total AS "stages_total!",
                   n.stages_completed AS "stages_completed!", n.completed_at, n.achieved_at, n.seq AS "seq!",
                   n.is_current AS "is_current!", n.is_recalculating AS "is_recalculating!"
-           FROM visible_roadmaps r
-           CROSS JOIN LATERAL roadmap_numbers($1, r.id) n
-           WHERE ($2::integer IS NULL OR (r.position, r.id) > ($2, $3::uuid))
-             AND (NOT $4 OR n.is_started)
+           FROM page r
+           JOIN roadmap_numbers($1, array(SELECT id FROM page)) n ON n.roadmap_id = r.id
+           WHERE NOT $4 OR n.is_started
            ORDER BY r.position, r.id
            LIMIT $5"#,
         caller.user_id,

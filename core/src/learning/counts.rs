@@ -1,4 +1,4 @@
-//! A learner's progress counted from the facts, by the rules that the SQL functions `count_stages` and `count_roadmap` follow.
+//! A learner's progress counted from the facts, by the rules that the SQL function `count_roadmaps` follows.
 
 use std::collections::HashMap;
 

@@ -68,7 +68,8 @@ unwanted AS MATERIALIZED (
 found AS MATERIALIZED (
     SELECT b.score, s.*
     FROM best b
-    CROSS JOIN LATERAL (SELECT * FROM searchable s WHERE s.kind = b.kind AND s.id = b.object_id) s
+    -- OFFSET keeps the planner from joining the few best with everything that is searchable.
+    CROSS JOIN LATERAL (SELECT * FROM searchable s WHERE s.kind = b.kind AND s.id = b.object_id OFFSET 0) s
     WHERE NOT EXISTS (
         SELECT FROM search_postings p
         WHERE p.object_id = b.object_id AND p.lexeme IN (SELECT u.lexeme COLLATE "C" FROM unwanted u)

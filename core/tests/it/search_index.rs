@@ -146,3 +146,37 @@ async fn all_chunks_are_compared_and_the_index_can_be_written_anew() {
     assert!(check(&test).await.is_clean());
     assert_eq!(scalar::<i32>(test.pool(), "SELECT objects FROM search_lexemes WHERE lexeme = 'number'").await, 1500);
 }
+
+/// Statistics say that there is little to search in, as on the first day of a platform.
+#[tokio::test]
+async fn a_search_reads_what_it_finds_and_not_everything() {
+    const TERMS: usize = 2000;
+    let test = TestDb::with_connections(1).await;
+    let pool = test.pool();
+    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    sqlx::query(
+        "INSERT INTO glossary_terms (slug, term, category, definition, publication)
+         SELECT 'term-' || n, 'Grid ' || n, 'css', 'Rows', 'published' FROM generate_series(1, $1) n",
+    )
+    .bind(i32::try_from(TERMS).unwrap())
+    .execute(pool)
+    .await
+    .unwrap();
+    let mut tx = test.db.begin().await.unwrap();
+    search::count_terms(&mut tx).await.unwrap();
+    let before = terms_read(&mut tx).await;
+    let hits = search::search(&mut tx, "grid", search::HitKind::ALL, 5).await.unwrap();
+    let read = terms_read(&mut tx).await - before;
+    assert_eq!(hits.len(), 5);
+    assert!((5..100).contains(&read), "{read} of {TERMS} terms were read for 5 hits");
+}
+
+async fn terms_read(connection: &mut sqlx::PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables
+         WHERE relname = 'glossary_terms'",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}

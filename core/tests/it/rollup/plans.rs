@@ -2,7 +2,7 @@
 
 use cairn_core::actor::{Caller, Origin, Role};
 use cairn_core::learning::rollup::{Pair, roll_up};
-use cairn_core::learning::{tree, tree_progress};
+use cairn_core::learning::{catalog, tree, tree_progress};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -66,7 +66,6 @@ async fn scalar_in(connection: &mut PgConnection, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(connection).await.unwrap()
 }
 
-/// How many rows of users and their progress this connection has read so far.
 /// The statement that reads trees is the most frequent one of all.
 #[tokio::test]
 async fn a_tree_reads_only_its_learner() {
@@ -99,6 +98,29 @@ async fn a_tree_reads_only_its_learner() {
     }
 }
 
+/// What a learner did nothing in is counted from the facts: those of all roadmaps of a page together.
+#[tokio::test]
+async fn a_page_of_roadmaps_reads_the_facts_of_its_learner_once() {
+    let test = TestDb::with_connections(1).await;
+    let pool = test.pool();
+    let module = add_module(pool).await;
+    let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
+    for _ in 0..40 {
+        let roadmap_id = add_roadmap(pool).await;
+        add_stage(pool, roadmap_id, &lessons[..1]).await;
+    }
+    let user_id = add_user(pool).await;
+    complete(pool, user_id, lessons[1]).await;
+    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    let mut tx = test.db.begin().await.unwrap();
+    let caller = Caller { user_id, session_id: Uuid::nil(), role: Role::Student, origin: Origin::default() };
+    let before = rows_read(&mut tx).await;
+    assert_eq!(catalog::roadmaps(&mut tx, &caller, None, 100).await.unwrap().len(), 40);
+    let read = rows_read(&mut tx).await - before;
+    assert!(read < 20, "{read} rows were read for 40 roadmaps");
+}
+
+/// How many rows of users and their progress this connection has read so far.
 async fn rows_read(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables
