@@ -10,6 +10,7 @@ use cairn_core::settings::{Cache, Settings};
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::profile;
 use cairn_core::users::tokens::Tokens;
+use cairn_server::{Limits, Server};
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
 use crate::metrics::HttpMetrics;
-use crate::streams::{Limits, Streams};
+use crate::streams::{self, Streams};
 use crate::throttle::Throttle;
 use crate::trees::TreeCache;
 
@@ -38,6 +39,8 @@ pub struct App {
     pub settings: Arc<Cache>,
     /// The roadmaps that this process has read.
     pub(crate) trees: Arc<TreeCache>,
+    /// The server of the API.
+    pub server: Server,
     /// The metrics of this service.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
@@ -50,9 +53,11 @@ impl App {
         let metrics = Arc::new(Metrics::new(observer, vec![("requests", db.pool().clone())])?);
         let (passwords, throttle) = (Passwords::default(), Throttle::default());
         let http = HttpMetrics::new(metrics.registry())?;
-        let streams = Streams::new(&db, Limits::default(), CancellationToken::new());
+        let streams = Streams::new(&db, streams::Limits::default(), CancellationToken::new());
         let (settings, trees) = (Arc::default(), Arc::default());
-        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, settings, trees, metrics, http })
+        let server = Server::new("api", Limits::default());
+        let tokens = Tokens::new(jwt_secret);
+        Ok(Self { db, tokens, passwords, throttle, streams, settings, trees, server, metrics, http })
     }
 
     /// Begins a transaction for a request without a caller, such as a sign-in. Dropping it without a commit rolls it

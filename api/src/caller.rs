@@ -65,6 +65,13 @@ async fn authenticate(request: &Request, token: &str, least: Role) -> Result<Cal
     Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin: origin(request) })
 }
 
+/// Whether a request has a token of ours that has not expired. Its session may have ended; only [`authenticate`] knows.
+pub(crate) fn is_signed_in(request: &Request) -> bool {
+    let token = request.header(header::AUTHORIZATION).and_then(|value| value.split_once(' ')).map(|(_, token)| token);
+    let app = request.data::<App>();
+    app.zip(token).is_some_and(|(app, token)| app.tokens.verify(token, app.now()).is_some())
+}
+
 /// The peer's address according to the socket, because any client can set `X-Forwarded-For`.
 fn origin(request: &Request) -> Origin {
     let user_agent = request.headers().get(header::USER_AGENT).map(|value| {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use cairn_core::admin::metrics::SECONDS;
+use cairn_server::Counts;
 use poem::http::{Method, StatusCode};
 use prometheus::{
-    HistogramVec, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,
-    register_int_counter_vec_with_registry, register_int_gauge_with_registry,
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
 use crate::streams::Streams;
@@ -19,6 +20,9 @@ pub(crate) struct HttpMetrics {
     in_flight: IntGauge,
     streams: IntGauge,
     listener_up: IntGauge,
+    connections: IntGauge,
+    connections_ended: IntCounterVec,
+    answers_abandoned: IntCounter,
 }
 
 impl HttpMetrics {
@@ -52,6 +56,23 @@ impl HttpMetrics {
                 "1 if the listener is connected or no stream is open.",
                 registry
             )?,
+            connections: register_int_gauge_with_registry!(
+                "cairn_http_connections",
+                "Open connections of the API.",
+                registry
+            )?,
+            connections_ended: register_int_counter_vec_with_registry!(
+                "cairn_http_connections_ended_total",
+                "Connections that a limit ended: refused because there were too many, replaced by a new one while they waited for a \
+                 request, or timed_out without one.",
+                &["reason"],
+                registry
+            )?,
+            answers_abandoned: register_int_counter_with_registry!(
+                "cairn_http_answers_abandoned_total",
+                "Answers that were given up because their client took nothing of them.",
+                registry
+            )?,
         })
     }
 
@@ -60,6 +81,18 @@ impl HttpMetrics {
         let open = streams.open_count();
         self.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
         self.listener_up.set((streams.is_listening() || open == 0).into());
+    }
+
+    /// Records what the server did with connections so far.
+    pub(crate) fn record_connections(&self, counts: Counts) {
+        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        self.connections.set(i64::try_from(counts.open).unwrap_or(i64::MAX));
+        for (reason, count) in
+            [("refused", counts.refused), ("replaced", counts.replaced), ("timed_out", counts.timed_out)]
+        {
+            raise(&self.connections_ended.with_label_values(&[reason]), count);
+        }
+        raise(&self.answers_abandoned, counts.abandoned);
     }
 
     /// Counts a request as in progress for as long as the guard lives. The guard is also dropped when the client disconnects.

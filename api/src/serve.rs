@@ -3,18 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cairn_core::config::{Config, ConfigError, OPS_API};
+use cairn_core::config::{Config, ConfigError, OPS_API, Ports};
 use cairn_core::db::{Db, MigrateError, migrations};
-use poem::listener::TcpAcceptor;
-use poem::{Endpoint, Server};
+use cairn_server::host::Hosts;
+use cairn_server::{Limits, Private, Server, raise_descriptors};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::streams::{Limits, Streams};
-use crate::{App, endpoint, ops};
+use crate::{App, endpoint, ops, streams};
 
 /// How long requests may continue after the process was asked to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// The same for probes, which end at once.
+const OPS_DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why the API cannot be served. Each message is one line that says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,32 +66,35 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let mut app = App::new(db, config.require_jwt_secret()?)?;
-    app.streams = Streams::new(&app.db, Limits::default(), shutdown.clone());
+    app.streams = streams::Streams::new(&app.db, streams::Limits::default(), shutdown.clone());
+    raise_descriptors();
+    app.server = Server::new("api", limits(&config.ports));
     let drained = CancellationToken::new();
-    let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());
+    let token = config.ports.ops_token.as_ref().map(|token| token.expose().to_owned());
+    let private = Private::new(ops::endpoint(&app, shutdown.clone()), Hosts::private(&config.ports.ops_hosts), token);
+    let ops_server = Server::new("ops", Limits::private());
+    let ops = ops_server.run(ops, private, drained.clone(), OPS_DRAIN_LIMIT);
     let api = async {
         let _over = drained.drop_guard_ref();
-        run_server("api", endpoint(&app, &config.cors_origins), api, shutdown).await
+        let hosts = Hosts::public(&config.ports.api_hosts);
+        app.server.run(api, endpoint(&app, &config.cors_origins, hosts), shutdown, DRAIN_LIMIT).await
     };
     let (api, ops) = tokio::join!(api, ops);
-    api.and(ops)
+    api.and(ops).map_err(ServeError::Server)
+}
+
+fn limits(ports: &Ports) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(connections) = ports.api_connections {
+        limits = limits.with_connections(connections);
+    }
+    if let Some(per_address) = ports.api_connections_per_address {
+        limits.connections_per_address = per_address;
+    }
+    limits
 }
 
 /// Binds an address; port 0 selects a free port.
 pub async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(addr).await.map_err(|error| ServeError::Listen(addr, error))
-}
-
-async fn run_server(
-    name: &str,
-    endpoint: impl Endpoint + 'static,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError> {
-    let acceptor = TcpAcceptor::from_tokio(listener).map_err(ServeError::Server)?;
-    Server::new_with_acceptor(acceptor)
-        .name(name)
-        .run_with_graceful_shutdown(endpoint, shutdown.cancelled(), Some(DRAIN_LIMIT))
-        .await
-        .map_err(ServeError::Server)
 }

@@ -108,7 +108,8 @@ impl Connections {
     /// Closes the connection that has waited the longest for a request; false if none waits.
     fn replace_one(&self, open: &Open) -> bool {
         let waiting = open.by_id.values().filter(|connection| !connection.replaced.is_cancelled());
-        let oldest = waiting.filter_map(|connection| Some((connection.waiting_since()?, connection))).min_by_key(|w| w.0);
+        let oldest =
+            waiting.filter_map(|connection| Some((connection.waiting_since()?, connection))).min_by_key(|w| w.0);
         if let Some((_, connection)) = oldest {
             connection.replaced.cancel();
             self.replaced.fetch_add(1, Ordering::Relaxed);

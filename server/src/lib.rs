@@ -22,7 +22,9 @@ mod framing;
 pub mod host;
 mod limits;
 mod listen;
+mod private;
 
 pub use connections::Counts;
 pub use limits::{Limits, raise_descriptors};
 pub use listen::Server;
+pub use private::Private;

@@ -32,7 +32,7 @@ impl Default for Limits {
         let connections = connections_within(descriptors());
         Self {
             connections,
-            connections_per_address: (connections / 8).max(8),
+            connections_per_address: share_of(connections),
             unlimited: Vec::new(),
             streams: 100,
             first_request: Duration::from_secs(10),
@@ -43,6 +43,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The same limits for that many connections.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self { connections, connections_per_address: share_of(connections), ..self }
+    }
+
     /// The limits of a port for operators: few connections, whatever the process may have.
     pub fn private() -> Self {
         Self { connections: 32, connections_per_address: 32, ..Self::default() }
@@ -52,6 +58,11 @@ impl Limits {
     pub(crate) fn check_interval(&self) -> Duration {
         self.first_request.min(self.idle).min(self.write) / 4
     }
+}
+
+/// How many of the connections one address may have.
+fn share_of(connections: usize) -> usize {
+    (connections / 8).max(8)
 }
 
 /// At most 10,000 connections, and at most half of few descriptors.

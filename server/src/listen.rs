@@ -72,7 +72,11 @@ impl Server {
         drop(listener);
         tasks.close();
         if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
-            tracing::warn!(server = self.name, open = self.counts().open, "connections were closed that did not end in time");
+            tracing::warn!(
+                server = self.name,
+                open = self.counts().open,
+                "connections were closed that did not end in time"
+            );
         }
         Ok(())
     }

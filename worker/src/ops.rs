@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::admin::metrics;
+use cairn_core::config::Ports;
+use cairn_server::host::Hosts;
+use cairn_server::{Limits, Private, Server};
 use poem::http::StatusCode;
-use poem::listener::TcpAcceptor;
 use poem::web::{Data, Json};
-use poem::{EndpointExt, IntoResponse, Response, Route, Server, get, handler};
+use poem::{EndpointExt, IntoResponse, Response, Route, get, handler};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,19 +20,18 @@ use crate::health::WorkerHealth;
 /// How long open pages may delay the end of the process.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves on `listener` until `stop`.
+/// Serves health, metrics and the board on `listener` until `stop`, to who may use the ports.
 pub(crate) async fn serve(
     listener: TcpListener,
+    ports: &Ports,
     health: Arc<WorkerHealth>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    tracing::info!(ops.addr = %listener.local_addr()?, "serving health, metrics and the board");
     let routes =
         Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).at("/metrics", get(show_metrics));
-    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-        .name("ops")
-        .run_with_graceful_shutdown(board::add(routes).data(health), stop.cancelled(), Some(SHUTDOWN_GRACE))
-        .await
+    let token = ports.ops_token.as_ref().map(|token| token.expose().to_owned());
+    let private = Private::new(board::add(routes).data(health), Hosts::private(&ports.ops_hosts), token);
+    Server::new("ops", Limits::private()).run(listener, private, stop, SHUTDOWN_GRACE).await
 }
 
 /// Checks nothing beyond the process itself: restarting it would not help while the database is down.

@@ -42,7 +42,8 @@ pub async fn run(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_
 pub async fn serve(config: &Config, db: Db, ops: TcpListener, shutdown: CancellationToken) -> cairn_core::Result<()> {
     let process = Process::new(config, db, shutdown)?;
     let drained = CancellationToken::new();
-    let serving = tokio::spawn(ops::serve(ops, process.health.clone(), drained.clone()));
+    let (ports, health, stop) = (config.ports.clone(), process.health.clone(), drained.clone());
+    let serving = tokio::spawn(async move { ops::serve(ops, &ports, health, stop).await });
     process.run().await?;
     drained.cancel();
     serving.await?.map_err(|error| cairn_core::Error::message(format!("the ops port: {error}")))

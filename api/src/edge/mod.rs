@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cairn_core::queue::TRACEPARENT;
 use cairn_core::telemetry::trace;
+use cairn_server::host::{HostFault, Hosts};
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, IntoResponse, PathPattern, Request, Response, Route};
@@ -24,25 +25,29 @@ use crate::openapi::CONTRACT;
 use crate::operation::has_body;
 use crate::{App, Code, Problem, pages, routes};
 
-/// Largest body, in bytes.
-const BODY_LIMIT: usize = 256 * 1024;
 /// A handler that takes longer is stopped.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Headers that mean one thing. If there were two, a proxy might have checked the other one.
+const SINGLE_HEADERS: [&str; 6] =
+    ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "Origin"];
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The whole API as one endpoint: what the server runs and the tests call. Browsers of `cors_origins` may call it.
-pub fn endpoint(app: &App, cors_origins: &[String]) -> impl Endpoint<Output = Response> + use<> {
+/// The whole API as one endpoint: what the server runs and the tests call. Browsers of `cors_origins` may call it, under one
+/// of the `hosts`.
+pub fn endpoint(app: &App, cors_origins: &[String], hosts: Hosts) -> impl Endpoint<Output = Response> + use<> {
     let service = OpenApiService::new(routes::resources(app), "Cairn", env!("CARGO_PKG_VERSION"));
     let routes = pages::add(Route::new().nest("/v1", service.into_endpoint()))
         .data::<&'static Contract>(&CONTRACT)
         .data(app.clone());
-    Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
+    Edge { inner: routes, cors: Cors::new(cors_origins), hosts, timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
 }
 
 struct Edge<E> {
     inner: E,
     cors: Cors,
+    hosts: Hosts,
     timeout: Duration,
     metrics: HttpMetrics,
 }
@@ -89,7 +94,10 @@ impl<E: Endpoint> Edge<E> {
     async fn handle(&self, mut request: Request) -> poem::Result<Response> {
         let work = async {
             refuse_malformed(&request)?;
-            buffer_body(&mut request).await?;
+            self.check_host(&request)?;
+            if !has_body(&request.method().as_str().to_ascii_lowercase()) {
+                request.set_body(Body::empty());
+            }
             AssertUnwindSafe(self.inner.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))).into())
             })
@@ -99,6 +107,13 @@ impl<E: Endpoint> Edge<E> {
         }
         tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
         Err(Problem::unavailable().retry_after(5).into())
+    }
+
+    fn check_host(&self, request: &Request) -> Result<(), Problem> {
+        self.hosts.check(request).map_err(|fault| match fault {
+            HostFault::Malformed => Problem::invalid_parameter("Host", "malformed", "Exactly one host is expected."),
+            HostFault::Foreign => Problem::invalid_parameter("Host", "not_allowed", "This service has another name."),
+        })
     }
 
     /// Writes one line to the log, counts the request and names its span. The route is the template, so neither ids nor
@@ -130,6 +145,11 @@ fn refuse_malformed(request: &Request) -> Result<(), Problem> {
     if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
         return Err(Problem::malformed_parameter().detail("The character U+0000 is not allowed in paths and queries."));
     }
+    for name in SINGLE_HEADERS {
+        if request.headers().get_all(name).iter().nth(1).is_some() {
+            return Err(Problem::invalid_parameter(name, "duplicate", "The header may be sent once."));
+        }
+    }
     // poem passes over header values that are not text, which would drop what the client relies on.
     for name in ["Idempotency-Key", "Last-Event-ID"] {
         if request.headers().get_all(name).iter().any(|value| value.to_str().is_err()) {
@@ -140,24 +160,6 @@ fn refuse_malformed(request: &Request) -> Result<(), Problem> {
         let detail = format!("At most {MAX_IF_NONE_MATCH} bytes are expected.");
         return Err(Problem::invalid_parameter("If-None-Match", "too_long", &detail));
     }
-    Ok(())
-}
-
-/// Reads the body, at most [`BODY_LIMIT`] bytes of it, whatever `Content-Length` says or does not say.
-async fn buffer_body(request: &mut Request) -> Result<(), Problem> {
-    if !has_body(&request.method().as_str().to_ascii_lowercase()) {
-        request.set_body(Body::empty());
-        return Ok(());
-    }
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > BODY_LIMIT) {
-        return Err(Problem::body_too_large());
-    }
-    let bytes = request.take_body().into_bytes_limit(BODY_LIMIT).await.map_err(|error| match error {
-        poem::error::ReadBodyError::PayloadTooLarge => Problem::body_too_large(),
-        _ => Problem::malformed_body().detail("The body could not be read to its end."),
-    })?;
-    request.set_body(bytes);
     Ok(())
 }
 
@@ -213,8 +215,9 @@ mod tests {
 
     async fn send(inner: impl Endpoint, timeout: Duration) -> (Response, serde_json::Value) {
         let metrics = HttpMetrics::new(&prometheus::Registry::new()).unwrap();
-        let edge = Edge { inner, cors: Cors::new(&[]), timeout, metrics };
-        let mut response = edge.call(Request::builder().uri_str("/v1/x").finish()).await.unwrap();
+        let edge = Edge { inner, cors: Cors::new(&[]), hosts: Hosts::public(&[]), timeout, metrics };
+        let mut response =
+            edge.call(Request::builder().uri_str("/v1/x").header(header::HOST, "localhost").finish()).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();
         (response, serde_json::from_str(&body).unwrap())
     }

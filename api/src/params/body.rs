@@ -1,10 +1,14 @@
 //! The JSON body of a request, checked against the schema that the document shows.
 
 use std::ops::Deref;
+use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_core::Error;
 use cairn_core::schema::{Json, Schema, Unreadable};
 use cairn_core::users::idempotency::Fingerprint;
+use poem::error::ReadBodyError;
+use poem::http::header;
 use poem::{Request, RequestBody};
 use poem_openapi::payload::{self, Payload};
 use poem_openapi::registry::{MetaRequest, Registry};
@@ -12,8 +16,16 @@ use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::Problem;
+use crate::caller::is_signed_in;
 use crate::contract::Contract;
 use crate::problem::FieldError;
+
+/// The largest body, in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+/// The largest body of a client that has not signed in.
+const ANONYMOUS_BODY_LIMIT: usize = 16 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A JSON body. Use it instead of poem's `Json`, which accepts numbers as strings and does not report where a body is
 /// wrong. This one responds with a problem that points to every wrong member.
@@ -57,7 +69,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
         if !request.content_type().is_some_and(<payload::Json<T> as Payload>::check_content_type) {
             return Err(Problem::unsupported_media_type().into());
         }
-        let json = Json::parse(&body.take()?.into_bytes().await?).map_err(|unreadable| match unreadable {
+        let json = Json::parse(&read(request, body).await?).map_err(|unreadable| match unreadable {
             Unreadable::Syntax(error) => {
                 Problem::malformed_body().detail(format!("The body could not be parsed as JSON: {error}."))
             }
@@ -76,6 +88,24 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
             Problem::from(Error::message(format!("a body that fits its schema was refused: {}", error.into_message())))
         })?;
         Ok(Self { value, fingerprint })
+    }
+}
+
+/// Reads a body, at most as much of it as the client may send, whatever `Content-Length` says or does not say. What the
+/// operation needs of the caller was checked before, so a client without an account cannot make us keep large bodies.
+async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
+    let limit = if is_signed_in(request) { BODY_LIMIT } else { ANONYMOUS_BODY_LIMIT };
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > limit) {
+        return Err(Problem::body_too_large());
+    }
+    let body = body.take().map_err(|error| Error::message(error.to_string()))?;
+    let unreadable = |why: &str| Problem::malformed_body().detail(why.to_owned());
+    match tokio::time::timeout(BODY_TIMEOUT, body.into_bytes_limit(limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Problem::body_too_large()),
+        Ok(Err(_)) => Err(unreadable("The body could not be read to its end.")),
+        Err(_) => Err(unreadable("The body did not arrive within 15 seconds.")),
     }
 }
 

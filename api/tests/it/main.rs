@@ -7,6 +7,7 @@ mod audit;
 mod bodies;
 mod community;
 mod contract;
+mod edge;
 mod learning;
 mod library;
 mod process;

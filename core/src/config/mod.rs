@@ -2,6 +2,7 @@
 //! has a documented default.
 
 mod ai;
+mod ports;
 mod values;
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
+pub use self::ports::Ports;
 pub use self::values::{ConfigError, Secret};
 use self::values::{list, parse};
 use crate::failpoint::{self, Failpoints};
@@ -45,6 +47,8 @@ pub struct Config {
     pub api_addr: SocketAddr,
     /// `CAIRN_OPS_ADDR`: health, metrics and, of the worker, the board. `None` for [`OPS_API`] or [`OPS_WORKER`].
     pub ops_addr: Option<SocketAddr>,
+    /// Who may use the ports of this process, and how much of them.
+    pub ports: Ports,
     /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` for a generated one (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
     /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API, [`LOCAL_ORIGINS`] among them; empty by default.
@@ -64,7 +68,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 23] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -75,12 +79,17 @@ const KEYS: [&str; 18] = [
     "CAIRN_AI_SILENCE_SECONDS",
     "CAIRN_AI_TOTAL_SECONDS",
     "CAIRN_API_ADDR",
+    "CAIRN_API_CONNECTIONS",
+    "CAIRN_API_CONNECTIONS_PER_ADDRESS",
+    "CAIRN_API_HOSTS",
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
     "CAIRN_JWT_SECRET",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
     "CAIRN_OPS_ADDR",
+    "CAIRN_OPS_HOSTS",
+    "CAIRN_OPS_TOKEN",
     "CAIRN_WORKER_CONCURRENCY",
     "CAIRN_WORKER_QUEUES",
 ];
@@ -134,6 +143,7 @@ impl Config {
             api_addr: parse(get("CAIRN_API_ADDR"), "CAIRN_API_ADDR", "an address such as 127.0.0.1:8080", |_| true)?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             ops_addr: parse(get("CAIRN_OPS_ADDR"), "CAIRN_OPS_ADDR", "an address such as 127.0.0.1:9090", |_| true)?,
+            ports: ports::read(get)?,
             jwt_secret,
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
             worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
@@ -280,6 +290,11 @@ mod tests {
         for (key, value) in [
             ("CAIRN_API_ADDR", "nowhere"),
             ("CAIRN_LOG_FORMAT", "xml"),
+            ("CAIRN_API_CONNECTIONS", "0"),
+            ("CAIRN_API_CONNECTIONS_PER_ADDRESS", "many"),
+            ("CAIRN_API_HOSTS", "https://api.example.org"),
+            ("CAIRN_OPS_HOSTS", "metrics:9090"),
+            ("CAIRN_OPS_TOKEN", "short"),
             ("CAIRN_JWT_SECRET", "short"),
             ("CAIRN_WORKER_QUEUES", "activity,nope"),
             ("CAIRN_WORKER_CONCURRENCY", "replies=0"),

@@ -11,8 +11,7 @@ use crate::support::{Running, get_of, long, rest_of, short, some_of, start, unti
 /// An HTTP/2 client that takes nothing of any answer.
 async fn stalled(test: &Running) -> h2::client::SendRequest<&'static [u8]> {
     let socket = TcpStream::connect(test.address).await.unwrap();
-    let (requests, connection) =
-        h2::client::Builder::new().initial_window_size(0).handshake(socket).await.unwrap();
+    let (requests, connection) = h2::client::Builder::new().initial_window_size(0).handshake(socket).await.unwrap();
     tokio::spawn(connection);
     requests
 }

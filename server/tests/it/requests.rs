@@ -13,7 +13,14 @@ const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0abcdefgh";
 async fn a_connection_without_a_request_is_closed() {
     let test = start(short()).await;
     let headers_without_end = "\0\0\x01\x01\0\0\0\0\x01\x02";
-    for silent in ["", "G", "GET / HTTP/1.1\r\nHost: a\r\nX: ", "PRI * HTTP/2.0\r\n", HTTP2, &format!("{HTTP2}{headers_without_end}")] {
+    for silent in [
+        "",
+        "G",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: ",
+        "PRI * HTTP/2.0\r\n",
+        HTTP2,
+        &format!("{HTTP2}{headers_without_end}"),
+    ] {
         let mut socket = test.send(silent).await;
         let rest = rest_of(&mut socket).await;
         assert!(!rest.contains("200 OK"), "{silent:?}: {rest}");
@@ -36,7 +43,12 @@ async fn bytes_that_complete_no_request_do_not_keep_a_connection() {
     let test = start(short()).await;
     for (start, more) in [("GET / HTTP/1.1\r\nX: ", b"x".as_slice()), (HTTP2, PING)] {
         let mut socket = test.send(start).await;
-        within(async { while socket.write_all(more).await.is_ok() { tokio::task::yield_now().await } }).await;
+        within(async {
+            while socket.write_all(more).await.is_ok() {
+                tokio::task::yield_now().await
+            }
+        })
+        .await;
     }
 }
 

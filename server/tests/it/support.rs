@@ -150,7 +150,8 @@ impl Counted {
     fn new(seen: &Seen, chunks: usize, waits: bool) -> Self {
         seen.open_bodies.fetch_add(1, Ordering::SeqCst);
         let go_on = seen.go_on.clone();
-        let wait = waits.then(|| Box::pin(async move { go_on.notified().await }) as Pin<Box<dyn Future<Output = ()> + Send>>);
+        let wait =
+            waits.then(|| Box::pin(async move { go_on.notified().await }) as Pin<Box<dyn Future<Output = ()> + Send>>);
         Self { chunks, wait, open: seen.open_bodies.clone() }
     }
 }

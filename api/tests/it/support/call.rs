@@ -59,6 +59,11 @@ impl Call {
         self
     }
 
+    /// Whether it has that header already.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(known, _)| known == name)
+    }
+
     /// Sends a JSON body.
     #[expect(clippy::needless_pass_by_value, reason = "json!(..) is what callers write")]
     pub(crate) fn json(self, body: Value) -> Self {

@@ -33,12 +33,13 @@ use cairn_core::config::Secret;
 use cairn_core::db::Db;
 use cairn_core::users::tokens::TokenSubject;
 use cairn_postgres::testing::TestDatabase;
+use cairn_server::host::Hosts;
 use cairn_testing::database::migrated_database;
 use cairn_testing::rows::add_person;
 use chrono::TimeDelta;
 use poem::endpoint::BoxEndpoint;
-use poem::http::Method;
-use poem::{EndpointExt, Response};
+use poem::http::{HeaderValue, Method, header};
+use poem::{Endpoint, EndpointExt, Request, Response};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
@@ -111,7 +112,22 @@ impl TestApp {
     }
 
     fn over(app: App, database: Option<TestDatabase>) -> Self {
-        let endpoint = cairn_api::endpoint(&app, &[ORIGIN.to_owned()]).boxed();
+        Self::served_as(app, database, &[])
+    }
+
+    /// The same API, which can be asked under these names only.
+    pub(crate) fn named(&self, hosts: &[&str]) -> Self {
+        Self::served_as(self.app.clone(), None, &hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn served_as(app: App, database: Option<TestDatabase>, hosts: &[String]) -> Self {
+        let endpoint = cairn_api::endpoint(&app, &[ORIGIN.to_owned()], Hosts::public(hosts));
+        // As clients do. Tests that are about hosts send their own.
+        let endpoint = endpoint.before(|mut request: Request| async move {
+            request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
+            Ok(request)
+        });
+        let endpoint = endpoint.boxed();
         let (exercised, leaves_jobs) = (Mutex::default(), AtomicBool::new(false));
         Self(Arc::new(Inner { app, endpoint, exercised, leaves_jobs, database }))
     }
@@ -153,6 +169,11 @@ impl TestApp {
     pub(crate) fn signed_in(&self, id: Uuid, session_id: Uuid) -> Actor {
         let token = self.app.tokens.issue(TokenSubject { user_id: id, session_id }, self.app.now()).unwrap();
         Actor { app: self.clone(), id, session_id, token }
+    }
+
+    /// Sends a request that need not match the document.
+    pub(crate) async fn raw(&self, request: Request) -> Response {
+        self.endpoint.call(request).await.expect("the edge makes every error an answer")
     }
 
     /// A request without a token.
