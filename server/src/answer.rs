@@ -138,7 +138,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Watched(watched) => watched.size.clone(),
+            Self::Watched(watched) => watched.size,
         }
     }
 }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 12] = [
+const TASKS: [(&str, &str); 13] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -29,6 +29,7 @@ const TASKS: [(&str, &str); 12] = [
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("clients [LANGUAGE…]", "generate clients from openapi.json, and run their programs against a Cairn"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         ["db", "reset"] => database(&["reset"]),
         ["clients", languages @ ..] => clients(languages),
         ["chaos", options @ ..] => chaos(options),
+        ["attack", options @ ..] => attack(options),
         ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
         ["bench", names @ ..] => bench(names),
@@ -147,6 +149,13 @@ fn database(arguments: &[&str]) -> Result<(), Failure> {
 fn chaos(options: &[&str]) -> Result<(), Failure> {
     cargo(&["build", "--workspace", "--bins"]).run()?;
     built("cairn-chaos", options).run()
+}
+
+/// The API that is attacked is that of the workspace's release build: in a debug build, checking a body takes as long as
+/// hashing a password.
+fn attack(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
+    steps::released("cairn-attack", options).run()
 }
 
 fn lint() -> Result<(), Failure> {

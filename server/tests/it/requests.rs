@@ -45,7 +45,7 @@ async fn bytes_that_complete_no_request_do_not_keep_a_connection() {
         let mut socket = test.send(start).await;
         within(async {
             while socket.write_all(more).await.is_ok() {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         })
         .await;

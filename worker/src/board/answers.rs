@@ -59,6 +59,13 @@ pub(super) fn running_worker(worker: &Worker) -> RunningWorker {
     }
 }
 
+/// A job of a list, as [`task`], but without its payload, which may be large and name people.
+pub(super) fn listed(details: &JobDetails) -> Value {
+    let mut task = task(details);
+    task["args"] = json!({"kind": details.job.kind});
+    task
+}
+
 /// A job in the serialized form of an apalis task. The pages require every field.
 pub(super) fn task(details: &JobDetails) -> Value {
     let job = &details.job;
@@ -158,6 +165,13 @@ mod tests {
         assert_eq!((task.attempt(), task.max_attempts(), task.done_at()), (2, Some(25), Some(7)));
         let last = task.runs().last().unwrap().result.clone().unwrap();
         assert_eq!((last.attempt, last.result.unwrap_err().as_str()), (2, "second"));
+    }
+
+    #[test]
+    fn lists_show_no_payloads() {
+        let mut job = job(Payload::Json(json!({"kind": "count_likes", "user_id": "u"})), Vec::new());
+        job.job.kind = Some("count_likes".to_owned());
+        assert_eq!(listed(&job)["args"], json!({"kind": "count_likes"}));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use serde_json::Value;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 
-use self::answers::{queue_info, running_worker, statistics, task, total};
+use self::answers::{listed, queue_info, running_worker, statistics, task, total};
 use crate::health::WorkerHealth;
 
 /// How many jobs of a list can be shown.
@@ -162,6 +162,8 @@ struct ListQuery {
     page_size: Option<u32>,
     #[serde(default)]
     status: String,
+    /// Whether the jobs have their payloads. The pages show those one by one.
+    payloads: Option<bool>,
 }
 
 async fn list(health: &WorkerHealth, queue: Option<Queue>, query: &ListQuery) -> poem::Result<Json<Vec<Value>>> {
@@ -179,7 +181,8 @@ async fn list(health: &WorkerHealth, queue: Option<Queue>, query: &ListQuery) ->
         return Ok(Json(Vec::new()));
     }
     let jobs = board::page(&mut *connect(health).await?, status, queue, size.into(), offset.into()).await;
-    Ok(Json(jobs.map_err(unavailable)?.iter().map(task).collect()))
+    let show = if query.payloads.unwrap_or_default() { task } else { listed };
+    Ok(Json(jobs.map_err(unavailable)?.iter().map(show).collect()))
 }
 
 async fn connect(health: &WorkerHealth) -> poem::Result<PoolConnection<Postgres>> {

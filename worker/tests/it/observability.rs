@@ -209,6 +209,10 @@ async fn the_board_shows_jobs_with_any_payload() {
     assert!(listed("/api/v1/tasks?status=Queued").await.is_empty());
     assert!(listed("/api/v1/tasks?status=Done&page=4000000000&page_size=100").await.is_empty());
 
+    let [listed, asked_for] = ["", "&payloads=true"].map(|more| format!("/api/v1/tasks?status=Done{more}"));
+    assert_eq!(ops.json(&listed).await[0]["args"], serde_json::json!({"kind": "record_activity"}));
+    assert!(ops.json(&asked_for).await[0]["args"]["data"].is_object(), "who asks for payloads gets them");
+
     // Jobs are shown even with times that only Postgres can represent.
     sqlx::query("UPDATE apalis.jobs SET run_at = 'infinity', done_at = '-infinity' WHERE id = $1")
         .bind(&dead)

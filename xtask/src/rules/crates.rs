@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(crate) type Manifests = BTreeMap<String, String>;
 
 /// A crate by its folder, and the crates (by name) that it may depend on. Its tests may use any but those of [`NEVER`].
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("migrations", &[]),
     ("postgres", &[]),
     ("server", &[]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("api", &["cairn-core", "cairn-server"]),
     ("worker", &["cairn-core", "cairn-server"]),
     ("cli", &["cairn-api", "cairn-core", "cairn-migrations", "cairn-postgres", "cairn-worker"]),
+    ("attack", &["cairn-core", "cairn-postgres", "cairn-testing"]),
     ("chaos", &["cairn-core", "cairn-postgres", "cairn-testing"]),
     (
         "bench",
@@ -35,7 +36,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Programs at the top, which nothing depends on, not even tests.
-const NEVER: [&str; 3] = ["cairn", "cairn-bench", "cairn-chaos"];
+const NEVER: [&str; 4] = ["cairn", "cairn-attack", "cairn-bench", "cairn-chaos"];
 
 /// Dependencies between our crates that run against the direction.
 pub(crate) fn directions(manifests: &Manifests) -> Vec<String> {
