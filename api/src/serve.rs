@@ -1,6 +1,7 @@
 //! Runs the API as a process, from reading the configuration to an orderly shutdown.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::config::{Config, ConfigError, OPS_API};
@@ -10,6 +11,7 @@ use poem::{Endpoint, Server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::edge::Budgets;
 use crate::streams::{Limits, Streams};
 use crate::{App, endpoint, ops};
 
@@ -66,6 +68,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let mut app = App::new(db, config.require_jwt_secret()?)?;
     app.streams = Streams::new(&app.db, Limits::default(), shutdown.clone());
+    app.budgets = Budgets::new(&config.rate_limits, config.database_connections);
+    app.proxies = Arc::new(config.trusted_proxies.clone());
     let drained = CancellationToken::new();
     let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());
     let api = async {

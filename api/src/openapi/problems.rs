@@ -49,7 +49,7 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
         Some("member") => codes.push(Code::Unauthorized),
         Some(_) => codes.extend([Code::Unauthorized, Code::Forbidden]),
     }
-    codes.extend([Code::Internal, Code::Unavailable]);
+    codes.extend([Code::TooManyRequests, Code::Internal, Code::Unavailable]);
     codes
 }
 
