@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use cairn_core::activity::Target;
 use cairn_core::actor::{Caller, Origin};
 use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::{RateLimits, Secret, TrustedProxies};
 use cairn_core::db::{Db, Tx, UserTx, observer_pool};
 use cairn_core::refusal::Rejected;
 use cairn_core::settings::{Cache, Settings};
-use cairn_core::users::accounts::User;
 use cairn_core::users::attempts::{Attempt, Counters, Guess, TooEarly};
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::profile;
@@ -134,29 +134,28 @@ impl App {
         }
     }
 
-    /// Checks the password of an attempt against the hash of `user`. Returns the attempt if it is right; `None` if it is wrong,
-    /// which is recorded.
+    /// Checks the password of an attempt against the hash of an account, if there is one. Returns the attempt if it is right;
+    /// `None` if it is wrong, which is recorded.
     pub(crate) async fn check_attempt(
         &self,
         origin: &Origin,
         attempt: Attempt,
         password: &str,
-        user: Option<(&User, Option<&str>)>,
+        account: Option<(&Target, Option<&str>)>,
     ) -> Result<Option<Attempt>, Problem> {
-        let checked = self.passwords.verify(password, user.and_then(|(_, hash)| hash)).await;
-        if matches!(checked, Ok(true)) {
-            return Ok(Some(attempt));
+        match self.passwords.verify(password, account.and_then(|(_, hash)| hash)).await {
+            Ok(true) => return Ok(Some(attempt)),
+            Ok(false) => {}
+            Err(error) => {
+                attempt.undo(&mut *self.connection().await?, self.now()).await?;
+                return Err(error.into());
+            }
         }
+        let account = account.map(|(account, _)| account);
         let mut tx = self.begin_for(origin).await?;
-        if let Err(error) = checked {
-            attempt.undo(&mut tx).await?;
-            tx.commit().await?;
-            return Err(error.into());
-        }
-        let user = user.map(|(user, _)| user);
-        let is_locked = attempt.fail(&mut tx, user)?;
+        let is_locked = attempt.fail(&mut tx, account)?;
         tx.commit().await?;
-        let user_id = user.map(|user| user.id);
+        let user_id = account.map(|account| account.id);
         self.security.note(SecurityEvent::SignInFailed, user_id, origin.ip);
         if is_locked {
             self.security.note(SecurityEvent::AccountLocked, user_id, origin.ip);
@@ -168,12 +167,11 @@ impl App {
     /// `wrong_password`.
     pub(crate) async fn check_password(&self, caller: &Caller, password: &str) -> Result<Option<String>, Problem> {
         let found = profile::credentials(&mut *self.connection().await?, caller).await?;
-        let (user, hash) = found.ok_or_else(Problem::unauthorized)?;
+        let (account, hash) = found.ok_or_else(Problem::unauthorized)?;
         let attempt = self.begin_attempt(&caller.origin, Guess::Own(caller.user_id)).await?;
-        let checked = self.check_attempt(&caller.origin, attempt, password, Some((&user, hash.as_deref()))).await?;
-        let mut tx = self.begin_for(&caller.origin).await?;
-        checked.ok_or_else(Problem::wrong_password)?.succeed(&mut tx).await?;
-        tx.commit().await?;
+        let checked = self.check_attempt(&caller.origin, attempt, password, Some((&account, hash.as_deref()))).await?;
+        let attempt = checked.ok_or_else(Problem::wrong_password)?;
+        attempt.succeed(&mut *self.connection().await?, self.now()).await?;
         Ok(hash)
     }
 }

@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod bodies;
+mod budgets;
 mod community;
 mod contract;
 mod learning;

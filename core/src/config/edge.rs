@@ -47,7 +47,7 @@ pub struct RateLimits {
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
-            user: RateLimit { per_second: 100, burst: 1000, concurrent: 64 },
+            user: RateLimit { per_second: 100, burst: 5000, concurrent: 64 },
             address: RateLimit { per_second: 1000, burst: 10_000, concurrent: 256 },
         }
     }

@@ -22,7 +22,6 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::User;
 use super::devices::Device;
 use super::rules::Email;
 use crate::Result;
@@ -156,30 +155,27 @@ impl Counters {
 impl Attempt {
     /// The password was right: whoever knows it may be wrong a few times again. Attempts from the address at other accounts
     /// stay counted.
-    pub async fn succeed(self, tx: &mut Tx) -> Result<()> {
-        let now = tx.now();
+    pub async fn succeed(self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<()> {
         if let Some(address) = self.address {
-            take_back(tx, address, now).await?;
+            take_back(connection, address, now).await?;
         }
-        remove(tx, self.personal).await
+        remove(connection, self.personal).await
     }
 
     /// No password was checked: the attempt counts nowhere.
-    pub async fn undo(self, tx: &mut Tx) -> Result<()> {
-        let now = tx.now();
+    pub async fn undo(self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<()> {
         if let Some(address) = self.address {
-            take_back(tx, address, now).await?;
+            take_back(connection, address, now).await?;
         }
-        take_back(tx, self.personal, now).await
+        take_back(connection, self.personal, now).await
     }
 
-    /// The password was wrong, for the account of `user` if there is one. Records it for the admins. Returns whether the next
-    /// attempt has to wait from now on.
-    pub fn fail(self, tx: &mut Tx, user: Option<&User>) -> Result<bool> {
-        let target = || user.map(|user| Target::new(Noun::User, user.id, &user.name()));
-        tx.record(Action::new(Noun::User, Verb::SignInFailed).target(target()))?;
+    /// The password was wrong, for the account that is the target if there is one. Records it for the admins. Returns whether
+    /// the next attempt has to wait from now on.
+    pub fn fail(self, tx: &mut Tx, account: Option<&Target>) -> Result<bool> {
+        tx.record(Action::new(Noun::User, Verb::SignInFailed).target(account.cloned()))?;
         if self.locks {
-            tx.record(Action::new(Noun::User, Verb::Locked).target(target()))?;
+            tx.record(Action::new(Noun::User, Verb::Locked).target(account.cloned()))?;
         }
         Ok(self.locks)
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::accounts::{self, User};
+use super::accounts::User;
 use super::directory::Account;
 use super::resets;
 use super::sessions::{self, Revocation};
@@ -33,11 +33,15 @@ pub async fn edit(tx: &mut UserTx, edit: Edit<Account>) -> Result<Option<User>, 
     }))
 }
 
-/// The caller's account and password hash, for checking a password; `None` if the account is gone.
-pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<(User, Option<String>)>> {
-    let Some(user) = accounts::find_me(connection, caller).await? else { return Ok(None) };
-    let hash = sqlx::query_scalar!("SELECT password_hash FROM users WHERE id = $1", user.id).fetch_one(connection);
-    Ok(Some((user, hash.await?)))
+/// The caller as the target of an attempt at their password, and the hash to check it with; `None` if the account is gone.
+pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<(Target, Option<String>)>> {
+    let row = sqlx::query!(
+        r#"SELECT first_name || coalesce(' ' || last_name, '') AS "name!", password_hash FROM users
+           WHERE id = $1 AND deleted_at IS NULL"#,
+        caller.user_id
+    );
+    let row = row.fetch_optional(connection).await?;
+    Ok(row.map(|row| (Target::new(Noun::User, caller.user_id, &row.name), row.password_hash)))
 }
 
 /// The password was changed after it had been checked.

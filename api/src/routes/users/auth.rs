@@ -1,5 +1,7 @@
 //! Registration and sessions.
 
+use cairn_core::activity::Target;
+use cairn_core::noun::Noun;
 use cairn_core::users::accounts::{self, NewAccount};
 use cairn_core::users::attempts::Guess;
 use cairn_core::users::devices::{self, Device};
@@ -149,12 +151,14 @@ impl AuthApi {
         };
         let attempt = app.begin_attempt(&client.0, guess).await?;
         let found = accounts::find_credentials(&mut *app.connection().await?, &email).await?;
-        let user = found.as_ref().map(|found| (&found.user, found.password_hash.as_deref()));
-        let attempt = app.check_attempt(&client.0, attempt, &body.password, user).await?;
+        let account = found.as_ref().map(|found| Target::new(Noun::User, found.user.id, &found.user.name()));
+        let hash = found.as_ref().and_then(|found| found.password_hash.as_deref());
+        let account = account.as_ref().map(|account| (account, hash));
+        let attempt = app.check_attempt(&client.0, attempt, &body.password, account).await?;
         let (attempt, found) = attempt.zip(found).ok_or_else(Problem::invalid_credentials)?;
 
         let mut tx = app.begin_for(&client.0).await?;
-        attempt.succeed(&mut tx).await?;
+        attempt.succeed(&mut tx, app.now()).await?;
         if found.is_suspended {
             tx.commit().await?;
             return Err(Problem::account_suspended());
