@@ -205,7 +205,13 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
             "limit",
             integer.clone(),
             "How many there may be.",
-            &[Code::CollectionFull, Code::QuotaExceeded, Code::TooManyOpenReplies, Code::TooManyTryouts],
+            &[
+                Code::CollectionFull,
+                Code::LimitReached,
+                Code::QuotaExceeded,
+                Code::TooManyOpenReplies,
+                Code::TooManyTryouts,
+            ],
         ),
         (
             "resets_at",

@@ -30,6 +30,7 @@ macro_rules! with_codes {
         ParentDeleted parent_deleted CONFLICT "What it belongs to is deleted" "It cannot be restored while what it belongs to is deleted. Restore that first.";
         OrderMismatch order_mismatch CONFLICT "The order does not match the list" "The order must contain each resource of the list exactly once. Get the list again and repeat the call.";
         CollectionFull collection_full CONFLICT "The list is full" "The list has as many resources as it can have. Delete one of them first.";
+        LimitReached limit_reached CONFLICT "You have as many as you can have" "A user can have a limited number of these; limit says how many. Delete one of them first.";
         Internal internal INTERNAL_SERVER_ERROR "Internal error" "The request could not be completed. If it keeps happening, report the request id.";
         Unavailable unavailable SERVICE_UNAVAILABLE "The service is unavailable" "The request could not be completed in time. Nothing was changed. Try again later.";
 

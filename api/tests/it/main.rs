@@ -13,6 +13,7 @@ mod library;
 mod process;
 mod queue;
 mod settings;
+mod sizes;
 mod stats;
 mod support;
 mod tools;

@@ -132,6 +132,6 @@ impl ChatsApi {
         chats::find(&mut connection, chat_id.0).await?;
         self.app.security.note(SecurityEvent::ChatRead, Some(caller.user_id), caller.origin.ip);
         let rows = messages::page(&mut connection, chat_id.0, page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some((last.created_at, last.id)))
+        page.answer_within(rows, |message| message.content.len(), |last| Some((last.created_at, last.id)))
     }
 }
