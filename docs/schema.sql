@@ -138,7 +138,7 @@ $$;
 CREATE FUNCTION public.attempts_forgotten(counted_at timestamp with time zone, moment timestamp with time zone, seconds double precision) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT least(1000, floor(greatest(0, extract(epoch FROM moment - counted_at)) / seconds))::integer
+    SELECT least(1000000000, floor(greatest(0, extract(epoch FROM moment - counted_at)) / seconds))::integer
 $$;
 
 CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void

@@ -17,7 +17,7 @@ CREATE INDEX sign_in_attempts_forgotten_at_idx ON sign_in_attempts (forgotten_at
 -- How many whole periods of `seconds` have passed, in each of which one failure is forgotten.
 CREATE FUNCTION attempts_forgotten(counted_at timestamptz, moment timestamptz, seconds double precision)
 RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT least(1000, floor(greatest(0, extract(epoch FROM moment - counted_at)) / seconds))::integer
+    SELECT least(1000000000, floor(greatest(0, extract(epoch FROM moment - counted_at)) / seconds))::integer
 $$;
 
 -- How long the next attempt has to wait: not at all before `free` failures, then a second, and twice as long for each

@@ -124,9 +124,10 @@ impl App {
                 Ok(attempt)
             }
             Err(Rejected::Refused(TooEarly { retry_after, is_address })) => {
-                self.security.count(match is_address {
-                    true => SecurityEvent::AddressAttemptRefused,
-                    false => SecurityEvent::AccountAttemptRefused,
+                self.security.count(if is_address {
+                    SecurityEvent::AddressAttemptRefused
+                } else {
+                    SecurityEvent::AccountAttemptRefused
                 });
                 Err(Problem::too_many_requests().retry_after(retry_after))
             }

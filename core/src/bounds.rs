@@ -24,8 +24,7 @@ impl Owned {
     pub const fn limit(self) -> i64 {
         match self {
             Self::Projects => 200,
-            Self::ProjectsEver => 1000,
-            Self::Favorites => 1000,
+            Self::ProjectsEver | Self::Favorites => 1000,
         }
     }
 
