@@ -129,6 +129,18 @@ CREATE FUNCTION public.at_least(gaps integer[], most integer) RETURNS integer[]
     ) counts
 $$;
 
+CREATE FUNCTION public.attempt_wait(failures integer, free integer) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT make_interval(secs => CASE WHEN failures >= free THEN least(900, power(2, least(failures - free, 10))) ELSE 0 END)
+$$;
+
+CREATE FUNCTION public.attempts_forgotten(counted_at timestamp with time zone, moment timestamp with time zone, seconds double precision) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT least(1000000000, floor(greatest(0, extract(epoch FROM moment - counted_at)) / seconds))::integer
+$$;
+
 CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void
     LANGUAGE sql
     AS $$
@@ -308,6 +320,15 @@ BEGIN
     RETURN dropped;
 END;
 $_$;
+
+CREATE FUNCTION public.fill_email_key() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.email_key := NEW.email;
+    RETURN NEW;
+END;
+$$;
 
 CREATE FUNCTION public.fill_stats(filled_to integer, before integer) RETURNS boolean
     LANGUAGE plpgsql
@@ -1934,6 +1955,34 @@ CREATE TRIGGER touch_row BEFORE UPDATE ON public.showcase_projects FOR EACH ROW 
 ALTER TABLE ONLY public.showcase_projects
     ADD CONSTRAINT showcase_projects_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+CREATE TABLE public.sign_in_attempts (
+    subject bytea NOT NULL,
+    failures integer NOT NULL,
+    counted_at timestamp with time zone NOT NULL,
+    free_at timestamp with time zone NOT NULL,
+    forgotten_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sign_in_attempts_failures_check CHECK (((failures >= 0) AND (failures <= 1000))),
+    CONSTRAINT sign_in_attempts_subject_check CHECK ((length(subject) = 16))
+);
+ALTER TABLE ONLY public.sign_in_attempts
+    ADD CONSTRAINT sign_in_attempts_pkey PRIMARY KEY (subject);
+CREATE INDEX sign_in_attempts_forgotten_at_idx ON public.sign_in_attempts USING btree (forgotten_at);
+
+CREATE TABLE public.sign_in_devices (
+    token_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sign_in_devices_token_hash_check CHECK ((length(token_hash) = 32))
+);
+ALTER TABLE ONLY public.sign_in_devices
+    ADD CONSTRAINT sign_in_devices_pkey PRIMARY KEY (token_hash);
+CREATE INDEX sign_in_devices_expires_at_idx ON public.sign_in_devices USING btree (expires_at);
+CREATE INDEX sign_in_devices_user_id_idx ON public.sign_in_devices USING btree (user_id, created_at DESC);
+ALTER TABLE ONLY public.sign_in_devices
+    ADD CONSTRAINT sign_in_devices_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 CREATE TABLE public.stage_lessons (
     stage_id uuid NOT NULL,
     lesson_id uuid NOT NULL,
@@ -2268,6 +2317,8 @@ CREATE TABLE public.users (
     words tsvector GENERATED ALWAYS AS (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) STORED,
     suspension_reason text,
     erased_at timestamp with time zone,
+    email_key text NOT NULL,
+    CONSTRAINT users_email_key_length CHECK (((length(email_key) >= 3) AND (length(email_key) <= 254))),
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
     CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
     CONSTRAINT users_last_name_length CHECK ((length(last_name) <= 100)),
@@ -2275,7 +2326,7 @@ CREATE TABLE public.users (
 );
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
-CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email)) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email_key) WHERE (deleted_at IS NULL);
 CREATE INDEX users_erased_idx ON public.users USING btree (id) WHERE (erased_at IS NOT NULL);
 CREATE INDEX users_last_active_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), COALESCE(last_active_at, '1970-01-01 00:00:00+00'::timestamp with time zone) DESC, id DESC) WHERE (erased_at IS NULL);
 CREATE INDEX users_name_idx ON public.users USING btree (role, status, ((deleted_at IS NULL)), sort_name, id) WHERE (erased_at IS NULL);
@@ -2285,6 +2336,7 @@ CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(l
 CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_words_idx ON public.users USING gin (words) WHERE (erased_at IS NULL);
+CREATE TRIGGER fill_email_key BEFORE INSERT ON public.users FOR EACH ROW WHEN ((new.email_key IS NULL)) EXECUTE FUNCTION public.fill_email_key();
 CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
 CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');

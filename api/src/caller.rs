@@ -9,6 +9,8 @@ use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 
+use crate::edge::ClientAddress;
+use crate::security::SecurityEvent;
 use crate::{App, Problem};
 
 /// The maximum length of a stored `User-Agent`, in characters.
@@ -59,10 +61,12 @@ async fn authenticate(request: &Request, token: &str, least: Role) -> Result<Cal
     let subject = app.tokens.verify(token, now).ok_or_else(Problem::unauthorized)?;
     let mut connection = app.connection().await?;
     let role = sessions::authenticate(&mut connection, subject, now).await?.ok_or_else(Problem::unauthorized)?;
+    let origin = origin(request);
     if role < least {
+        app.security.note(SecurityEvent::Forbidden, Some(subject.user_id), origin.ip);
         return Err(Problem::forbidden());
     }
-    Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin: origin(request) })
+    Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin })
 }
 
 /// Whether a request has a token of ours that has not expired. Its session may have ended; only [`authenticate`] knows.
@@ -72,10 +76,10 @@ pub(crate) fn is_signed_in(request: &Request) -> bool {
     app.zip(token).is_some_and(|(app, token)| app.tokens.verify(token, app.now()).is_some())
 }
 
-/// The peer's address according to the socket, because any client can set `X-Forwarded-For`.
+/// The address of the client, as the edge has found it, and its `User-Agent`.
 fn origin(request: &Request) -> Origin {
     let user_agent = request.headers().get(header::USER_AGENT).map(|value| {
         String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
     });
-    Origin { ip: request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip), user_agent }
+    Origin { ip: request.data::<ClientAddress>().and_then(|address| address.0), user_agent }
 }

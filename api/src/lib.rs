@@ -17,15 +17,15 @@ pub mod params;
 pub mod problem;
 mod resource;
 pub mod routes;
+mod security;
 mod serve;
 pub mod streams;
-pub mod throttle;
 mod time;
 mod trees;
 mod view;
 
 pub use app::App;
-pub use edge::endpoint;
+pub use edge::{Budgets, endpoint};
 pub use openapi::{openapi_31_json, openapi_as_json_schema, openapi_json};
 pub use problem::{Code, Problem};
 pub use serve::{ServeError, listen, run, serve};

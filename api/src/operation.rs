@@ -72,6 +72,30 @@ pub(crate) const TAG_GROUPS: &[(&str, &[Tag])] = &[
 /// handlers.
 pub type Problems = &'static [(&'static str, &'static [Code])];
 
+/// What operations cost of their client's budget, by operation id. The others cost one unit.
+pub(crate) const COSTS: &[(&str, u32)] = &[
+    // Hash a password, or let somebody try codes and links. Wrong passwords are counted for each account as well.
+    ("login", 5),
+    ("register", 20),
+    ("resetPassword", 20),
+    ("changePassword", 20),
+    ("deleteMe", 20),
+    // Keep others busy: the AI provider, moderators.
+    ("askTool", 20),
+    ("transferToTool", 20),
+    ("retryReply", 20),
+    ("createTryout", 20),
+    ("createProject", 10),
+    ("submitProject", 10),
+    // Read much.
+    ("search", 3),
+    ("exportMyData", 50),
+    ("exportActivity", 50),
+    ("exportChats", 50),
+    ("exportCourse", 50),
+    ("createCourseImport", 50),
+];
+
 /// Whether the body of a request with this method (in lower case) is read.
 pub(crate) fn has_body(method: &str) -> bool {
     matches!(method, "post" | "put" | "patch" | "delete")

@@ -1,6 +1,7 @@
 //! Runs the API as a process, from reading the configuration to an orderly shutdown.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::config::{Config, ConfigError, OPS_API, Ports};
@@ -10,6 +11,7 @@ use cairn_server::{Limits, Private, Server, raise_descriptors};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::edge::Budgets;
 use crate::{App, endpoint, ops, streams};
 
 /// How long requests may continue after the process was asked to stop.
@@ -67,8 +69,10 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let mut app = App::new(db, config.require_jwt_secret()?)?;
     app.streams = streams::Streams::new(&app.db, streams::Limits::default(), shutdown.clone());
+    app.budgets = Budgets::new(&config.rate_limits, config.database_connections);
+    app.proxies = Arc::new(config.trusted_proxies.clone());
     raise_descriptors();
-    app.server = Server::new("api", limits(&config.ports));
+    app.server = Server::new("api", Limits { unlimited: config.trusted_proxies.networks.clone(), ..limits(&config.ports) });
     let drained = CancellationToken::new();
     let token = config.ports.ops_token.as_ref().map(|token| token.expose().to_owned());
     let private = Private::new(ops::endpoint(&app, shutdown.clone()), Hosts::private(&config.ports.ops_hosts), token);

@@ -28,6 +28,10 @@ impl Api {
             ("CAIRN_API_ADDR", address.clone()),
             ("CAIRN_OPS_ADDR", ops.clone()),
             ("CAIRN_LOG", "warn".to_owned()),
+            // What is measured is the platform, not the budget of one client, which asks for all that it can get.
+            ("CAIRN_RATE_LIMIT_USER_PER_SECOND", "1000000".to_owned()),
+            ("CAIRN_RATE_LIMIT_USER_BURST", "1000000".to_owned()),
+            ("CAIRN_RATE_LIMIT_USER_CONCURRENT", "1000000".to_owned()),
         ];
         let mut process = Program::new("cairn-api", environment, log()).start(None)?;
         let (http, started) = (client()?, Instant::now());

@@ -29,6 +29,15 @@ pub struct Origin {
     pub user_agent: Option<String>,
 }
 
+/// The network that a client can be told apart by: the address itself for IPv4, and the /64 for IPv6, because whoever has one
+/// address of a /64 usually has them all.
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+    }
+}
+
 /// A signed-in, active user. Functions that read users' data take it as a parameter, so that they cannot be called without
 /// one.
 #[derive(Clone, Debug)]
@@ -61,5 +70,19 @@ impl From<&Caller> for Actor {
 impl From<Origin> for Actor {
     fn from(origin: Origin) -> Self {
         Self { user_id: None, origin }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_address_or_a_subnet() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:db8:1:2::"), network("2001:db8:1:2:ffff::1"));
     }
 }

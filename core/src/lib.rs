@@ -9,6 +9,7 @@ pub mod actor;
 pub mod admin;
 pub mod audit;
 pub mod batcher;
+pub mod bounds;
 pub mod clock;
 pub mod community;
 pub mod config;

@@ -90,7 +90,7 @@ impl Connections {
         let mut open = lock(&self.open);
         let network = network_of(address);
         let of_network = open.per_network.get(&network).copied().unwrap_or_default();
-        let is_limited = !limits.unlimited.contains(&address.to_canonical());
+        let is_limited = !limits.unlimited.iter().any(|network| network.contains(&address.to_canonical()));
         let is_refused = is_limited && of_network >= limits.connections_per_address
             || open.by_id.len() >= limits.connections && !self.replace_one(&open);
         if is_refused {
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn an_address_without_limit_is_not_counted_out() {
         let connections = Arc::new(Connections::new());
-        let limits = Limits { unlimited: vec![address("192.0.2.7")], ..limits(10, 1) };
+        let limits = Limits { unlimited: vec![address("192.0.2.7").into()], ..limits(10, 1) };
         let _held: Vec<_> = (0..5).map(|_| connections.open(address("::ffff:192.0.2.7"), &limits).unwrap()).collect();
         let _other = connections.open(address("192.0.2.8"), &limits).unwrap();
         assert!(connections.open(address("192.0.2.8"), &limits).is_none());

@@ -1,8 +1,8 @@
 //! The limits of a server.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What clients may keep and how long they may take. [`Limits::default`] suits a public server.
@@ -12,8 +12,8 @@ pub struct Limits {
     pub connections: usize,
     /// The maximum number of open connections from one IPv4 address or one IPv6 network of 64 bits.
     pub connections_per_address: usize,
-    /// The addresses that may have any number of connections, such as those of a reverse proxy.
-    pub unlimited: Vec<IpAddr>,
+    /// The networks whose addresses may have any number of connections, such as that of a reverse proxy.
+    pub unlimited: Vec<IpNet>,
     /// The maximum number of HTTP/2 streams that one connection may have open.
     pub streams: u32,
     /// The time from a new connection to the end of the header of its first request.

@@ -1,6 +1,10 @@
 //! The edge: what happens to every request before and after its handler, and the one place where errors become answers.
 
+mod budget;
+mod clients;
 mod cors;
+mod costs;
+mod forwarded;
 mod ids;
 
 use std::panic::AssertUnwindSafe;
@@ -16,11 +20,13 @@ use poem_openapi::{OpenApiService, OperationId};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use self::budget::Admission;
+pub use self::budget::Budgets;
+pub(crate) use self::clients::ClientAddress;
 use self::cors::Cors;
 use crate::answers::{MAX_IF_NONE_MATCH, not_modified};
 use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
-use crate::metrics::HttpMetrics;
 use crate::openapi::CONTRACT;
 use crate::operation::has_body;
 use crate::{App, Code, Problem, pages, routes};
@@ -41,7 +47,7 @@ pub fn endpoint(app: &App, cors_origins: &[String], hosts: Hosts) -> impl Endpoi
     let routes = pages::add(Route::new().nest("/v1", service.into_endpoint()))
         .data::<&'static Contract>(&CONTRACT)
         .data(app.clone());
-    Edge { inner: routes, cors: Cors::new(cors_origins), hosts, timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
+    Edge { inner: routes, cors: Cors::new(cors_origins), hosts, timeout: REQUEST_TIMEOUT, app: app.clone() }
 }
 
 struct Edge<E> {
@@ -49,16 +55,16 @@ struct Edge<E> {
     cors: Cors,
     hosts: Hosts,
     timeout: Duration,
-    metrics: HttpMetrics,
+    app: App,
 }
 
 impl<E: Endpoint> Endpoint for Edge<E> {
     type Output = Response;
 
     /// Never fails: every error is an answer.
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let start = Instant::now();
-        let _in_flight = self.metrics.begin();
+        let _in_flight = self.app.http.begin();
         let id = ids::request_id(request.headers());
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
@@ -75,8 +81,13 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let accepts_gzip = accepts_gzip(request.headers());
         let traceparent = trace::join(&span, ids::traceparent(request.headers()));
         let answer = async {
-            let result = TRACEPARENT.scope(Some(traceparent), self.handle(request)).await;
+            let (admitted, quota) = clients::admit(&self.app, &mut request);
+            let result = match admitted {
+                Ok(admission) => TRACEPARENT.scope(Some(traceparent), self.handle(request, &admission)).await,
+                Err(problem) => Err(problem.into()),
+            };
             let mut response = result.unwrap_or_else(|error| answer(error, &id, &uri, &headers));
+            quota.write(response.headers_mut());
             not_modified(&if_none_match, &mut response);
             compress(accepts_gzip, &mut response).await;
             finish(response.headers_mut(), &id);
@@ -91,13 +102,14 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
 impl<E: Endpoint> Edge<E> {
     /// Checks what no handler should have to, then runs the handler within its time, panics caught.
-    async fn handle(&self, mut request: Request) -> poem::Result<Response> {
+    async fn handle(&self, mut request: Request, admission: &Admission) -> poem::Result<Response> {
         let work = async {
             refuse_malformed(&request)?;
             self.check_host(&request)?;
             if !has_body(&request.method().as_str().to_ascii_lowercase()) {
                 request.set_body(Body::empty());
             }
+            let _place = admission.place().await?;
             AssertUnwindSafe(self.inner.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))).into())
             })
@@ -130,7 +142,7 @@ impl<E: Endpoint> Edge<E> {
             http.ms = ms,
             "request answered"
         );
-        self.metrics.answered(method, route, status, elapsed);
+        self.app.http.answered(method, route, status, elapsed);
         let span = Span::current();
         trace::rename(&span, format!("{method} {route}"));
         trace::attribute(&span, "http.request.method", method.to_string());
@@ -209,13 +221,16 @@ fn finish(headers: &mut HeaderMap, id: &str) {
 
 #[cfg(test)]
 mod tests {
+    use cairn_core::config::Secret;
+    use cairn_core::db::Db;
     use poem::endpoint::make;
 
     use super::*;
 
     async fn send(inner: impl Endpoint, timeout: Duration) -> (Response, serde_json::Value) {
-        let metrics = HttpMetrics::new(&prometheus::Registry::new()).unwrap();
-        let edge = Edge { inner, cors: Cors::new(&[]), hosts: Hosts::public(&[]), timeout, metrics };
+        let url = "postgres://nobody@127.0.0.1:1/none";
+        let app = App::new(Db::connect(url, url, 4).unwrap(), &Secret::new("a key of tests")).unwrap();
+        let edge = Edge { inner, cors: Cors::new(&[]), hosts: Hosts::public(&[]), timeout, app };
         let mut response =
             edge.call(Request::builder().uri_str("/v1/x").header(header::HOST, "localhost").finish()).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();

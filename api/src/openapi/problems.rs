@@ -49,7 +49,7 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
         Some("member") => codes.push(Code::Unauthorized),
         Some(_) => codes.extend([Code::Unauthorized, Code::Forbidden]),
     }
-    codes.extend([Code::Internal, Code::Unavailable]);
+    codes.extend([Code::TooManyRequests, Code::Internal, Code::Unavailable]);
     codes
 }
 
@@ -205,7 +205,13 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
             "limit",
             integer.clone(),
             "How many there may be.",
-            &[Code::CollectionFull, Code::QuotaExceeded, Code::TooManyOpenReplies, Code::TooManyTryouts],
+            &[
+                Code::CollectionFull,
+                Code::LimitReached,
+                Code::QuotaExceeded,
+                Code::TooManyOpenReplies,
+                Code::TooManyTryouts,
+            ],
         ),
         (
             "resets_at",

@@ -122,6 +122,9 @@ impl<A: CursorKey, B: CursorKey> CursorKey for (A, B) {
     }
 }
 
+/// How many bytes of long texts a page has at most, unless its first item alone has more.
+const MAX_PAGE_BYTES: usize = 256 * 1024;
+
 /// The page that a client asks for.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
@@ -149,11 +152,28 @@ impl PageRequest {
     /// without one there is no next page.
     pub fn answer<R, T: From<R>, K: CursorKey>(
         &self,
-        mut rows: Vec<R>,
+        rows: Vec<R>,
         key: impl Fn(&R) -> Option<K>,
     ) -> Result<Json<Page<T>>, Problem> {
-        let has_more = rows.len() > usize::from(self.limit.0);
-        rows.truncate(self.limit.0.into());
+        self.answer_within(rows, |_| 0, key)
+    }
+
+    /// The same for rows with long texts, whose lengths in bytes `size` returns: the page ends early, but has at least one
+    /// item, when its texts would exceed [`MAX_PAGE_BYTES`].
+    pub fn answer_within<R, T: From<R>, K: CursorKey>(
+        &self,
+        mut rows: Vec<R>,
+        size: impl Fn(&R) -> usize,
+        key: impl Fn(&R) -> Option<K>,
+    ) -> Result<Json<Page<T>>, Problem> {
+        let mut bytes = 0;
+        let fits = |row: &&R| {
+            bytes += size(row);
+            bytes <= MAX_PAGE_BYTES
+        };
+        let fitting = rows.iter().take(self.limit.0.into()).take_while(fits).count().max(1);
+        let has_more = rows.len() > fitting;
+        rows.truncate(fitting);
         let next_key = rows.last().filter(|_| has_more).and_then(key);
         let next_cursor = next_key.map(|key| Cursor::after(&key)).transpose()?.map(String::from);
         Ok(Json(Page { items: rows.into_iter().map(T::from).collect(), next_cursor }))
@@ -254,6 +274,20 @@ mod tests {
         let next = PageRequest::new(Limit(2), page.next_cursor.map(Cursor));
         assert_eq!(next.after::<i32>().unwrap(), Some(2));
         assert_eq!(next.answer::<i32, i32, i32>(vec![3, 4], |n| Some(*n)).unwrap().0.next_cursor, None);
+    }
+
+    #[test]
+    fn a_page_of_long_texts_ends_early() {
+        let request = PageRequest::new(Limit(10), None);
+        let page = |rows: Vec<i32>, size: usize| {
+            let page = request.answer_within::<i32, i32, i32>(rows, |_| size, |n| Some(*n)).unwrap().0;
+            (page.items, page.next_cursor.is_some())
+        };
+        assert_eq!(page(vec![1, 2, 3], MAX_PAGE_BYTES / 2), (vec![1, 2], true));
+        assert_eq!(page(vec![1, 2], MAX_PAGE_BYTES / 2), (vec![1, 2], false));
+        assert_eq!(page(vec![1, 2], MAX_PAGE_BYTES * 2), (vec![1], true));
+        assert_eq!(page(vec![1], MAX_PAGE_BYTES * 2), (vec![1], false));
+        assert_eq!(page(vec![], MAX_PAGE_BYTES * 2), (vec![], false));
     }
 
     #[test]

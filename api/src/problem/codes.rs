@@ -20,7 +20,7 @@ macro_rules! with_codes {
         MethodNotAllowed method_not_allowed METHOD_NOT_ALLOWED "Method not allowed" "The path exists, but not with this method; see the Allow header.";
         BodyTooLarge body_too_large PAYLOAD_TOO_LARGE "The body is too large" "A body may have at most 256 KiB.";
         UnsupportedMediaType unsupported_media_type UNSUPPORTED_MEDIA_TYPE "The body must be JSON" "Send the body as application/json.";
-        TooManyRequests too_many_requests TOO_MANY_REQUESTS "Too many attempts" "There were too many attempts. Try again later; see the Retry-After header.";
+        TooManyRequests too_many_requests TOO_MANY_REQUESTS "Too many requests" "There were too many requests or attempts. Try again later; see the Retry-After header.";
         IdempotencyKeyReused idempotency_key_reused CONFLICT "The idempotency key was used for another request" "This Idempotency-Key was sent before with another body. Use a new key for a new request.";
         PreconditionRequired precondition_required PRECONDITION_REQUIRED "If-Match is required" "Send the ETag of the version that you want to change as If-Match.";
         VersionMismatch version_mismatch PRECONDITION_FAILED "The resource has changed" "The resource has changed since you read it. Get it again, and repeat the update with its new ETag.";
@@ -30,6 +30,7 @@ macro_rules! with_codes {
         ParentDeleted parent_deleted CONFLICT "What it belongs to is deleted" "It cannot be restored while what it belongs to is deleted. Restore that first.";
         OrderMismatch order_mismatch CONFLICT "The order does not match the list" "The order must contain each resource of the list exactly once. Get the list again and repeat the call.";
         CollectionFull collection_full CONFLICT "The list is full" "The list has as many resources as it can have. Delete one of them first.";
+        LimitReached limit_reached CONFLICT "You have as many as you can have" "A user can have a limited number of these; limit says how many. Delete one of them first.";
         Internal internal INTERNAL_SERVER_ERROR "Internal error" "The request could not be completed. If it keeps happening, report the request id.";
         Unavailable unavailable SERVICE_UNAVAILABLE "The service is unavailable" "The request could not be completed in time. Nothing was changed. Try again later.";
 

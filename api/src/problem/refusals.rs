@@ -1,9 +1,11 @@
 //! Turns refusals of the domain into problems.
 
 use cairn_core::admin::jobs::JobRefusal;
+use cairn_core::bounds::LimitReached;
 use cairn_core::community::projects::ProjectRefusal;
 use cairn_core::learning::facts::TasksIncomplete;
 use cairn_core::learning::lessons::LessonRefusal;
+use cairn_core::library::favorites::FavoriteRefusal;
 use cairn_core::noun::Noun;
 use cairn_core::refusal::{NotFound, Rejected};
 use cairn_core::resource;
@@ -229,8 +231,26 @@ impl From<ProjectRefusal> for Problem {
                 .detail(format!("The project has the status {}, in which this cannot be done.", status.name()))
                 .with("project_status", status.name()),
             ProjectRefusal::OwnProject => Self::own_project(),
+            ProjectRefusal::LimitReached(reached) => reached.into(),
             ProjectRefusal::Resource(refusal) => refusal.into(),
         }
+    }
+}
+
+impl From<FavoriteRefusal> for Problem {
+    fn from(refusal: FavoriteRefusal) -> Self {
+        match refusal {
+            FavoriteRefusal::NotFound(not_found) => not_found.into(),
+            FavoriteRefusal::LimitReached(reached) => reached.into(),
+        }
+    }
+}
+
+impl From<LimitReached> for Problem {
+    fn from(LimitReached { limit }: LimitReached) -> Self {
+        Self::limit_reached()
+            .detail(format!("You can have {limit} of these. Delete one of them first."))
+            .with("limit", limit)
     }
 }
 

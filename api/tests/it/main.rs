@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod bodies;
+mod budgets;
 mod community;
 mod contract;
 mod edge;
@@ -13,6 +14,7 @@ mod library;
 mod process;
 mod queue;
 mod settings;
+mod sizes;
 mod stats;
 mod support;
 mod tools;

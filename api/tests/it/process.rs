@@ -69,6 +69,39 @@ async fn a_request_that_runs_is_finished_and_no_new_one_is_taken() {
     serving.await.unwrap().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_client_is_what_trusted_proxies_say() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    for (trusted, expected) in [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.5")] {
+        let values = [("CAIRN_JWT_SECRET", JWT_SECRET), ("CAIRN_TRUSTED_PROXIES", trusted)];
+        let config =
+            Config::from_values(&values.map(|(key, value)| (key.to_owned(), value.to_owned())).into()).unwrap();
+        let listener = cairn_api::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let ops = cairn_api::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (addr, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let (db, stop) = (app.app.db.clone(), shutdown.clone());
+        let serving = tokio::spawn(async move { cairn_api::serve(&config, db, listener, ops, stop).await });
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!(
+            "POST /v1/auth/logout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nX-Forwarded-For: 198.51.100.1, \
+             203.0.113.5\r\nForwarded: for=198.51.100.2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            anna.another_session().await.token
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let text = answer(stream).await;
+        assert!(text.starts_with("HTTP/1.1 204"), "{text}");
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+        app.run_jobs().await;
+        let ip: String = sqlx::query_scalar("SELECT host(ip) FROM activity_log ORDER BY occurred_at DESC LIMIT 1")
+            .fetch_one(app.app.pool())
+            .await
+            .unwrap();
+        assert_eq!(ip, expected, "trusted: {trusted:?}");
+    }
+}
+
 /// Until a statement waits for a lock.
 async fn wait_for_lock(app: &TestApp) {
     let waiting =

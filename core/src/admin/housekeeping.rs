@@ -7,6 +7,9 @@ use sqlx::PgPool;
 use crate::Result;
 use crate::settings::{self, Settings};
 
+/// The maximum number of counters of attempts at passwords, which take about 50 MB with their indexes.
+const MAX_ATTEMPT_ROWS: i64 = 200_000;
+
 /// Removes old data for about as long as `budget`, and maintains the partitions. Returns whether everything is done; if not, it
 /// has to be run again. Safe to repeat and to run in several processes.
 pub async fn run(pool: &PgPool, budget: Duration) -> Result<bool> {
@@ -87,8 +90,8 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired links for a new password, old
-/// idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
+/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired links for a new password, devices
+/// that have not signed in for long, attempts at passwords that are forgotten, old idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
 /// identifiers of content changes, old try-outs of instructions, and old counts.
 ///
 /// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
@@ -98,6 +101,9 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
     while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
     while chunks.should_continue(remove_password_resets(pool).await?) {}
+    while chunks.should_continue(remove_devices(pool).await?) {}
+    while chunks.should_continue(remove_attempts(pool).await?) {}
+    remove_excess_attempts(pool, MAX_ATTEMPT_ROWS).await?;
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
@@ -135,6 +141,37 @@ async fn remove_password_resets(pool: &PgPool) -> Result<u64> {
              SELECT ctid FROM password_resets WHERE expires_at < now()
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+async fn remove_devices(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM sign_in_devices WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM sign_in_devices WHERE expires_at < now()
+             ORDER BY expires_at LIMIT 1000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+async fn remove_attempts(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM sign_in_attempts WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM sign_in_attempts WHERE forgotten_at < now()
+             ORDER BY forgotten_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Removes the rows beyond the newest `limit`, the least important first: those with few failures, of which a flood of made-up
+/// addresses consists. Each row costs whoever makes it the check of a password, so there are not many more.
+async fn remove_excess_attempts(pool: &PgPool, limit: i64) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM sign_in_attempts WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM sign_in_attempts ORDER BY failures DESC, counted_at DESC OFFSET $1 LIMIT 100000))",
+        limit
     );
     Ok(removed.execute(pool).await?.rows_affected())
 }

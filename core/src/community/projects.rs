@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::Result;
 use crate::activity::{Action, Verb};
 use crate::actor::{Caller, Role};
+use crate::bounds::{self, LimitReached, Owned};
 use crate::clock::new_id;
 use crate::db::UserTx;
 use crate::noun::Noun;
@@ -203,8 +204,16 @@ pub enum ProjectRefusal {
     Status(ProjectStatus),
     /// It is the moderator's own project.
     OwnProject,
+    /// The caller has as many projects as they may have.
+    LimitReached(LimitReached),
     /// It cannot be changed, like any resource.
     Resource(Refusal),
+}
+
+impl From<LimitReached> for ProjectRefusal {
+    fn from(reached: LimitReached) -> Self {
+        Self::LimitReached(reached)
+    }
 }
 
 impl From<NotFound> for ProjectRefusal {
@@ -243,7 +252,11 @@ pub async fn create(
             Some(Verb::Published)
         }
     };
+    bounds::lock(tx).await?;
     resource::create(tx, &project).await.map_err(Rejected::widen)?;
+    for owned in [Owned::Projects, Owned::ProjectsEver] {
+        bounds::check(tx, owned).await.map_err(Rejected::widen)?;
+    }
     if let Some(verb) = verb {
         tx.record(Action::new(Noun::Project, verb).on(project.id, &project.title))?;
     }

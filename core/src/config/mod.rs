@@ -2,6 +2,7 @@
 //! has a documented default.
 
 mod ai;
+mod edge;
 mod ports;
 mod values;
 
@@ -10,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
+pub use self::edge::{ForwardedHeader, RateLimit, RateLimits, TrustedProxies};
 pub use self::ports::Ports;
 pub use self::values::{ConfigError, Secret};
 use self::values::{list, parse};
@@ -53,6 +55,10 @@ pub struct Config {
     pub jwt_secret: Option<Secret>,
     /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API, [`LOCAL_ORIGINS`] among them; empty by default.
     pub cors_origins: Vec<String>,
+    /// `CAIRN_TRUSTED_PROXIES` and `CAIRN_FORWARDED_HEADER`: who is believed about the addresses of clients.
+    pub trusted_proxies: TrustedProxies,
+    /// `CAIRN_RATE_LIMIT_*`: how much one client may ask for.
+    pub rate_limits: RateLimits,
     /// `CAIRN_WORKER_QUEUES` and `CAIRN_WORKER_CONCURRENCY`: the queues of this process and how many jobs each runs at
     /// once.
     pub worker_queues: Vec<(Queue, usize)>,
@@ -68,7 +74,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 31] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -84,12 +90,20 @@ const KEYS: [&str; 23] = [
     "CAIRN_API_HOSTS",
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
+    "CAIRN_FORWARDED_HEADER",
     "CAIRN_JWT_SECRET",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
     "CAIRN_OPS_ADDR",
     "CAIRN_OPS_HOSTS",
     "CAIRN_OPS_TOKEN",
+    "CAIRN_RATE_LIMIT_ADDRESS_BURST",
+    "CAIRN_RATE_LIMIT_ADDRESS_CONCURRENT",
+    "CAIRN_RATE_LIMIT_ADDRESS_PER_SECOND",
+    "CAIRN_RATE_LIMIT_USER_BURST",
+    "CAIRN_RATE_LIMIT_USER_CONCURRENT",
+    "CAIRN_RATE_LIMIT_USER_PER_SECOND",
+    "CAIRN_TRUSTED_PROXIES",
     "CAIRN_WORKER_CONCURRENCY",
     "CAIRN_WORKER_QUEUES",
 ];
@@ -146,6 +160,8 @@ impl Config {
             ports: ports::read(get)?,
             jwt_secret,
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
+            trusted_proxies: edge::trusted_proxies(get)?,
+            rate_limits: edge::rate_limits(get)?,
             worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
             ai: ai::read(get)?,
             log: get("CAIRN_LOG").unwrap_or("info").to_owned(),
@@ -300,6 +316,10 @@ mod tests {
             ("CAIRN_WORKER_CONCURRENCY", "replies=0"),
             ("CAIRN_DATABASE_CONNECTIONS", "1"),
             ("CAIRN_TEST_FAILPOINTS", "after_claim=1"),
+            ("CAIRN_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+            ("CAIRN_TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("CAIRN_FORWARDED_HEADER", "x-real-ip"),
+            ("CAIRN_RATE_LIMIT_USER_BURST", "0"),
             ("DATABASE_URL", "mysql://x"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318"),
@@ -308,6 +328,21 @@ mod tests {
             let error = config(&[(key, value)]).unwrap_err().to_string();
             assert!(error.contains(key) && !error.contains("pass@"), "{error}");
         }
+    }
+
+    #[test]
+    fn proxies_and_limits_are_read() {
+        let config = config(&[
+            ("CAIRN_TRUSTED_PROXIES", "10.1.2.3/8, 192.0.2.7, 2001:db8::/32"),
+            ("CAIRN_FORWARDED_HEADER", "forwarded"),
+            ("CAIRN_RATE_LIMIT_USER_PER_SECOND", "7"),
+        ])
+        .unwrap();
+        let networks: Vec<String> = config.trusted_proxies.networks.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
+        assert_eq!(config.trusted_proxies.header, ForwardedHeader::Forwarded);
+        let user = RateLimit { per_second: 7, ..RateLimits::default().user };
+        assert_eq!(config.rate_limits, RateLimits { user, ..RateLimits::default() });
     }
 
     #[test]

@@ -10,12 +10,35 @@ use uuid::Uuid;
 use crate::Result;
 use crate::activity::{Action, Verb};
 use crate::actor::Caller;
+use crate::bounds::{self, LimitReached, Owned};
 use crate::db::UserTx;
 use crate::noun::Noun;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
+/// Why a prompt does not become a favorite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FavoriteRefusal {
+    /// There is no such prompt.
+    NotFound(NotFound),
+    /// The caller has as many favorites as they may have.
+    LimitReached(LimitReached),
+}
+
+impl From<NotFound> for FavoriteRefusal {
+    fn from(not_found: NotFound) -> Self {
+        Self::NotFound(not_found)
+    }
+}
+
+impl From<LimitReached> for FavoriteRefusal {
+    fn from(reached: LimitReached) -> Self {
+        Self::LimitReached(reached)
+    }
+}
+
 /// Makes a prompt one of the caller's favorites. Returns whether it was none before.
-pub async fn add(tx: &mut UserTx, prompt_id: Uuid) -> Result<bool, Rejected<NotFound>> {
+pub async fn add(tx: &mut UserTx, prompt_id: Uuid) -> Result<bool, Rejected<FavoriteRefusal>> {
+    bounds::lock(tx).await?;
     let prompt = sqlx::query!(
         r#"WITH prompt AS (
                SELECT id, title FROM visible_prompts WHERE id = $1
@@ -28,8 +51,9 @@ pub async fn add(tx: &mut UserTx, prompt_id: Uuid) -> Result<bool, Rejected<NotF
         prompt_id,
         tx.caller().user_id
     );
-    let prompt = prompt.fetch_optional(&mut ***tx).await?.or_not_found::<NotFound>(Noun::Prompt)?;
+    let prompt = prompt.fetch_optional(&mut ***tx).await?.or_not_found::<FavoriteRefusal>(Noun::Prompt)?;
     if prompt.is_changed {
+        bounds::check(tx, Owned::Favorites).await.map_err(Rejected::widen)?;
         tx.record(Action::new(Noun::Prompt, Verb::Favorited).on(prompt_id, &prompt.title))?;
     }
     Ok(prompt.is_changed)

@@ -39,7 +39,7 @@ pub struct User {
 /// The data of a new account.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// Unique among live accounts, regardless of case.
+    /// Unique among live accounts by its key.
     pub email: Email,
     /// Required.
     pub first_name: PersonName,
@@ -132,11 +132,12 @@ async fn insert(
 ) -> Result<User, Rejected<RegistrationRefusal>> {
     sqlx::query_as!(
         User,
-        r#"INSERT INTO users (id, email, first_name, last_name, password_hash, role, invite_id, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        r#"INSERT INTO users (id, email, email_key, first_name, last_name, password_hash, role, invite_id, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
            RETURNING id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent, created_at"#,
         new_id(),
         new.email.as_str(),
+        new.email.key(),
         new.first_name.as_str(),
         new.last_name.as_ref().map(PersonName::as_str),
         new.password_hash,
@@ -155,8 +156,8 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
         r#"SELECT id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
                   created_at, password_hash,
                   status = 'suspended' AS "is_suspended!"
-           FROM users WHERE lower(email) = lower($1) AND deleted_at IS NULL"#,
-        email.as_str()
+           FROM users WHERE email_key = $1 AND deleted_at IS NULL"#,
+        email.key()
     )
     .fetch_optional(connection)
     .await?;

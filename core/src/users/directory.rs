@@ -33,7 +33,7 @@ pub enum UserStatus {
 pub struct Account {
     /// Identifies the user.
     pub id: Uuid,
-    /// Unique among live accounts, regardless of case.
+    /// Unique among live accounts by its key.
     pub email: String,
     /// 1–100 characters.
     pub first_name: String,
@@ -188,10 +188,11 @@ impl Resource for Account {
         let (email, first_name, last_name) = self.parsed().map_err(Rejected::Refused)?;
         let saved = select_accounts!(
             "WITH u AS (
-                 INSERT INTO users (id, email, first_name, last_name, avatar_url, role, status, suspension_reason, deleted_at)
-                 VALUES ($1, $2, $3, $4, $5::text, $6, $7, $8, $9)
-                 ON CONFLICT (id) DO UPDATE SET email = excluded.email, first_name = excluded.first_name,
-                     last_name = excluded.last_name, avatar_url = excluded.avatar_url, role = excluded.role,
+                 INSERT INTO users (id, email, email_key, first_name, last_name, avatar_url, role, status, suspension_reason,
+                     deleted_at)
+                 VALUES ($1, $2, $3, $4, $5, $6::text, $7, $8, $9, $10)
+                 ON CONFLICT (id) DO UPDATE SET email = excluded.email, email_key = excluded.email_key,
+                     first_name = excluded.first_name, last_name = excluded.last_name, avatar_url = excluded.avatar_url, role = excluded.role,
                      status = excluded.status, suspension_reason = excluded.suspension_reason,
                      deleted_at = excluded.deleted_at
                  RETURNING *
@@ -204,6 +205,7 @@ impl Resource for Account {
             "u",
             self.id,
             email.as_str(),
+            email.key(),
             first_name.as_str(),
             last_name.as_ref().map(PersonName::as_str),
             self.avatar_url,

@@ -49,7 +49,7 @@ pub enum DeletionRefusal {
 pub async fn delete_me(tx: &mut UserTx, checked: Option<&str>) -> Result<(), Rejected<DeletionRefusal>> {
     let (user_id, now) = (tx.caller().user_id, tx.now());
     sqlx::query_scalar!(
-        "UPDATE users SET email = id || '@deleted.invalid', password_hash = NULL, first_name = 'Deleted', last_name = NULL,
+        "UPDATE users SET email = id || '@deleted.invalid', email_key = id || '@deleted.invalid', password_hash = NULL, first_name = 'Deleted', last_name = NULL,
              avatar_url = NULL, invite_id = NULL, suspension_reason = NULL, deleted_at = $3, erased_at = $3
          WHERE id = $1 AND password_hash IS NOT DISTINCT FROM $2 AND deleted_at IS NULL
          RETURNING id",
@@ -115,9 +115,10 @@ pub async fn requeue_waiting(tx: &mut Tx, limit: i64) -> Result<usize> {
     Ok(user_ids.len())
 }
 
-/// Removes sessions with their refresh tokens, idempotency keys with the answers in them, and reset links.
+/// Removes sessions with their refresh tokens, known devices, idempotency keys with the answers in them, and reset links.
 async fn remove_access(connection: &mut PgConnection, user_id: Uuid) -> Result<()> {
     sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user_id).execute(&mut *connection).await?;
+    sqlx::query!("DELETE FROM sign_in_devices WHERE user_id = $1", user_id).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM idempotency_keys WHERE user_id = $1", user_id).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM password_resets WHERE user_id = $1", user_id).execute(connection).await?;
     Ok(())

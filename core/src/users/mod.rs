@@ -1,8 +1,11 @@
 //! Users: accounts, invites, passwords, sessions and tokens.
 
 pub mod accounts;
+pub mod attempts;
 pub mod bulk;
+pub mod devices;
 pub mod directory;
+mod email;
 pub mod erasure;
 pub mod events;
 pub mod export;

@@ -33,11 +33,15 @@ pub async fn edit(tx: &mut UserTx, edit: Edit<Account>) -> Result<Option<User>, 
     }))
 }
 
-/// The caller's email address and password hash, for checking a password; `None` if the account is gone.
-pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<(String, Option<String>)>> {
-    let row =
-        sqlx::query!("SELECT email, password_hash FROM users WHERE id = $1 AND deleted_at IS NULL", caller.user_id);
-    Ok(row.fetch_optional(connection).await?.map(|row| (row.email, row.password_hash)))
+/// The caller as the target of an attempt at their password, and the hash to check it with; `None` if the account is gone.
+pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<(Target, Option<String>)>> {
+    let row = sqlx::query!(
+        r#"SELECT first_name || coalesce(' ' || last_name, '') AS "name!", password_hash FROM users
+           WHERE id = $1 AND deleted_at IS NULL"#,
+        caller.user_id
+    );
+    let row = row.fetch_optional(connection).await?;
+    Ok(row.map(|row| (Target::new(Noun::User, caller.user_id, &row.name), row.password_hash)))
 }
 
 /// The password was changed after it had been checked.

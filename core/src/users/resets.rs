@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::devices;
 use super::directory::Account;
 use super::sessions::{self, Revocation, hash};
 use crate::Result;
@@ -74,8 +75,9 @@ pub async fn check(
 }
 
 /// Uses a token: sets the password and ends all sessions of the account. Of several transactions that use it at once, one
-/// succeeds.
-pub async fn redeem(tx: &mut Tx, token: &str, password_hash: &str) -> Result<(), Rejected<InvalidReset>> {
+/// succeeds. For a while, whoever has the token can sign in like a known device, however often others guess. Returns the key
+/// of the account's address.
+pub async fn redeem(tx: &mut Tx, token: &str, password_hash: &str) -> Result<String, Rejected<InvalidReset>> {
     let now = tx.now();
     let user = sqlx::query!(
         r#"WITH used AS (
@@ -83,7 +85,7 @@ pub async fn redeem(tx: &mut Tx, token: &str, password_hash: &str) -> Result<(),
            )
            UPDATE users u SET password_hash = $3 FROM used
            WHERE u.id = used.user_id AND u.deleted_at IS NULL
-           RETURNING u.id, u.first_name || coalesce(' ' || u.last_name, '') AS "name!""#,
+           RETURNING u.id, u.email_key, u.first_name || coalesce(' ' || u.last_name, '') AS "name!""#,
         &hash(token),
         now,
         password_hash
@@ -92,9 +94,10 @@ pub async fn redeem(tx: &mut Tx, token: &str, password_hash: &str) -> Result<(),
     .await?
     .or_refuse(InvalidReset)?;
     sessions::revoke_all(tx, user.id, None, Revocation::PasswordChanged).await?;
+    devices::remember_reset(tx, user.id, token).await?;
     let target = Target::new(Noun::User, user.id, &user.name);
     tx.record(Action::new(Noun::Password, Verb::Reset).target(Some(target)).by(user.id))?;
-    Ok(())
+    Ok(user.email_key)
 }
 
 /// Forgets the link of a user, whose password has changed otherwise.

@@ -378,6 +378,14 @@ async fn finds_users_whose_last_activity_is_behind() {
 }
 
 #[tokio::test]
+async fn finds_addresses_with_a_foreign_key() {
+    let (stored, expected) = only(Kind::EmailKey, "UPDATE users SET email = 'C@Example.test' WHERE email LIKE 'c@%'; UPDATE users SET email_key = 'c@Example.test' WHERE email LIKE 'C@%'").await;
+    assert_eq!((&stored["email_key"], &expected["email_key"]), (&"c@Example.test".into(), &"c@example.test".into()));
+    let (_, expected) = only(Kind::EmailKey, "UPDATE users SET email = 'no address' WHERE email LIKE 'c@%'").await;
+    assert!(expected.is_null());
+}
+
+#[tokio::test]
 async fn finds_activity_outside_the_monthly_partitions() {
     only(
         Kind::ActivityPartition,
@@ -400,7 +408,7 @@ async fn lists_a_thousand_and_counts_all() {
 #[tokio::test]
 async fn finds_what_is_left_of_a_user_who_deleted_their_account() {
     const ERASED: &str = "UPDATE users SET deleted_at = now(), erased_at = now(), email = id || '@deleted.invalid',
-        first_name = 'Deleted', last_active_at = NULL WHERE email LIKE 'c@%';";
+        email_key = id || '@deleted.invalid', first_name = 'Deleted', last_active_at = NULL WHERE email LIKE 'c@%';";
     let report = found(ERASED).await;
     assert!(report.0.is_clean() && report.1.is_empty(), "{report:#?}");
     for (statement, table) in [

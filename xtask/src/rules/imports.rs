@@ -11,6 +11,7 @@ const STOREYS: [(&str, &[&str]); 3] = [
             "activity",
             "actor",
             "batcher",
+            "bounds",
             "clock",
             "config",
             "db",

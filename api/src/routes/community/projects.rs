@@ -15,7 +15,7 @@ use crate::caller::Member;
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes, Cursor, IdempotencyKey, IdempotentRequest, IfMatch, Limit, Page, PageRequest};
 use crate::view::fields;
-use crate::{App, Problem};
+use crate::{App, Code, Problem};
 
 /// Projects.
 pub struct ProjectsApi {
@@ -24,7 +24,7 @@ pub struct ProjectsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[];
+pub const PROBLEMS: Problems = &[("createProject", &[Code::LimitReached])];
 
 /// The order of a list of projects. A project that is liked while you page through a list ordered by likes may be missed or
 /// listed twice.

@@ -11,7 +11,7 @@ use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::time::Time;
 use crate::view::view;
-use crate::{App, Problem};
+use crate::{App, Code, Problem};
 
 /// Favorites.
 pub struct FavoritesApi {
@@ -20,7 +20,7 @@ pub struct FavoritesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[];
+pub const PROBLEMS: Problems = &[("favoritePrompt", &[Code::LimitReached])];
 
 view! {
     /// A prompt that is one of your favorites.

@@ -117,7 +117,7 @@ impl MessagesApi {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = messages::list(&mut connection, &caller, tool_type.0.into(), page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some((last.created_at, last.id)))
+        page.answer_within(rows, |message| message.content.len(), |last| Some((last.created_at, last.id)))
     }
 
     /// Ask a tool a question

@@ -1,6 +1,10 @@
 //! Registration and sessions.
 
+use cairn_core::activity::Target;
+use cairn_core::noun::Noun;
 use cairn_core::users::accounts::{self, NewAccount};
+use cairn_core::users::attempts::Guess;
+use cairn_core::users::devices::{self, Device};
 use cairn_core::users::rules::{Email, Password, PersonName};
 use cairn_core::users::sessions::{self, OpenSession, Refresh};
 use cairn_core::users::tokens::ACCESS_TOKEN_LIFETIME;
@@ -13,6 +17,7 @@ use crate::caller::{Client, Member};
 use crate::operation::{Problems, Tag};
 use crate::params::Body;
 use crate::problem::FieldError;
+use crate::security::SecurityEvent;
 use crate::time::Time;
 use crate::{App, Code, Problem};
 
@@ -33,10 +38,9 @@ pub const PROBLEMS: Problems = &[
             Code::InviteExpired,
             Code::InviteUsedUp,
             Code::EmailTaken,
-            Code::TooManyRequests,
         ],
     ),
-    ("login", &[Code::InvalidCredentials, Code::AccountSuspended, Code::TooManyRequests]),
+    ("login", &[Code::InvalidCredentials, Code::AccountSuspended]),
     ("refreshSession", &[Code::InvalidRefreshToken]),
 ];
 
@@ -69,6 +73,10 @@ pub struct LoginRequest {
     /// The password of the account.
     #[oai(validator(min_length = 1, max_length = 128))]
     pub password: String,
+    /// The `device_token` of the last sign-in on this device, or the token of a reset link that was just used; null if there
+    /// is none. With it, one can sign in even while others try passwords for the account.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub device_token: Option<String>,
 }
 
 /// A refresh token.
@@ -99,6 +107,9 @@ pub struct SignIn {
     pub user: User,
     /// The tokens of the session.
     pub tokens: Tokens,
+    /// A token to send with the next sign-in on this device, which then replaces it. It gives no access. Keep it when the
+    /// user signs out.
+    pub device_token: String,
 }
 
 #[OpenApi]
@@ -111,8 +122,6 @@ impl AuthApi {
     async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Created<SignIn>, Problem> {
         let (app, now, invite) = (&self.app, self.app.now(), body.invite_code.as_deref());
         let (email, password, first_name, last_name) = parse(&body)?;
-        let attempts = app.throttle.attempts(client.0.ip, email.as_str());
-        app.throttle.count(attempts, now)?;
         accounts::check_eligibility(&mut *app.connection().await?, invite, now).await?;
         let password_hash = app.passwords.hash(&password).await?;
         let new = NewAccount { email, first_name, last_name, password_hash };
@@ -120,34 +129,44 @@ impl AuthApi {
         let mut tx = app.begin_for(&client.0).await?;
         let user = accounts::register(&mut tx, &new, invite).await?;
         let session = sessions::open(&mut tx, &user).await?;
+        let device_token = devices::remember(&mut tx, user.id, None).await?;
         tx.commit().await?;
-        app.throttle.forget(attempts);
-        let sign_in = SignIn { user: user.into(), tokens: self.tokens(session)? };
+        let sign_in = SignIn { user: user.into(), tokens: self.tokens(session)?, device_token };
         Ok(Created::at("/v1/me".to_owned(), sign_in))
     }
 
     /// Sign in
     ///
-    /// Opens a session. It ends when the user signs out, when it is revoked, or when it is not refreshed for 30 days.
+    /// Opens a session. It ends when the user signs out, when it is revoked, or when it is not refreshed for 30 days. After a
+    /// few wrong passwords, the next attempt has to wait, at most a quarter of an hour (429). A device that sends the
+    /// `device_token` of its last sign-in does not wait for the attempts of others.
     #[oai(path = "/auth/login", method = "post", operation_id = "login", tag = Tag::Auth)]
     async fn login(&self, client: Client, body: Body<LoginRequest>) -> Result<Json<SignIn>, Problem> {
         let app = &self.app;
         let email = Email::parse(&body.email).ok_or_else(Problem::invalid_credentials)?;
-        let attempts = app.throttle.attempts(client.0.ip, email.as_str());
-        app.throttle.count(attempts, app.now())?;
+        let device = self.known_device(&body, &email).await?;
+        let guess = match &device {
+            Some(device) => Guess::KnownDevice(device),
+            None => Guess::SignIn { email: &email, ip: client.0.ip },
+        };
+        let attempt = app.begin_attempt(&client.0, guess).await?;
         let found = accounts::find_credentials(&mut *app.connection().await?, &email).await?;
+        let account = found.as_ref().map(|found| Target::new(Noun::User, found.user.id, &found.user.name()));
         let hash = found.as_ref().and_then(|found| found.password_hash.as_deref());
-        let right = app.passwords.verify(&body.password, hash).await?;
-        let found = found.filter(|_| right).ok_or_else(Problem::invalid_credentials)?;
-        if found.is_suspended {
-            return Err(Problem::account_suspended());
-        }
+        let account = account.as_ref().map(|account| (account, hash));
+        let attempt = app.check_attempt(&client.0, attempt, &body.password, account).await?;
+        let (attempt, found) = attempt.zip(found).ok_or_else(Problem::invalid_credentials)?;
 
         let mut tx = app.begin_for(&client.0).await?;
+        attempt.succeed(&mut tx, app.now()).await?;
+        if found.is_suspended {
+            tx.commit().await?;
+            return Err(Problem::account_suspended());
+        }
         let session = sessions::sign_in(&mut tx, &found).await?.ok_or_else(Problem::invalid_credentials)?;
+        let device_token = devices::remember(&mut tx, found.user.id, device.as_ref()).await?;
         tx.commit().await?;
-        app.throttle.forget(attempts);
-        Ok(Json(SignIn { user: found.user.into(), tokens: self.tokens(session)? }))
+        Ok(Json(SignIn { user: found.user.into(), tokens: self.tokens(session)?, device_token }))
     }
 
     /// Refresh a session
@@ -163,7 +182,11 @@ impl AuthApi {
         tx.commit().await?;
         match refresh {
             Refresh::Renewed(session) => Ok(Json(self.tokens(session)?)),
-            Refresh::Invalid | Refresh::Reused => Err(Problem::invalid_refresh_token()),
+            Refresh::Invalid => Err(Problem::invalid_refresh_token()),
+            Refresh::Reused => {
+                self.app.security.note(SecurityEvent::TokenReused, None, client.0.ip);
+                Err(Problem::invalid_refresh_token())
+            }
         }
     }
 
@@ -180,6 +203,12 @@ impl AuthApi {
 }
 
 impl AuthApi {
+    /// The device of the request, if it is known for the account.
+    async fn known_device(&self, body: &LoginRequest, email: &Email) -> Result<Option<Device>, Problem> {
+        let Some(token) = &body.device_token else { return Ok(None) };
+        Ok(devices::find(&mut *self.app.connection().await?, token, email, self.app.now()).await?)
+    }
+
     fn tokens(&self, session: OpenSession) -> Result<Tokens, Problem> {
         Ok(Tokens {
             access_token: self.app.tokens.issue(session.subject, self.app.now())?,

@@ -21,7 +21,7 @@ pub struct MeApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[("deleteMe", &[Code::WrongPassword, Code::LastAdmin, Code::TooManyRequests])];
+pub const PROBLEMS: Problems = &[("deleteMe", &[Code::WrongPassword, Code::LastAdmin])];
 
 /// A user's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]

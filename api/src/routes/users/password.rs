@@ -17,10 +17,8 @@ pub struct PasswordApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("changePassword", &[Code::WrongPassword, Code::TooManyRequests]),
-    ("resetPassword", &[Code::InvalidResetToken, Code::TooManyRequests]),
-];
+pub const PROBLEMS: Problems =
+    &[("changePassword", &[Code::WrongPassword]), ("resetPassword", &[Code::InvalidResetToken])];
 
 /// A change of the password.
 #[derive(Object)]
@@ -63,18 +61,16 @@ impl PasswordApi {
     /// Update a password with a reset link
     ///
     /// The token of a link, which an admin creates, can be used once. All sessions of the account end; sign in with the new
-    /// password.
+    /// password, and with the same token as `device_token`, so that nobody else's attempts are in the way.
     #[oai(path = "/auth/password-reset", method = "post", operation_id = "resetPassword", tag = Tag::Auth)]
     async fn reset_password(&self, client: Client, body: Body<PasswordResetRequest>) -> Result<NoContent, Problem> {
         let (app, new) = (&self.app, new_password(&body.new_password)?);
-        let attempts = app.throttle.attempts(client.0.ip, "a reset link");
-        app.throttle.count(attempts, app.now())?;
         resets::check(&mut *app.connection().await?, &body.token, app.now()).await?;
         let hash = app.passwords.hash(&new).await?;
         let mut tx = app.begin_for(&client.0).await?;
-        resets::redeem(&mut tx, &body.token, &hash).await?;
+        let email_key = resets::redeem(&mut tx, &body.token, &hash).await?;
+        app.attempts.forget(&mut tx, &email_key).await?;
         tx.commit().await?;
-        app.throttle.forget(attempts);
         Ok(NoContent)
     }
 }

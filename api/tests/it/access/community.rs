@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
     row("listProjects", Members, 2).given(&[("sort", "popular"), ("category", "other")]),
     row("listProjects", Members, 2).given(&[("sort", "trending")]),
     row("listMyProjects", Members, 2),
-    row("createProject", Members, 6).body(r#"{"title": "New"}"#),
+    row("createProject", Members, 9).body(r#"{"title": "New"}"#),
     row("getProject", Members, 2),
     row("getProject", Owner(ProjectNotFound), 2).given(DRAFT),
     row("getProject", Owner(ProjectNotFound), 2).given(SUBMITTED),

@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Row] = &[
     row("recordPromptCopy", Members, 5),
     nobody("recordPromptCopy", PromptNotFound).given(DRAFT_PROMPT),
     row("listMyFavorites", Members, 2),
-    row("favoritePrompt", Members, 3),
+    row("favoritePrompt", Members, 4),
     nobody("favoritePrompt", PromptNotFound).given(DRAFT_PROMPT),
     row("unfavoritePrompt", Members, 4),
     row("listAdminPrompts", Admins, 2),

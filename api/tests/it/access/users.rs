@@ -7,17 +7,17 @@ use super::table::{Row, row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    row("register", Public, 7).body(r#"{"email": "new-{caller}@example.test", "password": "correct horse battery", "first_name": "New", "invite_code": "the-code-of-invite-1"}"#),
-    row("login", Public, 6).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
+    row("register", Public, 8).body(r#"{"email": "new-{caller}@example.test", "password": "correct horse battery", "first_name": "New", "invite_code": "the-code-of-invite-1"}"#),
+    row("login", Public, 12).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
     row("refreshSession", Public, 5).body(r#"{"refresh_token": "refresh {caller}"}"#),
-    row("resetPassword", Public, 5).body(r#"{"token": "reset {caller}", "new_password": "another horse battery"}"#),
+    row("resetPassword", Public, 8).body(r#"{"token": "reset {caller}", "new_password": "another horse battery"}"#),
     row("logout", Members, 5),
 
     row("getMe", Members, 2),
     row("updateMe", Members, 6).body(r#"{"first_name": "Changed"}"#),
-    row("deleteMe", Members, 10).body(r#"{"password": "correct horse battery"}"#),
+    row("deleteMe", Members, 14).body(r#"{"password": "correct horse battery"}"#),
     row("exportMyData", Members, 21),
-    row("changePassword", Members, 8).body(r#"{"current_password": "correct horse battery", "new_password": "another horse battery"}"#),
+    row("changePassword", Members, 11).body(r#"{"current_password": "correct horse battery", "new_password": "another horse battery"}"#),
     row("listMySessions", Members, 2),
     row("revokeMyOtherSessions", Members, 5),
     row("revokeMySession", Owner(SessionNotFound), 5),

@@ -16,8 +16,8 @@ const PEOPLE: &str = "
     INSERT INTO course_modules (id, slug, title, publication) VALUES (md5('m')::uuid, 'module', 'M', 'published');
     INSERT INTO lessons (id, module_id, slug, title, duration_minutes, publication)
         SELECT md5('l' || n)::uuid, md5('m')::uuid, 'lesson-' || n, 'Lesson ' || n, 5, 'published' FROM generate_series(1, 9) n;
-    INSERT INTO users (id, email, first_name, role, created_at)
-        SELECT md5('u' || n)::uuid, n || '@learners.test', 'L', (CASE n WHEN 9 THEN 'mentor' ELSE 'student' END)::user_role,
+    INSERT INTO users (id, email, email_key, first_name, role, created_at)
+        SELECT md5('u' || n)::uuid, n || '@learners.test', n || '@learners.test', 'L', (CASE n WHEN 9 THEN 'mentor' ELSE 'student' END)::user_role,
             '2026-03-28 22:40+00'::timestamptz + n * interval '1 hour'
         FROM generate_series(1, 9) n;
     INSERT INTO showcase_projects (id, user_id, title, status, published_at)

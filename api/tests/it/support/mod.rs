@@ -25,11 +25,11 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cairn_api::App;
 use cairn_api::streams::{Limits, Streams};
+use cairn_api::{App, Budgets};
 use cairn_core::actor::Role;
 use cairn_core::clock::new_id;
-use cairn_core::config::Secret;
+use cairn_core::config::{RateLimits, Secret};
 use cairn_core::db::Db;
 use cairn_core::users::tokens::TokenSubject;
 use cairn_postgres::testing::TestDatabase;
@@ -108,6 +108,13 @@ impl TestApp {
     pub(crate) fn limited(&self, limits: Limits) -> Self {
         let mut app = self.app.clone();
         app.streams = Streams::new(&app.db, limits, CancellationToken::new());
+        Self::over(app, None)
+    }
+
+    /// The same with these budgets.
+    pub(crate) fn budgeted(&self, limits: &RateLimits) -> Self {
+        let mut app = self.app.clone();
+        app.budgets = Budgets::new(limits, app.pool().options().get_max_connections());
         Self::over(app, None)
     }
 

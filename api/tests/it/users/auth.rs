@@ -234,30 +234,6 @@ async fn suspension_is_told_only_to_those_who_know_the_password() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down() {
-    let app = TestApp::new().await;
-    register(&app, "anna@example.test").await;
-    for _ in 0..9 {
-        login(&app, "anna@example.test", "wrong horse battery").await.expect(401);
-    }
-    login(&app, "anna@example.test", PASSWORD).await.expect(200);
-    for _ in 0..10 {
-        login(&app, "Anna@example.test", "wrong horse battery").await.expect(401);
-    }
-    let refused = login(&app, "anna@example.test", PASSWORD).await.expect(429).problem("too_many_requests");
-    let seconds: i64 = refused.header("retry-after").parse().unwrap();
-    assert!((1..=900).contains(&seconds), "{seconds}");
-    login(&app, "berta@example.test", PASSWORD).await.expect(401);
-    app.app.db.clock().advance(TimeDelta::seconds(seconds));
-    login(&app, "anna@example.test", PASSWORD).await.expect(200);
-    for _ in 0..10 {
-        app.post("/v1/auth/register", registration("carl@example.test", Some("guess"))).await.expect(404);
-    }
-    app.post("/v1/auth/register", registration("carl@example.test", Some("guess"))).await.expect(429);
-    app.run_jobs().await;
-}
-
-#[tokio::test]
 async fn a_refresh_token_is_good_for_one_exchange() {
     let app = TestApp::new().await;
     let first = register(&app, "anna@example.test").await.json["tokens"]["refresh_token"].clone();

@@ -291,6 +291,7 @@ async fn every_table_that_refers_to_users_is_erased_or_kept_on_purpose() {
         "progress_dirty.user_id",
         "project_likes.user_id",
         "sessions.user_id",
+        "sign_in_devices.user_id",
         "showcase_projects.user_id",
         "tool_chats.user_id",
         "user_lesson_progress.user_id",

@@ -6,6 +6,7 @@ mod bulk;
 mod erasure;
 mod events;
 mod export;
+mod guessing;
 mod invites;
 mod me;
 mod password;

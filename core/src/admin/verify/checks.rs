@@ -228,9 +228,10 @@ async fn erased(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                count(*) OVER () AS "total!"
            FROM (
                SELECT id AS user_id, 'users' AS what FROM users
-               WHERE erased_at IS NOT NULL AND (email <> id || '@deleted.invalid' OR first_name <> 'Deleted'
+               WHERE erased_at IS NOT NULL AND (email <> id || '@deleted.invalid' OR email_key <> email OR first_name <> 'Deleted'
                    OR num_nonnulls(last_name, avatar_url, password_hash) > 0)
                UNION ALL SELECT user_id, 'sessions' FROM sessions
+               UNION ALL SELECT user_id, 'sign_in_devices' FROM sign_in_devices
                UNION ALL SELECT user_id, 'idempotency_keys' FROM idempotency_keys
                UNION ALL SELECT user_id, 'user_lesson_progress' FROM user_lesson_progress
                UNION ALL SELECT user_id, 'user_lesson_task_progress' FROM user_lesson_task_progress

@@ -5,6 +5,8 @@
 //! independent of the rollup, so that each of the two checks the other.
 
 mod checks;
+mod emails;
+mod found;
 mod report;
 mod row;
 mod search;
@@ -34,6 +36,7 @@ pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
     rows.extend(stats::all(&mut snapshot).await?);
     snapshot.rollback().await?;
     drop(connection);
+    rows.extend(emails::all(pool).await?);
     rows.extend(search::all(pool).await?);
     let mut findings: Vec<Finding> = Vec::new();
     for &kind in Kind::ALL {

@@ -56,6 +56,9 @@ pub enum Kind {
     ReplyWithoutJob,
     /// A user whose time of last activity is more than a minute behind the activity log.
     LastActiveAt,
+    /// An email address that is stored with another key than the program computes, so that its owner cannot sign in. The
+    /// expected value is null if it is no address by the rules of today.
+    EmailKey,
     /// A user who deleted their account and about whom something is stored still.
     ErasedUser,
     /// The postings of an object in the search index. Null if there are, or should be, none; otherwise the first words that

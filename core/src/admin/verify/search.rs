@@ -8,7 +8,8 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::report::{Kind, LISTED};
+use super::found::Found;
+use super::report::Kind;
 use super::row::DifferenceRow;
 use crate::Result;
 
@@ -44,39 +45,5 @@ async fn words(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
         found.add(chunk.ids, chunk.stored, chunk.expected);
         let Some(last) = chunk.last else { return Ok(found.into_rows()) };
         after = last;
-    }
-}
-
-/// The differences of all chunks. All are counted, and the first are kept.
-struct Found {
-    kind: Kind,
-    total: usize,
-    rows: Vec<DifferenceRow>,
-}
-
-impl Found {
-    fn new(kind: Kind) -> Self {
-        Self { kind, total: 0, rows: Vec::new() }
-    }
-
-    fn add(&mut self, ids: Vec<Value>, stored: Vec<Value>, expected: Vec<Value>) {
-        self.total += ids.len();
-        let room = LISTED.saturating_sub(self.rows.len());
-        let differences = ids.into_iter().zip(stored).zip(expected).take(room);
-        self.rows.extend(differences.map(|((ids, stored), expected)| DifferenceRow {
-            kind: self.kind,
-            ids,
-            stored: Some(stored),
-            expected: Some(expected),
-            total: 0,
-        }));
-    }
-
-    fn into_rows(mut self) -> Vec<DifferenceRow> {
-        let total = i64::try_from(self.total).unwrap_or(i64::MAX);
-        for row in &mut self.rows {
-            row.total = total;
-        }
-        self.rows
     }
 }

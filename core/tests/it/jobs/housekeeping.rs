@@ -287,6 +287,39 @@ async fn links_for_a_new_password_go_when_they_have_expired() {
     assert_eq!(rows::<(bool,)>(test.pool(), left).await, [(true,)]);
 }
 
+#[tokio::test]
+async fn devices_that_are_not_used_are_forgotten() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    for (hash, expires_at) in [("old", "now() - interval '1 second'"), ("new", "now() + interval '1 hour'")] {
+        let statement = format!(
+            "INSERT INTO sign_in_devices (token_hash, user_id, expires_at) VALUES (sha256('{hash}'), '{user}', {expires_at})"
+        );
+        run(test.pool(), statement).await;
+    }
+    housekeeping(&test).await;
+    let left = "SELECT token_hash = sha256('new') FROM sign_in_devices";
+    assert_eq!(rows::<(bool,)>(test.pool(), left).await, [(true,)]);
+}
+
+#[tokio::test]
+async fn counters_of_attempts_go_when_they_mean_nothing_and_when_there_are_too_many() {
+    let test = TestDb::new().await;
+    // Two hundred thousand are kept. A flood of addresses that were tried once displaces itself, and nobody else.
+    run(
+        test.pool(),
+        "INSERT INTO sign_in_attempts (subject, failures, counted_at, free_at, forgotten_at)
+             SELECT substr(sha256(n::text::bytea), 1, 16), CASE WHEN n <= 10 THEN 7 ELSE 1 END,
+                 now() + make_interval(secs => n), now(), now() + CASE WHEN n = 1 THEN interval '-1 s' ELSE interval '1 h' END
+             FROM generate_series(1, 200020) n",
+    )
+    .await;
+    housekeeping(&test).await;
+    let left = "SELECT count(*), count(*) FILTER (WHERE failures = 7), extract(epoch FROM max(counted_at) - min(counted_at) FILTER (WHERE failures = 1))::bigint
+                FROM sign_in_attempts";
+    assert_eq!(rows::<(i64, i64, i64)>(test.pool(), left).await, [(200_000, 9, 199_990)]);
+}
+
 /// The daily numbers can be asked for any day, and the oldest must survive a learner of that day who is deleted.
 #[tokio::test]
 async fn who_was_active_is_known_for_ever() {

@@ -160,8 +160,8 @@ async fn names_of_what_is_deleted_are_free_again() {
         (
             "users",
             "users_email_key",
-            "(email, first_name) VALUES ('A@example.test', 'A')".to_owned(),
-            "(email, first_name) VALUES ('a@example.test', 'A')".to_owned(),
+            "(email, email_key, first_name) VALUES ('A@example.test', 'a@example.test', 'A')".to_owned(),
+            "(email, email_key, first_name) VALUES ('a@example.test', 'a@example.test', 'A')".to_owned(),
         ),
         ("course_modules", "course_modules_slug_key", "(slug, title) VALUES ('xx', 'X')".into(), String::new()),
         (

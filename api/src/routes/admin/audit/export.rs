@@ -13,6 +13,7 @@ use super::{ActionName, TargetType, filter};
 use crate::caller::Admin;
 use crate::export::{Accepted, Cell, Export, ExportFormat, Row, Source};
 use crate::operation::{Problems, Tag};
+use crate::security::SecurityEvent;
 use crate::{App, Problem, time};
 
 /// The activity log as a file.
@@ -61,6 +62,7 @@ impl ActivityExportApi {
     ) -> Result<Export<AdminActivityDetails>, Problem> {
         let filter = filter((user_id.0, action.0), (target_type.0, target_id.0), (from.0, to.0))?;
         let format = accepted.format(format.0).unwrap_or(ExportFormat::Csv);
+        self.app.security.note(SecurityEvent::ActivityExported, Some(caller.user_id), caller.origin.ip);
         Export::start(&self.app, &caller, format, "activity", Activities { filter, before: None }).await
     }
 }

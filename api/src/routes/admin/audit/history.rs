@@ -83,6 +83,8 @@ impl HistoryApi {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = audit::history(&mut connection, &target_type.0.0, target_id.0, page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some((last.occurred_at, last.id)))
+        let length = |members: &Value| members.to_string().len();
+        let size = |change: &Change| [&change.before, &change.after].into_iter().flatten().map(length).sum();
+        page.answer_within(rows, size, |last| Some((last.occurred_at, last.id)))
     }
 }

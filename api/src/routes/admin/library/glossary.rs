@@ -108,7 +108,7 @@ impl AdminGlossaryApi {
         let publication = publication.0.map(Into::into);
         let mut connection = self.app.connection().await?;
         let rows = glossary::list_all(&mut connection, publication, deleted.0, page.after()?, page.rows()).await?;
-        page.answer(rows, |term| Some((term.sort_key.clone(), term.id)))
+        page.answer_within(rows, |term| term.definition.len(), |term| Some((term.sort_key.clone(), term.id)))
     }
 
     /// Create a term

@@ -128,7 +128,8 @@ impl AdminStylesApi {
         let publication = publication.0.map(Into::into);
         let mut connection = self.app.connection().await?;
         let rows = styles::list_all(&mut connection, publication, deleted.0, page.after()?, page.rows()).await?;
-        page.answer(rows, |style| Some((style.position, style.id)))
+        let size = |style: &Row| style.prompt.len() + style.description.len();
+        page.answer_within(rows, size, |style| Some((style.position, style.id)))
     }
 
     /// Create a style card

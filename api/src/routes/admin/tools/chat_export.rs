@@ -20,6 +20,7 @@ use crate::caller::Admin;
 use crate::export::check_still_admin;
 use crate::operation::{Problems, Tag};
 use crate::routes::tools::ToolType;
+use crate::security::SecurityEvent;
 use crate::{App, Problem};
 
 /// The number of rows to read at once: of chats, and of messages, which are long.
@@ -62,6 +63,7 @@ impl ChatExportApi {
         /// Only chats of this learner.
         user_id: Query<Option<Uuid>>,
     ) -> Result<ExportChatsResponse, Problem> {
+        self.app.security.note(SecurityEvent::ChatsExported, Some(caller.user_id), caller.origin.ip);
         let filter = Filter { tool: tool_type.0.map(Tool::from), user_id: user_id.0 };
         let mut export = Export {
             app: self.app.clone(),

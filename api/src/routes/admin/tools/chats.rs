@@ -13,6 +13,7 @@ use crate::operation::{Problems, Tag};
 use crate::params::{Cursor, Limit, Page, PageRequest};
 use crate::routes::tools::ToolType;
 use crate::routes::tools::messages::ToolMessage;
+use crate::security::SecurityEvent;
 use crate::time::Time;
 use crate::{App, Problem};
 
@@ -120,7 +121,7 @@ impl ChatsApi {
     )]
     async fn list_chat_messages(
         &self,
-        _caller: Admin,
+        caller: Admin,
         /// The chat.
         chat_id: Path<Uuid>,
         limit: Query<Limit>,
@@ -129,7 +130,8 @@ impl ChatsApi {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         chats::find(&mut connection, chat_id.0).await?;
+        self.app.security.note(SecurityEvent::ChatRead, Some(caller.user_id), caller.origin.ip);
         let rows = messages::page(&mut connection, chat_id.0, page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some((last.created_at, last.id)))
+        page.answer_within(rows, |message| message.content.len(), |last| Some((last.created_at, last.id)))
     }
 }

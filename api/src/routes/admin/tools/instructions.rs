@@ -126,7 +126,7 @@ impl InstructionsApi {
         let page = PageRequest::new(limit.0, cursor.0);
         let mut connection = self.app.connection().await?;
         let rows = instructions::list(&mut connection, tool_type.0.into(), page.after()?, page.rows()).await?;
-        page.answer(rows, |last| Some(last.version))
+        page.answer_within(rows, |instruction| instruction.content.len(), |last| Some(last.version))
     }
 
     /// Create an instruction version

@@ -1,0 +1,96 @@
+//! What operators should notice: each is counted, and written to the log with the address and the account that it is about.
+
+use std::net::IpAddr;
+
+use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
+use uuid::Uuid;
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecurityEvent {
+    /// A password was wrong.
+    SignInFailed,
+    /// So many were wrong that the next attempt at the account has to wait.
+    AccountLocked,
+    /// An attempt at an account was refused because it came too early.
+    AccountAttemptRefused,
+    /// An attempt was refused because of other accounts that were tried from the same address.
+    AddressAttemptRefused,
+    /// A client has used up its budget.
+    RateLimited,
+    /// The caller's role does not allow the operation.
+    Forbidden,
+    /// A refresh token was used twice.
+    TokenReused,
+    /// An admin has read a chat of a learner.
+    ChatRead,
+    /// An admin has exported chats.
+    ChatsExported,
+    /// An admin has exported activities.
+    ActivityExported,
+}
+
+impl SecurityEvent {
+    const ALL: [Self; 10] = [
+        Self::SignInFailed,
+        Self::AccountLocked,
+        Self::AccountAttemptRefused,
+        Self::AddressAttemptRefused,
+        Self::RateLimited,
+        Self::Forbidden,
+        Self::TokenReused,
+        Self::ChatRead,
+        Self::ChatsExported,
+        Self::ActivityExported,
+    ];
+
+    /// The label of the metric, and what the log calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SignInFailed => "sign_in_failed",
+            Self::AccountLocked => "account_locked",
+            Self::AccountAttemptRefused => "account_attempt_refused",
+            Self::AddressAttemptRefused => "address_attempt_refused",
+            Self::RateLimited => "rate_limited",
+            Self::Forbidden => "forbidden",
+            Self::TokenReused => "token_reused",
+            Self::ChatRead => "chat_read",
+            Self::ChatsExported => "chats_exported",
+            Self::ActivityExported => "activity_exported",
+        }
+    }
+}
+
+/// Counts the events of one process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct SecurityEvents {
+    total: IntCounterVec,
+}
+
+impl SecurityEvents {
+    pub(crate) fn new(registry: &Registry) -> cairn_core::Result<Self> {
+        let total = register_int_counter_vec_with_registry!(
+            "cairn_security_events_total",
+            "Events that may be an attack, or that concern private data.",
+            &["event"],
+            registry
+        )?;
+        // Counters begin at 0, so that the first event is an increase.
+        for event in SecurityEvent::ALL {
+            total.with_label_values(&[event.name()]);
+        }
+        Ok(Self { total })
+    }
+
+    /// Counts an event that comes in floods and has a line in the log anyway, that of the request.
+    pub(crate) fn count(&self, event: SecurityEvent) {
+        self.total.with_label_values(&[event.name()]).inc();
+    }
+
+    /// Counts an event and writes it to the log.
+    pub(crate) fn note(&self, event: SecurityEvent, user_id: Option<Uuid>, ip: Option<IpAddr>) {
+        self.count(event);
+        let (user, ip) = (user_id.map(tracing::field::display), ip.map(tracing::field::display));
+        tracing::warn!(security.event = event.name(), user.id = user, client.ip = ip, "security event");
+    }
+}
