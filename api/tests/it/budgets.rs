@@ -50,6 +50,7 @@ async fn a_client_that_asks_for_too_much_has_to_wait_and_others_do_not() {
 #[tokio::test]
 async fn what_costs_more_takes_more() {
     let app = TestApp::new().await;
+    app.leave_jobs();
     let app =
         app.budgeted(&RateLimits { user: RateLimit { per_second: 1, burst: 1000, concurrent: 64 }, address: SMALL });
     let anna = app.student("anna").await;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cairn_core::admin::health;
+use cairn_core::admin::{health, verify};
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::connect_options;
@@ -121,6 +121,7 @@ async fn examine(report: &mut Report, database: &Database) -> Result<(), Failure
     report.add("migrations", &up_to_date)?;
     report.add("clock", &clock(&mut connection).await)?;
     if matches!(up_to_date, Good(_)) {
+        report.add("addresses", &addresses(&mut connection).await)?;
         match queues::overview(&mut connection).await {
             Ok(queues) => {
                 report.add("jobs", &jobs(&queues))?;
@@ -154,6 +155,18 @@ async fn connect(report: &mut Report, database: &Database) -> Result<Option<PgCo
         }
     }
     Ok(last)
+}
+
+/// Whether the keys by which email addresses are compared are those that this program computes.
+async fn addresses(connection: &mut PgConnection) -> Verdict {
+    match verify::foreign_email_keys(connection).await {
+        Ok(0) => Good("every email address has the key that this program looks it up by".to_owned()),
+        Ok(count) => Bad(format!(
+            "{count} accounts cannot sign in, because their email address is stored with another key: `cairn verify` names \
+             them; save their addresses again, or give them others"
+        )),
+        Err(error) => Bad(error.to_string()),
+    }
 }
 
 async fn clock(connection: &mut PgConnection) -> Verdict {

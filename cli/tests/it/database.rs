@@ -225,6 +225,15 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     assert!(!healthy.ok().contains("FAIL"), "{healthy:?}");
     assert!(healthy.out.contains("CAIRN_JWT_SECRET is not set"), "{healthy:?}");
     let pool = sandbox.pool().await;
+    // What a program that knows no keys has written.
+    sqlx::query("INSERT INTO users (email, first_name) VALUES ('Old@Example.test', 'Old')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let run = sandbox.run(&["doctor"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("FAIL  addresses") && run.out.contains("1 accounts cannot sign in"), "{run:?}");
+    sqlx::query("DELETE FROM users").execute(&pool).await.unwrap();
     sqlx::query(
         "INSERT INTO apalis.jobs (id, job_type, job, run_at) VALUES ('1', 'likes', '', now() - interval '2 minutes')",
     )

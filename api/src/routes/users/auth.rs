@@ -158,13 +158,14 @@ impl AuthApi {
         let (attempt, found) = attempt.zip(found).ok_or_else(Problem::invalid_credentials)?;
 
         let mut tx = app.begin_for(&client.0).await?;
-        attempt.succeed(&mut tx, app.now()).await?;
         if found.is_suspended {
+            attempt.succeed(&mut tx, app.now()).await?;
             tx.commit().await?;
             return Err(Problem::account_suspended());
         }
         let session = sessions::sign_in(&mut tx, &found).await?.ok_or_else(Problem::invalid_credentials)?;
         let device_token = devices::remember(&mut tx, found.user.id, device.as_ref()).await?;
+        attempt.succeed(&mut tx, app.now()).await?;
         tx.commit().await?;
         Ok(Json(SignIn { user: found.user.into(), tokens: self.tokens(session)?, device_token }))
     }

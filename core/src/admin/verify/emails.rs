@@ -2,7 +2,7 @@
 //! read, a few thousand at a time.
 
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::found::Found;
@@ -15,7 +15,7 @@ use crate::users::rules::Email;
 const CHUNK: i64 = 5000;
 
 /// Compares the key of every account, deleted or not. Addresses that stand for none are left out.
-pub(super) async fn all(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
+pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let (mut found, mut after) = (Found::new(Kind::EmailKey), Uuid::nil());
     loop {
         let chunk = sqlx::query!(
@@ -23,7 +23,7 @@ pub(super) async fn all(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
             after,
             CHUNK
         );
-        let chunk = chunk.fetch_all(pool).await?;
+        let chunk = chunk.fetch_all(&mut *connection).await?;
         let Some(last) = chunk.last() else { return Ok(found.into_rows()) };
         after = last.id;
         let (mut ids, mut stored, mut expected) = (Vec::new(), Vec::new(), Vec::new());
@@ -37,4 +37,9 @@ pub(super) async fn all(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
         }
         found.add(ids, stored, expected);
     }
+}
+
+/// How many accounts nobody can sign in to, because the key of their address is not the one that the program computes.
+pub async fn foreign_email_keys(connection: &mut PgConnection) -> Result<i64> {
+    Ok(all(connection).await?.first().map_or(0, |row| row.total))
 }

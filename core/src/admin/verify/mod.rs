@@ -14,6 +14,7 @@ mod stats;
 
 use sqlx::{Connection, PgPool};
 
+pub use self::emails::foreign_email_keys;
 pub use self::report::{Difference, Finding, Kind, LISTED, Report};
 use crate::Result;
 
@@ -36,7 +37,7 @@ pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
     rows.extend(stats::all(&mut snapshot).await?);
     snapshot.rollback().await?;
     drop(connection);
-    rows.extend(emails::all(pool).await?);
+    rows.extend(emails::all(&mut *pool.acquire().await?).await?);
     rows.extend(search::all(pool).await?);
     let mut findings: Vec<Finding> = Vec::new();
     for &kind in Kind::ALL {

@@ -20,7 +20,7 @@ const VERSIONED: &[(&str, &[&str])] = &[
     ("showcase_projects", &["likes_count", "likes_counted_at", "trending_likes", "trending_since"]),
     ("stages", &[]),
     ("style_cards", &["usage_count"]),
-    ("users", &["last_active_at", "progress_percent"]),
+    ("users", &["email_key", "last_active_at", "progress_percent"]),
 ];
 
 #[tokio::test]
