@@ -7,13 +7,14 @@ use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::Secret;
 use cairn_core::db::{Db, Tx, UserTx, observer_pool};
 use cairn_core::settings::{Cache, Settings};
-use cairn_core::users::passwords::Passwords;
-use cairn_core::users::profile;
+use cairn_core::users::passwords::{Passwords, Verdict};
+use cairn_core::users::profile::{self, OwnCredentials};
 use cairn_core::users::tokens::Tokens;
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::Problem;
 use crate::metrics::HttpMetrics;
@@ -91,17 +92,34 @@ impl App {
         self.db.pool()
     }
 
-    /// Checks the caller's own password, as throttled as a sign-in is. Returns the hash that it matched. Otherwise a problem,
-    /// `wrong_password`.
-    pub(crate) async fn check_password(&self, caller: &Caller, password: &str) -> Result<Option<String>, Problem> {
+    /// Checks the caller's own password, as throttled as a sign-in is. Returns the hash that it matched, and whose it is.
+    /// Otherwise a problem, `wrong_password`.
+    pub(crate) async fn check_password(&self, caller: &Caller, password: &str) -> Result<OwnCredentials, Problem> {
         let found = profile::credentials(&mut *self.connection().await?, caller).await?;
-        let (email, hash) = found.ok_or_else(Problem::unauthorized)?;
-        let attempts = self.throttle.attempts(caller.origin.ip, &email);
+        let found = found.ok_or_else(Problem::unauthorized)?;
+        let attempts = self.throttle.attempts(caller.origin.ip, &found.person.email);
         self.throttle.count(attempts, self.now())?;
-        if !self.passwords.verify(password, hash.as_deref()).await? {
+        let verdict = self.verify_password(Some(caller.user_id), password, found.password_hash.as_deref()).await?;
+        if !verdict.is_match() {
             return Err(Problem::wrong_password());
         }
         self.throttle.forget(attempts);
-        Ok(hash)
+        Ok(found)
+    }
+
+    /// Whether a password matches the stored hash of a user. An unreadable hash matches nothing, and is logged, because only an
+    /// operator can do something about it.
+    pub(crate) async fn verify_password(
+        &self,
+        user_id: Option<Uuid>,
+        password: &str,
+        hash: Option<&str>,
+    ) -> Result<Verdict, Problem> {
+        let verdict = self.passwords.verify(password, hash).await?;
+        if let (Verdict::Unreadable, Some(user_id)) = (verdict, user_id) {
+            tracing::warn!(user.id = %user_id,
+                "the stored password hash cannot be read, so the user cannot sign in; create a reset link for them");
+        }
+        Ok(verdict)
     }
 }

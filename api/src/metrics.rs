@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use cairn_core::admin::metrics::SECONDS;
+use cairn_core::users::passwords::HashStats;
 use poem::http::{Method, StatusCode};
 use prometheus::{
-    HistogramVec, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,
-    register_int_counter_vec_with_registry, register_int_gauge_with_registry,
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
 use crate::streams::Streams;
@@ -19,6 +20,9 @@ pub(crate) struct HttpMetrics {
     in_flight: IntGauge,
     streams: IntGauge,
     listener_up: IntGauge,
+    hashes_waiting: IntGauge,
+    hashes_shed: IntCounter,
+    hashes_skipped: IntCounter,
 }
 
 impl HttpMetrics {
@@ -52,6 +56,21 @@ impl HttpMetrics {
                 "1 if the listener is connected or no stream is open.",
                 registry
             )?,
+            hashes_waiting: register_int_gauge_with_registry!(
+                "cairn_password_hashes_waiting",
+                "Passwords that wait to be hashed or checked.",
+                registry
+            )?,
+            hashes_shed: register_int_counter_with_registry!(
+                "cairn_password_hashes_shed_total",
+                "Requests that were refused because too many passwords were waiting to be hashed.",
+                registry
+            )?,
+            hashes_skipped: register_int_counter_with_registry!(
+                "cairn_password_hashes_skipped_total",
+                "Passwords that were not hashed because the client had left.",
+                registry
+            )?,
         })
     }
 
@@ -60,6 +79,13 @@ impl HttpMetrics {
         let open = streams.open_count();
         self.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
         self.listener_up.set((streams.is_listening() || open == 0).into());
+    }
+
+    /// Records the current figures of the hash queue.
+    pub(crate) fn record_hashes(&self, stats: HashStats) {
+        self.hashes_waiting.set(i64::try_from(stats.waiting).unwrap_or(i64::MAX));
+        self.hashes_shed.inc_by(stats.shed.saturating_sub(self.hashes_shed.get()));
+        self.hashes_skipped.inc_by(stats.skipped.saturating_sub(self.hashes_skipped.get()));
     }
 
     /// Counts a request as in progress for as long as the guard lives. The guard is also dropped when the client disconnects.

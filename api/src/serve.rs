@@ -65,6 +65,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let mut app = App::new(db, config.require_jwt_secret()?)?;
+    app.tokens = app.tokens.with_previous(config.jwt_secret_previous.as_ref());
     app.streams = Streams::new(&app.db, Limits::default(), shutdown.clone());
     let drained = CancellationToken::new();
     let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());

@@ -47,6 +47,7 @@ pub enum Verb {
     Restored,
     Resumed,
     Retried,
+    Reused,
     Revoked,
     SignedIn,
     SignedOut,

@@ -25,6 +25,7 @@ pub enum Noun {
     PromptCategory,
     Question,
     Queue,
+    RefreshToken,
     Reply,
     Roadmap,
     Session,

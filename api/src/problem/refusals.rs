@@ -15,6 +15,7 @@ use cairn_core::tools::tryouts::TryoutRefusal;
 use cairn_core::users::accounts::RegistrationRefusal;
 use cairn_core::users::erasure::DeletionRefusal;
 use cairn_core::users::invites::InviteRefusal;
+use cairn_core::users::passwords::Overloaded;
 use cairn_core::users::profile::PasswordChanged;
 use cairn_core::users::resets::InvalidReset;
 use chrono::SecondsFormat;
@@ -25,6 +26,9 @@ use crate::time;
 
 /// The seconds to wait before asking again while a reply is still being written.
 const OPEN_REPLY_RETRY_AFTER: u64 = 5;
+
+/// The seconds after which the hash queue has worked off what is in it.
+const HASHING_RETRY_AFTER: u64 = 2;
 
 impl<R> From<Rejected<R>> for Problem
 where
@@ -77,7 +81,8 @@ impl Code {
             | Noun::Password
             | Noun::PasswordReset
             | Noun::Question
-            | Noun::Queue => Self::NotFound,
+            | Noun::Queue
+            | Noun::RefreshToken => Self::NotFound,
         }
     }
 }
@@ -92,6 +97,14 @@ impl From<RegistrationRefusal> for Problem {
             RegistrationRefusal::Invite(InviteRefusal::Expired) => Self::invite_expired(),
             RegistrationRefusal::Invite(InviteRefusal::UsedUp) => Self::invite_used_up(),
         }
+    }
+}
+
+impl From<Overloaded> for Problem {
+    fn from(Overloaded: Overloaded) -> Self {
+        Self::unavailable()
+            .detail("Too many passwords are being checked. Nothing was changed. Try again later.")
+            .retry_after(HASHING_RETRY_AFTER)
     }
 }
 

@@ -111,6 +111,12 @@ define_settings! {
         "How long the activity log is kept, in months.";
     "replies.keep_failed_days" keep_failed_reply_days: i32 = 30, whole(1, 3650),
         "How long the text of failed replies is kept, in days.";
+    "sessions.idle_days" session_idle_days: i64 = 30, whole(1, 3650),
+        "After how many days without a refresh a session ends. Sessions that are open keep theirs until they are refreshed.";
+    "sessions.max_days" session_max_days: i64 = 90, whole(1, 3650),
+        "After how many days a session ends in any case. Sessions that are open keep theirs until they are refreshed.";
+    "sessions.max_open" max_open_sessions: i64 = 50, whole(1, 1000),
+        "How many sessions of one user may be open. Another sign-in ends the one that was not used for longest.";
     "sessions.keep_ended_days" keep_ended_session_days: i32 = 7, whole(1, 3650),
         "How long expired sessions are kept, in days.";
 }

@@ -183,7 +183,7 @@ impl Resource for Account {
         Ok(account.fetch_optional(connection).await?)
     }
 
-    /// Ends the sessions of an account that is suspended or deleted. Its role counts from the next request on.
+    /// A trigger ends the sessions of an account that is suspended, deleted or given another role.
     async fn save(&self, connection: &mut PgConnection) -> Result<Self, Rejected<Refusal>> {
         let (email, first_name, last_name) = self.parsed().map_err(Rejected::Refused)?;
         let saved = select_accounts!(
@@ -195,11 +195,6 @@ impl Resource for Account {
                      status = excluded.status, suspension_reason = excluded.suspension_reason,
                      deleted_at = excluded.deleted_at
                  RETURNING *
-             ), ended AS (
-                 UPDATE sessions s SET revoked_at = now(),
-                     revoke_reason = CASE WHEN u.deleted_at IS NULL THEN 'suspended' ELSE 'revoked' END
-                 FROM u
-                 WHERE s.user_id = u.id AND s.revoked_at IS NULL AND (u.status = 'suspended' OR u.deleted_at IS NOT NULL)
              )",
             "u",
             self.id,

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::accounts::User;
 use super::directory::Account;
+use super::password_rules::Person;
 use super::resets;
 use super::sessions::{self, Revocation};
 use crate::Result;
@@ -33,11 +34,25 @@ pub async fn edit(tx: &mut UserTx, edit: Edit<Account>) -> Result<Option<User>, 
     }))
 }
 
-/// The caller's email address and password hash, for checking a password; `None` if the account is gone.
-pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<(String, Option<String>)>> {
-    let row =
-        sqlx::query!("SELECT email, password_hash FROM users WHERE id = $1 AND deleted_at IS NULL", caller.user_id);
-    Ok(row.fetch_optional(connection).await?.map(|row| (row.email, row.password_hash)))
+/// What a password of the caller is checked against.
+#[derive(Clone, Debug)]
+pub struct OwnCredentials {
+    /// Whose password it is.
+    pub person: Person,
+    /// The stored hash; `None` if the account has no password.
+    pub password_hash: Option<String>,
+}
+
+/// The caller's own credentials; `None` if the account is gone.
+pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<OwnCredentials>> {
+    let row = sqlx::query!(
+        "SELECT email, first_name, last_name, password_hash FROM users WHERE id = $1 AND deleted_at IS NULL",
+        caller.user_id
+    );
+    Ok(row.fetch_optional(connection).await?.map(|row| OwnCredentials {
+        person: Person { email: row.email, first_name: row.first_name, last_name: row.last_name },
+        password_hash: row.password_hash,
+    }))
 }
 
 /// The password was changed after it had been checked.

@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::directory::Account;
+use super::password_rules::Person;
 use super::sessions::{self, Revocation, hash};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
@@ -59,18 +60,23 @@ pub async fn create(tx: &mut Tx, user_id: Uuid) -> Result<Reset, Rejected<Refusa
     Ok(Reset { token, expires_at })
 }
 
-/// Refuses a token that cannot be used. Called before the new password is hashed, so that guessing costs the service no
-/// hashing. [`redeem`] makes the final decision.
+/// Whose link it is, for checking the new password. Refuses a token that cannot be used. Called before the new password is
+/// hashed, so that guessing costs the service no hashing. [`redeem`] makes the final decision.
 pub async fn check(
     connection: &mut PgConnection,
     token: &str,
     now: DateTime<Utc>,
-) -> Result<(), Rejected<InvalidReset>> {
-    sqlx::query!("SELECT FROM password_resets WHERE token_hash = $1 AND expires_at > $2", &hash(token), now)
-        .fetch_optional(connection)
-        .await?
-        .or_refuse(InvalidReset)?;
-    Ok(())
+) -> Result<Person, Rejected<InvalidReset>> {
+    sqlx::query_as!(
+        Person,
+        "SELECT u.email, u.first_name, u.last_name FROM password_resets r JOIN users u ON u.id = r.user_id
+         WHERE r.token_hash = $1 AND r.expires_at > $2",
+        &hash(token),
+        now
+    )
+    .fetch_optional(connection)
+    .await?
+    .or_refuse(InvalidReset)
 }
 
 /// Uses a token: sets the password and ends all sessions of the account. Of several transactions that use it at once, one

@@ -111,7 +111,7 @@ impl MeApi {
     /// activities has no name and no address. This cannot be undone. The last active admin cannot delete their account.
     #[oai(path = "/me", method = "delete", operation_id = "deleteMe", tag = Tag::Me)]
     async fn delete_me(&self, caller: Member, body: Body<AccountDeletion>) -> Result<NoContent, Problem> {
-        let checked = self.app.check_password(&caller, &body.password).await?;
+        let checked = self.app.check_password(&caller, &body.password).await?.password_hash;
         let mut tx = self.app.begin_as(&caller).await?;
         erasure::delete_me(&mut tx, checked.as_deref()).await?;
         tx.commit().await?;

@@ -7,8 +7,8 @@ use super::table::{Row, row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    row("register", Public, 7).body(r#"{"email": "new-{caller}@example.test", "password": "correct horse battery", "first_name": "New", "invite_code": "the-code-of-invite-1"}"#),
-    row("login", Public, 6).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
+    row("register", Public, 8).body(r#"{"email": "new-{caller}@example.test", "password": "correct horse battery", "first_name": "New", "invite_code": "the-code-of-invite-1"}"#),
+    row("login", Public, 8).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
     row("refreshSession", Public, 5).body(r#"{"refresh_token": "refresh {caller}"}"#),
     row("resetPassword", Public, 5).body(r#"{"token": "reset {caller}", "new_password": "another horse battery"}"#),
     row("logout", Members, 5),

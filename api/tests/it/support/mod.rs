@@ -31,6 +31,7 @@ use cairn_core::actor::Role;
 use cairn_core::clock::new_id;
 use cairn_core::config::Secret;
 use cairn_core::db::Db;
+use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::TokenSubject;
 use cairn_postgres::testing::TestDatabase;
 use cairn_testing::database::migrated_database;
@@ -88,19 +89,19 @@ impl TestApp {
     /// Creates an API on a database, which is dropped with it.
     pub(crate) fn on(database: TestDatabase) -> Self {
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
-        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), Some(database))
+        Self::over(Self::state(db), Some(database))
     }
 
     /// Creates an API on a database that stays.
     pub(crate) fn at(url: &str) -> Self {
         let db = Db::connect(url, url, 8).unwrap();
-        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
+        Self::over(Self::state(db), None)
     }
 
     /// Creates another API on the same database, like another process. It must be dropped before this one.
     pub(crate) fn sibling(&self) -> Self {
         let db = Db::connect(self.url(), self.url(), 8).unwrap().with_clock(self.app.db.clock().clone());
-        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
+        Self::over(Self::state(db), None)
     }
 
     /// The same with this maximum number of streams.
@@ -108,6 +109,20 @@ impl TestApp {
         let mut app = self.app.clone();
         app.streams = Streams::new(&app.db, limits, CancellationToken::new());
         Self::over(app, None)
+    }
+
+    /// The same with other hashing threads.
+    pub(crate) fn hashing_with(&self, passwords: Passwords) -> Self {
+        let mut app = self.app.clone();
+        app.passwords = passwords;
+        Self::over(app, None)
+    }
+
+    /// All tests share the hashing threads, and how busy these are must not decide whether a test passes.
+    fn state(db: Db) -> App {
+        let mut app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
+        app.passwords = Passwords::patient();
+        app
     }
 
     fn over(app: App, database: Option<TestDatabase>) -> Self {
