@@ -386,6 +386,15 @@ CREATE FUNCTION public.folded(text) RETURNS text
         'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее')
 $_$;
 
+CREATE FUNCTION public.forget_verification() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.email_verified_at := NULL;
+    RETURN NEW;
+END;
+$$;
+
 CREATE FUNCTION public.index_changed_object() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1412,6 +1421,23 @@ CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.c
 CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 
+CREATE TABLE public.email_verifications (
+    user_id uuid NOT NULL,
+    email text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
+    CONSTRAINT email_verifications_email_check CHECK ((length(email) <= 254)),
+    CONSTRAINT email_verifications_token_hash_check CHECK ((length(token_hash) = 32))
+);
+ALTER TABLE ONLY public.email_verifications
+    ADD CONSTRAINT email_verifications_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.email_verifications
+    ADD CONSTRAINT email_verifications_token_key UNIQUE (token_hash);
+ALTER TABLE ONLY public.email_verifications
+    ADD CONSTRAINT email_verifications_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 CREATE TABLE public.erasures (
     user_id uuid NOT NULL,
     requested_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1655,6 +1681,7 @@ CREATE TABLE public.password_resets (
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
     CONSTRAINT password_resets_token_hash_check CHECK ((length(token_hash) = 32))
 );
 ALTER TABLE ONLY public.password_resets
@@ -2296,6 +2323,7 @@ CREATE TABLE public.users (
     words tsvector GENERATED ALWAYS AS (public.person_words((((email || ' '::text) || first_name) || COALESCE((' '::text || last_name), ''::text)))) STORED,
     suspension_reason text,
     erased_at timestamp with time zone,
+    email_verified_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
     CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
     CONSTRAINT users_last_name_length CHECK ((length(last_name) <= 100)),
@@ -2314,6 +2342,7 @@ CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fo
 CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_words_idx ON public.users USING gin (words) WHERE (erased_at IS NULL);
 CREATE TRIGGER end_sessions AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((new.role <> old.role) OR ((new.status <> 'active'::public.user_status) AND (old.status = 'active'::public.user_status)) OR ((new.deleted_at IS NOT NULL) AND (old.deleted_at IS NULL)))) EXECUTE FUNCTION public.end_sessions();
+CREATE TRIGGER forget_verification BEFORE UPDATE OF email ON public.users FOR EACH ROW WHEN ((lower(new.email) <> lower(old.email))) EXECUTE FUNCTION public.forget_verification();
 CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
 CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');

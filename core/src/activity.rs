@@ -60,6 +60,7 @@ pub enum Verb {
     Unpublished,
     Updated,
     Used,
+    Verified,
     Withdrawn,
 }
 

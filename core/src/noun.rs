@@ -10,6 +10,7 @@ pub enum Noun {
     Admin,
     Chat,
     Course,
+    Email,
     Import,
     Instruction,
     Invite,

@@ -18,6 +18,7 @@ use cairn_core::users::invites::InviteRefusal;
 use cairn_core::users::passwords::Overloaded;
 use cairn_core::users::profile::PasswordChanged;
 use cairn_core::users::resets::InvalidReset;
+use cairn_core::users::verifications::InvalidVerification;
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
@@ -77,6 +78,7 @@ impl Code {
             Noun::User => Self::UserNotFound,
             Noun::Admin
             | Noun::Course
+            | Noun::Email
             | Noun::Jobs
             | Noun::Password
             | Noun::PasswordReset
@@ -111,6 +113,12 @@ impl From<Overloaded> for Problem {
 impl From<InvalidReset> for Problem {
     fn from(InvalidReset: InvalidReset) -> Self {
         Self::invalid_reset_token()
+    }
+}
+
+impl From<InvalidVerification> for Problem {
+    fn from(InvalidVerification: InvalidVerification) -> Self {
+        Self::invalid_verification_token()
     }
 }
 

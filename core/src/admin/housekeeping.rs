@@ -87,7 +87,7 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired links for a new password, old
+/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired one-time links, old
 /// idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
 /// identifiers of content changes, old try-outs of instructions, and old counts.
 ///
@@ -98,6 +98,7 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
     while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
     while chunks.should_continue(remove_password_resets(pool).await?) {}
+    while chunks.should_continue(remove_email_verifications(pool).await?) {}
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
@@ -133,6 +134,17 @@ async fn remove_password_resets(pool: &PgPool) -> Result<u64> {
     let removed = sqlx::query!(
         "DELETE FROM password_resets WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM password_resets WHERE expires_at < now()
+             ORDER BY expires_at LIMIT 1000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Here, too, there is at most one for each user.
+async fn remove_email_verifications(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM email_verifications WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM email_verifications WHERE expires_at < now()
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );

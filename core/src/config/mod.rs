@@ -2,6 +2,8 @@
 //! has a documented default.
 
 mod ai;
+mod endpoints;
+mod mail;
 mod values;
 
 use std::collections::HashMap;
@@ -9,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
+pub use self::mail::MailConfig;
 pub use self::values::{ConfigError, Secret};
 use self::values::{list, parse, signing_key};
 use crate::failpoint::{self, Failpoints};
@@ -56,6 +59,8 @@ pub struct Config {
     pub worker_queues: Vec<(Queue, usize)>,
     /// `CAIRN_AI_*`: the provider of AI answers. `None` for the built-in one.
     pub ai: Option<AiConfig>,
+    /// `CAIRN_MAIL_*`: the hook that sends mails. `None` to send none.
+    pub mail: Option<MailConfig>,
     /// `CAIRN_LOG`: a `tracing` filter.
     pub log: String,
     /// `CAIRN_LOG_FORMAT`
@@ -66,7 +71,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -83,6 +88,8 @@ const KEYS: [&str; 19] = [
     "CAIRN_JWT_SECRET_PREVIOUS",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
+    "CAIRN_MAIL_HOOK_SECRET",
+    "CAIRN_MAIL_HOOK_URL",
     "CAIRN_OPS_ADDR",
     "CAIRN_WORKER_CONCURRENCY",
     "CAIRN_WORKER_QUEUES",
@@ -143,6 +150,7 @@ impl Config {
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
             worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
             ai: ai::read(get)?,
+            mail: mail::read(get)?,
             log: get("CAIRN_LOG").unwrap_or("info").to_owned(),
             log_format: match get("CAIRN_LOG_FORMAT") {
                 None | Some("text") => LogFormat::Text,

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::values::{ProjectModeration, RegistrationMode};
+use super::values::{EmailVerification, ProjectModeration, RegistrationMode};
 use crate::schema::{Fault, Json, Schema};
 use crate::{Error, Result};
 
@@ -81,6 +81,8 @@ macro_rules! define_settings {
 define_settings! {
     "registration.mode" registration_mode: RegistrationMode = RegistrationMode::Invite, one_of(&["invite", "open"]),
         "Who can register: people with a valid invite, or everyone (`open`).";
+    "users.email_verification" email_verification: EmailVerification = EmailVerification::Off, one_of(&["off", "required"]),
+        "Whether users must verify their email address with a link (`required`). Needs a mail hook. Admins are exempt.";
     "navigation.styles" show_styles: bool = true, flag(),
         "Whether front ends show the style cards. The API serves them in any case.";
     "navigation.glossary" show_glossary: bool = true, flag(),

@@ -90,9 +90,13 @@ impl<T: Send, W: FnOnce(&mut Memory) -> Result<T> + Send> Task for Reply<T, W> {
 impl HashQueue {
     /// A queue with this many threads, which end with the process.
     pub(super) fn new(threads: usize) -> Arc<Self> {
-        let stats = HashStats::default();
-        let state = State { tasks: VecDeque::new(), threads: 0, duration: ASSUMED_DURATION, stats };
-        let queue = Arc::new(Self { state: Mutex::new(state), ready: Condvar::new() });
+        let state = Mutex::new(State {
+            tasks: VecDeque::new(),
+            threads: 0,
+            duration: ASSUMED_DURATION,
+            stats: HashStats::default(),
+        });
+        let queue = Arc::new(Self { state, ready: Condvar::new() });
         for _ in 0..threads {
             Self::add_thread(&queue);
         }

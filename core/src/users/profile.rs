@@ -25,6 +25,7 @@ pub async fn edit(tx: &mut UserTx, edit: Edit<Account>) -> Result<Option<User>, 
     Ok(Some(User {
         id: account.id,
         email: account.email,
+        is_email_verified: account.is_email_verified,
         first_name: account.first_name,
         last_name: account.last_name,
         avatar_url: account.avatar_url,

@@ -1,4 +1,5 @@
-//! One-time links with which users set a new password. An admin creates one and passes it on.
+//! One-time links with which users set a new password. An admin creates one and passes it on, or the user asks for a mail with one
+//! ([`super::mail`]).
 //!
 //! The token consists of 256 random bits, of which only the SHA-256 is stored. Using it deletes it.
 
@@ -45,7 +46,7 @@ pub async fn create(tx: &mut Tx, user_id: Uuid) -> Result<Reset, Rejected<Refusa
     sqlx::query!(
         "INSERT INTO password_resets (user_id, token_hash, created_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (user_id) DO UPDATE SET token_hash = excluded.token_hash, created_by = excluded.created_by,
-             created_at = excluded.created_at, expires_at = excluded.expires_at",
+             created_at = excluded.created_at, expires_at = excluded.expires_at, delivered_at = NULL",
         user_id,
         &hash(&token),
         tx.actor().user_id,

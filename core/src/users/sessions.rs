@@ -181,27 +181,38 @@ fn announce_end(tx: &mut Tx, user_id: Uuid, session_id: Uuid, reason: Revocation
     tx.emit(user_id, UserEvent::SessionEnded { session_id, reason: <&str>::from(reason).to_owned() });
 }
 
-/// The current role of a token's user; `None` if the session has ended or the user is not active.
+/// What the user of a token may do at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Their role.
+    pub role: Role,
+    /// Whether they have to verify their email address before anything else.
+    pub must_verify_email: bool,
+}
+
+/// What a token's user may do; `None` if the session has ended or the user is not active.
 ///
-/// Every request runs this query on two primary keys, so that suspension, a changed role and signing out take effect
-/// immediately.
+/// Every request runs this query on primary keys, so that suspension, a changed role and signing out take effect immediately.
+/// Admins need not verify their address: whoever demands it from all others must be able to stop demanding it.
 pub async fn authenticate(
     connection: &mut PgConnection,
     subject: TokenSubject,
     now: DateTime<Utc>,
-) -> Result<Option<Role>> {
-    let role = sqlx::query_scalar!(
-        r#"SELECT u.role AS "role: Role"
+) -> Result<Option<Access>> {
+    let access = sqlx::query_as!(
+        Access,
+        r#"SELECT u.role AS "role: Role",
+               u.email_verified_at IS NULL AND u.role <> 'admin' AND EXISTS (
+                   SELECT FROM platform_settings WHERE key = 'users.email_verification' AND value = '"required"'
+               ) AS "must_verify_email!"
            FROM sessions s JOIN users u ON u.id = s.user_id
            WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3
              AND u.status = 'active' AND u.deleted_at IS NULL"#,
         subject.session_id,
         subject.user_id,
         now
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(role)
+    );
+    Ok(access.fetch_optional(connection).await?)
 }
 
 /// Opens a session for a user who has just registered.

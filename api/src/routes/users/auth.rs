@@ -11,7 +11,7 @@ use poem_openapi::{Object, OpenApi};
 
 use super::me::User;
 use crate::answers::{Created, NoContent};
-use crate::caller::{Client, Member};
+use crate::caller::{Client, SignedIn};
 use crate::operation::{Problems, Tag};
 use crate::params::Body;
 use crate::problem::FieldError;
@@ -110,6 +110,9 @@ impl AuthApi {
     /// Creates an account and signs in. While registration is by invite only, `invite_code` is required; each invite can
     /// be used a limited number of times. `errors` says which rule a password violates that is not accepted: `too_short`,
     /// `too_long`, `common_password` or `personal_password` (the user's own address or name).
+    ///
+    /// If the platform requires verified addresses, a mail with a link is sent, and until the link is used (`verifyEmail`)
+    /// all operations answer 403 `email_not_verified` except `getMe`, `requestEmailVerification` and `logout`.
     #[oai(path = "/auth/register", method = "post", operation_id = "register", tag = Tag::Auth)]
     async fn register(&self, client: Client, body: Body<RegisterRequest>) -> Result<Created<SignIn>, Problem> {
         let (app, now, invite) = (&self.app, self.app.now(), body.invite_code.as_deref());
@@ -121,8 +124,8 @@ impl AuthApi {
         let new = NewAccount { email, first_name, last_name, password_hash };
 
         let mut tx = app.begin_for(&client.0).await?;
-        let user = accounts::register(&mut tx, &new, invite).await?;
         let settings = app.settings(&mut tx).await?;
+        let user = accounts::register(&mut tx, &new, invite, &settings).await?;
         let session = sessions::open(&mut tx, &user, &settings).await?;
         tx.commit().await?;
         app.throttle.forget(attempts);
@@ -187,7 +190,7 @@ impl AuthApi {
     ///
     /// Ends the session of the access token. Other sessions are not affected.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = Tag::Auth)]
-    async fn logout(&self, caller: Member) -> Result<NoContent, Problem> {
+    async fn logout(&self, caller: SignedIn) -> Result<NoContent, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
         sessions::sign_out(&mut tx).await?;
         tx.commit().await?;

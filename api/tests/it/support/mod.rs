@@ -17,6 +17,7 @@ pub(crate) mod contract;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
+mod mailbox;
 pub(crate) mod statements;
 mod strict;
 
@@ -47,6 +48,7 @@ use uuid::Uuid;
 
 pub(crate) use self::call::{Call, Reply};
 pub(crate) use self::follow::{Event, Follow, Reading};
+pub(crate) use self::mailbox::Mailbox;
 
 /// The key of the access tokens in tests.
 pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";
@@ -188,6 +190,11 @@ impl TestApp {
     /// Runs all due jobs, and the jobs that they enqueue. Returns how many ran.
     pub(crate) async fn run_jobs(&self) -> usize {
         cairn_worker::testing::run_jobs(&self.app.db).await.unwrap()
+    }
+
+    /// The same, with a hook that gets mails.
+    pub(crate) async fn run_jobs_with_mail(&self, mailbox: &Mailbox) -> usize {
+        cairn_worker::testing::run_jobs_with_mail(&self.app.db, &mailbox.config).await.unwrap()
     }
 
     /// Allows the test to end with pending or dead jobs.

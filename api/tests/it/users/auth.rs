@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cairn_core::actor::Role;
 use cairn_core::db::Db;
 use cairn_core::refusal::Rejected;
+use cairn_core::settings::Settings;
 use cairn_core::users::accounts::{self, NewAccount};
 use cairn_core::users::invites::{self, NewInvite};
 use cairn_core::users::rules::{Email, PersonName};
@@ -310,7 +311,7 @@ async fn transactions_that_redeem_an_invite_at_once_use_it_as_often_as_it_may_be
             };
             let mut tx = db.begin().await.unwrap();
             barrier.wait().await;
-            match accounts::register(&mut tx, &new, Some(&code)).await {
+            match accounts::register(&mut tx, &new, Some(&code), &Settings::default()).await {
                 Ok(_) => tx.commit().await.is_ok(),
                 Err(Rejected::Refused(_)) => false,
                 Err(Rejected::Failed(error)) => panic!("{error}"),

@@ -7,6 +7,7 @@ mod erasure;
 mod events;
 mod export;
 mod invites;
+mod mail;
 mod me;
 mod password;
 mod password_resets;
