@@ -89,6 +89,9 @@ impl<T> Accepted<T> {
     }
 }
 
+/// The response to a request for something of which the caller sees nothing here, such as a mail: 202, without content.
+pub(crate) struct Requested;
+
 /// A response without content: 204.
 pub(crate) struct NoContent;
 
@@ -265,6 +268,28 @@ impl<T: ToJSON + Send> IntoResponse for Accepted<T> {
         let mut response = poem::web::Json(self.value.to_json()).with_status(StatusCode::ACCEPTED).into_response();
         set_location(&mut response, &self.location);
         response
+    }
+}
+
+impl ApiResponse for Requested {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Accepted. A mail is sent in the background, if there is somebody to send it to.",
+                status: Some(202),
+                status_range: None,
+                content: Vec::new(),
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for Requested {
+    fn into_response(self) -> Response {
+        StatusCode::ACCEPTED.into_response()
     }
 }
 

@@ -10,14 +10,15 @@ use cairn_core::db::{Db, Tx, UserTx, observer_pool};
 use cairn_core::refusal::Rejected;
 use cairn_core::settings::{Cache, Settings};
 use cairn_core::users::attempts::{Attempt, Counters, Guess, TooEarly};
-use cairn_core::users::passwords::Passwords;
-use cairn_core::users::profile;
+use cairn_core::users::passwords::{Passwords, Verdict};
+use cairn_core::users::profile::{self, OwnCredentials};
 use cairn_core::users::tokens::Tokens;
 use cairn_server::{Limits, Server};
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::Problem;
 use crate::edge::Budgets;
@@ -139,28 +140,27 @@ impl App {
         }
     }
 
-    /// Checks the password of an attempt against the hash of an account, if there is one. Returns the attempt if it is right;
-    /// `None` if it is wrong, which is recorded.
+    /// Checks the password of an attempt against the hash of an account, if there is one. Returns the attempt if it is right,
+    /// and what is to be said of the hash; `None` if it is wrong, which is recorded.
     pub(crate) async fn check_attempt(
         &self,
         origin: &Origin,
         attempt: Attempt,
         password: &str,
         account: Option<(&Target, Option<&str>)>,
-    ) -> Result<Option<Attempt>, Problem> {
-        match self.passwords.verify(password, account.and_then(|(_, hash)| hash)).await {
-            Ok(true) => return Ok(Some(attempt)),
-            Ok(false) => {}
-            Err(error) => {
+    ) -> Result<Option<(Attempt, Verdict)>, Problem> {
+        let user_id = account.map(|(account, _)| account.id);
+        match self.verify_password(user_id, password, account.and_then(|(_, hash)| hash)).await {
+            Ok(verdict) if verdict.is_match() => return Ok(Some((attempt, verdict))),
+            Ok(_) => {}
+            Err(problem) => {
                 attempt.undo(&mut *self.connection().await?, self.now()).await?;
-                return Err(error.into());
+                return Err(problem);
             }
         }
-        let account = account.map(|(account, _)| account);
         let mut tx = self.begin_for(origin).await?;
-        let is_locked = attempt.fail(&mut tx, account)?;
+        let is_locked = attempt.fail(&mut tx, account.map(|(account, _)| account))?;
         tx.commit().await?;
-        let user_id = account.map(|account| account.id);
         self.security.note(SecurityEvent::SignInFailed, user_id, origin.ip);
         if is_locked {
             self.security.note(SecurityEvent::AccountLocked, user_id, origin.ip);
@@ -168,15 +168,33 @@ impl App {
         Ok(None)
     }
 
-    /// Checks the caller's own password, as throttled as a sign-in is. Returns the hash that it matched. Otherwise a problem,
-    /// `wrong_password`.
-    pub(crate) async fn check_password(&self, caller: &Caller, password: &str) -> Result<Option<String>, Problem> {
+    /// Checks the caller's own password, as throttled as a sign-in is. Returns the hash that it matched, and whose it is.
+    /// Otherwise a problem, `wrong_password`.
+    pub(crate) async fn check_password(&self, caller: &Caller, password: &str) -> Result<OwnCredentials, Problem> {
         let found = profile::credentials(&mut *self.connection().await?, caller).await?;
-        let (account, hash) = found.ok_or_else(Problem::unauthorized)?;
+        let found = found.ok_or_else(Problem::unauthorized)?;
+        let account = Target::new(Noun::User, caller.user_id, &found.person.name());
         let attempt = self.begin_attempt(&caller.origin, Guess::Own(caller.user_id)).await?;
-        let checked = self.check_attempt(&caller.origin, attempt, password, Some((&account, hash.as_deref()))).await?;
-        let attempt = checked.ok_or_else(Problem::wrong_password)?;
+        let account = Some((&account, found.password_hash.as_deref()));
+        let checked = self.check_attempt(&caller.origin, attempt, password, account).await?;
+        let (attempt, _) = checked.ok_or_else(Problem::wrong_password)?;
         attempt.succeed(&mut *self.connection().await?, self.now()).await?;
-        Ok(hash)
+        Ok(found)
+    }
+
+    /// Whether a password matches the stored hash of a user. An unreadable hash matches nothing, and is logged, because only an
+    /// operator can do something about it.
+    pub(crate) async fn verify_password(
+        &self,
+        user_id: Option<Uuid>,
+        password: &str,
+        hash: Option<&str>,
+    ) -> Result<Verdict, Problem> {
+        let verdict = self.passwords.verify(password, hash).await?;
+        if let (Verdict::Unreadable, Some(user_id)) = (verdict, user_id) {
+            tracing::warn!(user.id = %user_id,
+                "the stored password hash cannot be read, so the user cannot sign in; create a reset link for them");
+        }
+        Ok(verdict)
     }
 }

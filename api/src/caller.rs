@@ -17,7 +17,7 @@ use crate::{App, Problem};
 const MAX_USER_AGENT: usize = 400;
 
 macro_rules! callers {
-    ($($(#[$doc:meta])* $name:ident $scheme:literal $checker:ident $role:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $scheme:literal $checker:ident $role:expr, $needs_verification:literal;)*) => {$(
         $(#[$doc])*
         #[derive(SecurityScheme)]
         #[oai(ty = "bearer", rename = $scheme, bearer_format = "JWT", checker = $checker)]
@@ -31,18 +31,20 @@ macro_rules! callers {
         }
 
         async fn $checker(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
-            Ok(authenticate(request, &bearer.token, $role).await?)
+            Ok(authenticate(request, &bearer.token, $role, $needs_verification).await?)
         }
     )*};
 }
 
 callers! {
+    /// Any signed-in, active user, even one who has yet to verify their email address.
+    SignedIn "signed_in" signed_in Role::Student, false;
     /// Any signed-in, active user.
-    Member "member" member Role::Student;
+    Member "member" member Role::Student, true;
     /// A mentor or an admin.
-    Mentor "mentor" mentor Role::Mentor;
+    Mentor "mentor" mentor Role::Mentor, true;
     /// An admin.
-    Admin "admin" admin Role::Admin;
+    Admin "admin" admin Role::Admin, true;
 }
 
 /// The origin of a request without a caller.
@@ -55,16 +57,24 @@ impl<'a> FromRequest<'a> for Client {
     }
 }
 
-async fn authenticate(request: &Request, token: &str, least: Role) -> Result<Caller, Problem> {
+async fn authenticate(
+    request: &Request,
+    token: &str,
+    least: Role,
+    needs_verification: bool,
+) -> Result<Caller, Problem> {
     let app = request.data::<App>().ok_or_else(|| cairn_core::Error::message("a request without the app"))?;
     let now = app.now();
     let subject = app.tokens.verify(token, now).ok_or_else(Problem::unauthorized)?;
     let mut connection = app.connection().await?;
-    let role = sessions::authenticate(&mut connection, subject, now).await?.ok_or_else(Problem::unauthorized)?;
-    let origin = origin(request);
+    let access = sessions::authenticate(&mut connection, subject, now).await?.ok_or_else(Problem::unauthorized)?;
+    let (role, origin) = (access.role, origin(request));
     if role < least {
         app.security.note(SecurityEvent::Forbidden, Some(subject.user_id), origin.ip);
         return Err(Problem::forbidden());
+    }
+    if needs_verification && access.must_verify_email {
+        return Err(Problem::email_not_verified());
     }
     Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin })
 }

@@ -176,8 +176,8 @@ impl<S: Source> Rows<S> {
 /// An export may take long: it ends when the caller is no longer an admin.
 pub(crate) async fn check_still_admin(app: &App, caller: &Caller, connection: &mut PgConnection) -> Result<()> {
     let subject = TokenSubject { user_id: caller.user_id, session_id: caller.session_id };
-    let role = sessions::authenticate(connection, subject, app.now()).await?;
-    if role < Some(Role::Admin) {
+    let access = sessions::authenticate(connection, subject, app.now()).await?;
+    if access.is_none_or(|access| access.role < Role::Admin) {
         return Err(Error::message("the caller's session has ended"));
     }
     Ok(())

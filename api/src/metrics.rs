@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_core::admin::metrics::SECONDS;
+use cairn_core::users::passwords::HashStats;
 use cairn_server::Counts;
 use poem::http::{Method, StatusCode};
 use prometheus::{
@@ -23,6 +24,9 @@ pub(crate) struct HttpMetrics {
     connections: IntGauge,
     connections_ended: IntCounterVec,
     answers_abandoned: IntCounter,
+    hashes_waiting: IntGauge,
+    hashes_shed: IntCounter,
+    hashes_skipped: IntCounter,
 }
 
 impl HttpMetrics {
@@ -73,6 +77,21 @@ impl HttpMetrics {
                 "Answers that were given up because their client took nothing of them.",
                 registry
             )?,
+            hashes_waiting: register_int_gauge_with_registry!(
+                "cairn_password_hashes_waiting",
+                "Passwords that wait to be hashed or checked.",
+                registry
+            )?,
+            hashes_shed: register_int_counter_with_registry!(
+                "cairn_password_hashes_shed_total",
+                "Requests that were refused because too many passwords were waiting to be hashed.",
+                registry
+            )?,
+            hashes_skipped: register_int_counter_with_registry!(
+                "cairn_password_hashes_skipped_total",
+                "Passwords that were not hashed because the client had left.",
+                registry
+            )?,
         })
     }
 
@@ -85,7 +104,6 @@ impl HttpMetrics {
 
     /// Records what the server did with connections so far.
     pub(crate) fn record_connections(&self, counts: Counts) {
-        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
         self.connections.set(i64::try_from(counts.open).unwrap_or(i64::MAX));
         for (reason, count) in
             [("refused", counts.refused), ("replaced", counts.replaced), ("timed_out", counts.timed_out)]
@@ -93,6 +111,13 @@ impl HttpMetrics {
             raise(&self.connections_ended.with_label_values(&[reason]), count);
         }
         raise(&self.answers_abandoned, counts.abandoned);
+    }
+
+    /// Records the current figures of the hash queue.
+    pub(crate) fn record_hashes(&self, stats: HashStats) {
+        self.hashes_waiting.set(i64::try_from(stats.waiting).unwrap_or(i64::MAX));
+        raise(&self.hashes_shed, stats.shed);
+        raise(&self.hashes_skipped, stats.skipped);
     }
 
     /// Counts a request as in progress for as long as the guard lives. The guard is also dropped when the client disconnects.
@@ -110,6 +135,11 @@ impl HttpMetrics {
         self.requests.with_label_values(&[method, route, status.as_str()]).inc();
         self.seconds.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());
     }
+}
+
+/// Raises a counter to what was counted elsewhere.
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 /// See [`HttpMetrics::begin`].

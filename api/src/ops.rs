@@ -60,6 +60,7 @@ async fn unreadiness(db: &Db) -> Option<&'static str> {
 async fn show_metrics(app: Data<&App>) -> Response {
     app.http.record_streams(&app.streams);
     app.http.record_connections(app.server.counts());
+    app.http.record_hashes(app.passwords.stats());
     match app.metrics.render().await {
         Ok(text) => text.with_content_type(metrics::CONTENT_TYPE).into_response(),
         Err(error) => {

@@ -68,6 +68,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let mut app = App::new(db, config.require_jwt_secret()?)?;
+    app.tokens = app.tokens.with_previous(config.jwt_secret_previous.as_ref());
     app.streams = streams::Streams::new(&app.db, streams::Limits::default(), shutdown.clone());
     app.budgets = Budgets::new(&config.rate_limits, config.database_connections);
     app.proxies = Arc::new(config.trusted_proxies.clone());

@@ -48,6 +48,7 @@ pub enum Verb {
     Restored,
     Resumed,
     Retried,
+    Reused,
     Revoked,
     SignInFailed,
     SignedIn,
@@ -61,6 +62,7 @@ pub enum Verb {
     Unpublished,
     Updated,
     Used,
+    Verified,
     Withdrawn,
 }
 

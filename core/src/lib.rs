@@ -22,6 +22,7 @@ pub mod library;
 pub mod noun;
 pub mod queue;
 pub mod refusal;
+mod repetition;
 pub mod resource;
 pub mod schema;
 pub mod settings;

@@ -9,6 +9,7 @@ use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
 use tokio_util::sync::CancellationToken;
 
+use crate::mail_hook::MailHook;
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Library, Provider};
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub(crate) rollups: Batcher<Pair, bool>,
     /// Generates replies.
     pub(crate) provider: Arc<Provider>,
+    /// Sends mails; `None` to send none.
+    pub(crate) mail: Option<Arc<MailHook>>,
     /// Counts how reply attempts ended; `None` in tests without an ops port.
     pub(crate) reply_metrics: Option<ReplyMetrics>,
     /// Cancelled when the worker is told to stop. Most jobs end well within the drain limit; generating a reply may not.
@@ -65,7 +68,14 @@ impl Context {
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        Self { db, events, rollups, provider, reply_metrics: None, shutdown: CancellationToken::new() }
+        let (mail, reply_metrics, shutdown) = (None, None, CancellationToken::new());
+        Self { db, events, rollups, provider, mail, reply_metrics, shutdown }
+    }
+
+    /// Has this hook send mails.
+    #[must_use]
+    pub(crate) fn with_mail(self, mail: Option<Arc<MailHook>>) -> Self {
+        Self { mail, ..self }
     }
 
     /// Has `provider` generate replies, `metrics` count them, and `shutdown` interrupt them.

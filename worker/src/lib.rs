@@ -15,6 +15,7 @@ mod generation;
 mod health;
 mod jobs;
 mod listener;
+mod mail_hook;
 mod metrics;
 mod ops;
 pub mod providers;

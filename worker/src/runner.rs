@@ -18,6 +18,7 @@ use ulid::Ulid;
 
 use crate::health::WorkerHealth;
 use crate::listener::JobListener;
+use crate::mail_hook::MailHook;
 use crate::providers::Provider;
 use crate::queue::{Completer, QueueBackend};
 use crate::run::DRAIN_LIMIT;
@@ -60,6 +61,7 @@ struct Process {
     shares: Vec<(Queue, Db)>,
     health: Arc<WorkerHealth>,
     provider: Arc<Provider>,
+    mail: Option<Arc<MailHook>>,
     shutdown: CancellationToken,
 }
 
@@ -77,19 +79,20 @@ impl Process {
         let listening = lazy_pool(url.expose(), 1)?;
         let provider = Arc::new(Provider::from_config(config)?);
         tracing::info!(ai.provider = provider.name(), "this provider generates replies");
-        Ok(Self { db, leases, listening, shares, health, provider, shutdown })
+        let mail = config.mail.as_ref().map(MailHook::new).transpose()?.map(Arc::new);
+        Ok(Self { db, leases, listening, shares, health, provider, mail, shutdown })
     }
 
     /// Runs until told to stop, then drains.
     async fn run(self) -> cairn_core::Result<()> {
-        let Self { db, leases, listening, shares, health, provider, shutdown } = self;
+        let Self { db, leases, listening, shares, health, provider, mail, shutdown } = self;
         let listener = JobListener::start(listening.clone(), health.clone(), shutdown.clone());
         let names = Names::default();
         let boot = Ulid::generate();
 
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in health.queues().cloned().zip(&shares) {
-            let context = Context::new(db.clone());
+            let context = Context::new(db.clone()).with_mail(mail.clone());
             let context = context.with_replies(provider.clone(), health.replies.clone(), shutdown.clone());
             let (names, leases, listener) = (names.clone(), leases.clone(), listener.clone());
             let (health, shutdown) = (health.clone(), shutdown.clone());

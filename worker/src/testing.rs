@@ -1,17 +1,29 @@
 //! For tests: runs due jobs in this process, without a worker.
 
+use std::sync::Arc;
+
 use cairn_core::clock::new_id;
-use cairn_core::config::default_concurrency;
+use cairn_core::config::{MailConfig, default_concurrency};
 use cairn_core::db::Db;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, Outcome};
 use tokio::time::Instant;
 
+use crate::mail_hook::MailHook;
 use crate::{Context, adapter};
 
 /// Runs all due jobs, and the jobs they enqueue, until none is due or snoozed. Returns how many jobs ran.
 pub async fn run_jobs(db: &Db) -> cairn_core::Result<usize> {
-    let context = Context::new(db.clone());
+    run_with(Context::new(db.clone())).await
+}
+
+/// The same, with a hook that gets mails.
+pub async fn run_jobs_with_mail(db: &Db, mail: &MailConfig) -> cairn_core::Result<usize> {
+    run_with(Context::new(db.clone()).with_mail(Some(Arc::new(MailHook::new(mail)?)))).await
+}
+
+async fn run_with(context: Context) -> cairn_core::Result<usize> {
+    let db = &context.db;
     let worker = format!("test-{}", new_id());
     let mut connection = db.pool().acquire().await?;
     lease::heartbeat(&mut connection, &[(worker.clone(), Queue::Activity)]).await?;

@@ -46,7 +46,10 @@ fn derived(method: &str, operation: &Value) -> Vec<Code> {
     }
     match scheme(operation) {
         None => {}
-        Some("member") => codes.push(Code::Unauthorized),
+        Some("signed_in") => codes.push(Code::Unauthorized),
+        Some("member") => codes.extend([Code::Unauthorized, Code::EmailNotVerified]),
+        Some("mentor") => codes.extend([Code::Unauthorized, Code::Forbidden, Code::EmailNotVerified]),
+        // Admins need not verify their address.
         Some(_) => codes.extend([Code::Unauthorized, Code::Forbidden]),
     }
     codes.extend([Code::TooManyRequests, Code::Internal, Code::Unavailable]);

@@ -44,6 +44,8 @@ macro_rules! with_codes {
         SessionNotFound session_not_found NOT_FOUND "Session not found" "There is no session of yours with this id, or it has ended.";
         WrongPassword wrong_password FORBIDDEN "The password is wrong" "The current password is not the one that was sent.";
         InvalidResetToken invalid_reset_token GONE "The reset link is not valid" "The reset link is unknown, was used or replaced, or has expired. Ask for a new one.";
+        EmailNotVerified email_not_verified FORBIDDEN "The email address is not verified" "Verify your email address first, with the link in the mail that requestEmailVerification sends.";
+        InvalidVerificationToken invalid_verification_token GONE "The verification link is not valid" "The link is unknown, was used or replaced, has expired, or is about another address. Ask for a new one.";
         InviteRequired invite_required FORBIDDEN "An invite is required" "Registration is by invite only. Send an invite_code.";
         InviteNotFound invite_not_found NOT_FOUND "Invite not found" "There is no invite with this code.";
         InviteExpired invite_expired GONE "The invite has expired" "This invite has expired. Ask for a new one.";

@@ -17,8 +17,10 @@ use cairn_core::tools::tryouts::TryoutRefusal;
 use cairn_core::users::accounts::RegistrationRefusal;
 use cairn_core::users::erasure::DeletionRefusal;
 use cairn_core::users::invites::InviteRefusal;
+use cairn_core::users::passwords::Overloaded;
 use cairn_core::users::profile::PasswordChanged;
 use cairn_core::users::resets::InvalidReset;
+use cairn_core::users::verifications::InvalidVerification;
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
@@ -27,6 +29,9 @@ use crate::time;
 
 /// The seconds to wait before asking again while a reply is still being written.
 const OPEN_REPLY_RETRY_AFTER: u64 = 5;
+
+/// The seconds after which the hash queue has worked off what is in it.
+const HASHING_RETRY_AFTER: u64 = 2;
 
 impl<R> From<Rejected<R>> for Problem
 where
@@ -75,11 +80,13 @@ impl Code {
             Noun::User => Self::UserNotFound,
             Noun::Admin
             | Noun::Course
+            | Noun::Email
             | Noun::Jobs
             | Noun::Password
             | Noun::PasswordReset
             | Noun::Question
-            | Noun::Queue => Self::NotFound,
+            | Noun::Queue
+            | Noun::RefreshToken => Self::NotFound,
         }
     }
 }
@@ -97,9 +104,23 @@ impl From<RegistrationRefusal> for Problem {
     }
 }
 
+impl From<Overloaded> for Problem {
+    fn from(Overloaded: Overloaded) -> Self {
+        Self::unavailable()
+            .detail("Too many passwords are being checked. Nothing was changed. Try again later.")
+            .retry_after(HASHING_RETRY_AFTER)
+    }
+}
+
 impl From<InvalidReset> for Problem {
     fn from(InvalidReset: InvalidReset) -> Self {
         Self::invalid_reset_token()
+    }
+}
+
+impl From<InvalidVerification> for Problem {
+    fn from(InvalidVerification: InvalidVerification) -> Self {
+        Self::invalid_verification_token()
     }
 }
 

@@ -41,6 +41,7 @@ resources! {
     users::me MeApi,
     users::export MyExportApi,
     users::password PasswordApi,
+    users::mail MailApi,
     users::sessions SessionsApi,
     users::events EventsApi,
     learning::roadmaps RoadmapsApi,

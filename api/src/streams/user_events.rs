@@ -110,7 +110,7 @@ pub struct ProjectModerated {
 pub struct SessionEnded {
     /// Identifies the session; null for the session of this stream.
     pub session_id: Option<Uuid>,
-    /// Why, as a code, such as `logout`, `revoked`, `password_changed`, `suspended` or `expired`.
+    /// Why, as a code, such as `logout`, `revoked`, `password_changed`, `suspended`, `role_changed` or `expired`.
     pub reason: String,
 }
 

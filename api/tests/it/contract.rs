@@ -84,6 +84,7 @@ const VERBS: &[&str] = &[
     "Reject",
     "Reopen",
     "Reorder",
+    "Request",
     "Reset",
     "Restore",
     "Resume",
@@ -101,6 +102,7 @@ const VERBS: &[&str] = &[
     "Unlike",
     "Unpublish",
     "Update",
+    "Verify",
     "Withdraw",
 ];
 
@@ -311,7 +313,8 @@ async fn every_operation_asks_for_its_token() {
         assert_eq!(reply.header("www-authenticate"), "Bearer", "without a token there is no error in it");
     }
     open.sort();
-    assert_eq!(open, ["login", "refreshSession", "register", "resetPassword"], "operations that need no token");
+    let expected = ["login", "refreshSession", "register", "requestPasswordReset", "resetPassword", "verifyEmail"];
+    assert_eq!(open, expected, "operations that need no token");
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use cairn_core::actor::Role;
 use cairn_core::config::Config;
 use cairn_core::refusal::Rejected;
 use cairn_core::users::accounts::{self, NewAccount};
+use cairn_core::users::password_rules::{Password, PasswordFault, Person};
 use cairn_core::users::passwords::Passwords;
-use cairn_core::users::rules::{Email, Password, PersonName};
+use cairn_core::users::rules::{Email, PersonName};
 
 use crate::database::Database;
 use crate::failure::Failure;
@@ -43,7 +44,11 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: Args) -> Result<
         .ok_or_else(|| Failure::setup("--email must be an email address such as somebody@example.org"))?;
     let first_name = name(&args.first_name)?;
     let last_name = args.last_name.as_deref().map(name).transpose()?;
-    let password_hash = Passwords::default().hash(&ask_password()?).await?;
+    let password = ask_password()?;
+    let person = Person { email: args.email, first_name: args.first_name, last_name: args.last_name };
+    password.check_owner(&person).map_err(refused)?;
+    let hashed = Passwords::patient().hash(&password).await;
+    let password_hash = hashed.map_err(|rejected| Failure::failed(rejected.to_string()))?;
 
     let database = Database::ready(config, data_dir).await?;
     let mut tx = database.connect()?.begin().await?;
@@ -71,7 +76,9 @@ fn ask_password() -> Result<Password, Failure> {
         std::io::stdin().take(10_000).read_to_string(&mut text)?;
         text.lines().next().unwrap_or_default().to_owned()
     };
-    let bounds = format!("{} to {}", Password::MIN_LENGTH, Password::MAX_LENGTH);
-    Password::parse(&text)
-        .ok_or_else(|| Failure::setup(format!("a password must have {bounds} characters: choose another")))
+    Password::parse(&text).map_err(refused)
+}
+
+fn refused(fault: PasswordFault) -> Failure {
+    Failure::setup(format!("{} Choose another.", fault.message()))
 }

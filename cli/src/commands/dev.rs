@@ -9,8 +9,8 @@ use cairn_core::config::{Config, LOCAL_ORIGINS, OPS_API, Secret};
 use cairn_core::db::Db;
 use cairn_core::learning::catalog;
 use cairn_core::learning::course::parse;
+use cairn_core::users::password_rules::Password;
 use cairn_core::users::passwords::Passwords;
-use cairn_core::users::rules::Password;
 use cairn_core::users::{accounts, invites};
 use cairn_core::{shutdown, telemetry};
 use tokio::net::TcpListener;
@@ -182,8 +182,9 @@ async fn seed(db: &Db, embedded: bool) -> Result<(), Failure> {
         return Ok(());
     }
     invites::renew(&mut connection, demo::INVITE_CODE).await?;
-    if nobody && let Some(password) = Password::parse(demo::PASSWORD) {
-        let hash = Passwords::default().hash(&password).await?;
+    if nobody && let Ok(password) = Password::parse(demo::PASSWORD) {
+        let hash =
+            Passwords::patient().hash(&password).await.map_err(|rejected| Failure::failed(rejected.to_string()))?;
         let mut tx = db.begin().await?;
         demo::create_accounts(&mut tx, &hash).await.map_err(|rejected| Failure::failed(rejected.to_string()))?;
         tx.commit().await?;

@@ -90,8 +90,9 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired links for a new password, devices
-/// that have not signed in for long, attempts at passwords that are forgotten, old idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
+/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired one-time links, devices that have not
+/// signed in for long, attempts at passwords that are forgotten, old idempotency keys, the chunks of finished replies, whose
+/// text is stored as a message, old events of users, old
 /// identifiers of content changes, old try-outs of instructions, and old counts.
 ///
 /// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
@@ -104,6 +105,7 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_devices(pool).await?) {}
     while chunks.should_continue(remove_attempts(pool).await?) {}
     remove_excess_attempts(pool, MAX_ATTEMPT_ROWS).await?;
+    while chunks.should_continue(remove_email_verifications(pool).await?) {}
     while chunks.should_continue(remove_idempotency_keys(pool).await?) {}
     while chunks.should_continue(remove_reply_chunks(pool, settings.keep_failed_reply_days).await?) {}
     while chunks.should_continue(remove_user_events(pool).await?) {}
@@ -149,6 +151,17 @@ async fn remove_devices(pool: &PgPool) -> Result<u64> {
     let removed = sqlx::query!(
         "DELETE FROM sign_in_devices WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM sign_in_devices WHERE expires_at < now()
+             ORDER BY expires_at LIMIT 1000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Here, too, there is at most one for each user.
+async fn remove_email_verifications(pool: &PgPool) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM email_verifications WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM email_verifications WHERE expires_at < now()
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );

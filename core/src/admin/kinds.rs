@@ -17,6 +17,7 @@ macro_rules! for_each_job {
             roll_up_uses: $crate::library::jobs::RollUpUses,
             count_search_terms: $crate::library::jobs::CountSearchTerms,
             erase_user: $crate::users::jobs::EraseUser,
+            send_mail: $crate::users::jobs::SendMail,
             generate_reply: $crate::tools::jobs::GenerateReply,
             answer_tryout: $crate::tools::jobs::AnswerTryout,
             import_course: $crate::learning::jobs::ImportCourse,

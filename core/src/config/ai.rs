@@ -1,11 +1,9 @@
 //! The provider of AI answers.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use url::{Host, Url};
-
+use super::endpoints::endpoint;
 use super::values::{ConfigError, Secret, list, parse};
 
 /// An endpoint that speaks OpenAI's chat-completions format, and how to use it.
@@ -122,41 +120,13 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
     }))
 }
 
-/// Checks the address of the endpoint. Learners' questions and the key are sent there, so it must use `https`. Plain `http` is
-/// accepted only for hosts on this machine or in a private network.
+/// Checks the address of the endpoint. Learners' questions and the key are sent there.
 fn base_url(text: &str) -> Result<String, ConfigError> {
-    // The errors do not quote the address, because it may contain a password.
-    let wrong =
-        |what: &str| ConfigError::new(format!("CAIRN_AI_BASE_URL {what}: use one such as https://api.openai.com/v1"));
-    let url = Url::parse(text).map_err(|error| wrong(&format!("is not a valid address ({error})")))?;
-    let host = url.host().ok_or_else(|| wrong("names no host"))?;
-    match url.scheme() {
-        "https" => {}
-        "http" if is_private(&host) => {}
-        "http" => return Err(wrong("uses http for a host that is not private, so the key would be sent unencrypted")),
-        _ => return Err(wrong("uses neither https nor http")),
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("contains more than a host and a path (the key belongs in CAIRN_AI_API_KEY)"));
+    let url = endpoint(text, "CAIRN_AI_BASE_URL", "https://api.openai.com/v1")?;
+    if url.query().is_some() {
+        return Err(ConfigError::new("CAIRN_AI_BASE_URL contains a query (the key belongs in CAIRN_AI_API_KEY)"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Whether the host is a loopback, private or link-local address, or a name that no public resolver knows: a single word, as
-/// in a compose file, or a name with a suffix that is reserved for local use.
-fn is_private(host: &Host<&str>) -> bool {
-    let address: IpAddr = match host {
-        Host::Domain(name) => {
-            let suffixes = [".localhost", ".local", ".internal"];
-            return !name.contains('.') || suffixes.iter().any(|suffix| name.ends_with(suffix));
-        }
-        Host::Ipv4(address) => (*address).into(),
-        Host::Ipv6(address) => address.to_ipv4_mapped().map_or((*address).into(), IpAddr::from),
-    };
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
 }
 
 /// Reads `model=input/output` pairs.
@@ -253,7 +223,7 @@ mod tests {
             ("API_KEY", "hunter2 hunter2", "CAIRN_AI_API_KEY"),
             ("BASE_URL", "ftp://h", "neither https"),
             ("BASE_URL", "nonsense", "not a valid address"),
-            ("BASE_URL", "https://me:hunter2@h/v1", "CAIRN_AI_API_KEY"),
+            ("BASE_URL", "https://me:hunter2@h/v1", "a user or a fragment"),
             ("BASE_URL", "https://h/v1?key=hunter2", "CAIRN_AI_API_KEY"),
         ] {
             let pairs: Vec<_> = base.into_iter().filter(|(other, _)| *other != key).chain([(key, value)]).collect();

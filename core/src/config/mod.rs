@@ -3,6 +3,8 @@
 
 mod ai;
 mod edge;
+mod endpoints;
+mod mail;
 mod ports;
 mod values;
 
@@ -12,9 +14,10 @@ use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
 pub use self::edge::{ForwardedHeader, RateLimit, RateLimits, TrustedProxies};
+pub use self::mail::MailConfig;
 pub use self::ports::Ports;
 pub use self::values::{ConfigError, Secret};
-use self::values::{list, parse};
+use self::values::{list, parse, signing_key};
 use crate::failpoint::{self, Failpoints};
 use crate::queue::Queue;
 
@@ -53,6 +56,8 @@ pub struct Config {
     pub ports: Ports,
     /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` for a generated one (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
+    /// `CAIRN_JWT_SECRET_PREVIOUS`: a second key, whose tokens are valid too; `None` unless the key is being replaced.
+    pub jwt_secret_previous: Option<Secret>,
     /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API, [`LOCAL_ORIGINS`] among them; empty by default.
     pub cors_origins: Vec<String>,
     /// `CAIRN_TRUSTED_PROXIES` and `CAIRN_FORWARDED_HEADER`: who is believed about the addresses of clients.
@@ -64,6 +69,8 @@ pub struct Config {
     pub worker_queues: Vec<(Queue, usize)>,
     /// `CAIRN_AI_*`: the provider of AI answers. `None` for the built-in one.
     pub ai: Option<AiConfig>,
+    /// `CAIRN_MAIL_*`: the hook that sends mails. `None` to send none.
+    pub mail: Option<MailConfig>,
     /// `CAIRN_LOG`: a `tracing` filter.
     pub log: String,
     /// `CAIRN_LOG_FORMAT`
@@ -74,7 +81,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 34] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -92,8 +99,11 @@ const KEYS: [&str; 31] = [
     "CAIRN_DATABASE_CONNECTIONS",
     "CAIRN_FORWARDED_HEADER",
     "CAIRN_JWT_SECRET",
+    "CAIRN_JWT_SECRET_PREVIOUS",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
+    "CAIRN_MAIL_HOOK_SECRET",
+    "CAIRN_MAIL_HOOK_URL",
     "CAIRN_OPS_ADDR",
     "CAIRN_OPS_HOSTS",
     "CAIRN_OPS_TOKEN",
@@ -129,10 +139,11 @@ impl Config {
         reject_unknown(values)?;
         let get = |key: &str| values.get(key).map(String::as_str).map(str::trim).filter(|value| !value.is_empty());
         let secret = |key: &str| get(key).map(Secret::new);
-        let jwt_secret = secret("CAIRN_JWT_SECRET");
-        if jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
+        let jwt_secret = signing_key(get("CAIRN_JWT_SECRET"), "CAIRN_JWT_SECRET")?;
+        let jwt_secret_previous = signing_key(get("CAIRN_JWT_SECRET_PREVIOUS"), "CAIRN_JWT_SECRET_PREVIOUS")?;
+        if jwt_secret_previous.is_some() && (jwt_secret.is_none() || jwt_secret == jwt_secret_previous) {
             return Err(ConfigError::new(
-                "CAIRN_JWT_SECRET is shorter than 32 bytes: generate one with `openssl rand -base64 48`",
+                "CAIRN_JWT_SECRET_PREVIOUS is a second key: set CAIRN_JWT_SECRET to another one, which signs",
             ));
         }
         let database_url = secret("DATABASE_URL");
@@ -159,11 +170,13 @@ impl Config {
             ops_addr: parse(get("CAIRN_OPS_ADDR"), "CAIRN_OPS_ADDR", "an address such as 127.0.0.1:9090", |_| true)?,
             ports: ports::read(get)?,
             jwt_secret,
+            jwt_secret_previous,
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
             trusted_proxies: edge::trusted_proxies(get)?,
             rate_limits: edge::rate_limits(get)?,
             worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
             ai: ai::read(get)?,
+            mail: mail::read(get)?,
             log: get("CAIRN_LOG").unwrap_or("info").to_owned(),
             log_format: match get("CAIRN_LOG_FORMAT") {
                 None | Some("text") => LogFormat::Text,
@@ -286,6 +299,9 @@ fn worker_queues(queues: Option<&str>, concurrency: Option<&str>) -> Result<Vec<
 mod tests {
     use super::*;
 
+    const KEY: &str = "Y2Fpcm46IHRlc3RzIG9ubHksIGd1YXJkcyBub3RoaW5n";
+    const OTHER_KEY: &str = "dGhlIGtleSBiZWZvcmUsIHdoaWNoIGd1YXJkcyBub3RoaW5n";
+
     fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_values(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
     }
@@ -356,13 +372,38 @@ mod tests {
     fn secrets_are_redacted() {
         let config = config(&[
             ("DATABASE_URL", "postgres://u:hunter2@h/d"),
-            ("CAIRN_JWT_SECRET", &"k".repeat(32)),
+            ("CAIRN_JWT_SECRET", KEY),
+            ("CAIRN_JWT_SECRET_PREVIOUS", OTHER_KEY),
             ("CAIRN_AI_BASE_URL", "https://api.example.com/v1"),
             ("CAIRN_AI_API_KEY", "sk-hunter2"),
             ("CAIRN_AI_MODEL", "m"),
         ])
         .unwrap();
         let shown = format!("{config:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("kkkk"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains(KEY) && !shown.contains(OTHER_KEY), "{shown}");
+    }
+
+    #[test]
+    fn keys_that_can_be_guessed_are_refused_with_advice() {
+        for (key, says) in [
+            ("k".repeat(31), "shorter than 32"),
+            ("k".repeat(64), "repeats itself"),
+            ("changeme".repeat(5), "repeats itself"),
+            ("0123456789abcdef0123456789abcdef0123".to_owned(), "repeats itself"),
+            (format!("{}bcbc", "a".repeat(40)), "few different"),
+        ] {
+            for name in ["CAIRN_JWT_SECRET", "CAIRN_JWT_SECRET_PREVIOUS"] {
+                let error = config(&[(name, key.as_str())]).unwrap_err().to_string();
+                assert!(error.contains(&format!("{name} ")) && error.contains(says), "{error}");
+                assert!(error.contains("openssl rand -base64 48") && !error.contains(&key), "{error}");
+            }
+        }
+        for previous in [
+            &[("CAIRN_JWT_SECRET_PREVIOUS", KEY)][..],
+            &[("CAIRN_JWT_SECRET", KEY), ("CAIRN_JWT_SECRET_PREVIOUS", KEY)],
+        ] {
+            let error = config(previous).unwrap_err().to_string();
+            assert!(error.contains("set CAIRN_JWT_SECRET to another one"), "{error}");
+        }
     }
 }

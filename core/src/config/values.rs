@@ -1,6 +1,14 @@
 //! Parsing of single values, and their errors.
 
+use std::collections::HashSet;
 use std::fmt;
+
+use crate::repetition::repeated_unit;
+
+/// The shortest key of signatures, in bytes: that of a SHA-256.
+const KEY_LENGTH: usize = 32;
+/// The fewest different bytes of a key. Random keys of that length in any usual notation have more.
+const DISTINCT_BYTES: usize = 8;
 
 /// A value that must not be shown. `Debug` and `Display` redact it.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +47,22 @@ impl ConfigError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
+}
+
+/// Checks a key of signatures. The error does not quote it, and says how to make one.
+pub(super) fn signing_key(value: Option<&str>, key: &str) -> Result<Option<Secret>, ConfigError> {
+    let Some(value) = value else { return Ok(None) };
+    let bytes = value.as_bytes();
+    let fault = if bytes.len() < KEY_LENGTH {
+        "is shorter than 32 bytes"
+    } else if repeated_unit(bytes).len() < bytes.len() {
+        "repeats itself, so it can be guessed"
+    } else if bytes.iter().collect::<HashSet<_>>().len() < DISTINCT_BYTES {
+        "consists of few different characters, so it can be guessed"
+    } else {
+        return Ok(Some(Secret::new(value)));
+    };
+    Err(ConfigError(format!("{key} {fault}: generate one with `openssl rand -base64 48`")))
 }
 
 /// Parses a value that is set. The error says what is `expected`.

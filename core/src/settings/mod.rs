@@ -11,4 +11,4 @@ mod values;
 pub use self::cache::Cache;
 pub use self::stored::{Setting, change, find, list, load, reset};
 pub use self::table::{Definition, Settings, definition, definitions};
-pub use self::values::{ProjectModeration, RegistrationMode};
+pub use self::values::{EmailVerification, ProjectModeration, RegistrationMode};

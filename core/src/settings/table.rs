@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::values::{ProjectModeration, RegistrationMode};
+use super::values::{EmailVerification, ProjectModeration, RegistrationMode};
 use crate::schema::{Fault, Json, Schema};
 use crate::{Error, Result};
 
@@ -81,6 +81,8 @@ macro_rules! define_settings {
 define_settings! {
     "registration.mode" registration_mode: RegistrationMode = RegistrationMode::Invite, one_of(&["invite", "open"]),
         "Who can register: people with a valid invite, or everyone (`open`).";
+    "users.email_verification" email_verification: EmailVerification = EmailVerification::Off, one_of(&["off", "required"]),
+        "Whether users must verify their email address with a link (`required`). Needs a mail hook. Admins are exempt.";
     "navigation.styles" show_styles: bool = true, flag(),
         "Whether front ends show the style cards. The API serves them in any case.";
     "navigation.glossary" show_glossary: bool = true, flag(),
@@ -111,6 +113,12 @@ define_settings! {
         "How long the activity log is kept, in months.";
     "replies.keep_failed_days" keep_failed_reply_days: i32 = 30, whole(1, 3650),
         "How long the text of failed replies is kept, in days.";
+    "sessions.idle_days" session_idle_days: i64 = 30, whole(1, 3650),
+        "After how many days without a refresh a session ends. Sessions that are open keep theirs until they are refreshed.";
+    "sessions.max_days" session_max_days: i64 = 90, whole(1, 3650),
+        "After how many days a session ends in any case. Sessions that are open keep theirs until they are refreshed.";
+    "sessions.max_open" max_open_sessions: i64 = 50, whole(1, 1000),
+        "How many sessions of one user may be open. Another sign-in ends the one that was not used for longest.";
     "sessions.keep_ended_days" keep_ended_session_days: i32 = 7, whole(1, 3650),
         "How long expired sessions are kept, in days.";
 }

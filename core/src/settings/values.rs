@@ -12,6 +12,16 @@ pub enum RegistrationMode {
     Open,
 }
 
+/// Whether users must prove that their email address is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmailVerification {
+    /// They need not.
+    Off,
+    /// Whoever has not, and is no admin, can only see their account and ask for a link.
+    Required,
+}
+
 /// Whether a mentor must approve projects before they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::invites::{self, InviteRefusal};
+use super::mail;
 use super::rules::{Email, PersonName};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
@@ -13,7 +14,7 @@ use crate::clock::new_id;
 use crate::db::Tx;
 use crate::noun::Noun;
 use crate::refusal::{OnConstraint, Rejected};
-use crate::settings::{self, RegistrationMode};
+use crate::settings::{self, EmailVerification, RegistrationMode, Settings};
 
 /// An account as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct User {
     pub id: Uuid,
     /// The email address as the user typed it.
     pub email: String,
+    /// Whether the user has proved that it is theirs.
+    pub is_email_verified: bool,
     /// 1–100 characters.
     pub first_name: String,
     /// 1–100 characters; `None` if the user gave no last name.
@@ -92,6 +95,7 @@ pub async fn register(
     tx: &mut Tx,
     new: &NewAccount,
     invite_code: Option<&str>,
+    settings: &Settings,
 ) -> Result<User, Rejected<RegistrationRefusal>> {
     let now = tx.now();
     let invite = match invite_code {
@@ -105,6 +109,9 @@ pub async fn register(
     let user = insert(tx, new, role, invite.map(|invite| invite.id)).await?;
     let details = serde_json::json!({"role": role, "invite_id": invite.map(|invite| invite.id)});
     tx.record(Action::new(Noun::User, Verb::Registered).on(user.id, &user.name()).by(user.id).with(details))?;
+    if settings.email_verification == EmailVerification::Required {
+        mail::request_verification(tx, user.id)?;
+    }
     Ok(user)
 }
 
@@ -134,7 +141,7 @@ async fn insert(
         User,
         r#"INSERT INTO users (id, email, email_key, first_name, last_name, password_hash, role, invite_id, created_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-           RETURNING id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent, created_at"#,
+           RETURNING id, email, email_verified_at IS NOT NULL AS "is_email_verified!", first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent, created_at"#,
         new_id(),
         new.email.as_str(),
         new.email.key(),
@@ -153,7 +160,8 @@ async fn insert(
 /// Finds the live account with an email address, for checking a password.
 pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> Result<Option<Credentials>> {
     let row = sqlx::query!(
-        r#"SELECT id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
+        r#"SELECT id, email, email_verified_at IS NOT NULL AS "is_email_verified!", first_name, last_name,
+                  avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
                   created_at, password_hash,
                   status = 'suspended' AS "is_suspended!"
            FROM users WHERE email_key = $1 AND deleted_at IS NULL"#,
@@ -165,6 +173,7 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
         user: User {
             id: row.id,
             email: row.email,
+            is_email_verified: row.is_email_verified,
             first_name: row.first_name,
             last_name: row.last_name,
             avatar_url: row.avatar_url,
@@ -181,7 +190,8 @@ pub async fn find_credentials(connection: &mut PgConnection, email: &Email) -> R
 pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<Option<User>> {
     let user = sqlx::query_as!(
         User,
-        r#"SELECT id, email, first_name, last_name, avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
+        r#"SELECT id, email, email_verified_at IS NOT NULL AS "is_email_verified!", first_name, last_name,
+                  avatar_url AS "avatar_url: String", role AS "role: Role", progress_percent,
                created_at
            FROM users WHERE id = $1 AND deleted_at IS NULL"#,
         caller.user_id

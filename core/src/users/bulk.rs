@@ -149,17 +149,10 @@ async fn change(tx: &mut Tx, action: &BulkAction, ids: &[Uuid]) -> Result<()> {
         BulkAction::SetRole(new) => role = Some(*new),
     }
     sqlx::query!(
-        "WITH changed AS (
-             UPDATE users SET role = coalesce($2, role), status = coalesce($3, status),
-                 suspension_reason = CASE WHEN $3 IS NULL THEN suspension_reason ELSE $4 END,
-                 deleted_at = coalesce($5, deleted_at)
-             WHERE id = ANY ($1)
-             RETURNING id, status, deleted_at
-         )
-         UPDATE sessions s SET revoked_at = now(),
-             revoke_reason = CASE WHEN c.deleted_at IS NULL THEN 'suspended' ELSE 'revoked' END
-         FROM changed c
-         WHERE s.user_id = c.id AND s.revoked_at IS NULL AND (c.status = 'suspended' OR c.deleted_at IS NOT NULL)",
+        "UPDATE users SET role = coalesce($2, role), status = coalesce($3, status),
+             suspension_reason = CASE WHEN $3 IS NULL THEN suspension_reason ELSE $4 END,
+             deleted_at = coalesce($5, deleted_at)
+         WHERE id = ANY ($1)",
         ids,
         role as Option<Role>,
         status as Option<UserStatus>,

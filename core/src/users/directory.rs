@@ -53,6 +53,9 @@ pub struct Account {
     /// First and last name, as stored.
     #[serde(skip)]
     pub name: String,
+    /// Whether they have proved that the email address is theirs.
+    #[serde(skip)]
+    pub is_email_verified: bool,
     /// Whether a password is set, so that they can sign in.
     #[serde(skip)]
     pub has_password: bool,
@@ -94,6 +97,7 @@ macro_rules! select_accounts {
                        u.avatar_url AS "avatar_url: String", u.role AS "role!: Role", u.status AS "status!: UserStatus",
                        u.suspension_reason, u.invite_id,
                        u.first_name || coalesce(' ' || u.last_name, '') AS "name!",
+                       u.email_verified_at IS NOT NULL AS "is_email_verified!",
                        u.password_hash IS NOT NULL AS "has_password!", u.progress_percent,
                        (SELECT count(*) FROM user_lesson_progress f WHERE f.user_id = u.id AND f.status = 'completed')
                            AS "lessons_completed!",
@@ -117,6 +121,7 @@ macro_rules! select_accounts {
             suspension_reason: row.suspension_reason,
             invite_id: row.invite_id,
             name: row.name,
+            is_email_verified: row.is_email_verified,
             has_password: row.has_password,
             progress: Progress {
                 percent: row.progress_percent,
@@ -147,6 +152,7 @@ impl Account {
             suspension_reason: None,
             invite_id: None,
             name: String::new(),
+            is_email_verified: false,
             has_password: false,
             progress: Progress::default(),
             last_active_at: None,
@@ -183,7 +189,7 @@ impl Resource for Account {
         Ok(account.fetch_optional(connection).await?)
     }
 
-    /// Ends the sessions of an account that is suspended or deleted. Its role counts from the next request on.
+    /// A trigger ends the sessions of an account that is suspended, deleted or given another role.
     async fn save(&self, connection: &mut PgConnection) -> Result<Self, Rejected<Refusal>> {
         let (email, first_name, last_name) = self.parsed().map_err(Rejected::Refused)?;
         let saved = select_accounts!(
@@ -196,11 +202,6 @@ impl Resource for Account {
                      status = excluded.status, suspension_reason = excluded.suspension_reason,
                      deleted_at = excluded.deleted_at
                  RETURNING *
-             ), ended AS (
-                 UPDATE sessions s SET revoked_at = now(),
-                     revoke_reason = CASE WHEN u.deleted_at IS NULL THEN 'suspended' ELSE 'revoked' END
-                 FROM u
-                 WHERE s.user_id = u.id AND s.revoked_at IS NULL AND (u.status = 'suspended' OR u.deleted_at IS NOT NULL)
              )",
             "u",
             self.id,

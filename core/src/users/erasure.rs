@@ -115,12 +115,13 @@ pub async fn requeue_waiting(tx: &mut Tx, limit: i64) -> Result<usize> {
     Ok(user_ids.len())
 }
 
-/// Removes sessions with their refresh tokens, known devices, idempotency keys with the answers in them, and reset links.
+/// Removes sessions with their refresh tokens, known devices, idempotency keys with the answers in them, and one-time links.
 async fn remove_access(connection: &mut PgConnection, user_id: Uuid) -> Result<()> {
     sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user_id).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM sign_in_devices WHERE user_id = $1", user_id).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM idempotency_keys WHERE user_id = $1", user_id).execute(&mut *connection).await?;
-    sqlx::query!("DELETE FROM password_resets WHERE user_id = $1", user_id).execute(connection).await?;
+    sqlx::query!("DELETE FROM password_resets WHERE user_id = $1", user_id).execute(&mut *connection).await?;
+    sqlx::query!("DELETE FROM email_verifications WHERE user_id = $1", user_id).execute(connection).await?;
     Ok(())
 }
 

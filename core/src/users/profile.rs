@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::accounts::User;
 use super::directory::Account;
+use super::password_rules::Person;
 use super::resets;
 use super::sessions::{self, Revocation};
 use crate::Result;
@@ -24,6 +25,7 @@ pub async fn edit(tx: &mut UserTx, edit: Edit<Account>) -> Result<Option<User>, 
     Ok(Some(User {
         id: account.id,
         email: account.email,
+        is_email_verified: account.is_email_verified,
         first_name: account.first_name,
         last_name: account.last_name,
         avatar_url: account.avatar_url,
@@ -33,15 +35,25 @@ pub async fn edit(tx: &mut UserTx, edit: Edit<Account>) -> Result<Option<User>, 
     }))
 }
 
-/// The caller as the target of an attempt at their password, and the hash to check it with; `None` if the account is gone.
-pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<(Target, Option<String>)>> {
+/// What a password of the caller is checked against.
+#[derive(Clone, Debug)]
+pub struct OwnCredentials {
+    /// Whose password it is.
+    pub person: Person,
+    /// The stored hash; `None` if the account has no password.
+    pub password_hash: Option<String>,
+}
+
+/// The caller's own credentials; `None` if the account is gone.
+pub async fn credentials(connection: &mut PgConnection, caller: &Caller) -> Result<Option<OwnCredentials>> {
     let row = sqlx::query!(
-        r#"SELECT first_name || coalesce(' ' || last_name, '') AS "name!", password_hash FROM users
-           WHERE id = $1 AND deleted_at IS NULL"#,
+        "SELECT email, first_name, last_name, password_hash FROM users WHERE id = $1 AND deleted_at IS NULL",
         caller.user_id
     );
-    let row = row.fetch_optional(connection).await?;
-    Ok(row.map(|row| (Target::new(Noun::User, caller.user_id, &row.name), row.password_hash)))
+    Ok(row.fetch_optional(connection).await?.map(|row| OwnCredentials {
+        person: Person { email: row.email, first_name: row.first_name, last_name: row.last_name },
+        password_hash: row.password_hash,
+    }))
 }
 
 /// The password was changed after it had been checked.

@@ -1,4 +1,5 @@
-//! One-time links with which users set a new password. An admin creates one and passes it on.
+//! One-time links with which users set a new password. An admin creates one and passes it on, or the user asks for a mail with one
+//! ([`super::mail`]).
 //!
 //! The token consists of 256 random bits, of which only the SHA-256 is stored. Using it deletes it.
 
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::devices;
 use super::directory::Account;
+use super::password_rules::Person;
 use super::sessions::{self, Revocation, hash};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
@@ -45,7 +47,7 @@ pub async fn create(tx: &mut Tx, user_id: Uuid) -> Result<Reset, Rejected<Refusa
     sqlx::query!(
         "INSERT INTO password_resets (user_id, token_hash, created_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (user_id) DO UPDATE SET token_hash = excluded.token_hash, created_by = excluded.created_by,
-             created_at = excluded.created_at, expires_at = excluded.expires_at",
+             created_at = excluded.created_at, expires_at = excluded.expires_at, delivered_at = NULL",
         user_id,
         &hash(&token),
         tx.actor().user_id,
@@ -60,18 +62,23 @@ pub async fn create(tx: &mut Tx, user_id: Uuid) -> Result<Reset, Rejected<Refusa
     Ok(Reset { token, expires_at })
 }
 
-/// Refuses a token that cannot be used. Called before the new password is hashed, so that guessing costs the service no
-/// hashing. [`redeem`] makes the final decision.
+/// Whose link it is, for checking the new password. Refuses a token that cannot be used. Called before the new password is
+/// hashed, so that guessing costs the service no hashing. [`redeem`] makes the final decision.
 pub async fn check(
     connection: &mut PgConnection,
     token: &str,
     now: DateTime<Utc>,
-) -> Result<(), Rejected<InvalidReset>> {
-    sqlx::query!("SELECT FROM password_resets WHERE token_hash = $1 AND expires_at > $2", &hash(token), now)
-        .fetch_optional(connection)
-        .await?
-        .or_refuse(InvalidReset)?;
-    Ok(())
+) -> Result<Person, Rejected<InvalidReset>> {
+    sqlx::query_as!(
+        Person,
+        "SELECT u.email, u.first_name, u.last_name FROM password_resets r JOIN users u ON u.id = r.user_id
+         WHERE r.token_hash = $1 AND r.expires_at > $2",
+        &hash(token),
+        now
+    )
+    .fetch_optional(connection)
+    .await?
+    .or_refuse(InvalidReset)
 }
 
 /// Uses a token: sets the password and ends all sessions of the account. Of several transactions that use it at once, one

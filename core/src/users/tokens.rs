@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::config::Secret;
@@ -20,9 +23,29 @@ const ISSUER: &str = "cairn";
 const AUDIENCE: &str = "cairn-api";
 
 /// Issues and verifies access tokens. Only HS256 is accepted. Cheap to clone.
+///
+/// A token names its key in the header `kid`. While a key is replaced there are two: the current one signs, and tokens of the
+/// previous one are valid until they expire.
 #[derive(Clone)]
 pub struct Tokens {
-    keys: Arc<(EncodingKey, DecodingKey)>,
+    current: Arc<Key>,
+    previous: Option<Arc<Key>>,
+}
+
+struct Key {
+    /// Follows from the key, so that nobody has to name keys.
+    id: String,
+    signing: EncodingKey,
+    verifying: DecodingKey,
+}
+
+impl Key {
+    fn new(secret: &Secret) -> Self {
+        let key = secret.expose().as_bytes();
+        let digest = Sha256::new().chain_update("cairn: id of a key of access tokens\0").chain_update(key).finalize();
+        let id = URL_SAFE_NO_PAD.encode(&digest[..9]);
+        Self { id, signing: EncodingKey::from_secret(key), verifying: DecodingKey::from_secret(key) }
+    }
 }
 
 /// The content of a valid token.
@@ -47,8 +70,13 @@ struct Claims {
 impl Tokens {
     /// Signs and verifies with `secret` as the key.
     pub fn new(secret: &Secret) -> Self {
-        let key = secret.expose().as_bytes();
-        Self { keys: Arc::new((EncodingKey::from_secret(key), DecodingKey::from_secret(key))) }
+        Self { current: Arc::new(Key::new(secret)), previous: None }
+    }
+
+    /// Verifies with the previous key, too.
+    #[must_use]
+    pub fn with_previous(self, secret: Option<&Secret>) -> Self {
+        Self { previous: secret.map(|secret| Arc::new(Key::new(secret))), ..self }
     }
 
     /// Issues a token for `subject` that expires [`ACCESS_TOKEN_LIFETIME`] after `now`.
@@ -61,19 +89,23 @@ impl Tokens {
             iat: now.timestamp(),
             exp: (now + ACCESS_TOKEN_LIFETIME).timestamp(),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.keys.0)
+        let header = Header { kid: Some(self.current.id.clone()), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, &claims, &self.current.signing)
             .map_err(|error| Error::message(format!("could not sign an access token: {error}")))
     }
 
-    /// The content of `token`; `None` if it is malformed, forged, meant for another audience, or expired at `now`.
+    /// The content of `token`; `None` if it is malformed, forged, of an unknown key, meant for another audience, or expired at
+    /// `now`.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<TokenSubject> {
+        let id = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let key = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.id == id)?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library would use the system clock, so the expiry is checked below against `now`.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.keys.1, &validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.verifying, &validation).ok()?.claims;
         (claims.exp > now.timestamp()).then_some(TokenSubject { user_id: claims.sub, session_id: claims.sid })
     }
 }
@@ -90,7 +122,11 @@ mod tests {
     use crate::clock::{Clock, new_id};
 
     fn tokens(key: char) -> Tokens {
-        Tokens::new(&Secret::new(key.to_string().repeat(32)))
+        Tokens::new(&secret(key))
+    }
+
+    fn secret(key: char) -> Secret {
+        Secret::new(key.to_string().repeat(32))
     }
 
     #[test]
@@ -114,15 +150,54 @@ mod tests {
         }
     }
 
+    /// The steps of docs/OPERATIONS.md: the new key is known everywhere before any process signs with it.
+    #[test]
+    fn a_key_is_replaced_while_tokens_of_both_are_valid() {
+        let now = Clock::default().now();
+        let subject = TokenSubject { user_id: new_id(), session_id: new_id() };
+        let old = tokens('a').issue(subject, now).unwrap();
+        let rotated = tokens('b').with_previous(Some(&secret('a')));
+        let new = rotated.issue(subject, now).unwrap();
+        assert_eq!((rotated.verify(&old, now), rotated.verify(&new, now)), (Some(subject), Some(subject)));
+        // A process that was not restarted yet does not know the new key.
+        assert_eq!(tokens('a').verify(&new, now), None);
+        // Once the old key is removed, its tokens are refused.
+        assert_eq!((tokens('b').verify(&old, now), tokens('b').verify(&new, now)), (None, Some(subject)));
+    }
+
+    #[test]
+    fn a_token_names_its_key_and_must_be_signed_with_it() {
+        let (now, tokens) = (Clock::default().now(), tokens('b').with_previous(Some(&secret('a'))));
+        let subject = TokenSubject { user_id: new_id(), session_id: new_id() };
+        let claims = |token: &str| token.split('.').nth(1).unwrap().to_owned();
+        let claims = claims(&tokens.issue(subject, now).unwrap());
+        let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let sign = |kid: Option<&str>, key: char| {
+            let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::HS256) };
+            jsonwebtoken::encode(&header, &claims, &Key::new(&secret(key)).signing).unwrap()
+        };
+        let ids = ['a', 'b', 'c'].map(|key| Key::new(&secret(key)).id);
+        assert_eq!(tokens.verify(&sign(Some(&ids[0]), 'a'), now), Some(subject));
+        for (kid, key) in
+            [(Some(ids[0].as_str()), 'b'), (Some(&ids[1]), 'a'), (Some(&ids[2]), 'c'), (Some("x"), 'b'), (None, 'b')]
+        {
+            assert_eq!(tokens.verify(&sign(kid, key), now), None, "{kid:?} {key}");
+        }
+    }
+
     #[test]
     fn another_audience_issuer_or_algorithm_is_refused() {
         let now = Clock::default().now();
-        let key = EncodingKey::from_secret("c".repeat(32).as_bytes());
+        let key = EncodingKey::from_secret(secret('c').expose().as_bytes());
         let claims = |iss: &str, aud: &str| {
             let exp = now.timestamp() + 60;
             serde_json::json!({"iss": iss, "aud": aud, "sub": new_id(), "sid": new_id(), "iat": now.timestamp(), "exp": exp})
         };
-        let sign = |algorithm, claims| jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap();
+        let kid = Key::new(&secret('c')).id;
+        let sign = |algorithm, claims| {
+            let header = Header { kid: Some(kid.clone()), ..Header::new(algorithm) };
+            jsonwebtoken::encode(&header, &claims, &key).unwrap()
+        };
         let tokens = tokens('c');
         assert!(tokens.verify(&sign(Algorithm::HS256, claims(ISSUER, AUDIENCE)), now).is_some());
         assert!(tokens.verify(&sign(Algorithm::HS256, claims("other", AUDIENCE)), now).is_none());

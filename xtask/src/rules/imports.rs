@@ -21,6 +21,7 @@ const STOREYS: [(&str, &[&str]); 3] = [
             "noun",
             "queue",
             "refusal",
+            "repetition",
             "resource",
             "schema",
             "settings",

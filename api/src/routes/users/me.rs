@@ -7,7 +7,7 @@ use poem_openapi::{Enum, Object, OpenApi};
 use uuid::Uuid;
 
 use crate::answers::NoContent;
-use crate::caller::Member;
+use crate::caller::{Member, SignedIn};
 use crate::operation::{Problems, Tag};
 use crate::params::{Body, Changes};
 use crate::time::Time;
@@ -42,6 +42,8 @@ view! {
         id: Uuid,
         /// The email address, as it was typed.
         email: String,
+        /// Whether the user has verified it with a link.
+        is_email_verified: bool,
         /// The first name.
         first_name: String,
         /// The last name; null if there is none.
@@ -87,7 +89,7 @@ impl MeApi {
     ///
     /// The signed-in user, with the overall progress.
     #[oai(path = "/me", method = "get", operation_id = "getMe", tag = Tag::Me)]
-    async fn get_me(&self, caller: Member) -> Result<Json<User>, Problem> {
+    async fn get_me(&self, caller: SignedIn) -> Result<Json<User>, Problem> {
         let mut connection = self.app.connection().await?;
         let user = accounts::find_me(&mut connection, &caller).await?.ok_or_else(Problem::unauthorized)?;
         Ok(Json(user.into()))
@@ -111,7 +113,7 @@ impl MeApi {
     /// activities has no name and no address. This cannot be undone. The last active admin cannot delete their account.
     #[oai(path = "/me", method = "delete", operation_id = "deleteMe", tag = Tag::Me)]
     async fn delete_me(&self, caller: Member, body: Body<AccountDeletion>) -> Result<NoContent, Problem> {
-        let checked = self.app.check_password(&caller, &body.password).await?;
+        let checked = self.app.check_password(&caller, &body.password).await?.password_hash;
         let mut tx = self.app.begin_as(&caller).await?;
         erasure::delete_me(&mut tx, checked.as_deref()).await?;
         tx.commit().await?;

@@ -87,11 +87,18 @@ impl SessionsApi {
 
     /// Revoke my other sessions
     ///
-    /// All sessions end at once, except the one that calls.
+    /// All sessions end at once, except the one that calls. With `include_current` that one ends too, so the user is signed out
+    /// everywhere.
     #[oai(path = "/me/sessions", method = "delete", operation_id = "revokeMyOtherSessions", tag = Tag::Me)]
-    async fn revoke_my_other_sessions(&self, caller: Member) -> Result<Json<RevokedSessions>, Problem> {
+    async fn revoke_my_other_sessions(
+        &self,
+        caller: Member,
+        /// Whether the session that calls ends, too.
+        #[oai(default)]
+        include_current: Query<bool>,
+    ) -> Result<Json<RevokedSessions>, Problem> {
         let mut tx = self.app.begin_as(&caller).await?;
-        let revoked = sessions::end_others(&mut tx).await?;
+        let revoked = sessions::end_all(&mut tx, include_current.0).await?;
         tx.commit().await?;
         Ok(Json(RevokedSessions { revoked_count: u64::try_from(revoked).unwrap_or(u64::MAX) }))
     }

@@ -10,11 +10,12 @@ use super::table::Row;
 use crate::support::contract::DOCUMENT;
 
 /// Examples that name a secret, which nobody has, and the problem that they get.
-const SECRETS: [(&str, Code); 4] = [
+const SECRETS: [(&str, Code); 5] = [
     ("login", Code::InvalidCredentials),
     ("refreshSession", Code::InvalidRefreshToken),
     ("register", Code::InviteNotFound),
     ("resetPassword", Code::InvalidResetToken),
+    ("verifyEmail", Code::InvalidVerificationToken),
 ];
 
 /// The setting that examples are about.

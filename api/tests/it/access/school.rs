@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use cairn_core::db::{connect_options, migrate, schema_fingerprint};
-use cairn_core::users::rules::Password;
+use cairn_core::users::password_rules::Password;
 use cairn_postgres::testing::test_database;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};

@@ -26,6 +26,11 @@ INSERT INTO password_resets (user_id, token_hash, expires_at)
 SELECT pg_temp.named('reset ' || caller), sha256(convert_to('reset ' || caller, 'UTF8')), now() + interval '1 day'
 FROM unnest('{callers}'::text[]) caller;
 
+INSERT INTO email_verifications (user_id, email, token_hash, expires_at)
+SELECT pg_temp.named('reset ' || caller), 'reset-' || caller || '@example.test', sha256(convert_to('verify ' || caller, 'UTF8')),
+    now() + interval '1 day'
+FROM unnest('{callers}'::text[]) caller;
+
 INSERT INTO sessions (id, user_id, expires_at)
 SELECT pg_temp.named('s ' || caller), pg_temp.named(caller), now() + interval '30 days'
 FROM unnest('{callers}'::text[]) caller WHERE caller <> 'anonymous';

@@ -11,7 +11,10 @@ pub(super) const ROWS: &[Row] = &[
     row("login", Public, 12).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
     row("refreshSession", Public, 5).body(r#"{"refresh_token": "refresh {caller}"}"#),
     row("resetPassword", Public, 8).body(r#"{"token": "reset {caller}", "new_password": "another horse battery"}"#),
+    row("requestPasswordReset", Public, 3).body(r#"{"email": "learner@example.test"}"#),
+    row("verifyEmail", Public, 3).body(r#"{"token": "verify {caller}"}"#),
     row("logout", Members, 5),
+    row("requestEmailVerification", Members, 3),
 
     row("getMe", Members, 2),
     row("updateMe", Members, 6).body(r#"{"first_name": "Changed"}"#),

@@ -17,6 +17,7 @@ pub(crate) mod contract;
 mod coverage;
 pub(crate) mod crud;
 mod follow;
+mod mailbox;
 pub(crate) mod statements;
 mod strict;
 
@@ -31,6 +32,7 @@ use cairn_core::actor::Role;
 use cairn_core::clock::new_id;
 use cairn_core::config::{RateLimits, Secret};
 use cairn_core::db::Db;
+use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::TokenSubject;
 use cairn_postgres::testing::TestDatabase;
 use cairn_server::host::Hosts;
@@ -47,6 +49,7 @@ use uuid::Uuid;
 
 pub(crate) use self::call::{Call, Reply};
 pub(crate) use self::follow::{Event, Follow, Reading};
+pub(crate) use self::mailbox::Mailbox;
 
 /// The key of the access tokens in tests.
 pub(crate) const JWT_SECRET: &str = "a key of tests, which guards nothing";
@@ -89,19 +92,19 @@ impl TestApp {
     /// Creates an API on a database, which is dropped with it.
     pub(crate) fn on(database: TestDatabase) -> Self {
         let db = Db::connect(database.url(), database.url(), 8).unwrap();
-        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), Some(database))
+        Self::over(Self::state(db), Some(database))
     }
 
     /// Creates an API on a database that stays.
     pub(crate) fn at(url: &str) -> Self {
         let db = Db::connect(url, url, 8).unwrap();
-        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
+        Self::over(Self::state(db), None)
     }
 
     /// Creates another API on the same database, like another process. It must be dropped before this one.
     pub(crate) fn sibling(&self) -> Self {
         let db = Db::connect(self.url(), self.url(), 8).unwrap().with_clock(self.app.db.clock().clone());
-        Self::over(App::new(db, &Secret::new(JWT_SECRET)).unwrap(), None)
+        Self::over(Self::state(db), None)
     }
 
     /// The same with this maximum number of streams.
@@ -116,6 +119,20 @@ impl TestApp {
         let mut app = self.app.clone();
         app.budgets = Budgets::new(limits, app.pool().options().get_max_connections());
         Self::over(app, None)
+    }
+
+    /// The same with other hashing threads.
+    pub(crate) fn hashing_with(&self, passwords: Passwords) -> Self {
+        let mut app = self.app.clone();
+        app.passwords = passwords;
+        Self::over(app, None)
+    }
+
+    /// All tests share the hashing threads, and how busy these are must not decide whether a test passes.
+    fn state(db: Db) -> App {
+        let mut app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
+        app.passwords = Passwords::patient();
+        app
     }
 
     fn over(app: App, database: Option<TestDatabase>) -> Self {
@@ -201,6 +218,11 @@ impl TestApp {
     /// Runs all due jobs, and the jobs that they enqueue. Returns how many ran.
     pub(crate) async fn run_jobs(&self) -> usize {
         cairn_worker::testing::run_jobs(&self.app.db).await.unwrap()
+    }
+
+    /// The same, with a hook that gets mails.
+    pub(crate) async fn run_jobs_with_mail(&self, mailbox: &Mailbox) -> usize {
+        cairn_worker::testing::run_jobs_with_mail(&self.app.db, &mailbox.config).await.unwrap()
     }
 
     /// Allows the test to end with pending or dead jobs.

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use cairn_core::actor::Role;
 use cairn_core::stats::refresh;
 use cairn_core::users::accounts::{self, NewAccount};
+use cairn_core::users::password_rules::Password;
 use cairn_core::users::passwords::Passwords;
-use cairn_core::users::rules::{Email, Password, PersonName};
+use cairn_core::users::rules::{Email, PersonName};
 use poem::http::Method;
 use serde_json::Value;
 
@@ -97,7 +98,7 @@ impl Tour {
 
     /// Does what `cairn admin create` does.
     async fn create_admin(&self, email: &str, first_name: &str, password: &str) {
-        let password_hash = Passwords::default().hash(&Password::parse(password).unwrap()).await.unwrap();
+        let password_hash = Passwords::patient().hash(&Password::parse(password).unwrap()).await.unwrap();
         let account = NewAccount {
             email: Email::parse(email).unwrap(),
             first_name: PersonName::parse(first_name).unwrap(),

@@ -81,6 +81,7 @@ async fn left(app: &TestApp, person: &Actor) -> Vec<(String, i64)> {
              SELECT user_id, 'sessions' AS what FROM sessions
              UNION ALL SELECT user_id, 'keys' FROM idempotency_keys
              UNION ALL SELECT user_id, 'resets' FROM password_resets
+             UNION ALL SELECT user_id, 'verifications' FROM email_verifications
              UNION ALL SELECT user_id, 'facts' FROM user_lesson_progress
              UNION ALL SELECT user_id, 'tasks' FROM user_lesson_task_progress
              UNION ALL SELECT user_id, 'markers' FROM progress_dirty
@@ -285,6 +286,7 @@ async fn every_table_that_refers_to_users_is_erased_or_kept_on_purpose() {
     const ERASED: &[&str] = &[
         "ai_replies.user_id",
         "ai_tryouts.created_by",
+        "email_verifications.user_id",
         "erasures.user_id",
         "idempotency_keys.user_id",
         "password_resets.user_id",

@@ -213,6 +213,7 @@ async fn the_end_of_a_session_is_heard_on_this_device_and_on_others() {
         ("UPDATE sessions SET expires_at = now() - interval '1 second' WHERE user_id = $1", "expired"),
         ("UPDATE users SET status = 'suspended' WHERE id = $1", "suspended"),
         ("UPDATE users SET deleted_at = now() WHERE id = $1", "deleted"),
+        ("UPDATE users SET role = 'mentor' WHERE id = $1", "role_changed"),
     ] {
         sqlx::query(sql).bind(anna.id).execute(app.app.pool()).await.unwrap();
         assert_eq!(here.expect("session.ended").await.data["reason"], reason);

@@ -41,9 +41,11 @@ async fn each_role_has_the_rights_of_the_ones_below() {
             assert_eq!(visit(path, &person.token).await, expected, "{path} {}", person.id);
         }
     }
-    // A new role counts at once.
+    // Another role ends the sessions with the old one at once.
     sqlx::query("UPDATE users SET role = 'admin'").execute(app.app.pool()).await.unwrap();
-    assert_eq!(visit("/admin", &people[0].token).await, None);
+    assert_eq!(visit("/admin", &people[0].token).await, Some(Code::Unauthorized));
+    assert_eq!(visit("/admin", &people[2].token).await, None);
+    assert_eq!(visit("/admin", &people[0].another_session().await.token).await, None);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod events;
 mod export;
 mod guessing;
 mod invites;
+mod mail;
 mod me;
 mod password;
 mod password_resets;

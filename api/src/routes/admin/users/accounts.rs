@@ -249,7 +249,7 @@ impl AccountsApi {
 
     /// Update a user
     ///
-    /// A new role counts from the user's next request on. The last active admin stays one.
+    /// Another role ends all sessions of the user, who signs in anew. The last active admin stays one.
     #[oai(path = "/admin/users/:user_id", method = "patch", operation_id = "updateUser", tag = Tag::AdminUsers)]
     async fn update_user(
         &self,
