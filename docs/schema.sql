@@ -280,7 +280,8 @@ CREATE FUNCTION public.count_stages(learner uuid, roadmap uuid) RETURNS TABLE(st
 $$;
 
 CREATE FUNCTION public.create_activity_partitions(start timestamp with time zone, months integer) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     lower_bound timestamptz;
@@ -309,7 +310,8 @@ END;
 $$;
 
 CREATE FUNCTION public.drop_activity_partitions(today timestamp with time zone, keep_months integer) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     oldest timestamp := date_trunc('month', today AT TIME ZONE 'UTC' - make_interval(months => keep_months));  -- in UTC

@@ -33,6 +33,7 @@ pub mod testing;
 mod watcher;
 
 pub use binaries::{Binaries, Search};
+pub use database::role_url;
 pub use error::Error;
 pub use options::{Durability, Options};
 pub use server::Server;

@@ -2,6 +2,7 @@
 //! has a documented default.
 
 mod ai;
+mod database;
 mod values;
 
 use std::collections::HashMap;
@@ -39,6 +40,11 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// `DATABASE_DIRECT_URL`: a session connection for LISTEN and workers.
     pub database_direct_url: Option<Secret>,
+    /// `DATABASE_OWNER_URL`: as the owner of the schema, for `cairn migrate` only. `None` where that is the role of the
+    /// programs, too.
+    pub database_owner_url: Option<Secret>,
+    /// `DATABASE_ADMIN_URL`: as a superuser, for `cairn migrate --roles` only.
+    pub database_admin_url: Option<Secret>,
     /// `CAIRN_DATABASE_CONNECTIONS`: connections of one process.
     pub database_connections: u32,
     /// `CAIRN_API_ADDR`
@@ -64,7 +70,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -77,6 +83,7 @@ const KEYS: [&str; 18] = [
     "CAIRN_API_ADDR",
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
+    "CAIRN_DATABASE_TLS",
     "CAIRN_JWT_SECRET",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
@@ -112,18 +119,12 @@ impl Config {
                 "CAIRN_JWT_SECRET is shorter than 32 bytes: generate one with `openssl rand -base64 48`",
             ));
         }
-        let database_url = secret("DATABASE_URL");
-        for (key, url) in [("DATABASE_URL", &database_url), ("DATABASE_DIRECT_URL", &secret("DATABASE_DIRECT_URL"))] {
-            if let Some(url) = url
-                && !url.expose().starts_with("postgres://")
-                && !url.expose().starts_with("postgresql://")
-            {
-                return Err(ConfigError::new(format!("{key} must start with postgres://")));
-            }
-        }
+        let urls = database::read(get)?;
         Ok(Self {
-            database_direct_url: secret("DATABASE_DIRECT_URL").or_else(|| database_url.clone()),
-            database_url,
+            database_url: urls.application,
+            database_direct_url: urls.direct,
+            database_owner_url: urls.owner,
+            database_admin_url: urls.administrator,
             database_connections: parse(
                 get("CAIRN_DATABASE_CONNECTIONS"),
                 "CAIRN_DATABASE_CONNECTIONS",
@@ -286,6 +287,9 @@ mod tests {
             ("CAIRN_DATABASE_CONNECTIONS", "1"),
             ("CAIRN_TEST_FAILPOINTS", "after_claim=1"),
             ("DATABASE_URL", "mysql://x"),
+            ("DATABASE_URL", "postgres://u:pass@h/d"),
+            ("DATABASE_OWNER_URL", "postgres://u:pass@h/d"),
+            ("CAIRN_DATABASE_TLS", "no"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:pass@collector.example"),
@@ -305,7 +309,7 @@ mod tests {
     #[test]
     fn secrets_are_redacted() {
         let config = config(&[
-            ("DATABASE_URL", "postgres://u:hunter2@h/d"),
+            ("DATABASE_URL", "postgres://u:hunter2@localhost/d"),
             ("CAIRN_JWT_SECRET", &"k".repeat(32)),
             ("CAIRN_AI_BASE_URL", "https://api.example.com/v1"),
             ("CAIRN_AI_API_KEY", "sk-hunter2"),

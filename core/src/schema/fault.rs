@@ -70,8 +70,9 @@ pub(crate) fn member(parent: &str, name: &str) -> String {
     pointer
 }
 
-/// Extends a pointer by a name or an index.
-pub(super) fn push(pointer: &mut String, name: &str) {
+/// Extends a pointer by a name or an index. Returns its length before.
+pub(crate) fn push(pointer: &mut String, name: &str) -> usize {
+    let length = pointer.len();
     pointer.push('/');
     for character in name.chars() {
         match character {
@@ -80,4 +81,5 @@ pub(super) fn push(pointer: &mut String, name: &str) {
             other => pointer.push(other),
         }
     }
+    length
 }

@@ -15,10 +15,10 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, JsonType, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
-pub(crate) use self::fault::member;
+pub(crate) use self::fault::push;
 pub use self::fault::{Fault, FaultCode};
 pub(crate) use self::json::number;
-pub use self::json::{Json, Unreadable};
+pub use self::json::{Duplicates, Json, Unreadable};
 pub use self::words::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 use crate::{Error, Result};
 
@@ -57,7 +57,7 @@ impl Schema {
     /// The first [`MAX_FAULTS`] things that are wrong with `json`, in the order of the document; none if it fits.
     pub fn check(&self, json: &Json) -> Vec<Fault> {
         let mut found = Found::default();
-        for pointer in &json.duplicates {
+        for pointer in json.duplicates.iter() {
             found.add(pointer, FaultCode::Duplicate, "This member is there more than once.");
         }
         if !self.validator.is_valid(&json.value) {
@@ -65,8 +65,8 @@ impl Schema {
                 self.collect(&error, &mut found);
             }
         }
-        let mut walk = Walk { found, pointer: String::new(), faults: Vec::new() };
-        walk.visit(&json.value);
+        let mut walk = Walk { pointer: String::new(), faults: Vec::new() };
+        walk.visit(&json.value, Some(found));
         walk.faults.truncate(MAX_FAULTS);
         walk.faults
     }
@@ -75,14 +75,16 @@ impl Schema {
         let at = error.instance_path().as_str();
         match error.kind() {
             Kind::Required { property } => {
-                let pointer = member(at, property.as_str().unwrap_or_default());
+                let pointer = fault::member(at, property.as_str().unwrap_or_default());
                 let message = "This member is required.".to_owned();
                 found.insert(at, Fault { pointer, code: FaultCode::Required, message });
             }
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-                for name in unexpected {
-                    let message = unknown(name, &self.known(error));
-                    found.add(&member(at, name), FaultCode::Unknown, message);
+                let known = self.known(error);
+                // They are in the order of the document, so of those that follow none is listed.
+                for name in unexpected.iter().take(MAX_FAULTS) {
+                    let message = unknown(name, &known);
+                    found.add(&fault::member(at, name), FaultCode::Unknown, message);
                 }
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
@@ -200,9 +202,13 @@ fn bound_integers(schema: &mut Value) {
     }
 }
 
-/// What was found, by the pointer of the value in whose place it is listed.
+/// What was found at a value, and at what is in it, by the segment of its pointer: looking a value up takes as long as its
+/// name is, however long the names around it are.
 #[derive(Default)]
-struct Found(HashMap<String, Vec<Fault>>);
+struct Found {
+    faults: Vec<Fault>,
+    within: HashMap<String, Self>,
+}
 
 impl Found {
     fn add(&mut self, pointer: &str, code: FaultCode, message: impl Into<String>) {
@@ -211,7 +217,8 @@ impl Found {
 
     /// One fault of a kind is enough, and a value of another type has no others.
     fn insert(&mut self, place: &str, fault: Fault) {
-        let faults = self.0.entry(place.to_owned()).or_default();
+        let place = place.split('/').skip(1);
+        let faults = &mut place.fold(self, |found, name| found.within.entry(name.to_owned()).or_default()).faults;
         let is_known = |known: &Fault| {
             known.pointer == fault.pointer && (known.code == fault.code || known.code == FaultCode::WrongType)
         };
@@ -227,19 +234,15 @@ impl Found {
 
 /// Goes through a document in its order and lists what was found on the way.
 struct Walk {
-    found: Found,
     pointer: String,
     faults: Vec<Fault>,
 }
 
 impl Walk {
-    fn visit(&mut self, value: &Value) {
-        if self.faults.len() >= MAX_FAULTS {
-            return;
-        }
-        let here = self.found.0.remove(&self.pointer).unwrap_or_default();
-        let is_unknown = here.iter().any(|fault| fault.code == FaultCode::Unknown);
-        self.faults.extend(here);
+    fn visit(&mut self, value: &Value, found: Option<Found>) {
+        let Found { faults, mut within } = found.unwrap_or_default();
+        let is_unknown = faults.iter().any(|fault| fault.code == FaultCode::Unknown);
+        self.faults.extend(faults);
         if is_unknown {
             return;
         }
@@ -247,14 +250,20 @@ impl Walk {
             Value::String(text) => self.look_for_control_characters(text, ""),
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.within(&index.to_string(), |walk| walk.visit(item));
+                    if self.is_full() {
+                        return;
+                    }
+                    self.within(&index.to_string(), &mut within, |walk, found| walk.visit(item, found));
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.within(name, |walk| {
+                    if self.is_full() {
+                        return;
+                    }
+                    self.within(name, &mut within, |walk, found| {
                         walk.look_for_control_characters(name, " in names");
-                        walk.visit(member);
+                        walk.visit(member, found);
                     });
                 }
             }
@@ -262,10 +271,20 @@ impl Walk {
         }
     }
 
-    fn within(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
-        let length = self.pointer.len();
-        fault::push(&mut self.pointer, name);
-        visit(self);
+    /// Whether there are as many faults as are listed.
+    fn is_full(&self) -> bool {
+        self.faults.len() >= MAX_FAULTS
+    }
+
+    fn within(
+        &mut self,
+        name: &str,
+        found: &mut HashMap<String, Found>,
+        visit: impl FnOnce(&mut Self, Option<Found>),
+    ) {
+        let length = push(&mut self.pointer, name);
+        let found = found.remove(&self.pointer[length + 1..]);
+        visit(self, found);
         self.pointer.truncate(length);
     }
 

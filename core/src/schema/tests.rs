@@ -7,7 +7,7 @@ fn schema(schema: Value) -> Schema {
 }
 
 fn faults(schema: &Schema, value: Value) -> Vec<Fault> {
-    schema.check(&Json { value, duplicates: Vec::new() })
+    schema.check(&Json { value, duplicates: Duplicates::default() })
 }
 
 /// Pointers and codes.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::values::{ProjectModeration, RegistrationMode};
-use crate::schema::{Fault, Json, Schema};
+use crate::schema::{Duplicates, Fault, Json, Schema};
 use crate::{Error, Result};
 
 /// What is known of a setting besides its value.
@@ -34,7 +34,7 @@ impl Definition {
 
     /// What is wrong with a value; nothing if the setting can have it.
     pub fn check(&self, value: &Value) -> Vec<Fault> {
-        self.compiled.check(&Json { value: value.clone(), duplicates: Vec::new() })
+        self.compiled.check(&Json { value: value.clone(), duplicates: Duplicates::default() })
     }
 }
 
