@@ -38,6 +38,8 @@ pub struct App {
     pub settings: Arc<Cache>,
     /// The roadmaps that this process has read.
     pub(crate) trees: Arc<TreeCache>,
+    /// For how long browsers are told to use TLS only, in seconds. 0 for not at all.
+    pub hsts_seconds: u32,
     /// The metrics of this service.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
@@ -52,7 +54,8 @@ impl App {
         let http = HttpMetrics::new(metrics.registry())?;
         let streams = Streams::new(&db, Limits::default(), CancellationToken::new());
         let (settings, trees) = (Arc::default(), Arc::default());
-        Ok(Self { db, tokens: Tokens::new(jwt_secret), passwords, throttle, streams, settings, trees, metrics, http })
+        let tokens = Tokens::new(jwt_secret);
+        Ok(Self { db, tokens, passwords, throttle, streams, settings, trees, hsts_seconds: 0, metrics, http })
     }
 
     /// Begins a transaction for a request without a caller, such as a sign-in. Dropping it without a commit rolls it

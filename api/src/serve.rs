@@ -66,6 +66,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let mut app = App::new(db, config.require_jwt_secret()?)?;
     app.streams = Streams::new(&app.db, Limits::default(), shutdown.clone());
+    app.hsts_seconds = config.hsts_seconds;
     let drained = CancellationToken::new();
     let ops = run_server("ops", ops::endpoint(&app, shutdown.clone()), ops, drained.clone());
     let api = async {

@@ -19,6 +19,7 @@
 
 mod account;
 mod binaries;
+mod checksums;
 mod cluster;
 mod database;
 mod download;

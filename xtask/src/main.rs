@@ -8,6 +8,7 @@ mod documents;
 mod migration;
 mod openapi;
 mod rules;
+mod sbom;
 mod schema;
 mod selection;
 mod sqlx;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 12] = [
+const TASKS: [(&str, &str); 13] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -31,6 +32,7 @@ const TASKS: [(&str, &str); 12] = [
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
+    ("sbom", "print what the programs are made of, with licences and checksums (CycloneDX)"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ["chaos", options @ ..] => chaos(options),
         ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
+        ["sbom"] => sbom::print(),
         ["bench", names @ ..] => bench(names),
         ["help" | "--help" | "-h"] | [] => {
             print!("{}", usage());
@@ -88,6 +91,7 @@ fn static_checks(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("documents", documents::check)?;
     steps.run("snippets", clients::check_snippets)?;
     steps.run("spelling", steps::spelling)?;
+    steps.run("dependencies", steps::dependencies)?;
     steps.run("lints", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).run()
     })

@@ -1,6 +1,7 @@
 //! The edge: what happens to every request before and after its handler, and the one place where errors become answers.
 
 mod cors;
+mod headers;
 mod ids;
 
 use std::panic::AssertUnwindSafe;
@@ -16,6 +17,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use self::cors::Cors;
+use self::headers::SecurityHeaders;
 use crate::answers::{MAX_IF_NONE_MATCH, not_modified};
 use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
@@ -37,7 +39,8 @@ pub fn endpoint(app: &App, cors_origins: &[String]) -> impl Endpoint<Output = Re
     let routes = pages::add(Route::new().nest("/v1", service.into_endpoint()))
         .data::<&'static Contract>(&CONTRACT)
         .data(app.clone());
-    Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT, metrics: app.http.clone() }
+    let headers = SecurityHeaders::new(app.hsts_seconds);
+    Edge { inner: routes, cors: Cors::new(cors_origins), timeout: REQUEST_TIMEOUT, metrics: app.http.clone(), headers }
 }
 
 struct Edge<E> {
@@ -45,6 +48,7 @@ struct Edge<E> {
     cors: Cors,
     timeout: Duration,
     metrics: HttpMetrics,
+    headers: SecurityHeaders,
 }
 
 impl<E: Endpoint> Endpoint for Edge<E> {
@@ -57,7 +61,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let id = ids::request_id(request.headers());
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
-        if let Some(preflight) = self.cors.preflight(&request) {
+        if let Some(mut preflight) = self.cors.preflight(&request) {
+            self.finish(preflight.headers_mut(), request.uri().path(), &id);
             return Ok(preflight);
         }
         let span =
@@ -74,7 +79,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             let mut response = result.unwrap_or_else(|error| answer(error, &id, &uri, &headers));
             not_modified(&if_none_match, &mut response);
             compress(accepts_gzip, &mut response).await;
-            finish(response.headers_mut(), &id);
+            self.finish(response.headers_mut(), uri.path(), &id);
             self.tell(&method, &response, start.elapsed());
             response
         };
@@ -99,6 +104,14 @@ impl<E: Endpoint> Edge<E> {
         }
         tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
         Err(Problem::unavailable().retry_after(5).into())
+    }
+
+    /// Adds the headers that every answer has.
+    fn finish(&self, headers: &mut HeaderMap, path: &str, id: &str) {
+        if let Ok(value) = HeaderValue::from_str(id) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+        self.headers.add(headers, path);
     }
 
     /// Writes one line to the log, counts the request and names its span. The route is the template, so neither ids nor
@@ -194,17 +207,6 @@ fn answer(error: poem::Error, request_id: &str, uri: &Uri, headers: &HeaderMap) 
     response
 }
 
-fn finish(headers: &mut HeaderMap, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(X_REQUEST_ID, value);
-    }
-    // Personal unless the handler says otherwise.
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
 #[cfg(test)]
 mod tests {
     use poem::endpoint::make;
@@ -213,7 +215,7 @@ mod tests {
 
     async fn send(inner: impl Endpoint, timeout: Duration) -> (Response, serde_json::Value) {
         let metrics = HttpMetrics::new(&prometheus::Registry::new()).unwrap();
-        let edge = Edge { inner, cors: Cors::new(&[]), timeout, metrics };
+        let edge = Edge { inner, cors: Cors::new(&[]), timeout, metrics, headers: SecurityHeaders::new(0) };
         let mut response = edge.call(Request::builder().uri_str("/v1/x").finish()).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();
         (response, serde_json::from_str(&body).unwrap())

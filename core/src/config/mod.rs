@@ -51,6 +51,9 @@ pub struct Config {
     pub api_addr: SocketAddr,
     /// `CAIRN_OPS_ADDR`: health, metrics and, of the worker, the board. `None` for [`OPS_API`] or [`OPS_WORKER`].
     pub ops_addr: Option<SocketAddr>,
+    /// `CAIRN_HSTS_SECONDS`: for how long browsers are told to use TLS only. 0 for not at all, the default, because it concerns
+    /// everything on the host and cannot be taken back.
+    pub hsts_seconds: u32,
     /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` for a generated one (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
     /// `CAIRN_CORS_ORIGINS`: origins whose browser pages may call the API, [`LOCAL_ORIGINS`] among them; empty by default.
@@ -70,7 +73,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -84,6 +87,7 @@ const KEYS: [&str; 19] = [
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
     "CAIRN_DATABASE_TLS",
+    "CAIRN_HSTS_SECONDS",
     "CAIRN_JWT_SECRET",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
@@ -135,6 +139,13 @@ impl Config {
             api_addr: parse(get("CAIRN_API_ADDR"), "CAIRN_API_ADDR", "an address such as 127.0.0.1:8080", |_| true)?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             ops_addr: parse(get("CAIRN_OPS_ADDR"), "CAIRN_OPS_ADDR", "an address such as 127.0.0.1:9090", |_| true)?,
+            hsts_seconds: parse(
+                get("CAIRN_HSTS_SECONDS"),
+                "CAIRN_HSTS_SECONDS",
+                "a number of seconds, at most 63072000 (two years)",
+                |seconds| (0..=63_072_000).contains(seconds),
+            )?
+            .unwrap_or(0),
             jwt_secret,
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
             worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
@@ -290,6 +301,8 @@ mod tests {
             ("DATABASE_URL", "postgres://u:pass@h/d"),
             ("DATABASE_OWNER_URL", "postgres://u:pass@h/d"),
             ("CAIRN_DATABASE_TLS", "no"),
+            ("CAIRN_HSTS_SECONDS", "-1"),
+            ("CAIRN_HSTS_SECONDS", "99999999"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:pass@collector.example"),

@@ -47,6 +47,8 @@ pub enum FaultCode {
     NulCharacter,
     /// A string or a name with a control character other than tab, newline and carriage return.
     ControlCharacter,
+    /// A name or a title with a character that cannot be seen, such as one that makes text run the other way.
+    HiddenCharacter,
     /// A value that breaks another rule.
     Invalid,
 }

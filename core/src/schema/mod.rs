@@ -2,8 +2,11 @@
 //! it and what is allowed there.
 //!
 //! Beyond what the schema says, a value may not hold repeated members, nor control characters other than tab, newline
-//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others).
+//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others). What names something
+//! (see [`NAMES`]) may contain none at all, nor characters that cannot be seen or that make text run the other way, with which
+//! one name could pass as another.
 
+mod characters;
 mod fault;
 mod json;
 mod words;
@@ -15,6 +18,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, JsonType, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
+pub use self::characters::{is_visible, printable};
 pub(crate) use self::fault::push;
 pub use self::fault::{Fault, FaultCode};
 pub(crate) use self::json::number;
@@ -24,6 +28,9 @@ use crate::{Error, Result};
 
 /// More faults than these are not listed.
 pub const MAX_FAULTS: usize = 20;
+
+/// The members that name something, in request bodies and course files alike.
+const NAMES: [&str; 6] = ["title", "name", "term", "first_name", "last_name", "tags"];
 
 /// A compiled schema. Compiling takes long: do it once.
 #[derive(Debug)]
@@ -264,6 +271,9 @@ impl Walk {
                     self.within(name, &mut within, |walk, found| {
                         walk.look_for_control_characters(name, " in names");
                         walk.visit(member, found);
+                        if NAMES.contains(&name.as_str()) {
+                            walk.look_for_hidden_characters(member);
+                        }
                     });
                 }
             }
@@ -286,6 +296,29 @@ impl Walk {
         let found = found.remove(&self.pointer[length + 1..]);
         visit(self, found);
         self.pointer.truncate(length);
+    }
+
+    /// Looks for what a name, or a list of names, may not contain although other texts may.
+    fn look_for_hidden_characters(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                let is_refused = |c: &char| !is_visible(*c) && (!c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+                if let Some(character) = text.chars().find(is_refused) {
+                    let message = format!(
+                        "The character U+{:04X} is not allowed in names and titles: it cannot be seen.",
+                        u32::from(character)
+                    );
+                    let (pointer, code) = (self.pointer.clone(), FaultCode::HiddenCharacter);
+                    self.faults.push(Fault { pointer, code, message });
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_string()) {
+                    self.within(&index.to_string(), &mut HashMap::new(), |walk, _| walk.look_for_hidden_characters(item));
+                }
+            }
+            _ => {}
+        }
     }
 
     fn look_for_control_characters(&mut self, text: &str, place: &str) {

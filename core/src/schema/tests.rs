@@ -262,6 +262,23 @@ fn of_several_alternatives_the_one_that_was_meant_is_told() {
 }
 
 #[test]
+fn names_and_titles_contain_nothing_that_cannot_be_seen() {
+    let schema = schema(json!({}));
+    for hidden in ["\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}", "\u{2028}", "\n", "\t"] {
+        let text = format!("before{hidden}after");
+        for name in ["title", "name", "term", "first_name", "last_name"] {
+            let faults = wrong(&schema, json!({"a": [{name: text}]}));
+            assert_eq!(faults, expected(&[(&format!("/a/0/{name}"), "hidden_character")]), "{hidden:?}");
+        }
+        assert_eq!(wrong(&schema, json!({"tags": ["a", text]})), expected(&[("/tags/1", "hidden_character")]));
+        // Texts of several lines in any script may contain them.
+        assert_eq!(wrong(&schema, json!({"description": text, "title": {"x": text}})), []);
+    }
+    assert_eq!(wrong(&schema, json!({"title": "a\u{7}"})), expected(&[("/title", "control_character")]));
+    assert_eq!(wrong(&schema, json!({"title": "می\u{200c}خواهم 👩\u{200d}💻", "name": null})), []);
+}
+
+#[test]
 fn the_list_of_faults_is_bounded() {
     let schema = schema(json!({"type": "array", "items": {"type": "string"}}));
     let faults = wrong(&schema, json!(vec![1; 1000]));

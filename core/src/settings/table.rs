@@ -113,6 +113,8 @@ define_settings! {
         "How long the text of failed replies is kept, in days.";
     "sessions.keep_ended_days" keep_ended_session_days: i32 = 7, whole(1, 3650),
         "How long expired sessions are kept, in days.";
+    "privacy.keep_origin_days" keep_origin_days: i32 = 90, whole(1, 3650),
+        "How long the addresses and browsers of users are kept, in days.";
 }
 
 static DEFINITIONS: LazyLock<Result<Vec<Definition>>> = LazyLock::new(define);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::schema::is_visible;
+
 /// A plausible email address, as the user typed it but without surrounding white space. Lookups ignore case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
@@ -31,7 +33,7 @@ impl Email {
     }
 }
 
-/// A first or last name: 1 to 100 characters without surrounding white space and control characters.
+/// A first or last name: 1 to 100 characters without surrounding white space, all of which can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonName(String);
 
@@ -39,7 +41,7 @@ impl PersonName {
     /// Parses a name; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let fits = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let fits = (1..=100).contains(&text.chars().count()) && text.chars().all(is_visible);
         fits.then(|| Self(text.to_owned()))
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use cairn_core::Result;
 use cairn_core::actor::Caller;
+use cairn_core::schema::is_visible;
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Chat, Filter};
 use cairn_core::tools::messages::{self, Author, Message};
@@ -189,7 +190,7 @@ fn literal(text: &str) -> String {
         if character.is_ascii_punctuation() && !matches!(character, '.' | '@' | '-' | '\'') {
             literal.push('\\');
         }
-        literal.push(if character.is_control() { ' ' } else { character });
+        literal.push(if is_visible(character) { character } else { ' ' });
     }
     literal
 }
@@ -201,7 +202,7 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use super::{literal, paragraph};
+    use super::{is_visible, literal, paragraph};
 
     fn message(content: String) -> Message {
         Message {
@@ -247,10 +248,10 @@ mod tests {
             heading.push(' ');
             let mut characters = heading.chars();
             while let Some(character) = characters.next() {
-                prop_assert!(!"#<>[]()*_`!&|~".contains(character) && !character.is_control(), "{heading}");
+                prop_assert!(!"#<>[]()*_`!&|~".contains(character) && is_visible(character), "{heading}");
                 plain.extend(if character == '\\' { characters.next() } else { Some(character) });
             }
-            prop_assert_eq!(plain, name.replace(char::is_control, " ") + " ");
+            prop_assert_eq!(plain, name.replace(|character| !is_visible(character), " ") + " ");
         }
     }
 }
