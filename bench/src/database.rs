@@ -20,6 +20,10 @@ impl BenchDatabase {
     pub(crate) async fn new(server: &Server, name: &str) -> anyhow::Result<Self> {
         let url = set_up_on(server, name).await?;
         let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.clone())]))?;
-        Ok(Self { config, db: Db::connect(&url, &url, 24)?, admin: lazy_pool(&server.url(name), 2, Purpose::Maintenance)? })
+        Ok(Self {
+            config,
+            db: Db::connect(&url, &url, 24)?,
+            admin: lazy_pool(&server.url(name), 2, Purpose::Maintenance)?,
+        })
     }
 }

@@ -38,7 +38,13 @@ impl Database {
         let connections = config.database_connections;
         if let Some(url) = config.database_url.clone() {
             let direct_url = config.require_direct_url()?.clone();
-            return Ok(Self { url, direct_url, owner_url: config.database_owner_url.clone(), connections, server: None });
+            return Ok(Self {
+                url,
+                direct_url,
+                owner_url: config.database_owner_url.clone(),
+                connections,
+                server: None,
+            });
         }
         let mut options = Options::new(data_dir.join("postgres"), Durability::Full);
         options.reuse = sharing == Sharing::Shared;

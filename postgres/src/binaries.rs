@@ -90,9 +90,10 @@ impl Search {
         }
         let wanted = || major.map_or_else(|| format!("{OLDEST}+"), |major| major.to_string());
         let no_binaries = |reason| Error::NoBinaries { wanted: wanted(), reason };
-        let dir = download::fetch(&self.releases, major.unwrap_or(FETCHED), self.trusted.as_deref(), &self.cache, account)
-            .await
-            .map_err(no_binaries)?;
+        let dir =
+            download::fetch(&self.releases, major.unwrap_or(FETCHED), self.trusted.as_deref(), &self.cache, account)
+                .await
+                .map_err(no_binaries)?;
         Binaries::examine(&dir.join("bin"), account).map_err(no_binaries)
     }
 }

@@ -34,7 +34,8 @@ impl Expected {
             Some(_) => return Err(format!("{VARIABLE} is neither 64 hexadecimal digits nor `{PUBLISHED}`")),
             None => {}
         }
-        let pin = pins_in(pins).find(|[version, of, _]| *of == target && version.split('.').next() == Some(&major.to_string()));
+        let pin = pins_in(pins)
+            .find(|[version, of, _]| *of == target && version.split('.').next() == Some(&major.to_string()));
         let [version, _, sha256] = pin.ok_or_else(|| {
             format!(
                 "this program has no checksum of PostgreSQL {major} for {target} to compare a download with: set {VARIABLE} \

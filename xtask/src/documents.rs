@@ -71,7 +71,9 @@ fn sources() -> Result<Vec<String>, Failure> {
 fn missing_functions(document: &str, text: &str, sources: &[String]) -> Vec<String> {
     let last_cells = text.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "));
     let named: BTreeSet<&str> = last_cells.flat_map(|(_, cell)| cell.split('`').skip(1).step_by(2)).collect();
-    let is_function = |name: &&str| name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let is_function = |name: &&str| {
+        name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     let exists = |name: &str| sources.iter().any(|source| source.contains(&format!("fn {name}(")));
     let missing = named.into_iter().filter(is_function).filter(|name| !exists(name));
     missing.map(|name| format!("{document}: names the test {name}, which does not exist")).collect()

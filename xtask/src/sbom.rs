@@ -49,8 +49,10 @@ fn locked(lock: &str) -> BTreeMap<Id, Locked> {
             let line = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
             line.map(|value| value.trim_matches('"').to_owned())
         };
-        let dependencies = block.split_once("dependencies = [").map_or("", |(_, list)| list.split(']').next().unwrap_or(""));
-        let dependencies = dependencies.lines().map(|line| line.trim().trim_end_matches(',').trim_matches('"').to_owned());
+        let dependencies =
+            block.split_once("dependencies = [").map_or("", |(_, list)| list.split(']').next().unwrap_or(""));
+        let dependencies =
+            dependencies.lines().map(|line| line.trim().trim_end_matches(',').trim_matches('"').to_owned());
         let dependencies = dependencies.filter(|name| !name.is_empty()).collect();
         Some(((value("name")?, value("version")?), Locked { checksum: value("checksum"), dependencies }))
     };
@@ -59,8 +61,10 @@ fn locked(lock: &str) -> BTreeMap<Id, Locked> {
 
 fn document(compiled: &BTreeMap<Id, String>, locked: &BTreeMap<Id, Locked>) -> String {
     let components: Vec<String> = compiled.iter().map(|(id, licence)| component(id, licence, locked.get(id))).collect();
-    let dependencies: Vec<String> =
-        compiled.keys().map(|id| dependency(id, compiled, locked.get(id).map_or(&[], |entry| &entry.dependencies))).collect();
+    let dependencies: Vec<String> = compiled
+        .keys()
+        .map(|id| dependency(id, compiled, locked.get(id).map_or(&[], |entry| &entry.dependencies)))
+        .collect();
     format!(
         "{{\n  \"bomFormat\": \"CycloneDX\",\n  \"specVersion\": \"1.5\",\n  \"version\": 1,\n  \"metadata\": {{\n    \
          \"component\": {{\"type\": \"application\", \"bom-ref\": \"cairn\", \"name\": \"cairn\"}}\n  }},\n  \

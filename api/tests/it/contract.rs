@@ -345,7 +345,13 @@ async fn nul_is_refused_wherever_it_is() {
         let (method, path) = (operation.method.clone(), fill(&operation.path));
         let in_path = operation.path.split_once('{').map(|(start, _)| format!("{start}%00"));
         let in_query = ["?x=%00", "?%00=x", "?limit=1%00"].map(|query| format!("{path}{query}"));
-        for path in in_path.into_iter().chain(in_query) {
+        // An operation that has no parameters documents no fault of one, though it is refused all the same.
+        let documented = &operation.description()["responses"]["400"];
+        let reference = documented["$ref"].as_str();
+        let documented = reference.map_or(documented, |reference| DOCUMENT.pointer(&reference[1..]).unwrap());
+        let has_parameters =
+            documented["x-codes"].as_array().is_some_and(|codes| codes.contains(&json!("malformed_parameter")));
+        for path in in_path.into_iter().chain(in_query).filter(|_| has_parameters) {
             let reply = with_body(admin.call(method.clone(), &path), &operation).invalid().await;
             assert!(reply.status.is_client_error(), "{method} {path}: {reply:#?}");
         }

@@ -141,7 +141,10 @@ async fn start(environment: &[(&str, &str)]) -> Output {
 async fn it_refuses_to_start_half_configured() {
     let database = test_database("nothing", async |_: &str| Ok::<(), std::io::Error>(())).await.unwrap();
     let old = TestApp::new().await;
-    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(&mut old.superuser().await).await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100")
+        .execute(&mut old.superuser().await)
+        .await
+        .unwrap();
     let secret = ("CAIRN_JWT_SECRET", JWT_SECRET);
     for (environment, complaint) in [
         (vec![secret], "DATABASE_URL is not set"),

@@ -158,7 +158,11 @@ async fn roles_are_created_and_a_database_is_handed_to_its_owner() {
     let (owner_url, first, second) =
         (with(&owner, "o%2Fw%40n"), with(&application, "first%20'one"), with(&application, "second"));
     let urls = |application| {
-        [("DATABASE_ADMIN_URL", database.admin_url()), ("DATABASE_OWNER_URL", &*owner_url), ("DATABASE_URL", application)]
+        [
+            ("DATABASE_ADMIN_URL", database.admin_url()),
+            ("DATABASE_OWNER_URL", &*owner_url),
+            ("DATABASE_URL", application),
+        ]
     };
     command(&["migrate", "--roles"], &urls(&first)[1..]).fails(2, &["DATABASE_ADMIN_URL is not set"]);
     command(&["migrate", "--roles"], &urls(&owner_url)).fails(2, &["the same role"]);
@@ -180,8 +184,10 @@ async fn roles_are_created_and_a_database_is_handed_to_its_owner() {
     .unwrap();
     assert_eq!(of_others, 0);
     // Roles outlive their database.
-    let drop = format!("DROP OWNED BY \"{owner}\", \"{application}\" CASCADE; DROP ROLE \"{owner}\"; DROP ROLE \"{application}\"");
-    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&admin).await.unwrap();
+    for role in [&owner, &application] {
+        let drop = format!("DROP OWNED BY \"{role}\" CASCADE; DROP ROLE \"{role}\"");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&admin).await.unwrap();
+    }
 }
 
 #[tokio::test]

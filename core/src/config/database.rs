@@ -77,7 +77,8 @@ mod tests {
         ] {
             assert!(checked("K", local, true).is_ok(), "{local}");
         }
-        for host in ["db", "10.0.0.7", "192.168.1.2", "[2001:db8::1]", "localhost.example.com", "127.0.0.1.example.com"] {
+        for host in ["db", "10.0.0.7", "192.168.1.2", "[2001:db8::1]", "localhost.example.com", "127.0.0.1.example.com"]
+        {
             let url = format!("postgres://u:hunter2@{host}/d");
             let error = checked("K", &url, true).unwrap_err().to_string();
             assert!(error.contains("K is on another machine") && error.contains("sslmode=verify-full"), "{error}");

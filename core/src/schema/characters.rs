@@ -46,7 +46,17 @@ mod tests {
 
     #[test]
     fn names_have_letters_of_all_scripts_and_nothing_that_hides() {
-        for name in ["Анна-Мария", "می\u{200c}خواهم", "क्\u{200d}ष", "O’Neill", "李小龍", "👩\u{200d}💻", "e\u{301}", "a b", "❤\u{fe0f}"] {
+        for name in [
+            "Анна-Мария",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+            "O’Neill",
+            "李小龍",
+            "👩\u{200d}💻",
+            "e\u{301}",
+            "a b",
+            "❤\u{fe0f}",
+        ] {
             assert!(name.chars().all(is_visible), "{name:?}");
         }
         let hidden = "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\

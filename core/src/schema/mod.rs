@@ -286,12 +286,7 @@ impl Walk {
         self.faults.len() >= MAX_FAULTS
     }
 
-    fn within(
-        &mut self,
-        name: &str,
-        found: &mut HashMap<String, Found>,
-        visit: impl FnOnce(&mut Self, Option<Found>),
-    ) {
+    fn within(&mut self, name: &str, found: &mut HashMap<String, Found>, visit: impl FnOnce(&mut Self, Option<Found>)) {
         let length = push(&mut self.pointer, name);
         let found = found.remove(&self.pointer[length + 1..]);
         visit(self, found);
@@ -303,7 +298,9 @@ impl Walk {
         match value {
             Value::String(text) => {
                 let is_refused = |c: &char| !is_visible(*c) && (!c.is_control() || matches!(c, '\t' | '\n' | '\r'));
-                if let Some(character) = text.chars().find(is_refused) {
+                // A name of nothing but white space is refused as one that is missing.
+                let found = text.chars().find(is_refused).filter(|_| !text.trim().is_empty());
+                if let Some(character) = found {
                     let message = format!(
                         "The character U+{:04X} is not allowed in names and titles: it cannot be seen.",
                         u32::from(character)
@@ -314,7 +311,9 @@ impl Walk {
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_string()) {
-                    self.within(&index.to_string(), &mut HashMap::new(), |walk, _| walk.look_for_hidden_characters(item));
+                    self.within(&index.to_string(), &mut HashMap::new(), |walk, _| {
+                        walk.look_for_hidden_characters(item)
+                    });
                 }
             }
             _ => {}

@@ -6,6 +6,7 @@ pub mod directory;
 pub mod erasure;
 pub mod events;
 pub mod export;
+mod hmac;
 pub mod idempotency;
 pub mod invites;
 pub mod jobs;

@@ -47,6 +47,7 @@ struct Claims {
 impl Tokens {
     /// Signs and verifies with `secret` as the key.
     pub fn new(secret: &Secret) -> Self {
+        super::hmac::install();
         let key = secret.expose().as_bytes();
         Self { keys: Arc::new((EncodingKey::from_secret(key), DecodingKey::from_secret(key))) }
     }

@@ -23,7 +23,13 @@ fn fake(parent: &Path, version: &str) -> PathBuf {
 /// A search that finds only the test's own binaries and cannot download any.
 fn search(parent: &Path) -> Search {
     let releases = "https://unsupported.invalid/releases".to_owned();
-    Search { chosen: None, directories: Vec::new(), cache: parent.join("cache"), releases, trusted: Some("published".to_owned()) }
+    Search {
+        chosen: None,
+        directories: Vec::new(),
+        cache: parent.join("cache"),
+        releases,
+        trusted: Some("published".to_owned()),
+    }
 }
 
 #[tokio::test]

@@ -326,7 +326,8 @@ async fn assert_removed(app: &TestApp, person: &Actor) {
             column => format!("{column} = $1"),
         };
         let query = format!("SELECT count(*) FROM {table} WHERE {condition}");
-        let left: i64 = sqlx::query_scalar(AssertSqlSafe(query)).bind(person.id).fetch_one(app.app.pool()).await.unwrap();
+        let left: i64 =
+            sqlx::query_scalar(AssertSqlSafe(query)).bind(person.id).fetch_one(app.app.pool()).await.unwrap();
         assert_eq!(left, 0, "{} is {}", row.column, row.erasure);
     }
 }

@@ -221,11 +221,7 @@ async fn old_addresses_and_browsers_go() {
     };
     housekeeping(&test).await;
     assert_eq!(kept().await, ((6, 4, 4), (3, 2, 2)), "90 days");
-    run(
-        test.pool(),
-        "INSERT INTO platform_settings (key, value) VALUES ('privacy.keep_origin_days', '30')",
-    )
-    .await;
+    run(test.pool(), "INSERT INTO platform_settings (key, value) VALUES ('privacy.keep_origin_days', '30')").await;
     housekeeping(&test).await;
     assert_eq!(kept().await, ((6, 2, 2), (3, 1, 1)), "30 days");
     assert_eq!(scalar::<i64>(test.pool(), "SELECT count(*) FROM activity_log WHERE actor_id IS NOT NULL").await, 6);

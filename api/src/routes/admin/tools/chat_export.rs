@@ -219,7 +219,17 @@ mod tests {
 
     /// What somebody would try: the lines of the export itself, and what begins or ends blocks of Markdown.
     fn fragment() -> impl Strategy<Value = String> {
-        const MARKUP: [&str; 9] = ["## Tool, 1970-01-01T00:00:00Z", "# Ideas: Ben, ben@example.test", "```", "~~~", "<!--", "-->", ">", "---", "    "];
+        const MARKUP: [&str; 9] = [
+            "## Tool, 1970-01-01T00:00:00Z",
+            "# Ideas: Ben, ben@example.test",
+            "```",
+            "~~~",
+            "<!--",
+            "-->",
+            ">",
+            "---",
+            "    ",
+        ];
         const ENDINGS: [&str; 9] = ["\n", "\r", "\r\n", "\n\n", " ", "\u{2028}", "\u{b}", "\u{c}", "\u{85}"];
         prop_oneof![
             proptest::sample::select(&MARKUP[..]).prop_map(str::to_owned),
