@@ -271,7 +271,8 @@ CREATE FUNCTION public.count_search_lexemes() RETURNS void
 $$;
 
 CREATE FUNCTION public.create_activity_partitions(start timestamp with time zone, months integer) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     lower_bound timestamptz;
@@ -300,7 +301,8 @@ END;
 $$;
 
 CREATE FUNCTION public.drop_activity_partitions(today timestamp with time zone, keep_months integer) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     oldest timestamp := date_trunc('month', today AT TIME ZONE 'UTC' - make_interval(months => keep_months));  -- in UTC
@@ -1167,6 +1169,7 @@ ALTER TABLE ONLY public.activity_log
 CREATE INDEX activity_log_action_idx ON ONLY public.activity_log USING btree (action, occurred_at, id);
 CREATE INDEX activity_log_actor_idx ON ONLY public.activity_log USING btree (actor_id, occurred_at DESC, id DESC);
 CREATE INDEX activity_log_changes_idx ON ONLY public.activity_log USING btree (target_id, occurred_at DESC, id DESC) WHERE (metadata ?| ARRAY['before'::text, 'after'::text]);
+CREATE INDEX activity_log_origin_idx ON ONLY public.activity_log USING btree (occurred_at) WHERE (num_nonnulls(ip, user_agent) > 0);
 CREATE INDEX activity_log_target_idx ON ONLY public.activity_log USING btree (target_id, occurred_at, id) WHERE (target_id IS NOT NULL);
 CREATE INDEX activity_log_target_type_idx ON ONLY public.activity_log USING btree (target_type, occurred_at, id) WHERE (target_type IS NOT NULL);
 CREATE INDEX activity_log_time_idx ON ONLY public.activity_log USING btree (occurred_at DESC, id DESC);
@@ -1898,6 +1901,7 @@ CREATE TABLE public.sessions (
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at);
+CREATE INDEX sessions_origin_idx ON public.sessions USING btree (last_used_at) WHERE (num_nonnulls(ip, user_agent) > 0);
 CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, created_at DESC);
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;

@@ -50,6 +50,8 @@ pub struct App {
     pub(crate) trees: Arc<TreeCache>,
     /// The server of the API.
     pub server: Server,
+    /// For how long browsers are told to use TLS only, in seconds. 0 for not at all.
+    pub hsts_seconds: u32,
     /// The metrics of this service.
     pub metrics: Arc<Metrics>,
     pub(crate) http: HttpMetrics,
@@ -78,6 +80,7 @@ impl App {
             settings,
             trees,
             server,
+            hsts_seconds: 0,
             metrics,
             http,
             security,

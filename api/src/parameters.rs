@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use cairn_core::schema::{Fault, Json, Schema};
+use cairn_core::schema::{Duplicates, Fault, Json, Schema};
 use poem::http::{HeaderMap, Uri};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -30,7 +30,7 @@ impl Parameters {
         let Some(schema) = self.compiled.get_or_init(|| Schema::new(self.schema.clone()).ok()) else {
             return Vec::new();
         };
-        let sent = Json { value: Value::Object(self.sent(uri, headers)), duplicates: Vec::new() };
+        let sent = Json { value: Value::Object(self.sent(uri, headers)), duplicates: Duplicates::default() };
         schema.check(&sent).into_iter().map(|fault| (name(&fault.pointer), fault)).collect()
     }
 

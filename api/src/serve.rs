@@ -72,6 +72,7 @@ pub async fn serve(
     app.streams = streams::Streams::new(&app.db, streams::Limits::default(), shutdown.clone());
     app.budgets = Budgets::new(&config.rate_limits, config.database_connections);
     app.proxies = Arc::new(config.trusted_proxies.clone());
+    app.hsts_seconds = config.hsts_seconds;
     raise_descriptors();
     app.server = Server::new("api", Limits { unlimited: config.trusted_proxies.networks.clone(), ..limits(&config.ports) });
     let drained = CancellationToken::new();

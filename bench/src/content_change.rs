@@ -41,7 +41,7 @@ const WATCH_EVERY: usize = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
-    let pool = database.db.pool();
+    let pool = &database.admin;
     sqlx::query(SEED_CONTENT).execute(pool).await?;
     sqlx::raw_sql(SEED_LEARNERS).execute(pool).await?;
     let worker = Worker::start(database);

@@ -66,8 +66,8 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
         .execute(db.pool())
         .await?;
     let before = cycle(database).await?;
-    sqlx::raw_sql(FILL).execute(db.pool()).await?;
-    sqlx::query("VACUUM apalis.jobs").execute(db.pool()).await?;
+    sqlx::raw_sql(FILL).execute(&database.admin).await?;
+    sqlx::query("VACUUM apalis.jobs").execute(&database.admin).await?;
     let mut measured = queries(database).await?;
     measured.extend(commands(database).await?);
     let after = cycle(database).await?;
@@ -183,7 +183,7 @@ async fn cycle(database: &BenchDatabase) -> anyhow::Result<f64> {
     const JOBS: usize = 20_000;
     let (user_id, roadmap_id) = (new_id(), new_id());
     let mut connection = database.db.pool().acquire().await?;
-    sqlx::query("CHECKPOINT").execute(&mut *connection).await?;
+    sqlx::query("CHECKPOINT").execute(&database.admin).await?;
     let started = Instant::now();
     for _ in 0..JOBS / 100 {
         let mut tx = database.db.begin().await?;

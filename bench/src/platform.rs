@@ -27,7 +27,7 @@ const ADMIN: u128 = 1;
 const STUDENT: u128 = 2500;
 
 pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
-    let pool = database.db.pool();
+    let pool = &database.admin;
     let started = Instant::now();
     sqlx::raw_sql(include_str!("platform.sql")).execute(pool).await?;
     eprintln!("  seeded in {:.0} s", started.elapsed().as_secs_f64());

@@ -40,7 +40,7 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
     }
     worker.stop().await?;
     for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
-        sqlx::raw_sql(statement).execute(pool).await?;
+        sqlx::raw_sql(statement).execute(&database.admin).await?;
     }
     let api = Api::start(database).await?;
     let (tree, me) = (format!("/v1/roadmaps/{roadmap}"), "/v1/me".to_owned());

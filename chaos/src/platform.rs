@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use cairn_core::db::{connect_options, lazy_pool, migrate};
+use cairn_core::db::{Purpose, connect_options, lazy_pool};
 use cairn_postgres::testing::throw_away_server;
 use cairn_postgres::{Durability, Server};
 use rustix::process::Signal;
@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use crate::course::{World, seed};
 use crate::fault::Fault;
+use cairn_testing::database::set_up_on;
 use cairn_testing::processes::{Process, Program, free_port};
 
 /// Number of worker processes.
@@ -49,9 +50,7 @@ impl Platform {
     /// Starts everything. Logs are written to the folder `logs`.
     pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
         let postgres = throw_away_server(Durability::Full, &[]).await?;
-        postgres.create_database_if_missing("cairn").await?;
-        let url = postgres.url("cairn");
-        migrate(&connect_options(&url)?).await?;
+        let url = set_up_on(&postgres, "cairn").await?;
         let world = Arc::new(seed(&url).await?);
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
@@ -72,7 +71,7 @@ impl Platform {
             workers.push(Worker { process: program.start(None)?, program, frozen_since: None });
         }
         let api = api_program.start(None)?;
-        let pool = lazy_pool(&url, 4)?;
+        let pool = lazy_pool(&url, 4, Purpose::Maintenance)?;
         let platform = Self { postgres, api, api_program, api_port, workers, pool, world, next_worker: 0 };
         platform.wait_for_api().await?;
         Ok(platform)

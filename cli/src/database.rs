@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use cairn_core::config::{Config, Secret};
-use cairn_core::db::{Db, MigrateError, Migrations, connect_options, migrate, migrations};
-use cairn_postgres::{Durability, Options, Server};
+use cairn_core::db::{
+    APPLICATION, Db, MigrateError, Migrations, OWNER, Purpose, Role, connect_options, create_roles, migrate, migrations,
+};
+use cairn_postgres::{Durability, Options, Server, role_url};
 
 use crate::failure::Failure;
 
@@ -15,6 +17,8 @@ const NAME: &str = "cairn";
 pub(crate) struct Database {
     url: Secret,
     direct_url: Secret,
+    /// The URL of the owner of the schema, where that is another role.
+    owner_url: Option<Secret>,
     connections: u32,
     server: Option<Server>,
 }
@@ -34,14 +38,24 @@ impl Database {
         let connections = config.database_connections;
         if let Some(url) = config.database_url.clone() {
             let direct_url = config.require_direct_url()?.clone();
-            return Ok(Self { url, direct_url, connections, server: None });
+            return Ok(Self {
+                url,
+                direct_url,
+                owner_url: config.database_owner_url.clone(),
+                connections,
+                server: None,
+            });
         }
         let mut options = Options::new(data_dir.join("postgres"), Durability::Full);
         options.reuse = sharing == Sharing::Shared;
         let server = Server::start(options).await?;
         server.create_database_if_missing(NAME).await?;
-        let url = Secret::new(server.url(NAME));
-        Ok(Self { direct_url: url.clone(), url, connections, server: Some(server) })
+        let [owner, application] = [OWNER, APPLICATION].map(|role| role_url(&server.url(NAME), role));
+        let roles = (Role::from_url(&owner)?, Role::from_url(&application)?);
+        create_roles(&connect_options(&server.url(NAME))?, &roles.0, &roles.1).await?;
+        let url = Secret::new(application);
+        let owner_url = Some(Secret::new(owner));
+        Ok(Self { direct_url: url.clone(), url, owner_url, connections, server: Some(server) })
     }
 
     /// Opens the database and makes sure it is migrated: the embedded one is migrated here, another one must be already.
@@ -75,14 +89,22 @@ impl Database {
         &self.direct_url
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date, and lets the programs use it.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
-        migrate(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
+        let application = self.owner_url.is_some().then(|| Role::from_url(self.url.expose())).transpose()?;
+        let migrated = migrate(&connect_options(self.owner_url().expose())?, application.as_ref()).await;
+        migrated.map_err(|error| self.migration_failure(error))
     }
 
     /// Which migrations are applied and pending.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        migrations(&connect_options(self.direct_url.expose())?).await.map_err(|error| self.migration_failure(error))
+        let state = migrations(&connect_options(self.owner_url().expose())?).await;
+        state.map_err(|error| self.migration_failure(error))
+    }
+
+    /// The URL of the role that owns the schema, for session connections.
+    fn owner_url(&self) -> &Secret {
+        self.owner_url.as_ref().unwrap_or(&self.direct_url)
     }
 
     /// For an embedded database from before the first release, the advice is to delete it: it holds only a demonstration.
@@ -100,6 +122,11 @@ impl Database {
     /// Opens a pool of connections.
     pub(crate) fn connect(&self) -> Result<Db, Failure> {
         Ok(Db::connect(self.url.expose(), self.direct_url.expose(), self.connections)?)
+    }
+
+    /// Opens a pool of connections for commands of operators, which may read or write everything at once.
+    pub(crate) fn connect_for_maintenance(&self) -> Result<Db, Failure> {
+        Ok(self.connect()?.for_purpose(Purpose::Maintenance))
     }
 
     /// Shuts the embedded server down, if this command started it.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use cairn_api::ServeError;
 use cairn_core::config::ConfigError;
 use cairn_core::db::MigrateError;
+use cairn_core::schema::printable;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Failure {
         // Kept on one line, whatever the message of a driver contains.
         let line = message.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>();
         // If standard error is closed, there is nowhere left to report it.
-        let _ = writeln!(io::stderr().lock(), "cairn: {}", line.join(" "));
+        let _ = writeln!(io::stderr().lock(), "cairn: {}", printable(&line.join(" ")));
         ExitCode::from(code)
     }
 }

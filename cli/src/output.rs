@@ -2,14 +2,20 @@
 
 use std::io::{IsTerminal, Write};
 
+use cairn_core::schema::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
 
-/// Writes a result to standard output.
+/// Writes a result to standard output: as it is to files and other programs, and without what is not visible to a terminal,
+/// which some characters would command.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    if out.is_terminal() {
+        out.write_all(printable(text).as_bytes())?;
+    } else {
+        out.write_all(text.as_bytes())?;
+    }
     Ok(out.flush()?)
 }
 
@@ -21,14 +27,18 @@ pub(crate) fn print_line(text: &str) -> Result<(), Failure> {
 /// Writes a message that is not part of the result: a line on standard error.
 pub(crate) fn report(text: &str) {
     // If standard error is closed, there is nowhere left to report it.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
-/// Formats rows as a table with columns as wide as necessary. Numbers are aligned to the right, and control characters are
-/// replaced.
+/// The text on one line, without what is not visible.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], "\u{fffd}")
+}
+
+/// Formats rows as a table with columns as wide as necessary. Numbers are aligned to the right, and what is
+/// not visible is replaced.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let printable = |cell: &String| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(printable).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
     let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let columns = head.iter().enumerate().map(|(column, name)| {

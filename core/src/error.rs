@@ -41,7 +41,8 @@ impl Error {
         }
     }
 
-    /// Whether the database could not be reached or no connection was free, so that trying again later may help.
+    /// Whether the database could not be reached, no connection was free, or a statement took longer than it may, so that
+    /// trying again later may help.
     pub fn is_unavailable(&self) -> bool {
         self.unavailable
     }
@@ -82,13 +83,17 @@ impl From<tokio::task::JoinError> for Error {
     }
 }
 
-/// Whether the connection was lost, refused or not available. SQLSTATE classes: 08 connection exception, 53 insufficient
-/// resources, 57P shutdown (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+/// SQLSTATEs of what the limits of a connection end: a statement, a wait for a lock, an idle transaction.
+const LIMITS: [&str; 3] = ["57014", "55P03", "25P03"];
+
+/// Whether the connection was lost, refused or not available, or its limits were reached. SQLSTATE classes: 08 connection
+/// exception, 53 insufficient resources, 57P shutdown (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("53") || code.starts_with("57P"))
+            let is_passing = |code: &str| ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
+            error.code().is_some_and(|code| is_passing(&code) || LIMITS.contains(&&*code))
         }
         _ => false,
     }

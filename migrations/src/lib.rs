@@ -3,10 +3,14 @@
 //! A crate of its own because it must run before the queries of `core/`, which are checked against its result, compile.
 //! How to add a migration, and what one may do, is in `migrations/README.md`.
 
+mod roles;
+
 use apalis_postgres::PostgresStorage;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError as SqlxMigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
+
+pub use self::roles::{APPLICATION, OWNER, ROLES_SQL, Role, create_roles};
 
 static OURS: Migrator = sqlx::migrate!("../migrations");
 const OUR_TABLE: &str = "_sqlx_migrations";
@@ -62,12 +66,26 @@ pub struct Migrations {
 /// Brings the database up to date. Safe to repeat, and to run from several processes at once: each waits for the
 /// other's advisory lock and then finds nothing to do. Refuses a newer database, and one that was made before the
 /// migrations were squashed, before anything is changed.
-pub async fn migrate(options: &PgConnectOptions) -> Result<Migrations, MigrateError> {
+///
+/// `options` are those of the owner of the schema, and `application` is the role that the programs use, which gets the
+/// rights that they need. `None` where the owner is that role.
+pub async fn migrate(options: &PgConnectOptions, application: Option<&Role>) -> Result<Migrations, MigrateError> {
     let mut connection = options.connect().await?;
     refuse_squashed(&applied(&mut connection, OUR_TABLE).await?)?;
     PostgresStorage::<()>::migrations().run(&mut connection).await?;
     OURS.run(&mut connection).await?;
+    if let Some(application) = application {
+        roles::grant(&mut connection, application.name()).await?;
+    }
     check(&mut connection).await
+}
+
+/// Creates both roles and migrates as the owner: all that an empty database needs. The parameters are the URLs of the same
+/// database for a superuser, the owner and the application.
+pub async fn set_up(administrator: &str, owner: &str, application: &str) -> Result<Migrations, MigrateError> {
+    let (owner, application) = (Role::from_url(owner)?, Role::from_url(application)?);
+    create_roles(&administrator.parse()?, &owner, &application).await?;
+    migrate(owner.options(), Some(&application)).await
 }
 
 /// Tells what [`migrate`] would do, without doing it.

@@ -9,6 +9,10 @@ use crate::{Error, Result};
 /// The accounts to use if this process is root, in order of preference.
 const UNPRIVILEGED: [&str; 3] = ["postgres", "_postgres", "nobody"];
 
+/// The variables that the server and its watcher get from this process.
+const PASSED_ON: [&str; 7] =
+    ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "LOCALE_ARCHIVE"];
+
 /// The user and group of the server's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
@@ -31,12 +35,13 @@ impl Account {
         Ok(Self { uid, gid, switch: true })
     }
 
-    /// Makes `command` run under this account, without the working directory and Postgres settings of this process.
+    /// Makes `command` run under this account, without the working directory of this process, and with no more of its
+    /// environment than a program needs to run. The rest holds secrets, such as the key of the tokens, and a superuser of
+    /// the server can read the environment of the server.
     pub(crate) fn apply(self, command: &mut Command) {
-        command.current_dir("/").env("LC_ALL", "C");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
-            command.env_remove(name);
-        }
+        command.current_dir("/");
+        restrict_environment(command);
+        command.env("LC_ALL", "C");
         if self.switch {
             // Changing the user as root also clears the supplementary groups.
             command.uid(self.uid).gid(self.gid);
@@ -50,6 +55,17 @@ impl Account {
         command.args(["-c", r#"cd -- "$1""#, "sh"]).arg(dir);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// Clears the environment of `command`, except for what finding and loading a program needs.
+#[expect(clippy::disallowed_methods, reason = "it is passed on, not read")]
+pub(crate) fn restrict_environment(command: &mut Command) {
+    command.env_clear();
+    for name in PASSED_ON {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
     }
 }
 

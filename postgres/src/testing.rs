@@ -23,7 +23,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::OnceCell;
 
 use crate::account::Account;
-use crate::database::{self, NO_SUCH_DATABASE, has_code, quoted, with_database};
+use crate::database::{self, NO_SUCH_DATABASE, has_code, quoted, role_url, with_database};
 use crate::error::sql;
 use crate::layout::{Layout, private_dir, short_hash};
 use crate::postmaster::is_alive;
@@ -50,12 +50,31 @@ pub struct TestDatabase {
     name: String,
     url: String,
     admin_url: String,
+    /// The URL of the database `postgres`.
+    server_url: String,
 }
 
 impl TestDatabase {
-    /// The superuser's URL of the database.
+    /// The URL of the database: the superuser's, unless it was given to a role.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The superuser's URL of the database.
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// The URL of the database for a role, which `prepare` must have created.
+    pub fn url_for(&self, role: &str) -> String {
+        role_url(&self.admin_url, role)
+    }
+
+    /// The same database, whose URL from now on is that of a role.
+    #[must_use]
+    pub fn used_by(mut self, role: &str) -> Self {
+        self.url = self.url_for(role);
+        self
     }
 
     /// The name of the database.
@@ -73,13 +92,13 @@ impl fmt::Debug for TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (admin_url, name) = (std::mem::take(&mut self.admin_url), std::mem::take(&mut self.name));
+        let (server_url, name) = (std::mem::take(&mut self.server_url), std::mem::take(&mut self.name));
         // This runs in a thread with its own runtime and is not waited for, because it may be called within the test's
         // runtime. A connection that the test is opening must be able to proceed, or DROP DATABASE waits for it for a minute.
         // If the process ends first, the database is removed with the throw-away server, or by the next sweep.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let result = runtime.map(|runtime| runtime.block_on(drop_database(&admin_url, &name)));
+            let result = runtime.map(|runtime| runtime.block_on(drop_database(&server_url, &name)));
             if !matches!(result, Ok(Ok(()))) {
                 tracing::debug!("cannot drop the test database {name}: {result:?}");
             }
@@ -87,7 +106,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Creates a database for one test as a copy of a template.
+/// Creates a database for one test as a copy of a template. Only a superuser can make temporary tables in it.
 ///
 /// `template` identifies the contents of the template, for example by a hash of the migrations. The first test that requests a
 /// template on a server has it created by `prepare`, which gets the URL of an empty database and must close its connections
@@ -110,7 +129,11 @@ where
         created = database::run(&mut admin, create).await;
     }
     created.map_err(sql("create a test database"))?;
-    let database = TestDatabase { url: with_database(&shared.url, &name), name, admin_url: shared.url.clone() };
+    // A copy has the rights inside the template, but not those on the template itself.
+    let revoke = format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", quoted(&name));
+    database::run(&mut admin, revoke).await.map_err(sql("create a test database"))?;
+    let url = with_database(&shared.url, &name);
+    let database = TestDatabase { admin_url: url.clone(), url, name, server_url: shared.url.clone() };
     admin.close().await.map_err(sql("close a connection"))?;
     Ok(database)
 }
@@ -177,8 +200,8 @@ where
     unlock.execute(admin).await.map(drop).map_err(failed())
 }
 
-async fn drop_database(admin_url: &str, name: &str) -> Result<()> {
-    let mut admin = database::connect(admin_url).await?;
+async fn drop_database(server_url: &str, name: &str) -> Result<()> {
+    let mut admin = database::connect(server_url).await?;
     let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name));
     database::run(&mut admin, statement).await.map_err(sql("drop a test database"))?;
     admin.close().await.map_err(sql("close a connection"))

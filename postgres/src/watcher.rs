@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use std::os::unix::process::CommandExt;
 
+use crate::account;
 use crate::error::io;
 use crate::owner::Ownership;
 use crate::postmaster::ended;
@@ -55,6 +56,7 @@ impl Watcher {
         let shell = Path::new("/bin/sh");
         let mut command = Command::new(shell);
         command.args(["-c", SCRIPT, "sh"]).arg(data).arg(remove.unwrap_or(Path::new("")));
+        account::restrict_environment(&mut command);
         // Standard output is only used to hold the lock for as long as the watcher lives.
         command.stdin(Stdio::piped()).stdout(ownership.share()?).stderr(Stdio::null());
         let child = command.current_dir("/").process_group(0).spawn().map_err(io("start", shell))?;

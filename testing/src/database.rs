@@ -1,23 +1,38 @@
 //! A migrated database for each test, and plain SQL on it.
 
-use cairn_core::db::{Db, connect_options, migrate, schema_fingerprint};
+use cairn_core::db::{APPLICATION, Db, MigrateError, OWNER, Purpose, lazy_pool, schema_fingerprint, set_up};
 use cairn_core::queue::{Envelope, Job};
 use cairn_postgres::testing::{TestDatabase, test_database};
+use cairn_postgres::{Server, role_url};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool};
 
 use crate::eventually;
 
-/// Creates a database with the current schema and no rows. It is dropped with the returned value.
+/// Creates a database with the current schema and no rows, whose URL is that of the application. It is dropped with the
+/// returned value.
 pub async fn migrated_database() -> TestDatabase {
-    let prepare = async |url: &str| migrate(&connect_options(url).unwrap()).await.map(drop);
-    test_database(&schema_fingerprint(), prepare).await.unwrap()
+    test_database(&schema_fingerprint(), set_up_empty).await.unwrap().used_by(APPLICATION)
+}
+
+/// Creates the roles and the schema in the empty database that a superuser's URL names.
+pub async fn set_up_empty(url: &str) -> Result<(), MigrateError> {
+    set_up(url, &role_url(url, OWNER), &role_url(url, APPLICATION)).await.map(drop)
+}
+
+/// Creates a database with the current schema on a server. Returns the URL of the application.
+pub async fn set_up_on(server: &Server, name: &str) -> anyhow::Result<String> {
+    server.create_database_if_missing(name).await?;
+    set_up_empty(&server.url(name)).await?;
+    Ok(role_url(&server.url(name), APPLICATION))
 }
 
 /// A migrated database of its own and a pool of connections to it.
 pub struct TestDb {
     /// The database as the programs use it.
     pub db: Db,
+    owner: PgPool,
+    admin: PgPool,
     database: TestDatabase,
 }
 
@@ -30,12 +45,24 @@ impl TestDb {
     /// A database with a larger pool, for tests that need many connections at once.
     pub async fn with_connections(max: u32) -> Self {
         let database = migrated_database().await;
-        Self { db: Db::connect(database.url(), database.url(), max).unwrap(), database }
+        let db = Db::connect(database.url(), database.url(), max).unwrap();
+        let owner = lazy_pool(&database.url_for(OWNER), 4, Purpose::Maintenance).unwrap();
+        Self { db, owner, admin: lazy_pool(database.admin_url(), 4, Purpose::Maintenance).unwrap(), database }
     }
 
     /// The pool.
     pub fn pool(&self) -> &PgPool {
         self.db.pool()
+    }
+
+    /// A pool of the owner of the schema, for changes and statistics of tables.
+    pub fn owner(&self) -> &PgPool {
+        &self.owner
+    }
+
+    /// A pool of a superuser, for settings that only it may change.
+    pub fn admin(&self) -> &PgPool {
+        &self.admin
     }
 
     /// The URL of the database.

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod course;
 pub mod database;
 pub mod expected_progress;
+pub mod personal_data;
 pub mod processes;
 pub mod rows;
 mod wait;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::config::Config;
-use cairn_core::db::{Db, lazy_pool};
+use cairn_core::db::{Db, Purpose, lazy_pool};
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, HEARTBEAT_TIMEOUT, Lease};
 use sqlx::PgPool;
@@ -50,6 +50,14 @@ pub async fn serve(config: &Config, db: Db, ops: TcpListener, shutdown: Cancella
     serving.await?.map_err(|error| cairn_core::Error::message(format!("the ops port: {error}")))
 }
 
+/// What the jobs of a queue need connections for.
+fn purpose(queue: Queue) -> Purpose {
+    match queue {
+        Queue::Maintenance => Purpose::Maintenance,
+        Queue::Activity | Queue::Progress | Queue::ProgressBulk | Queue::Likes | Queue::Replies => Purpose::Batches,
+    }
+}
+
 /// The resources of one worker process.
 struct Process {
     db: Db,
@@ -68,15 +76,15 @@ struct Process {
 impl Process {
     fn new(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_core::Result<Self> {
         let url = config.require_direct_url().map_err(|error| cairn_core::Error::message(error.to_string()))?;
-        let leases = lazy_pool(url.expose(), 6)?;
+        let leases = lazy_pool(url.expose(), 6, Purpose::Requests)?;
         let shares: Vec<(Queue, Db)> = shares(&config.worker_queues, config.database_connections)
-            .map(|(queue, connections)| (queue, db.share(connections)))
+            .map(|(queue, connections)| (queue, db.share(connections).for_purpose(purpose(queue))))
             .collect();
         let mut pools: Vec<(&'static str, PgPool)> =
             shares.iter().map(|(queue, db)| (queue.name(), db.pool().clone())).collect();
         pools.push(("leases", leases.clone()));
         let health = Arc::new(WorkerHealth::new(config, &leases, pools, shutdown.clone())?);
-        let listening = lazy_pool(url.expose(), 1)?;
+        let listening = lazy_pool(url.expose(), 1, Purpose::Requests)?;
         let provider = Arc::new(Provider::from_config(config)?);
         tracing::info!(ai.provider = provider.name(), "this provider generates replies");
         let mail = config.mail.as_ref().map(MailHook::new).transpose()?.map(Arc::new);

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::rules;
 use crate::steps::{Failure, built, read};
 
 /// Generated documents, and the command that prints each.
 const GENERATED: [(&str, &[&str]); 2] =
     [("openapi.json", &["openapi"]), ("docs/course.schema.json", &["course-schema"])];
+
+/// The document that names for each risk the test that shows how it is held.
+const SECURITY: &str = "docs/SECURITY.md";
 
 /// Where written documents lie.
 const FOLDERS: [&str; 5] = [".", "docs", "docs/adr", "clients", "migrations"];
@@ -45,10 +49,34 @@ pub(crate) fn check() -> Result<(), Failure> {
                 let document = path.strip_prefix(".").unwrap_or(&path).display().to_string();
                 findings.extend(broken_links(&document, Path::new(folder), &text));
                 findings.extend(missing_tests(&document, &text));
+                if document == SECURITY {
+                    findings.extend(missing_functions(&document, &text, &sources()?));
+                }
             }
         }
     }
     if findings.is_empty() { Ok(()) } else { Err(Failure::new(findings.join("\n  "))) }
+}
+
+/// The sources and tests of all crates.
+fn sources() -> Result<Vec<String>, Failure> {
+    let mut texts = Vec::new();
+    for folder in rules::members()? {
+        texts.extend(rules::rust_files(&folder)?.into_values());
+    }
+    Ok(texts)
+}
+
+/// Tests that are named, by their function alone, in the last column of a table and do not exist.
+fn missing_functions(document: &str, text: &str, sources: &[String]) -> Vec<String> {
+    let last_cells = text.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "));
+    let named: BTreeSet<&str> = last_cells.flat_map(|(_, cell)| cell.split('`').skip(1).step_by(2)).collect();
+    let is_function = |name: &&str| {
+        name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let exists = |name: &str| sources.iter().any(|source| source.contains(&format!("fn {name}(")));
+    let missing = named.into_iter().filter(is_function).filter(|name| !exists(name));
+    missing.map(|name| format!("{document}: names the test {name}, which does not exist")).collect()
 }
 
 /// Relative links whose file does not exist.

@@ -8,6 +8,7 @@ mod documents;
 mod migration;
 mod openapi;
 mod rules;
+mod sbom;
 mod schema;
 mod selection;
 mod sqlx;
@@ -32,6 +33,7 @@ const TASKS: [(&str, &str); 13] = [
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
+    ("sbom", "print what the programs are made of, with licences and checksums (CycloneDX)"),
     ("bench [NAME…]", "measure a release build; the names are in docs/BENCHMARKS.md"),
 ];
 
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         ["attack", options @ ..] => attack(options),
         ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
+        ["sbom"] => sbom::print(),
         ["bench", names @ ..] => bench(names),
         ["help" | "--help" | "-h"] | [] => {
             print!("{}", usage());
@@ -90,6 +93,7 @@ fn static_checks(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("documents", documents::check)?;
     steps.run("snippets", clients::check_snippets)?;
     steps.run("spelling", steps::spelling)?;
+    steps.run("dependencies", steps::dependencies)?;
     steps.run("lints", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).run()
     })

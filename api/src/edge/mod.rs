@@ -5,6 +5,7 @@ mod clients;
 mod cors;
 mod costs;
 mod forwarded;
+mod headers;
 mod ids;
 
 use std::panic::AssertUnwindSafe;
@@ -24,6 +25,7 @@ use self::budget::Admission;
 pub use self::budget::Budgets;
 pub(crate) use self::clients::ClientAddress;
 use self::cors::Cors;
+use self::headers::SecurityHeaders;
 use crate::answers::{MAX_IF_NONE_MATCH, not_modified};
 use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
@@ -47,7 +49,8 @@ pub fn endpoint(app: &App, cors_origins: &[String], hosts: Hosts) -> impl Endpoi
     let routes = pages::add(Route::new().nest("/v1", service.into_endpoint()))
         .data::<&'static Contract>(&CONTRACT)
         .data(app.clone());
-    Edge { inner: routes, cors: Cors::new(cors_origins), hosts, timeout: REQUEST_TIMEOUT, app: app.clone() }
+    let headers = SecurityHeaders::new(app.hsts_seconds);
+    Edge { inner: routes, cors: Cors::new(cors_origins), hosts, headers, timeout: REQUEST_TIMEOUT, app: app.clone() }
 }
 
 struct Edge<E> {
@@ -55,6 +58,7 @@ struct Edge<E> {
     cors: Cors,
     hosts: Hosts,
     timeout: Duration,
+    headers: SecurityHeaders,
     app: App,
 }
 
@@ -68,7 +72,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let id = ids::request_id(request.headers());
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
-        if let Some(preflight) = self.cors.preflight(&request) {
+        if let Some(mut preflight) = self.cors.preflight(&request) {
+            self.finish(preflight.headers_mut(), request.uri().path(), &id);
             return Ok(preflight);
         }
         let span =
@@ -90,7 +95,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             quota.write(response.headers_mut());
             not_modified(&if_none_match, &mut response);
             compress(accepts_gzip, &mut response).await;
-            finish(response.headers_mut(), &id);
+            self.finish(response.headers_mut(), uri.path(), &id);
             self.tell(&method, &response, start.elapsed());
             response
         };
@@ -126,6 +131,14 @@ impl<E: Endpoint> Edge<E> {
             HostFault::Malformed => Problem::invalid_parameter("Host", "malformed", "Exactly one host is expected."),
             HostFault::Foreign => Problem::invalid_parameter("Host", "not_allowed", "This service has another name."),
         })
+    }
+
+    /// Adds the headers that every answer has.
+    fn finish(&self, headers: &mut HeaderMap, path: &str, id: &str) {
+        if let Ok(value) = HeaderValue::from_str(id) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+        self.headers.add(headers, path);
     }
 
     /// Writes one line to the log, counts the request and names its span. The route is the template, so neither ids nor
@@ -208,17 +221,6 @@ fn answer(error: poem::Error, request_id: &str, uri: &Uri, headers: &HeaderMap) 
     response
 }
 
-fn finish(headers: &mut HeaderMap, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(X_REQUEST_ID, value);
-    }
-    // Personal unless the handler says otherwise.
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
 #[cfg(test)]
 mod tests {
     use cairn_core::config::Secret;
@@ -230,7 +232,8 @@ mod tests {
     async fn send(inner: impl Endpoint, timeout: Duration) -> (Response, serde_json::Value) {
         let url = "postgres://nobody@127.0.0.1:1/none";
         let app = App::new(Db::connect(url, url, 4).unwrap(), &Secret::new("a key of tests")).unwrap();
-        let edge = Edge { inner, cors: Cors::new(&[]), hosts: Hosts::public(&[]), timeout, app };
+        let (cors, hosts, headers) = (Cors::new(&[]), Hosts::public(&[]), SecurityHeaders::new(0));
+        let edge = Edge { inner, cors, hosts, headers, timeout, app };
         let mut response =
             edge.call(Request::builder().uri_str("/v1/x").header(header::HOST, "localhost").finish()).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();

@@ -338,6 +338,36 @@ async fn malformed_ids_are_the_clients_mistake() {
     assert_eq!(rows(&app).await, before);
 }
 
+/// Postgres cannot store U+0000, so wherever it is, the request is refused before anything is looked for.
+#[tokio::test]
+async fn nul_is_refused_wherever_it_is() {
+    let app = TestApp::new().await;
+    let admin = app.admin("admin").await;
+    let before = rows(&app).await;
+    for operation in operations() {
+        let (method, path) = (operation.method.clone(), fill(&operation.path));
+        let in_path = operation.path.split_once('{').map(|(start, _)| format!("{start}%00"));
+        let in_query = ["?x=%00", "?%00=x", "?limit=1%00"].map(|query| format!("{path}{query}"));
+        // An operation that has no parameters documents no fault of one, though it is refused all the same.
+        let documented = &operation.description()["responses"]["400"];
+        let reference = documented["$ref"].as_str();
+        let documented = reference.map_or(documented, |reference| DOCUMENT.pointer(&reference[1..]).unwrap());
+        let has_parameters =
+            documented["x-codes"].as_array().is_some_and(|codes| codes.contains(&json!("malformed_parameter")));
+        for path in in_path.into_iter().chain(in_query).filter(|_| has_parameters) {
+            let reply = with_body(admin.call(method.clone(), &path), &operation).invalid().await;
+            assert!(reply.status.is_client_error(), "{method} {path}: {reply:#?}");
+        }
+        for body in ["{\"\\u0000\": 1}", "\"\\u0000\"", "[\"a\\u0000b\"]", "{\"a\0\": 1}", "\0"] {
+            let call = admin.call(method.clone(), &path).header("Content-Type", "application/json").raw(body);
+            if operation.description()["requestBody"].is_object() {
+                call.invalid().await;
+            }
+        }
+    }
+    assert_eq!(rows(&app).await, before);
+}
+
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let app = TestApp::new().await;
@@ -513,7 +543,7 @@ async fn personal_answers_are_not_shared_and_browsers_are_let_in_by_origin() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
     let reply = anna.get("/v1/me").header("Origin", ORIGIN).await.expect(200);
-    assert_eq!(reply.header("cache-control"), "private, no-cache");
+    assert_eq!(reply.header("cache-control"), "no-store");
     assert_eq!(reply.header("access-control-allow-origin"), ORIGIN);
     let vary: Vec<_> = reply.headers.get_all("vary").iter().collect();
     assert_eq!(vary, ["Accept-Encoding", "Origin"]);

@@ -135,17 +135,18 @@ async fn health_tells_whether_requests_can_be_answered() {
     let app = TestApp::new().await;
     assert_eq!(probe(&app.app, "/health/live").await.0, StatusCode::OK);
     assert_eq!(probe(&app.app, "/health/ready").await.0, StatusCode::OK);
+    let mut owner = app.superuser().await;
     // A newer database is that of the next release, which has just been migrated.
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', true, '', 0)")
-        .execute(app.app.pool())
+        .execute(&mut owner)
         .await
         .unwrap();
     assert_eq!(probe(&app.app, "/health/ready").await.0, StatusCode::OK);
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= 108").execute(app.app.pool()).await.unwrap();
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= 108").execute(&mut owner).await.unwrap();
     let (status, body) = probe(&app.app, "/health/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["reason"].as_str().unwrap().contains("cairn migrate"), "{body}");
-    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(app.app.pool()).await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(&mut owner).await.unwrap();
     let (status, body) = probe(&app.app, "/health/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["reason"].as_str().unwrap().contains("before the first release"), "{body}");
@@ -173,7 +174,10 @@ async fn start(environment: &[(&str, &str)]) -> Output {
 async fn it_refuses_to_start_half_configured() {
     let database = test_database("nothing", async |_: &str| Ok::<(), std::io::Error>(())).await.unwrap();
     let old = TestApp::new().await;
-    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100").execute(old.app.pool()).await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = version - 100")
+        .execute(&mut old.superuser().await)
+        .await
+        .unwrap();
     let secret = ("CAIRN_JWT_SECRET", JWT_SECRET);
     for (environment, complaint) in [
         (vec![secret], "DATABASE_URL is not set"),

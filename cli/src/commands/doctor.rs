@@ -118,6 +118,7 @@ async fn examine(report: &mut Report, database: &Database) -> Result<(), Failure
         Err(Failure::Setup(message) | Failure::Failed(message)) => Bad(message),
         Err(failure) => return Err(failure),
     };
+    report.add("role", &role(&mut connection).await)?;
     report.add("migrations", &up_to_date)?;
     report.add("clock", &clock(&mut connection).await)?;
     if matches!(up_to_date, Good(_)) {
@@ -167,6 +168,20 @@ async fn addresses(connection: &mut PgConnection) -> Verdict {
         )),
         Err(error) => Bad(error.to_string()),
     }
+}
+
+/// Whether the role of the programs may do more than it has to. The embedded database has its own.
+async fn role(connection: &mut PgConnection) -> Verdict {
+    let role = match health::role(connection).await {
+        Ok(role) => role,
+        Err(error) => return Bad(error.to_string()),
+    };
+    let too_much = match (role.is_superuser, role.owns_schema) {
+        (true, _) => "is a superuser",
+        (false, true) => "owns the tables, so it can change the schema",
+        (false, false) => return Good(format!("{} reads and writes rows and nothing else", role.name)),
+    };
+    Note(format!("{} {too_much}: give the programs a role of their own with `cairn migrate --roles`", role.name))
 }
 
 async fn clock(connection: &mut PgConnection) -> Verdict {

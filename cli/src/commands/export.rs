@@ -24,7 +24,7 @@ enum Format {
 
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
     let database = Database::ready(config, data_dir).await?;
-    let course = export_snapshot(database.connect()?.pool()).await?;
+    let course = export_snapshot(database.connect_for_maintenance()?.pool()).await?;
     database.close().await?;
     let text = match args.format {
         Format::Yaml => to_yaml(&course)?,

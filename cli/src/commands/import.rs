@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
     let courses = read_all(&args.files)?;
     let database = Database::ready(config, data_dir).await?;
-    let summaries = import_all(&database.connect()?, &courses, args.dry_run).await?;
+    let summaries = import_all(&database.connect_for_maintenance()?, &courses, args.dry_run).await?;
     database.close().await?;
     for (file, summary) in args.files.iter().zip(summaries) {
         let Summary { created, updated, unchanged, removed } = summary;

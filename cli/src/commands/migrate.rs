@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use cairn_core::config::Config;
+use cairn_core::config::{Config, Secret};
+use cairn_core::db::{Role, connect_options, create_roles};
 
 use crate::database::{Database, Sharing};
 use crate::failure::Failure;
@@ -13,9 +14,16 @@ pub(crate) struct Args {
     /// Change nothing, and exit with code 1 if migrations are pending.
     #[arg(long)]
     check: bool,
+    /// First create the roles that DATABASE_OWNER_URL and DATABASE_URL name, as the superuser of DATABASE_ADMIN_URL, and
+    /// make the former the owner of what the database contains.
+    #[arg(long, conflicts_with = "check")]
+    roles: bool,
 }
 
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
+    if args.roles {
+        roles(config).await?;
+    }
     let database = Database::open(config, data_dir, Sharing::Shared).await?;
     let pending = database.migrations().await?.pending;
     if args.check {
@@ -31,4 +39,19 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
         0 => print_line(&format!("the database is up to date ({} migrations)", state.applied)),
         n => print_line(&format!("applied {n} migrations; the database is up to date ({})", state.applied)),
     }
+}
+
+async fn roles(config: &Config) -> Result<(), Failure> {
+    let url = |key: &str, url: &Option<Secret>| {
+        let missing = || Failure::setup(format!("{key} is not set: `cairn migrate --roles` needs it"));
+        url.clone().ok_or_else(missing)
+    };
+    let administrator = url("DATABASE_ADMIN_URL", &config.database_admin_url)?;
+    let owner = Role::from_url(url("DATABASE_OWNER_URL", &config.database_owner_url)?.expose())?;
+    let application = Role::from_url(url("DATABASE_URL", &config.database_url)?.expose())?;
+    if owner.name() == application.name() {
+        return Err(Failure::setup("DATABASE_OWNER_URL and DATABASE_URL name the same role: they need two"));
+    }
+    create_roles(&connect_options(administrator.expose())?, &owner, &application).await?;
+    Ok(print_line(&format!("the roles {} and {} are ready", owner.name(), application.name()))?)
 }

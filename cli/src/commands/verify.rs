@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
     let database = Database::ready(config, data_dir).await?;
     let mode = if args.while_running { Mode::WhileRunning } else { Mode::Strict };
-    let report = verify(database.connect()?.pool(), mode).await?;
+    let report = verify(database.connect_for_maintenance()?.pool(), mode).await?;
     database.close().await?;
     if args.json {
         let report = serde_json::to_value(&report).map_err(cairn_core::Error::from)?;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use cairn_postgres::{Durability, Options, Server};
 use cairn_stub_provider::Stub;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::support::{Sandbox, finish};
 
@@ -130,6 +130,64 @@ async fn an_embedded_database_from_before_the_squash_is_refused_and_left_unchang
     assert_eq!(after, before);
     pool.close().await;
     running.stop().await.unwrap();
+}
+
+/// A database that one role, a superuser, has made and used until now gets two roles with names of one's own, and keeps its rows.
+#[tokio::test]
+async fn roles_are_created_and_a_database_is_handed_to_its_owner() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let database = sandbox.database();
+    let admin = PgPool::connect(database.admin_url()).await.unwrap();
+    let command = |args: &[&str], urls: &[(&str, &str)]| {
+        let mut command = sandbox.command(args);
+        command.env_remove("DATABASE_OWNER_URL").envs(urls.iter().copied());
+        finish(command)
+    };
+    let alone = [("DATABASE_URL", database.admin_url())];
+    command(&["migrate"], &alone).ok();
+    let users = "INSERT INTO users (email, first_name) VALUES ('a@example.test', 'A')";
+    sqlx::query(users).execute(&admin).await.unwrap();
+    assert!(command(&["doctor"], &alone).out.contains("note  role"), "a superuser is noted");
+
+    let name = |role: &str| format!("{role} {}", std::process::id());
+    let (owner, application) = (name("owner"), name("app"));
+    let with = |role: &str, password: &str| {
+        let address = database.admin_url().split_once('@').unwrap().1;
+        format!("postgres://{}:{password}@{address}", role.replace(' ', "%20"))
+    };
+    let (owner_url, first, second) =
+        (with(&owner, "o%2Fw%40n"), with(&application, "first%20'one"), with(&application, "second"));
+    let urls = |application| {
+        [
+            ("DATABASE_ADMIN_URL", database.admin_url()),
+            ("DATABASE_OWNER_URL", &*owner_url),
+            ("DATABASE_URL", application),
+        ]
+    };
+    command(&["migrate", "--roles"], &urls(&first)[1..]).fails(2, &["DATABASE_ADMIN_URL is not set"]);
+    command(&["migrate", "--roles"], &urls(&owner_url)).fails(2, &["the same role"]);
+    for application in [&first, &first, &second] {
+        assert!(command(&["migrate", "--roles"], &urls(application)).ok().contains("are ready"));
+        assert!(command(&["migrate", "--check"], &urls(application)).ok().contains("up to date"));
+        let run = command(&["doctor"], &urls(application)[2..]);
+        assert!(run.out.contains("ok    role"), "{run:?}");
+        assert_eq!(command(&["verify"], &urls(application)[2..]).ok(), "verify: no differences\n");
+    }
+    assert!(command(&["verify"], &[("DATABASE_URL", &first)]).code != 0, "the password was changed");
+    let of_others: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'apalis'::regnamespace)
+           AND pg_get_userbyid(relowner) <> $1",
+    )
+    .bind(&owner)
+    .fetch_one(&admin)
+    .await
+    .unwrap();
+    assert_eq!(of_others, 0);
+    // Roles outlive their database.
+    for role in [&owner, &application] {
+        let drop = format!("DROP OWNED BY \"{role}\" CASCADE; DROP ROLE \"{role}\"");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&admin).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use cairn_core::db::{APPLICATION, OWNER, Role, connect_options, create_roles};
 use cairn_postgres::testing::{TestDatabase, test_database};
 use sqlx::PgPool;
 use tempfile::TempDir;
@@ -28,10 +29,12 @@ impl Sandbox {
         Self { dir: TempDir::new().unwrap(), database: None }
     }
 
-    /// Creates a sandbox with an empty database.
+    /// Creates a sandbox with an empty database, in which the roles are prepared.
     pub(crate) async fn with_empty_database() -> Self {
         let database = test_database("cairn_cli_empty", async |_: &str| Ok::<(), sqlx::Error>(())).await.unwrap();
-        Self { database: Some(database), ..Self::new() }
+        let [owner, application] = [OWNER, APPLICATION].map(|role| Role::from_url(&database.url_for(role)).unwrap());
+        create_roles(&connect_options(database.admin_url()).unwrap(), &owner, &application).await.unwrap();
+        Self { database: Some(database.used_by(APPLICATION)), ..Self::new() }
     }
 
     /// Creates a sandbox with a migrated database.
@@ -45,8 +48,14 @@ impl Sandbox {
         self.dir.path()
     }
 
+    /// A pool of the owner of the schema.
     pub(crate) async fn pool(&self) -> PgPool {
-        PgPool::connect(self.database.as_ref().unwrap().url()).await.unwrap()
+        PgPool::connect(&self.database().url_for(OWNER)).await.unwrap()
+    }
+
+    /// The database, where there is one.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
     }
 
     /// The command with these arguments, ready to start.
@@ -57,7 +66,7 @@ impl Sandbox {
             command.envs(std::env::vars_os().filter(|(name, _)| name == key));
         }
         if let Some(database) = &self.database {
-            command.env("DATABASE_URL", database.url());
+            command.env("DATABASE_URL", database.url()).env("DATABASE_OWNER_URL", database.url_for(OWNER));
         }
         command
     }

@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cairn_core::db::{connect_options, lazy_pool, migrate};
+use cairn_core::db::{Purpose, lazy_pool};
 use cairn_postgres::testing::throw_away_server;
 use cairn_postgres::{Durability, Server};
+use cairn_testing::database::set_up_on;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -149,10 +150,8 @@ struct Deployment {
 impl Deployment {
     async fn start(collector: &str) -> Self {
         let postgres = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
-        postgres.create_database_if_missing("cairn").await.unwrap();
-        let url = postgres.url("cairn");
-        migrate(&connect_options(&url).unwrap()).await.unwrap();
-        let pool = lazy_pool(&url, 2).unwrap();
+        let url = set_up_on(&postgres, "cairn").await.unwrap();
+        let pool = lazy_pool(&url, 2, Purpose::Requests).unwrap();
         sqlx::query("UPDATE platform_settings SET value = '\"open\"' WHERE key = 'registration.mode'")
             .execute(&pool)
             .await

@@ -10,6 +10,29 @@ pub async fn database_time(connection: &mut PgConnection) -> Result<DateTime<Utc
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 
+/// The role of a connection, and whether it may do more than the programs need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseRole {
+    /// Its name.
+    pub name: String,
+    /// Whether nothing is forbidden to it.
+    pub is_superuser: bool,
+    /// Whether it may change the schema.
+    pub owns_schema: bool,
+}
+
+/// Reads the role of the connection.
+pub async fn role(connection: &mut PgConnection) -> Result<DatabaseRole> {
+    let role = sqlx::query_as!(
+        DatabaseRole,
+        r#"SELECT current_user::text AS "name!", r.rolsuper AS "is_superuser!",
+               EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('users') AND pg_has_role(relowner, 'USAGE'))
+                   AS "owns_schema!"
+           FROM pg_roles r WHERE r.rolname = current_user"#
+    );
+    Ok(role.fetch_one(connection).await?)
+}
+
 /// What is marked as stale and has not been recomputed yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stale {

@@ -92,8 +92,8 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
 
 /// Removes expired sessions (with their refresh tokens), used refresh tokens, expired one-time links, devices that have not
 /// signed in for long, attempts at passwords that are forgotten, old idempotency keys, the chunks of finished replies, whose
-/// text is stored as a message, old events of users, old
-/// identifiers of content changes, old try-outs of instructions, and old counts.
+/// text is stored as a message, old events of users, old identifiers of content changes, old try-outs of instructions, old
+/// addresses and browsers of users, and old counts.
 ///
 /// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
 /// again when a learner of that day is deleted or gets another role. It grows by one row for each quarter of an hour in which
@@ -111,6 +111,8 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_user_events(pool).await?) {}
     while chunks.should_continue(remove_catalog_changes(pool).await?) {}
     while chunks.should_continue(remove_tryouts(pool).await?) {}
+    while chunks.should_continue(remove_origins_of_activity(pool, settings.keep_origin_days).await?) {}
+    while chunks.should_continue(remove_origins_of_sessions(pool, settings.keep_origin_days).await?) {}
     sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
     Ok(())
 }
@@ -245,6 +247,35 @@ async fn remove_tryouts(pool: &PgPool) -> Result<u64> {
              SELECT ctid FROM ai_tryouts WHERE created_at < now() - interval '1 day'
              ORDER BY created_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Removes the addresses and browsers from what happened. By the keys of the rows, because there may be several partitions.
+async fn remove_origins_of_activity(pool: &PgPool, keep_days: i32) -> Result<u64> {
+    let removed = sqlx::query!(
+        "UPDATE activity_log a SET ip = NULL, user_agent = NULL
+         FROM (
+             SELECT id, occurred_at FROM activity_log
+             WHERE num_nonnulls(ip, user_agent) > 0 AND occurred_at < now() - make_interval(days => $1)
+             ORDER BY occurred_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED
+         ) old
+         WHERE a.id = old.id AND a.occurred_at = old.occurred_at",
+        keep_days
+    );
+    Ok(removed.execute(pool).await?.rows_affected())
+}
+
+/// Removes the addresses and browsers from sessions that have not been used for so long.
+async fn remove_origins_of_sessions(pool: &PgPool, keep_days: i32) -> Result<u64> {
+    let removed = sqlx::query!(
+        "UPDATE sessions SET ip = NULL, user_agent = NULL WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM sessions
+             WHERE num_nonnulls(ip, user_agent) > 0 AND last_used_at < now() - make_interval(days => $1)
+             ORDER BY last_used_at LIMIT 5000
+             FOR UPDATE SKIP LOCKED))",
+        keep_days
     );
     Ok(removed.execute(pool).await?.rows_affected())
 }

@@ -2,6 +2,7 @@
 //! has a documented default.
 
 mod ai;
+mod database;
 mod edge;
 mod endpoints;
 mod mail;
@@ -46,6 +47,11 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// `DATABASE_DIRECT_URL`: a session connection for LISTEN and workers.
     pub database_direct_url: Option<Secret>,
+    /// `DATABASE_OWNER_URL`: as the owner of the schema, for `cairn migrate` only. `None` where that is the role of the
+    /// programs, too.
+    pub database_owner_url: Option<Secret>,
+    /// `DATABASE_ADMIN_URL`: as a superuser, for `cairn migrate --roles` only.
+    pub database_admin_url: Option<Secret>,
     /// `CAIRN_DATABASE_CONNECTIONS`: connections of one process.
     pub database_connections: u32,
     /// `CAIRN_API_ADDR`
@@ -54,6 +60,9 @@ pub struct Config {
     pub ops_addr: Option<SocketAddr>,
     /// Who may use the ports of this process, and how much of them.
     pub ports: Ports,
+    /// `CAIRN_HSTS_SECONDS`: for how long browsers are told to use TLS only. 0 for not at all, the default, because it concerns
+    /// everything on the host and cannot be taken back.
+    pub hsts_seconds: u32,
     /// `CAIRN_JWT_SECRET`: key of the access tokens, at least 32 bytes. `None` for a generated one (`cairn dev` only).
     pub jwt_secret: Option<Secret>,
     /// `CAIRN_JWT_SECRET_PREVIOUS`: a second key, whose tokens are valid too; `None` unless the key is being replaced.
@@ -81,7 +90,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 34] = [
+const KEYS: [&str; 36] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -97,7 +106,9 @@ const KEYS: [&str; 34] = [
     "CAIRN_API_HOSTS",
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
+    "CAIRN_DATABASE_TLS",
     "CAIRN_FORWARDED_HEADER",
+    "CAIRN_HSTS_SECONDS",
     "CAIRN_JWT_SECRET",
     "CAIRN_JWT_SECRET_PREVIOUS",
     "CAIRN_LOG",
@@ -146,18 +157,12 @@ impl Config {
                 "CAIRN_JWT_SECRET_PREVIOUS is a second key: set CAIRN_JWT_SECRET to another one, which signs",
             ));
         }
-        let database_url = secret("DATABASE_URL");
-        for (key, url) in [("DATABASE_URL", &database_url), ("DATABASE_DIRECT_URL", &secret("DATABASE_DIRECT_URL"))] {
-            if let Some(url) = url
-                && !url.expose().starts_with("postgres://")
-                && !url.expose().starts_with("postgresql://")
-            {
-                return Err(ConfigError::new(format!("{key} must start with postgres://")));
-            }
-        }
+        let urls = database::read(get)?;
         Ok(Self {
-            database_direct_url: secret("DATABASE_DIRECT_URL").or_else(|| database_url.clone()),
-            database_url,
+            database_url: urls.application,
+            database_direct_url: urls.direct,
+            database_owner_url: urls.owner,
+            database_admin_url: urls.administrator,
             database_connections: parse(
                 get("CAIRN_DATABASE_CONNECTIONS"),
                 "CAIRN_DATABASE_CONNECTIONS",
@@ -169,6 +174,13 @@ impl Config {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             ops_addr: parse(get("CAIRN_OPS_ADDR"), "CAIRN_OPS_ADDR", "an address such as 127.0.0.1:9090", |_| true)?,
             ports: ports::read(get)?,
+            hsts_seconds: parse(
+                get("CAIRN_HSTS_SECONDS"),
+                "CAIRN_HSTS_SECONDS",
+                "a number of seconds, at most 63072000 (two years)",
+                |seconds| (0..=63_072_000).contains(seconds),
+            )?
+            .unwrap_or(0),
             jwt_secret,
             jwt_secret_previous,
             cors_origins: list(get("CAIRN_CORS_ORIGINS")),
@@ -337,6 +349,11 @@ mod tests {
             ("CAIRN_FORWARDED_HEADER", "x-real-ip"),
             ("CAIRN_RATE_LIMIT_USER_BURST", "0"),
             ("DATABASE_URL", "mysql://x"),
+            ("DATABASE_URL", "postgres://u:pass@h/d"),
+            ("DATABASE_OWNER_URL", "postgres://u:pass@h/d"),
+            ("CAIRN_DATABASE_TLS", "no"),
+            ("CAIRN_HSTS_SECONDS", "-1"),
+            ("CAIRN_HSTS_SECONDS", "99999999"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:pass@collector.example"),
@@ -371,7 +388,7 @@ mod tests {
     #[test]
     fn secrets_are_redacted() {
         let config = config(&[
-            ("DATABASE_URL", "postgres://u:hunter2@h/d"),
+            ("DATABASE_URL", "postgres://u:hunter2@localhost/d"),
             ("CAIRN_JWT_SECRET", KEY),
             ("CAIRN_JWT_SECRET_PREVIOUS", OTHER_KEY),
             ("CAIRN_AI_BASE_URL", "https://api.example.com/v1"),

@@ -1,5 +1,6 @@
 //! The database: connection pools, and transactions that enqueue jobs.
 
+mod limits;
 mod tx;
 
 use std::fmt;
@@ -9,12 +10,15 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres, Transaction};
 
+pub use self::limits::{Limits, Purpose};
 pub use self::tx::{Tx, UserTx};
 use crate::Result;
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
 use crate::queue::Notifier;
-pub use cairn_migrations::{MigrateError, Migrations, migrate, migrations, schema_fingerprint};
+pub use cairn_migrations::{
+    APPLICATION, MigrateError, Migrations, OWNER, Role, create_roles, migrate, migrations, schema_fingerprint, set_up,
+};
 
 /// A pool of connections, and the notifier that tells workers about committed jobs. Cheap to clone.
 #[derive(Clone)]
@@ -34,11 +38,12 @@ impl fmt::Debug for Db {
 
 impl Db {
     /// Opens a pool of at most `max_connections` on `url`, and the notifier on `direct_url` (a session connection: not
-    /// through a pooler in transaction mode). Connects lazily, so it succeeds while the database is down.
+    /// through a pooler in transaction mode). The pool is for requests unless [`Db::for_purpose`] says otherwise. Connects
+    /// lazily, so it succeeds while the database is down.
     pub fn connect(url: &str, direct_url: &str, max_connections: u32) -> Result<Self> {
         let direct = connect_options(direct_url)?;
         Ok(Self {
-            pool: lazy_pool(url, max_connections)?,
+            pool: lazy_pool(url, max_connections, Purpose::Requests)?,
             notifier: Notifier::start(direct.clone()),
             direct,
             clock: Clock::default(),
@@ -52,6 +57,14 @@ impl Db {
         let options = self.pool.connect_options();
         let pool = pool_options(max_connections).connect_lazy_with((*options).clone());
         Self { pool, direct: self.direct.clone(), notifier: self.notifier.clone(), clock: self.clock.clone() }
+    }
+
+    /// The same database and notifier with a pool of the same size for another purpose.
+    #[must_use]
+    pub fn for_purpose(self, purpose: Purpose) -> Self {
+        let options = purpose.apply((*self.pool.connect_options()).clone());
+        let max_connections = self.pool.options().get_max_connections();
+        Self { pool: pool_options(max_connections).connect_lazy_with(options), ..self }
     }
 
     /// The pool, for statements that need no transaction.
@@ -152,8 +165,8 @@ pub fn observer_pool(options: PgConnectOptions) -> PgPool {
 }
 
 /// A pool that connects when it is first used. It waits at most 5 s for a connection; after that, the API answers 503.
-pub fn lazy_pool(url: &str, max_connections: u32) -> Result<PgPool> {
-    Ok(pool_options(max_connections).connect_lazy_with(connect_options(url)?))
+pub fn lazy_pool(url: &str, max_connections: u32, purpose: Purpose) -> Result<PgPool> {
+    Ok(pool_options(max_connections).connect_lazy_with(purpose.apply(connect_options(url)?)))
 }
 
 fn pool_options(max_connections: u32) -> PgPoolOptions {

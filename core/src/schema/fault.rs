@@ -47,6 +47,8 @@ pub enum FaultCode {
     NulCharacter,
     /// A string or a name with a control character other than tab, newline and carriage return.
     ControlCharacter,
+    /// A name or a title with a character that cannot be seen, such as one that makes text run the other way.
+    HiddenCharacter,
     /// A value that breaks another rule.
     Invalid,
 }
@@ -70,8 +72,9 @@ pub(crate) fn member(parent: &str, name: &str) -> String {
     pointer
 }
 
-/// Extends a pointer by a name or an index.
-pub(super) fn push(pointer: &mut String, name: &str) {
+/// Extends a pointer by a name or an index. Returns its length before.
+pub(crate) fn push(pointer: &mut String, name: &str) -> usize {
+    let length = pointer.len();
     pointer.push('/');
     for character in name.chars() {
         match character {
@@ -80,4 +83,5 @@ pub(super) fn push(pointer: &mut String, name: &str) {
             other => pointer.push(other),
         }
     }
+    length
 }

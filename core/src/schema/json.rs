@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::MAX_FAULTS;
 use super::fault::{Fault, FaultCode, push};
 
 /// Deepest nesting of JSON text.
@@ -17,8 +18,26 @@ const MAX_VALUES: usize = 10_000;
 pub struct Json {
     /// The value; of a member that is repeated, the last.
     pub value: Value,
-    /// Pointers to the members that are repeated.
-    pub duplicates: Vec<String>,
+    /// Which members are repeated.
+    pub duplicates: Duplicates,
+}
+
+/// Pointers to members that are repeated, each once: at most [`MAX_FAULTS`] of them, because more are not listed, and a
+/// document can have as many as it has members, with pointers as long as itself.
+#[derive(Clone, Debug, Default)]
+pub struct Duplicates(Vec<String>);
+
+impl Duplicates {
+    /// Notes a member that is there again.
+    pub(crate) fn add(&mut self, pointer: &str) {
+        if self.0.len() < MAX_FAULTS && !self.0.iter().any(|known| known == pointer) {
+            self.0.push(pointer.to_owned());
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
 }
 
 /// Why a text could not be read.
@@ -84,7 +103,7 @@ struct Reader {
     pointer: String,
     depth: usize,
     values: usize,
-    duplicates: Vec<String>,
+    duplicates: Duplicates,
     /// Why reading was ended.
     refused: Option<Fault>,
 }
@@ -176,7 +195,7 @@ impl<'de> Visitor<'de> for &mut Reader {
         while let Some(name) = members.next_key::<String>()? {
             push(&mut self.pointer, &name);
             if object.contains_key(&name) {
-                self.duplicates.push(self.pointer.clone());
+                self.duplicates.add(&self.pointer);
             }
             object.insert(name, members.next_value_seed(&mut *self)?);
             self.pointer.truncate(length);
@@ -215,8 +234,21 @@ mod tests {
     #[test]
     fn repeated_members_are_told() {
         let json = read(r#"{"a": 1, "b/c": {"d": 1, "e": 2, "d": 3}, "a": 2, "a": 3}"#);
-        assert_eq!(json.duplicates, ["/b~1c/d", "/a", "/a"]);
+        assert_eq!(json.duplicates.iter().collect::<Vec<_>>(), ["/b~1c/d", "/a"]);
         assert_eq!(json.value, json!({"a": 3, "b/c": {"d": 3, "e": 2}}));
+    }
+
+    /// Each of the pointers is almost as long as the document.
+    #[test]
+    fn no_more_repeated_members_are_kept_than_are_listed() {
+        let members = |name: fn(usize) -> String| (0..5_000).map(|n| format!("\"{}\":0,", name(n % 1_000))).collect();
+        for members in [members(|_| "a".to_owned()), members(|n| n.to_string())] {
+            let members: String = members;
+            let text = format!("{{\"{}\":{{{members}\"z\":0}}}}", "n".repeat(100_000));
+            let json = read(&text);
+            let kept: usize = json.duplicates.iter().map(str::len).sum();
+            assert!(kept > 100_000 && kept <= MAX_FAULTS * 100_010, "{kept} bytes are kept of {}", text.len());
+        }
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //! it and what is allowed there.
 //!
 //! Beyond what the schema says, a value may not hold repeated members, nor control characters other than tab, newline
-//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others).
+//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others). What names something
+//! (see [`NAMES`]) may contain none at all, nor characters that cannot be seen or that make text run the other way, with which
+//! one name could pass as another.
 
+mod characters;
 mod fault;
 mod json;
 mod words;
@@ -15,15 +18,19 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, JsonType, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
-pub(crate) use self::fault::member;
+pub use self::characters::{is_visible, printable};
+pub(crate) use self::fault::push;
 pub use self::fault::{Fault, FaultCode};
 pub(crate) use self::json::number;
-pub use self::json::{Json, Unreadable};
+pub use self::json::{Duplicates, Json, Unreadable};
 pub use self::words::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 use crate::{Error, Result};
 
 /// More faults than these are not listed.
 pub const MAX_FAULTS: usize = 20;
+
+/// The members that name something, in request bodies and course files alike.
+const NAMES: [&str; 6] = ["title", "name", "term", "first_name", "last_name", "tags"];
 
 /// A compiled schema. Compiling takes long: do it once.
 #[derive(Debug)]
@@ -57,7 +64,7 @@ impl Schema {
     /// The first [`MAX_FAULTS`] things that are wrong with `json`, in the order of the document; none if it fits.
     pub fn check(&self, json: &Json) -> Vec<Fault> {
         let mut found = Found::default();
-        for pointer in &json.duplicates {
+        for pointer in json.duplicates.iter() {
             found.add(pointer, FaultCode::Duplicate, "This member is there more than once.");
         }
         if !self.validator.is_valid(&json.value) {
@@ -65,8 +72,8 @@ impl Schema {
                 self.collect(&error, &mut found);
             }
         }
-        let mut walk = Walk { found, pointer: String::new(), faults: Vec::new() };
-        walk.visit(&json.value);
+        let mut walk = Walk { pointer: String::new(), faults: Vec::new() };
+        walk.visit(&json.value, Some(found));
         walk.faults.truncate(MAX_FAULTS);
         walk.faults
     }
@@ -75,14 +82,16 @@ impl Schema {
         let at = error.instance_path().as_str();
         match error.kind() {
             Kind::Required { property } => {
-                let pointer = member(at, property.as_str().unwrap_or_default());
+                let pointer = fault::member(at, property.as_str().unwrap_or_default());
                 let message = "This member is required.".to_owned();
                 found.insert(at, Fault { pointer, code: FaultCode::Required, message });
             }
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-                for name in unexpected {
-                    let message = unknown(name, &self.known(error));
-                    found.add(&member(at, name), FaultCode::Unknown, message);
+                let known = self.known(error);
+                // They are in the order of the document, so of those that follow none is listed.
+                for name in unexpected.iter().take(MAX_FAULTS) {
+                    let message = unknown(name, &known);
+                    found.add(&fault::member(at, name), FaultCode::Unknown, message);
                 }
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
@@ -200,9 +209,13 @@ fn bound_integers(schema: &mut Value) {
     }
 }
 
-/// What was found, by the pointer of the value in whose place it is listed.
+/// What was found at a value, and at what is in it, by the segment of its pointer: looking a value up takes as long as its
+/// name is, however long the names around it are.
 #[derive(Default)]
-struct Found(HashMap<String, Vec<Fault>>);
+struct Found {
+    faults: Vec<Fault>,
+    within: HashMap<String, Self>,
+}
 
 impl Found {
     fn add(&mut self, pointer: &str, code: FaultCode, message: impl Into<String>) {
@@ -211,7 +224,8 @@ impl Found {
 
     /// One fault of a kind is enough, and a value of another type has no others.
     fn insert(&mut self, place: &str, fault: Fault) {
-        let faults = self.0.entry(place.to_owned()).or_default();
+        let place = place.split('/').skip(1);
+        let faults = &mut place.fold(self, |found, name| found.within.entry(name.to_owned()).or_default()).faults;
         let is_known = |known: &Fault| {
             known.pointer == fault.pointer && (known.code == fault.code || known.code == FaultCode::WrongType)
         };
@@ -227,19 +241,15 @@ impl Found {
 
 /// Goes through a document in its order and lists what was found on the way.
 struct Walk {
-    found: Found,
     pointer: String,
     faults: Vec<Fault>,
 }
 
 impl Walk {
-    fn visit(&mut self, value: &Value) {
-        if self.faults.len() >= MAX_FAULTS {
-            return;
-        }
-        let here = self.found.0.remove(&self.pointer).unwrap_or_default();
-        let is_unknown = here.iter().any(|fault| fault.code == FaultCode::Unknown);
-        self.faults.extend(here);
+    fn visit(&mut self, value: &Value, found: Option<Found>) {
+        let Found { faults, mut within } = found.unwrap_or_default();
+        let is_unknown = faults.iter().any(|fault| fault.code == FaultCode::Unknown);
+        self.faults.extend(faults);
         if is_unknown {
             return;
         }
@@ -247,14 +257,23 @@ impl Walk {
             Value::String(text) => self.look_for_control_characters(text, ""),
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.within(&index.to_string(), |walk| walk.visit(item));
+                    if self.is_full() {
+                        return;
+                    }
+                    self.within(&index.to_string(), &mut within, |walk, found| walk.visit(item, found));
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.within(name, |walk| {
+                    if self.is_full() {
+                        return;
+                    }
+                    self.within(name, &mut within, |walk, found| {
                         walk.look_for_control_characters(name, " in names");
-                        walk.visit(member);
+                        walk.visit(member, found);
+                        if NAMES.contains(&name.as_str()) {
+                            walk.look_for_hidden_characters(member);
+                        }
                     });
                 }
             }
@@ -262,11 +281,43 @@ impl Walk {
         }
     }
 
-    fn within(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
-        let length = self.pointer.len();
-        fault::push(&mut self.pointer, name);
-        visit(self);
+    /// Whether there are as many faults as are listed.
+    fn is_full(&self) -> bool {
+        self.faults.len() >= MAX_FAULTS
+    }
+
+    fn within(&mut self, name: &str, found: &mut HashMap<String, Found>, visit: impl FnOnce(&mut Self, Option<Found>)) {
+        let length = push(&mut self.pointer, name);
+        let found = found.remove(&self.pointer[length + 1..]);
+        visit(self, found);
         self.pointer.truncate(length);
+    }
+
+    /// Looks for what a name, or a list of names, may not contain although other texts may.
+    fn look_for_hidden_characters(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                let is_refused = |c: &char| !is_visible(*c) && (!c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+                // A name of nothing but white space is refused as one that is missing.
+                let found = text.chars().find(is_refused).filter(|_| !text.trim().is_empty());
+                if let Some(character) = found {
+                    let message = format!(
+                        "The character U+{:04X} is not allowed in names and titles: it cannot be seen.",
+                        u32::from(character)
+                    );
+                    let (pointer, code) = (self.pointer.clone(), FaultCode::HiddenCharacter);
+                    self.faults.push(Fault { pointer, code, message });
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_string()) {
+                    self.within(&index.to_string(), &mut HashMap::new(), |walk, _| {
+                        walk.look_for_hidden_characters(item)
+                    });
+                }
+            }
+            _ => {}
+        }
     }
 
     fn look_for_control_characters(&mut self, text: &str, place: &str) {

@@ -7,7 +7,7 @@ fn schema(schema: Value) -> Schema {
 }
 
 fn faults(schema: &Schema, value: Value) -> Vec<Fault> {
-    schema.check(&Json { value, duplicates: Vec::new() })
+    schema.check(&Json { value, duplicates: Duplicates::default() })
 }
 
 /// Pointers and codes.
@@ -259,6 +259,23 @@ fn of_several_alternatives_the_one_that_was_meant_is_told() {
         expected(&[("/slug", "wrong_type"), ("/tagged", "invalid"), ("/either", "wrong_type")])
     );
     assert_eq!(faults(&schema, json!({"slug": 5}))[0].message, "A string is expected; put it in quotes.");
+}
+
+#[test]
+fn names_and_titles_contain_nothing_that_cannot_be_seen() {
+    let schema = schema(json!({}));
+    for hidden in ["\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}", "\u{2028}", "\n", "\t"] {
+        let text = format!("before{hidden}after");
+        for name in ["title", "name", "term", "first_name", "last_name"] {
+            let faults = wrong(&schema, json!({"a": [{name: text}]}));
+            assert_eq!(faults, expected(&[(&format!("/a/0/{name}"), "hidden_character")]), "{hidden:?}");
+        }
+        assert_eq!(wrong(&schema, json!({"tags": ["a", text]})), expected(&[("/tags/1", "hidden_character")]));
+        // Texts of several lines in any script may contain them.
+        assert_eq!(wrong(&schema, json!({"description": text, "title": {"x": text}})), []);
+    }
+    assert_eq!(wrong(&schema, json!({"title": "a\u{7}"})), expected(&[("/title", "control_character")]));
+    assert_eq!(wrong(&schema, json!({"title": "می\u{200c}خواهم 👩\u{200d}💻", "name": null})), []);
 }
 
 #[test]

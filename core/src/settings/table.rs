@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::values::{EmailVerification, ProjectModeration, RegistrationMode};
-use crate::schema::{Fault, Json, Schema};
+use crate::schema::{Duplicates, Fault, Json, Schema};
 use crate::{Error, Result};
 
 /// What is known of a setting besides its value.
@@ -34,7 +34,7 @@ impl Definition {
 
     /// What is wrong with a value; nothing if the setting can have it.
     pub fn check(&self, value: &Value) -> Vec<Fault> {
-        self.compiled.check(&Json { value: value.clone(), duplicates: Vec::new() })
+        self.compiled.check(&Json { value: value.clone(), duplicates: Duplicates::default() })
     }
 }
 
@@ -121,6 +121,8 @@ define_settings! {
         "How many sessions of one user may be open. Another sign-in ends the one that was not used for longest.";
     "sessions.keep_ended_days" keep_ended_session_days: i32 = 7, whole(1, 3650),
         "How long expired sessions are kept, in days.";
+    "privacy.keep_origin_days" keep_origin_days: i32 = 90, whole(1, 3650),
+        "How long the addresses and browsers of users are kept, in days.";
 }
 
 static DEFINITIONS: LazyLock<Result<Vec<Definition>>> = LazyLock::new(define);

@@ -77,12 +77,27 @@ pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
     sqlx::query!("UPDATE ai_replies SET question = '', context = '{}' WHERE chat_id = $1 AND question <> ''", chat_id)
         .execute(&mut ***tx)
         .await?;
+    forget_answers(tx, chat_id).await?;
     let removed = sqlx::query!("DELETE FROM tool_messages WHERE chat_id = $1", chat_id).execute(&mut ***tx).await?;
     if stopped.is_some() || removed.rows_affected() > 0 {
         let target = Target::new(Noun::ToolChat, chat_id, tool.title());
         let details = serde_json::json!({ "tool_type": tool.name(), "messages": removed.rows_affected() });
         tx.record(Action::new(Noun::Chat, Verb::Cleared).target(Some(target)).with(details))?;
     }
+    Ok(())
+}
+
+/// Removes the texts of a chat's questions from the answers that are kept for repeated requests. The idempotency keys stay, so
+/// that a request that arrives again after the chat was cleared does not ask again.
+async fn forget_answers(connection: &mut PgConnection, chat_id: Uuid) -> Result<()> {
+    sqlx::query!(
+        r#"UPDATE idempotency_keys k SET response = jsonb_set(k.response, '{message,content}', '""')
+           FROM ai_replies r
+           WHERE r.chat_id = $1 AND k.user_id = r.user_id AND k.response ->> 'reply_id' = r.id::text"#,
+        chat_id
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

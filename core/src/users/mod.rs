@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod events;
 pub mod export;
 mod hash_queue;
+mod hmac;
 pub mod idempotency;
 pub mod invites;
 pub mod jobs;

@@ -1,8 +1,11 @@
 //! Which email addresses and names are accepted.
 
-pub use super::email::Email;
+use std::fmt;
 
-/// A first or last name: 1 to 100 characters without surrounding white space and control characters.
+pub use super::email::Email;
+use crate::schema::is_visible;
+
+/// A first or last name: 1 to 100 characters without surrounding white space, all of which can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonName(String);
 
@@ -10,7 +13,7 @@ impl PersonName {
     /// Parses a name; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let fits = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let fits = (1..=100).contains(&text.chars().count()) && text.chars().all(is_visible);
         fits.then(|| Self(text.to_owned()))
     }
 

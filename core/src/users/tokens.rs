@@ -70,6 +70,7 @@ struct Claims {
 impl Tokens {
     /// Signs and verifies with `secret` as the key.
     pub fn new(secret: &Secret) -> Self {
+        super::hmac::install();
         Self { current: Arc::new(Key::new(secret)), previous: None }
     }
 

@@ -38,7 +38,7 @@ async fn rows_read(connection: &mut PgConnection) -> i64 {
 async fn a_page_costs_the_same_with_every_filter_at_any_depth() {
     let test = TestDb::new().await;
     for statement in FILL.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     let target: Uuid = scalar(test.pool(), "SELECT md5('t1')::uuid").await;
     let learner: Uuid = scalar(test.pool(), "SELECT md5('u1')::uuid").await;
@@ -84,10 +84,10 @@ async fn a_page_costs_the_same_with_every_filter_at_any_depth() {
 async fn a_page_of_learners_activity_reads_no_more_than_it_may_show() {
     let test = TestDb::new().await;
     for statement in FILL.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     run(
-        test.pool(),
+        test.owner(),
         "INSERT INTO users (id, email, first_name) SELECT md5('u' || n)::uuid, n || '@x.test', 'U' FROM generate_series(0, 99) n;
          ANALYZE users",
     )

@@ -47,7 +47,7 @@ async fn pages_of_the_lists_read_little_at_any_depth() {
         ),
     )
     .await;
-    run(pool, "ANALYZE").await;
+    run(test.owner(), "ANALYZE").await;
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
     let category_id: Uuid = scalar(pool, "SELECT id FROM prompt_categories WHERE position = 7").await;
     let mut tx = test.db.begin().await.unwrap();

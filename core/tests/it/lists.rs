@@ -53,7 +53,7 @@ const PROJECTS: &str = "
 async fn filled(statements: &str) -> TestDb {
     let test = TestDb::new().await;
     for statement in statements.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     test
 }

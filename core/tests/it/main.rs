@@ -8,6 +8,7 @@ mod audit;
 mod course;
 mod jobs;
 mod library;
+mod limits;
 mod lists;
 mod rollup;
 mod schema;

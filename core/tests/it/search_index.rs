@@ -36,7 +36,7 @@ async fn check(test: &TestDb) -> Report {
 /// What `verify` finds after the statements, which must be of one kind: the stored and the expected value.
 async fn only(kind: Kind, statements: &str) -> (serde_json::Value, serde_json::Value) {
     let test = indexed().await;
-    run(test.pool(), statements).await;
+    run(test.owner(), statements).await;
     let report = check(&test).await;
     let kinds: Vec<Kind> = report.findings.iter().map(|finding| finding.kind).collect();
     assert_eq!((kinds, report.total()), (vec![kind], 1), "{statements}: {report:#?}");

@@ -102,7 +102,7 @@ fn kinds(report: &Report) -> Vec<Kind> {
 /// Plants a difference and returns what is found in strict mode and while jobs may be running.
 async fn found(statements: &'static str) -> (Report, Vec<Kind>) {
     let test = settled().await;
-    run(test.pool(), statements).await;
+    run(test.owner(), statements).await;
     let strict = verify(test.pool(), Mode::Strict).await.unwrap();
     (strict, kinds(&verify(test.pool(), Mode::WhileRunning).await.unwrap()))
 }

@@ -23,7 +23,13 @@ fn fake(parent: &Path, version: &str) -> PathBuf {
 /// A search that finds only the test's own binaries and cannot download any.
 fn search(parent: &Path) -> Search {
     let releases = "https://unsupported.invalid/releases".to_owned();
-    Search { chosen: None, directories: Vec::new(), cache: parent.join("cache"), releases }
+    Search {
+        chosen: None,
+        directories: Vec::new(),
+        cache: parent.join("cache"),
+        releases,
+        trusted: Some("published".to_owned()),
+    }
 }
 
 #[tokio::test]
@@ -33,6 +39,15 @@ async fn without_binaries_and_a_download_the_error_says_what_to_install() {
     assert!(error.starts_with("no PostgreSQL 14+ server found and the download failed ("), "{error}");
     assert!(error.contains("apt-get install postgresql") && error.contains("DATABASE_URL"), "{error}");
     assert!(!error.contains('\n'), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_downloaded_that_nothing_can_be_compared_with() {
+    let dir = passable_dir();
+    let search = Search { trusted: None, ..search(dir.path()) };
+    // A version of which there is no release.
+    let error = search.find(Some(99)).await.unwrap_err().to_string();
+    assert!(error.contains("no checksum of PostgreSQL 99") && error.contains("CAIRN_POSTGRES_SHA256"), "{error}");
 }
 
 #[tokio::test]

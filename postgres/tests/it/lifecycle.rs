@@ -38,6 +38,30 @@ async fn dropping_a_server_releases_its_data_root() {
     server.stop().await.unwrap();
 }
 
+/// Whoever is a superuser of the server can read its environment. That of this process has variables of cargo, as that of a
+/// platform has the key of its tokens.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_and_its_watcher_know_nothing_of_the_environment_of_their_owner() {
+    let names = |pid: u32| -> Vec<String> {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let variables = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+        variables.map(|variable| String::from_utf8_lossy(variable).split('=').next().unwrap().to_owned()).collect()
+    };
+    let own = std::process::id();
+    assert!(names(own).iter().any(|name| name == "CARGO_MANIFEST_DIR"), "there is something to keep to oneself");
+    let dir = passable_dir();
+    let server = Server::start(full(dir.path())).await.unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+    let watchers = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    for pid in watchers.chain([server.pid()]) {
+        let passed: Vec<String> = names(pid).into_iter().filter(|name| !name.starts_with("PG")).collect();
+        let allowed = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LOCALE_ARCHIVE", "LC_ALL", "PWD"];
+        assert!(passed.iter().all(|name| allowed.contains(&name.as_str())), "{passed:?}");
+    }
+    server.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn settings_depend_on_the_durability_and_the_caller() {
     let dir = passable_dir();

@@ -94,7 +94,7 @@ pub(crate) async fn record_rollups(harness: &Harness) {
              BEGIN INSERT INTO computed VALUES (NEW.user_id, clock_timestamp()); RETURN NULL; END $$;
          CREATE TRIGGER record_computed AFTER UPDATE OF done_seq ON progress_dirty
              FOR EACH ROW EXECUTE FUNCTION record_computed()";
-    run(harness.pool(), statements).await;
+    harness.alter(statements).await;
 }
 
 /// Whether all markers are up to date with the facts and the content, and every recomputation has ended.

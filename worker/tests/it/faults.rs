@@ -1,11 +1,11 @@
 //! Lost workers, lost connections, and an unavailable database.
 
-use cairn_core::db::{connect_options, migrate};
 use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::Harness;
+use cairn_testing::database::set_up_on;
 use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,9 +125,7 @@ async fn a_lost_listener_reconnects_and_costs_no_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_immediate_restart_of_postgres_loses_and_repeats_nothing() {
     let mut server = throw_away_server(Durability::Full, &[]).await.unwrap();
-    server.create_database_if_missing("cairn").await.unwrap();
-    let url = server.url("cairn");
-    migrate(&connect_options(&url).unwrap()).await.unwrap();
+    let url = set_up_on(&server, "cairn").await.unwrap();
     let harness = Harness::on(&url);
     let worker = harness.start();
     harness.enqueue_events(2000).await;

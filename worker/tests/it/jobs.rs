@@ -180,8 +180,7 @@ async fn only_the_paused_queue_stops_and_it_stays_paused_after_a_restart() {
 async fn housekeeping_continues_until_everything_is_removed() {
     let harness = Harness::new().await;
     // Removing the first chunk takes longer than the time budget of a run.
-    sqlx::raw_sql(
-        "INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
+    let statements = "INSERT INTO apalis.jobs (id, job_type, job, status, done_at)
              SELECT 'old-' || n, 'likes', 'x', 'Done', now() - interval '2 days' FROM generate_series(1, 6000) n;
          CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
@@ -189,11 +188,8 @@ async fn housekeeping_continues_until_everything_is_removed() {
              RETURN NULL;
          END $$;
          CREATE TRIGGER take_long AFTER DELETE ON apalis.jobs REFERENCING OLD TABLE AS gone
-             FOR EACH STATEMENT EXECUTE FUNCTION take_long()",
-    )
-    .execute(harness.pool())
-    .await
-    .unwrap();
+             FOR EACH STATEMENT EXECUTE FUNCTION take_long()";
+    harness.alter(statements).await;
     harness.insert_raw("maintenance", br#"{"kind":"housekeeping","v":1,"data":{}}"#).await;
     assert_eq!(cairn_worker::testing::run_jobs(&harness.db).await.unwrap(), 2);
     assert_eq!(harness.count("likes", "Done").await, 0);
@@ -212,10 +208,7 @@ async fn a_retried_job_succeeds_once_the_problem_is_solved() {
     let worker = harness.start();
     eventually("the job is dead", async || harness.count("activity", "Killed").await == 1).await;
     // The problem is solved.
-    sqlx::query("ALTER TABLE activity_log DROP CONSTRAINT activity_log_action_check")
-        .execute(harness.pool())
-        .await
-        .unwrap();
+    harness.alter("ALTER TABLE activity_log DROP CONSTRAINT activity_log_action_check").await;
     let id: String = sqlx::query_scalar("SELECT id FROM apalis.jobs WHERE status = 'Killed'")
         .fetch_one(harness.pool())
         .await

@@ -1,11 +1,11 @@
 //! Metrics, probes and the board on the worker's ops port.
 
-use cairn_core::db::{connect_options, migrate};
 use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 
 use crate::replies::ReplyHarness;
 use crate::support::Harness;
+use cairn_testing::database::set_up_on;
 use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,9 +130,7 @@ async fn metrics_are_valid_prometheus_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worker_stays_alive_without_its_database_and_recovers_by_itself() {
     let mut server = throw_away_server(Durability::Relaxed, &[]).await.unwrap();
-    server.create_database_if_missing("cairn").await.unwrap();
-    let url = server.url("cairn");
-    migrate(&connect_options(&url).unwrap()).await.unwrap();
+    let url = set_up_on(&server, "cairn").await.unwrap();
     let harness = Harness::on(&url);
     let (worker, ops) = harness.serve().await;
     eventually("the worker is ready", async || ops.readiness().await == (200, "ready".to_owned(), "up".to_owned()))

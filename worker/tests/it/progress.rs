@@ -163,12 +163,10 @@ async fn a_rollup_that_deadlocks_with_a_deletion_is_retried() {
         let deletion =
             tokio::spawn(async move { execute(&mut console, format!("DELETE FROM {table} WHERE id = '{id}'")).await });
         eventually("the deletion waits for it", async || {
-            scalar::<i64>(
-                harness.pool(),
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%'",
-            )
-            .await
-                == 1
+            // Only a superuser sees the statements of a superuser.
+            let query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%'";
+            let waiting: i64 = sqlx::query_scalar(query).fetch_one(&mut harness.superuser().await).await.unwrap();
+            waiting == 1
         })
         .await;
         execute(&mut barrier, "COMMIT".to_owned()).await.unwrap();
@@ -233,7 +231,8 @@ async fn enqueue_rollup(table: &str) -> (Harness, Uuid) {
 /// Sets the timeout for new connections.
 async fn set_deadlock_timeout(harness: &Harness, timeout: &str) {
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(harness.pool()).await.unwrap();
-    run(harness.pool(), format!("ALTER DATABASE {name} SET deadlock_timeout = '{timeout}'")).await;
+    let set = format!("ALTER DATABASE {name} SET deadlock_timeout = '{timeout}'");
+    execute(&mut harness.superuser().await, set).await.unwrap();
 }
 
 async fn console_of(harness: &Harness) -> PgConnection {
@@ -241,7 +240,7 @@ async fn console_of(harness: &Harness) -> PgConnection {
 }
 
 async fn console(harness: &Harness, deadlock_timeout: &str) -> PgConnection {
-    let mut console = console_of(harness).await;
+    let mut console = harness.superuser().await;
     execute(&mut console, format!("SET deadlock_timeout = '{deadlock_timeout}'")).await.unwrap();
     console
 }

@@ -8,7 +8,7 @@ use cairn_core::actor::Actor;
 use cairn_core::clock::new_id;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::config::Config;
-use cairn_core::db::Db;
+use cairn_core::db::{Db, OWNER};
 use cairn_core::noun::Noun;
 use cairn_postgres::testing::TestDatabase;
 use cairn_testing::database::migrated_database;
@@ -22,14 +22,14 @@ use uuid::Uuid;
 pub(crate) struct Harness {
     pub(crate) db: Db,
     pub(crate) config: Config,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl Harness {
     pub(crate) async fn new() -> Self {
         let database = migrated_database().await;
         let url = database.url().to_owned();
-        Self { _database: Some(database), ..Self::on(&url) }
+        Self { database: Some(database), ..Self::on(&url) }
     }
 
     /// Creates a harness with this setting.
@@ -44,7 +44,7 @@ impl Harness {
     /// Creates a harness on a database that the caller owns.
     pub(crate) fn on(url: &str) -> Self {
         let config = Config::from_values(&HashMap::from([("DATABASE_URL".to_owned(), url.to_owned())])).unwrap();
-        Self { db: Db::connect(url, url, 12).unwrap(), config, _database: None }
+        Self { db: Db::connect(url, url, 12).unwrap(), config, database: None }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -53,6 +53,21 @@ impl Harness {
 
     pub(crate) fn pool(&self) -> &PgPool {
         self.db.pool()
+    }
+
+    /// Changes the schema, as its owner.
+    pub(crate) async fn alter(&self, statements: &'static str) {
+        let mut owner = PgConnection::connect(&self.database().url_for(OWNER)).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut owner).await.unwrap();
+    }
+
+    /// A connection of a superuser, for settings that only it may change.
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        PgConnection::connect(self.database().admin_url()).await.unwrap()
+    }
+
+    fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
     }
 
     /// Enqueues `n` valid events. Returns their ids.

@@ -6,6 +6,7 @@ mod features;
 mod graph;
 mod imports;
 mod layout;
+mod servers;
 mod source;
 mod tokens;
 
@@ -36,6 +37,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     }
     findings.extend(crates::directions(&manifests));
     findings.extend(layout::module_files(&workspace));
+    findings.extend(servers::findings(&workspace));
     // What operators do to queues and jobs is an area of the API alone: its rules are in the rooms `queue` and `admin`.
     findings.extend(layout::resources(&workspace, imports::rooms().chain(["operations"])));
     if findings.is_empty() {
@@ -54,9 +56,13 @@ pub(crate) fn members() -> Result<Vec<String>, Failure> {
 
 /// The Rust files of a crate's `src/` and `tests/`, by their path from the workspace's root.
 pub(crate) fn rust_files(folder: &str) -> Result<Workspace, Failure> {
+    rust_files_of(Path::new(folder))
+}
+
+fn rust_files_of(folder: &Path) -> Result<Workspace, Failure> {
     let mut files = Workspace::new();
     for part in ["src", "tests"] {
-        collect(&Path::new(folder).join(part), &mut files)?;
+        collect(&folder.join(part), &mut files)?;
     }
     Ok(files)
 }

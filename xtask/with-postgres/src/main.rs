@@ -1,6 +1,7 @@
 //! `with-postgres COMMAND…` runs a command beside a throw-away Postgres and stops it afterwards.
 //!
-//! The command finds an empty server in `CAIRN_TEST_POSTGRES_URL`, a migrated database in `DATABASE_URL`, and the programs
+//! The command finds an empty server in `CAIRN_TEST_POSTGRES_URL`, a migrated database in `DATABASE_URL`, whose
+//! role is that of the application, and the programs
 //! of that server's version, such as `pg_dump`, first in `PATH`.
 //!
 //! `with-postgres --of-dev psql [ARGUMENT…]` opens psql on the database of `cargo run` instead, which is started where it
@@ -10,11 +11,10 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
-use std::str::FromStr;
 
+use cairn_migrations::{APPLICATION, OWNER, set_up};
 use cairn_postgres::testing::{URL_VARIABLE, throw_away_server};
-use cairn_postgres::{Durability, Options, Server};
-use sqlx::postgres::PgConnectOptions;
+use cairn_postgres::{Durability, Options, Server, role_url};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,7 +40,8 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     }
     let server = throw_away_server(Durability::Relaxed, &[]).await?;
     server.create_database_if_missing("migrated").await?;
-    cairn_migrations::migrate(&PgConnectOptions::from_str(&server.url("migrated"))?).await?;
+    let [admin, owner, application] = urls(&server, "migrated");
+    set_up(&admin, &owner, &application).await?;
     let path = search_path();
     let path =
         std::env::join_paths(server.programs().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path)))?;
@@ -48,11 +49,17 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         .args(arguments)
         .env("PATH", path)
         .env(URL_VARIABLE, server.url("postgres"))
-        .env("DATABASE_URL", server.url("migrated"))
+        .env("DATABASE_URL", application)
         .status()
         .await?;
     server.stop().await?;
     Ok(exit_code(status))
+}
+
+/// The URLs of a database for the superuser, the owner of the schema and the application.
+fn urls(server: &Server, database: &str) -> [String; 3] {
+    let url = server.url(database);
+    [url.clone(), role_url(&url, OWNER), role_url(&url, APPLICATION)]
 }
 
 #[expect(clippy::disallowed_methods, reason = "the programs of a shell are no configuration of ours")]

@@ -155,7 +155,7 @@ impl MessagesApi {
     /// Clear my chat with a tool
     ///
     /// Deletes all messages permanently and cancels an open reply. The questions still count towards the quota. Repeating
-    /// the call has no effect.
+    /// the call has no effect. Asking again with an earlier `Idempotency-Key` gets the earlier answer, without the text.
     #[oai(path = "/tools/:tool_type/messages", method = "delete", operation_id = "clearTool", tag = Tag::Tools)]
     async fn clear_tool(
         &self,

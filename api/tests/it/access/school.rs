@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
-use cairn_core::db::{connect_options, migrate, schema_fingerprint};
+use cairn_core::db::{APPLICATION, MigrateError, schema_fingerprint};
 use cairn_core::users::password_rules::Password;
+use cairn_postgres::role_url;
 use cairn_postgres::testing::test_database;
+use cairn_testing::database::set_up_empty;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::table::{Row, Who};
@@ -108,11 +110,11 @@ impl School {
     pub(super) async fn new(rows: usize) -> Self {
         let template = format!("{} {rows} {SCHOOL}", schema_fingerprint());
         let database = test_database(&template, async |url: &str| {
-            migrate(&connect_options(url).unwrap()).await.unwrap();
+            set_up_empty(url).await?;
             fill(url, rows).await;
-            Ok::<(), std::io::Error>(())
+            Ok::<(), MigrateError>(())
         });
-        let app = TestApp::on(database.await.unwrap());
+        let app = TestApp::on(database.await.unwrap().used_by(APPLICATION));
         app.leave_jobs();
         let mut school = Self { tables: Table::all(app.app.pool()).await, app };
         school.remember().await;
@@ -221,7 +223,7 @@ impl School {
         });
         // Without triggers and foreign keys, which have acted when the original rows were written.
         let statements = format!("SET LOCAL session_replication_role = replica; {}", copied.collect::<String>());
-        sqlx::raw_sql(AssertSqlSafe(statements)).execute(self.app.app.pool()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.app.superuser().await).await.unwrap();
         self.remember().await;
     }
 
@@ -288,13 +290,14 @@ pub(super) fn operation(id: &str) -> &'static Operation {
 
 /// Fills an empty, migrated database. Accounts are suspended and deleted as admins do it.
 async fn fill(url: &str, rows: usize) {
-    let app = TestApp::at(url);
+    let app = TestApp::at(&role_url(url, APPLICATION));
+    let mut superuser = PgConnection::connect(url).await.unwrap();
     let hash = app.app.passwords.hash(&Password::parse(PASSWORD).unwrap()).await.unwrap();
     let callers = format!("{{{}}}", Who::ALL.map(Who::name).join(","));
     let statements = SCHOOL.replace("{n}", &rows.to_string()).replace("{callers}", &callers);
     let statements = statements.replace("{password_hash}", &hash);
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(app.app.pool()).await.unwrap();
-    sqlx::raw_sql("CREATE SCHEMA original").execute(app.app.pool()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut superuser).await.unwrap();
+    sqlx::raw_sql("CREATE SCHEMA original").execute(&mut superuser).await.unwrap();
     let admin = app.signed_in(named(Who::Admin.name()), named("s admin"));
     for name in ["suspended", "user suspended"] {
         let path = format!("/v1/admin/users/{}/suspend", named(name));
@@ -306,7 +309,8 @@ async fn fill(url: &str, rows: usize) {
     app.run_jobs().await;
     for Table { name, columns, .. } in Table::all(app.app.pool()).await {
         let copy = format!("CREATE TABLE original.\"{name}\" AS SELECT {columns} FROM {name}");
-        sqlx::raw_sql(AssertSqlSafe(copy)).execute(app.app.pool()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(copy)).execute(&mut superuser).await.unwrap();
     }
+    superuser.close().await.unwrap();
     app.app.db.close().await;
 }

@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
     row("listTools", Members, 4),
     row("listToolMessages", Members, 3),
     row("askTool", Members, 12).body(r#"{"message": "What are colours?"}"#),
-    row("clearTool", Members, 8),
+    row("clearTool", Members, 9),
     row("transferToTool", Members, 12).given(&[("tool_type", "ideas")]).body(r#"{"text": "An idea"}"#),
     row("transferToTool", Owner(MessageNotFound), 13).given(&[("tool_type", "ideas")]).body(r#"{"message_id": "$assistant 1"}"#),
     row("getReply", Owner(ReplyNotFound), 2),

@@ -31,13 +31,10 @@ async fn what_was_liked_in_the_last_seven_days_comes_first() {
     assert_eq!(all_ids(&anna, "/v1/projects?sort=trending").await, [old, quiet, fresh]);
     // A week and a day pass for these likes. Nothing happens to the project.
     by_hand(&app, "UPDATE showcase_projects SET trending_since = trending_since - interval '8 days'").await;
-    by_hand(
-        &app,
-        "ALTER TABLE project_likes DISABLE TRIGGER USER;
+    let without_triggers = "ALTER TABLE project_likes DISABLE TRIGGER USER;
          UPDATE project_likes SET created_at = created_at - interval '8 days';
-         ALTER TABLE project_likes ENABLE TRIGGER USER",
-    )
-    .await;
+         ALTER TABLE project_likes ENABLE TRIGGER USER";
+    sqlx::raw_sql(without_triggers).execute(&mut app.superuser().await).await.unwrap();
     anna.put(&like_path(fresh)).await.expect(200);
     app.run_jobs().await;
     assert_eq!(all_ids(&anna, "/v1/projects?sort=trending").await, [old, fresh, quiet], "not counted out yet");

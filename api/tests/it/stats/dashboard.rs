@@ -106,7 +106,7 @@ async fn a_quarter_is_over_only_when_its_transactions_are() {
     // The quarter before this one is not over yet.
     run(&app, "UPDATE stats_state SET open_from = quarter_of(clock_timestamp()) - 2, fenced = NULL, fence = NULL")
         .await;
-    let mut slow = sqlx::PgConnection::connect(app.url()).await.unwrap();
+    let mut slow = app.superuser().await;
     let mut transaction = slow.begin().await.unwrap();
     let fact = "SET LOCAL session_replication_role = replica;
         INSERT INTO user_lesson_progress (user_id, lesson_id, status, completed_at)

@@ -136,6 +136,7 @@ impl Call {
         let text = if is_closed { String::new() } else { body.into_string().await.expect("the body is text") };
         let json = serde_json::from_str(&text).unwrap_or_default();
         let reply = Reply { status: parts.status, headers: parts.headers, text, json };
+        check_headers(&method, &path, &reply);
         if invalid {
             assert!(reply.status.is_client_error(), "{method} {path} is invalid, but got {reply:#?}");
         }
@@ -193,6 +194,41 @@ impl Reply {
     /// The value of a header; empty if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
+
+/// What every answer must say to browsers and caches, whatever it is.
+fn check_headers(method: &Method, path: &str, reply: &Reply) {
+    let header = |name| reply.header(name);
+    assert_eq!(header("x-content-type-options"), "nosniff", "{method} {path}");
+    assert_eq!(header("referrer-policy"), "no-referrer", "{method} {path}");
+    assert_eq!(header("x-frame-options"), "DENY", "{method} {path}");
+    let (policy, caching) = (header("content-security-policy"), header("cache-control"));
+    assert!(
+        policy.starts_with("default-src '") && policy.contains("frame-ancestors 'none'"),
+        "{method} {path}: {policy}"
+    );
+    assert!(
+        ["no-store", "no-cache", "private, no-cache", "public, no-cache"].contains(&caching),
+        "{method} {path}: {caching}"
+    );
+    let is_page = header("content-type").starts_with("text/html") || !path.starts_with("/v1");
+    assert!(is_page || policy.starts_with("default-src 'none'"), "{method} {path}: {policy}");
+    assert!(is_page || !caching.starts_with("public"), "{method} {path}: {caching}");
+    if !is_page && has_secret(&reply.json) {
+        assert_eq!(caching, "no-store", "{method} {path} answers with a secret");
+    }
+}
+
+/// Whether a value gives its holder the rights of somebody.
+fn has_secret(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_secret),
+        Value::Object(members) => members.iter().any(|(name, value)| {
+            ["access_token", "refresh_token", "token", "invite_code"].contains(&name.as_str()) && value.is_string()
+                || has_secret(value)
+        }),
+        _ => false,
     }
 }
 

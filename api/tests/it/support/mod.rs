@@ -235,6 +235,11 @@ impl TestApp {
         self.database.as_ref().map(TestDatabase::url).unwrap_or_default()
     }
 
+    /// A connection of a superuser, for what the programs may not do.
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        PgConnection::connect(self.database.as_ref().unwrap().admin_url()).await.unwrap()
+    }
+
     /// Runs a query that returns one number.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(self.app.pool()).await.unwrap()

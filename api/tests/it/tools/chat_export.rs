@@ -40,18 +40,18 @@ async fn chats_are_exported_whole_and_in_order() {
     assert!(export.header("content-disposition").contains("chats.md"));
     assert_eq!(export.text.matches("\nChat ").count(), 252);
     for n in 1..=250 {
-        assert!(export.text.contains(&format!("# Project ideas: Learner {n} <x{n}@example.test>\n")), "{n}");
+        assert!(export.text.contains(&format!("# Project ideas: Learner {n}, x{n}@example.test\n")), "{n}");
     }
     let of_anna = ada.get(&format!("/v1/admin/chats/export?user_id={}", anna.id)).await.expect(200).text;
-    assert!(of_anna.starts_with("# Assistant: anna <anna@example.test>\n"), "{of_anna}");
+    assert!(of_anna.starts_with("# Assistant: anna, anna@example.test\n"), "{of_anna}");
     let messages: Vec<usize> =
-        (1..=130).map(|n| of_anna.find(&format!("\nMessage {n}\n")).unwrap_or_else(|| panic!("{n}"))).collect();
+        (1..=130).map(|n| of_anna.find(&format!("\n> Message {n}\n")).unwrap_or_else(|| panic!("{n}"))).collect();
     assert!(messages.is_sorted(), "oldest first");
     assert!(of_anna.find("Hello?").unwrap() < messages[0]);
     assert!(export.text.contains(&of_anna));
     let of_tool = ada.get("/v1/admin/chats/export?tool_type=assistant").await.expect(200).text;
     assert_eq!(of_tool.matches("\nChat ").count(), 2);
-    assert!(of_tool.contains("## Tool, cancelled, ") && of_tool.contains("\nHalf\n"), "{of_tool}");
+    assert!(of_tool.contains("## Tool, cancelled, ") && of_tool.contains("\n> Half\n"), "{of_tool}");
     assert!(of_tool.contains("Мне нужна помощь"));
     let both = ada.get(&format!("/v1/admin/chats/export?tool_type=ideas&user_id={}", anna.id)).await.expect(200);
     assert_eq!(both.text, "");

@@ -111,11 +111,14 @@ async fn users_are_created_changed_deleted_and_restored() {
     assert_eq!((updated.header("etag"), &updated.json["email"]), ("\"2\"", &json!("New@Example.Test")));
     assert_eq!((&updated.json["last_name"], &updated.json["role"]), (&Value::Null, &json!("mentor")));
     assert_eq!(patch(&admin, &id, json!({})).await.expect(200).json, updated.json, "what is left out stays");
-    let blames: [(&str, Value); 3] =
-        [("/email", json!("x y@z")), ("/first_name", json!("  ")), ("/last_name", json!("a\tb"))];
-    for (pointer, value) in blames {
+    let blames = [
+        ("/email", json!("x y@z"), "invalid"),
+        ("/first_name", json!("  "), "invalid"),
+        ("/last_name", json!("a\tb"), "hidden_character"),
+    ];
+    for (pointer, value, code) in blames {
         let reply = patch(&admin, &id, json!({ pointer[1..].to_owned(): value })).await;
-        reply.expect(422).problem("invalid_body").blames(&[(pointer, "invalid")]);
+        reply.expect(422).problem("invalid_body").blames(&[(pointer, code)]);
     }
 
     delete(&admin, &id).await.expect(204);

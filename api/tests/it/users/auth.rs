@@ -127,13 +127,16 @@ async fn a_registration_names_everything_that_is_wrong() {
             ("/first_name", "wrong_type"),
             ("/last_name", "too_short"),
         ]);
-    send(
-        json!({"email": "nobody", "password": PASSWORD, "first_name": "a\tb", "last_name": "   ", "invite_code": code}),
-    )
-    .await
-    .expect(422)
-    .problem("invalid_body")
-    .blames(&[("/email", "malformed"), ("/first_name", "malformed"), ("/last_name", "malformed")]);
+    send(json!({"email": "nobody", "password": PASSWORD, "first_name": " ", "last_name": "   ", "invite_code": code}))
+        .await
+        .expect(422)
+        .problem("invalid_body")
+        .blames(&[("/email", "malformed"), ("/first_name", "malformed"), ("/last_name", "malformed")]);
+    send(json!({"email": "a@b.co", "password": PASSWORD, "first_name": "a\tb", "last_name": "c\u{202e}d", "invite_code": code}))
+        .await
+        .expect(422)
+        .problem("invalid_body")
+        .blames(&[("/first_name", "hidden_character"), ("/last_name", "hidden_character")]);
     send(json!({"email": "a@b.co", "password": PASSWORD, "first_name": "\u{0}x", "invite_code": code}))
         .await
         .expect(422)

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use cairn_core::admin::maintenance::Reconcile;
 use cairn_core::admin::verify::{Mode, verify};
+use cairn_core::users::export::Section;
+use cairn_testing::personal_data::Personal;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
@@ -177,6 +180,7 @@ async fn whoever_deletes_their_account_leaves_nothing_that_names_them() {
     assert_eq!(deleted["items"], json!([]));
     app.student("anna").await.get("/v1/me").await.expect(200);
     settle(&app).await;
+    assert_removed(&app, &anna).await;
     assert_clean(&app).await;
 }
 
@@ -280,51 +284,56 @@ async fn the_last_active_admin_cannot_delete_themself() {
     app.run_jobs().await;
 }
 
-/// A table that is added must be thought of: erased, or kept because it says nothing of the person.
+/// A column that is added must be thought of: docs/SECURITY.md says of each that refers to a person, or says something of one,
+/// what becomes of it.
 #[tokio::test]
-async fn every_table_that_refers_to_users_is_erased_or_kept_on_purpose() {
-    const ERASED: &[&str] = &[
-        "ai_replies.user_id",
-        "ai_tryouts.created_by",
-        "email_verifications.user_id",
-        "erasures.user_id",
-        "idempotency_keys.user_id",
-        "password_resets.user_id",
-        "progress_dirty.user_id",
-        "project_likes.user_id",
-        "sessions.user_id",
-        "sign_in_devices.user_id",
-        "showcase_projects.user_id",
-        "tool_chats.user_id",
-        "user_lesson_progress.user_id",
-        "user_lesson_task_progress.user_id",
-        "user_prompt_favorites.user_id",
-        "user_roadmap_progress.user_id",
-        "user_stage_progress.user_id",
-    ];
-    /// Which admin did it, by the pseudonym that their row is now.
-    const KEPT: &[&str] = &[
-        "ai_system_instructions.created_by",
-        "course_imports.requested_by",
-        "invite_links.created_by",
-        "password_resets.created_by",
-        "paused_queues.paused_by",
-        "platform_settings.updated_by",
-        // A number that says nothing.
-        "user_event_heads.user_id",
-    ];
+async fn every_column_about_people_is_listed_with_what_becomes_of_it() {
     let app = TestApp::new().await;
     let columns: Vec<String> = sqlx::query_scalar(
-        "SELECT c.conrelid::regclass::text || '.' || a.attname FROM pg_constraint c
-         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-         WHERE c.contype = 'f' AND c.confrelid = 'users'::regclass",
+        r"SELECT c.relname || '.' || a.attname
+          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          WHERE c.relnamespace IN ('public'::regnamespace, 'apalis'::regnamespace)
+            AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+            AND (EXISTS (
+                    SELECT FROM pg_constraint k
+                    WHERE k.conrelid = c.oid AND k.confrelid = 'users'::regclass AND a.attnum = ANY (k.conkey))
+                OR a.atttypid = 'inet'::regtype
+                OR a.attname IN ('ip', 'user_agent', 'email', 'first_name', 'last_name', 'avatar_url', 'password_hash',
+                    'suspension_reason', 'user_id', 'actor_id')
+                OR (a.attname LIKE '%\_by' AND a.atttypid = 'uuid'::regtype))
+          ORDER BY 1",
     )
     .fetch_all(app.app.pool())
     .await
     .unwrap();
-    let unknown: Vec<&String> = columns
-        .iter()
-        .filter(|column| !ERASED.contains(&column.as_str()) && !KEPT.contains(&column.as_str()))
-        .collect();
-    assert!(unknown.is_empty(), "say in core/src/users/erasure.rs and here what becomes of them: {unknown:?}");
+    let listed = Personal::all();
+    let mut names: Vec<&str> = listed.iter().map(|row| row.column).collect();
+    names.sort_unstable();
+    assert_eq!(names, columns, "the table \"Personal data\" of docs/SECURITY.md");
+    for Personal { column, erasure, export, retention } in listed {
+        let is_known = ["removed", "emptied", "kept: "].iter().any(|word| erasure.starts_with(word));
+        assert!(is_known && !retention.is_empty(), "{column}: {erasure}, {retention}");
+        let is_exported = Section::ALL.iter().any(|section| export == format!("`{}", section.name()));
+        assert!(is_exported || export.starts_with("no: "), "{column}: {export}");
+    }
+}
+
+/// No row about them is left where docs/SECURITY.md says so.
+async fn assert_removed(app: &TestApp, person: &Actor) {
+    for row in Personal::all().iter().filter(|row| row.is_removed()) {
+        let (table, column) = row.column.split_once('.').unwrap();
+        let condition = match column {
+            "ip" | "user_agent" => format!("{column} IS NOT NULL AND {} = $1", owner_of(table)),
+            column => format!("{column} = $1"),
+        };
+        let query = format!("SELECT count(*) FROM {table} WHERE {condition}");
+        let left: i64 =
+            sqlx::query_scalar(AssertSqlSafe(query)).bind(person.id).fetch_one(app.app.pool()).await.unwrap();
+        assert_eq!(left, 0, "{} is {}", row.column, row.erasure);
+    }
+}
+
+/// The column of a table that says whose row it is.
+fn owner_of(table: &str) -> &'static str {
+    if table == "activity_log" { "actor_id" } else { "user_id" }
 }

@@ -12,7 +12,7 @@ use sqlx::pool::PoolConnection;
 
 use super::names;
 use crate::failure::Failure;
-use crate::output::{print, print_line, table};
+use crate::output::{one_line, print, print_line, table};
 
 #[derive(Clone, Copy, clap::Args)]
 pub(crate) struct Format {
@@ -171,21 +171,16 @@ fn show(found: &JobDetails) -> Result<(), Failure> {
         ("discarded by", discarded_by.unwrap_or_default().to_owned()),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        print_line(&format!("{name:<13} {}", printable(value)))?;
+        print_line(&format!("{name:<13} {}", one_line(value)))?;
     }
     for error in &found.errors {
         let attempt = error.attempt.map_or_else(String::new, |attempt| attempt.to_string());
-        print_line(&format!("error         {attempt:>2}  {}  {}", time(error.at), printable(&error.error)))?;
+        print_line(&format!("error         {attempt:>2}  {}  {}", time(error.at), one_line(&error.error)))?;
     }
     match &found.payload {
         Payload::Json(json) => print_line(&format!("payload       {json:#}")),
-        Payload::Unreadable(text) => print_line(&format!("payload       unreadable: {}", printable(text))),
+        Payload::Unreadable(text) => print_line(&format!("payload       unreadable: {}", one_line(text))),
     }
-}
-
-/// Replaces control characters, which could move the cursor of a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn time(time: Option<DateTime<Utc>>) -> String {

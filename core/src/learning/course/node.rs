@@ -6,7 +6,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatter, Spanned};
 
-use crate::schema::{Json, member, number};
+use crate::schema::{Duplicates, Json, number, push};
 
 /// The maximum length of a document, in bytes.
 pub(super) const MAX_BYTES: usize = 10_000_000;
@@ -120,11 +120,13 @@ impl Node {
     /// The same document without positions.
     pub(super) fn to_json(&self) -> Json {
         let mut json = Json::default();
-        json.value = self.value_at("", &mut json.duplicates);
+        json.value = self.value_at(&mut String::new(), &mut json.duplicates);
         json
     }
 
-    fn value_at(&self, pointer: &str, duplicates: &mut Vec<String>) -> serde_json::Value {
+    /// `pointer`, which leads here, grows and shrinks on the way: one for each value would take more time than the document
+    /// is long, as often as it has values.
+    fn value_at(&self, pointer: &mut String, duplicates: &mut Duplicates) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
@@ -132,17 +134,23 @@ impl Node {
             Value::Float(value) => number(*value),
             Value::Text(value) => value.as_str().into(),
             Value::List(items) => {
-                let items = items.iter().enumerate();
-                items.map(|(index, item)| item.value_at(&member(pointer, &index.to_string()), duplicates)).collect()
+                let mut value_of = |(index, item): (usize, &Self)| {
+                    let length = push(pointer, &index.to_string());
+                    let value = item.value_at(pointer, duplicates);
+                    pointer.truncate(length);
+                    value
+                };
+                items.iter().enumerate().map(&mut value_of).collect()
             }
             Value::Object(entries) => {
                 let mut object = serde_json::Map::new();
                 for (key, node) in entries {
-                    let pointer = member(pointer, &key.name);
-                    let value = node.value_at(&pointer, duplicates);
+                    let length = push(pointer, &key.name);
+                    let value = node.value_at(pointer, duplicates);
                     if object.insert(key.name.clone(), value).is_some() {
-                        duplicates.push(pointer);
+                        duplicates.add(pointer);
                     }
+                    pointer.truncate(length);
                 }
                 object.into()
             }

@@ -1,6 +1,7 @@
 //! Invalid documents, and the positions of their problems.
 
 use super::{Course, parse, schema, to_yaml};
+use crate::schema::MAX_FAULTS;
 
 /// A minimal document with one object of each kind.
 const SMALL: &str = "\
@@ -265,4 +266,16 @@ fn the_published_schema_is_current() {
         schema(),
         "docs/course.schema.json is out of date: cairn course-schema > docs/course.schema.json"
     );
+}
+
+/// Looking for a repeated key among those before it, or noting the whole pointer of each, would take hours and gigabytes.
+#[test]
+fn a_document_may_have_as_many_keys_as_fit() {
+    let distinct: String = (0..240_000).map(|n| format!("k{n}: 0\n")).collect();
+    let problems = parse(&format!("version: 1\n{distinct}")).unwrap_err();
+    assert_eq!(problems.len(), MAX_FAULTS);
+    let within: String = (0..20).map(|n| format!("{}{}:\n", " ".repeat(n), "n".repeat(1_000))).collect();
+    let repeated = format!("{}k: 0\n", " ".repeat(20)).repeat(240_000);
+    let problems = parse(&format!("version: 1\n{within}{repeated}")).unwrap_err();
+    assert!((1..=MAX_FAULTS).contains(&problems.len()), "{problems:?}");
 }

@@ -195,6 +195,38 @@ async fn senseless_settings_destroy_nothing() {
     }
 }
 
+/// What happened stays, and who it was; from where goes, of each partition alike.
+#[tokio::test]
+async fn old_addresses_and_browsers_go() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    run(
+        test.pool(),
+        format!(
+            "INSERT INTO activity_log (id, occurred_at, actor_id, action, ip, user_agent)
+                 SELECT gen_random_uuid(), now() - n * interval '1 day', '{user}', 'user.signed_in', '192.0.2.1', 'Browser'
+                 FROM unnest(ARRAY[0, 29, 31, 89, 91, 400]) n;
+             INSERT INTO sessions (user_id, ip, user_agent, created_at, last_used_at, expires_at)
+                 SELECT '{user}', '192.0.2.1', 'Browser', now() - interval '1 year', now() - n * interval '1 day', now() + interval '1 day'
+                 FROM unnest(ARRAY[0, 31, 91]) n"
+        ),
+    )
+    .await;
+    let kept = async || {
+        let of = async |table: &str| {
+            let query = format!("SELECT count(*), count(ip), count(user_agent) FROM {table}");
+            rows::<(i64, i64, i64)>(test.pool(), query).await[0]
+        };
+        (of("activity_log").await, of("sessions").await)
+    };
+    housekeeping(&test).await;
+    assert_eq!(kept().await, ((6, 4, 4), (3, 2, 2)), "90 days");
+    run(test.pool(), "INSERT INTO platform_settings (key, value) VALUES ('privacy.keep_origin_days', '30')").await;
+    housekeeping(&test).await;
+    assert_eq!(kept().await, ((6, 2, 2), (3, 1, 1)), "30 days");
+    assert_eq!(scalar::<i64>(test.pool(), "SELECT count(*) FROM activity_log WHERE actor_id IS NOT NULL").await, 6);
+}
+
 #[tokio::test]
 async fn what_has_expired_goes() {
     let test = TestDb::new().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cairn_core::admin::jobs::{self, JobAction, Selection};
 use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::{health, housekeeping};
+use cairn_core::db::{Purpose, lazy_pool};
 use cairn_core::queue::inspect::{self, Filter, State};
 use cairn_core::queue::lease::{self, Outcome};
 use cairn_core::queue::{JobKind, Queue, queues};
@@ -46,7 +47,7 @@ async fn rows_read(connection: &mut PgConnection) -> i64 {
 async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
     let test = TestDb::new().await;
     for statement in FILL.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     let mut tx = test.db.begin().await.unwrap();
     assert_eq!(scans(&mut tx).await, 0);
@@ -97,7 +98,7 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
 async fn done_jobs_of_a_rare_kind_are_found_without_reading_those_around_them() {
     let test = TestDb::new().await;
     for statement in FILL.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     let rare =
         r#"UPDATE apalis.jobs SET job = '{"kind":"housekeeping","v":1,"data":{}}' WHERE id IN ('0000002', '0049997')"#;
@@ -115,16 +116,16 @@ async fn done_jobs_of_a_rare_kind_are_found_without_reading_those_around_them() 
 async fn retention_reads_only_what_it_removes() {
     let test = TestDb::new().await;
     for statement in FILL.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     run(test.pool(), "UPDATE platform_settings SET value = '13' WHERE key = 'jobs.keep_done_hours'").await;
     // A connection reports its statistics at the latest when it ends.
     test.db.close().await;
-    let stats = cairn_core::db::lazy_pool(test.url(), 1).unwrap();
+    let stats = lazy_pool(test.url(), 1, Purpose::Maintenance).unwrap();
     let used = "SELECT idx_scan > 0 FROM pg_stat_all_indexes WHERE indexrelid = 'apalis.jobs_done_idx'::regclass";
     let scans = "SELECT seq_scan FROM pg_stat_all_tables WHERE relid = 'apalis.jobs'::regclass";
     let before: i64 = scalar(&stats, scans).await;
-    let pool = cairn_core::db::lazy_pool(test.url(), 1).unwrap();
+    let pool = lazy_pool(test.url(), 1, Purpose::Maintenance).unwrap();
     housekeeping::run(&pool, Duration::from_mins(1)).await.unwrap();
     pool.close().await;
     until(&stats, "the statistics are reported", used).await;

@@ -44,7 +44,7 @@ async fn a_job_is_stored_with_the_row_or_not_at_all() {
     assert_eq!(stored().await, (1, 1));
 
     // A row whose constraint is violated only at the commit.
-    run(test.pool(), "ALTER TABLE users ADD CONSTRAINT late UNIQUE (first_name) DEFERRABLE INITIALLY DEFERRED").await;
+    run(test.owner(), "ALTER TABLE users ADD CONSTRAINT late UNIQUE (first_name) DEFERRABLE INITIALLY DEFERRED").await;
     assert!(begin("late").await.commit().await.is_err());
     assert_eq!(stored().await, (1, 1));
 }

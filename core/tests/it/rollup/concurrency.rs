@@ -35,7 +35,7 @@ async fn add_course(test: &TestDb, learners: usize) -> Course {
     let pool = test.pool();
     // The throttle is off, because it would hide races that the locks must prevent.
     run(
-        pool,
+        test.owner(),
         "CREATE FUNCTION never_rest() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN NEW.throttled_until = NULL; RETURN NEW; END $$;
          CREATE TRIGGER never_rest BEFORE UPDATE ON progress_dirty FOR EACH ROW EXECUTE FUNCTION never_rest()",

@@ -21,7 +21,8 @@ async fn a_rollup_reads_only_its_learner_even_if_statistics_say_progress_is_empt
     let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
     let roadmap_id = add_roadmap(pool).await;
     add_stage(pool, roadmap_id, &lessons).await;
-    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    run(test.owner(), "ANALYZE").await;
+    run(pool, "SET plan_cache_mode = force_generic_plan").await;
     let mut pairs = Vec::new();
     for _ in 0..LEARNERS {
         let user_id = add_user(pool).await;
@@ -48,7 +49,8 @@ async fn a_fact_reads_only_its_learner_even_if_statistics_say_there_are_no_users
     let lessons = [add_lesson(pool, module).await, add_lesson(pool, module).await];
     let roadmap_id = add_roadmap(pool).await;
     add_stage(pool, roadmap_id, &lessons).await;
-    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    run(test.owner(), "ANALYZE").await;
+    run(pool, "SET plan_cache_mode = force_generic_plan").await;
     let user_id = add_user(pool).await;
     complete(pool, user_id, lessons[0]).await;
     for _ in 0..60 {
@@ -85,7 +87,8 @@ async fn a_tree_reads_only_its_learner() {
     sqlx::query(complete).bind(lessons[0]).execute(pool).await.unwrap();
     let pairs: Vec<Pair> = learners.iter().map(|&user_id| Pair { user_id, roadmap_id }).collect();
     roll_up_pairs(&test.db, &pairs).await;
-    run(pool, "ANALYZE; SET plan_cache_mode = force_generic_plan").await;
+    run(test.owner(), "ANALYZE").await;
+    run(pool, "SET plan_cache_mode = force_generic_plan").await;
     let mut tx = test.db.begin().await.unwrap();
     let content = tree::content(&mut tx, roadmap_id).await.unwrap();
     for &user_id in &learners[..5] {

@@ -35,9 +35,10 @@ async fn stored_percent(test: &TestDb, pair: Pair) -> Option<i16> {
 /// A pool on a database whose clock only moves when the test changes it.
 async fn stop_clock(test: &TestDb) -> Db {
     let statements = "CREATE TABLE stopped_clock AS SELECT now() AS time;
-         CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT time FROM stopped_clock';
-         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$";
-    run(test.pool(), statements).await;
+         CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT time FROM stopped_clock'";
+    run(test.owner(), statements).await;
+    let statements = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$";
+    run(test.admin(), statements).await;
     Db::connect(test.url(), test.url(), 2).unwrap()
 }
 
@@ -298,7 +299,7 @@ async fn record_computed(test: &TestDb) {
              BEGIN INSERT INTO computed VALUES (NEW.user_id); RETURN NULL; END $$;
          CREATE TRIGGER record_computed AFTER UPDATE OF done_version ON progress_dirty
              FOR EACH ROW EXECUTE FUNCTION record_computed()";
-    run(test.pool(), statements).await;
+    run(test.owner(), statements).await;
 }
 
 /// The number of learners that were computed, and the total number of computations.

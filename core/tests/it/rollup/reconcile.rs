@@ -221,7 +221,7 @@ async fn a_reply_whose_job_was_lost_gets_another() {
     assert_eq!(jobs::<GenerateReply>(test.pool()).await.len(), 0, "not before its time");
     // Replica mode disables the trigger that maintains the column.
     let statement = format!("UPDATE ai_replies SET updated_at = now() - interval '2 minutes' WHERE id = '{gone}'");
-    run(test.pool(), format!("SET session_replication_role = replica; {statement}; RESET session_replication_role"))
+    run(test.admin(), format!("SET session_replication_role = replica; {statement}; RESET session_replication_role"))
         .await;
     for _ in 0..2 {
         reconcile(&test).await;

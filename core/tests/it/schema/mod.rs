@@ -3,6 +3,7 @@
 mod checks;
 mod content_versions;
 mod partitions;
+mod roles;
 mod tables;
 mod triggers;
 mod uses;

@@ -26,7 +26,7 @@ async fn rows_read(connection: &mut PgConnection) -> i64 {
 async fn a_page_of_users_reads_about_as_many_as_it_shows() {
     let test = TestDb::new().await;
     for statement in FILL.split_inclusive(";\n") {
-        run(test.pool(), statement).await;
+        run(test.owner(), statement).await;
     }
     let mut tx = test.db.begin().await.unwrap();
     let filters = [

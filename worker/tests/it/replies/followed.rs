@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
-use cairn_core::db::{connect_options, migrate};
 use cairn_core::users::tokens::{TokenSubject, Tokens};
 use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
 use cairn_stub_provider::Stub;
+use cairn_testing::database::set_up_on;
 use cairn_testing::processes::{Process, Program, free_port};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -150,9 +150,7 @@ impl Deployed {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_reaches_its_reader_whichever_process_is_killed() {
     let mut server = throw_away_server(Durability::Full, &[]).await.unwrap();
-    server.create_database_if_missing("cairn").await.unwrap();
-    let url = server.url("cairn");
-    migrate(&connect_options(&url).unwrap()).await.unwrap();
+    let url = set_up_on(&server, "cairn").await.unwrap();
     let (logs, stub) = (TempDir::new().unwrap(), Stub::start().await.unwrap());
     let mut harness = Harness::on(&url);
     harness.config.ai = Some(ai(&stub));

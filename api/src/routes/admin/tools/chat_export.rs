@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use cairn_core::Result;
 use cairn_core::actor::Caller;
+use cairn_core::schema::is_visible;
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Chat, Filter};
 use cairn_core::tools::messages::{self, Author, Message};
@@ -53,7 +54,8 @@ pub enum ExportChatsResponse {
 impl ChatExportApi {
     /// Export chats as Markdown
     ///
-    /// Streamed, so that it can be of any size.
+    /// Streamed, so that it can be of any size. What people and tools wrote is quoted, every line of it after `> `: a line
+    /// without it is ours, whatever a message contains.
     #[oai(path = "/admin/chats/export", method = "get", operation_id = "exportChats", tag = Tag::ToolsAdmin)]
     async fn export_chats(
         &self,
@@ -160,8 +162,9 @@ impl Export {
 
 fn heading(chat: &Chat) -> String {
     let name = [Some(chat.first_name.as_str()), chat.last_name.as_deref()];
-    let name = name.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    format!("# {}: {name} <{}>\n\nChat {}, {} messages\n\n", chat.tool.title(), chat.email, chat.id, chat.messages)
+    let name = literal(&name.into_iter().flatten().collect::<Vec<_>>().join(" "));
+    let email = literal(&chat.email);
+    format!("# {}: {name}, {email}\n\nChat {}, {} messages\n\n", chat.tool.title(), chat.id, chat.messages)
 }
 
 fn paragraph(message: &Message) -> String {
@@ -171,5 +174,96 @@ fn paragraph(message: &Message) -> String {
         (Author::Assistant, _) => "Tool",
     };
     let time = message.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    format!("## {author}, {time}\n\n{}\n\n", message.content.trim_end())
+    format!("## {author}, {time}\n\n{}\n", quoted(message.content.trim_end()))
+}
+
+/// A block quote of the text, so that no line of it can pass as one of the export: it begins and ends where its `> ` do,
+/// whatever headings, fences and HTML are in it.
+fn quoted(text: &str) -> String {
+    // The line endings of Markdown.
+    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+    lines.split('\n').fold(String::new(), |quote, line| quote + if line.is_empty() { ">" } else { "> " } + line + "\n")
+}
+
+/// The text with nothing in it that Markdown would interpret, on one line.
+fn literal(text: &str) -> String {
+    let mut literal = String::new();
+    for character in text.chars() {
+        if character.is_ascii_punctuation() && !matches!(character, '.' | '@' | '-' | '\'') {
+            literal.push('\\');
+        }
+        literal.push(if is_visible(character) { character } else { ' ' });
+    }
+    literal
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_core::tools::messages::{Author, Message};
+    use chrono::DateTime;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::{is_visible, literal, paragraph};
+
+    fn message(content: String) -> Message {
+        Message {
+            id: Uuid::nil(),
+            chat_id: Uuid::nil(),
+            author: Author::User,
+            content,
+            has_copyable_content: false,
+            created_at: DateTime::UNIX_EPOCH,
+            reply_id: None,
+            reply_state: None,
+        }
+    }
+
+    /// What somebody would try: the lines of the export itself, and what begins or ends blocks of Markdown.
+    fn fragment() -> impl Strategy<Value = String> {
+        const MARKUP: [&str; 9] = [
+            "## Tool, 1970-01-01T00:00:00Z",
+            "# Ideas: Ben, ben@example.test",
+            "```",
+            "~~~",
+            "<!--",
+            "-->",
+            ">",
+            "---",
+            "    ",
+        ];
+        const ENDINGS: [&str; 9] = ["\n", "\r", "\r\n", "\n\n", " ", "\u{2028}", "\u{b}", "\u{c}", "\u{85}"];
+        prop_oneof![
+            proptest::sample::select(&MARKUP[..]).prop_map(str::to_owned),
+            proptest::sample::select(&ENDINGS[..]).prop_map(str::to_owned),
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_can_pass_as_the_work_of_another(fragments in prop::collection::vec(fragment(), 0..12)) {
+            let content = fragments.concat();
+            let text = paragraph(&message(content.clone()));
+            let body = text.strip_prefix("## Learner, 1970-01-01T00:00:00Z\n\n").unwrap().strip_suffix("\n\n").unwrap();
+            // A reader of Markdown ends lines at these characters only.
+            let lines: Vec<&str> = body.split(['\n', '\r']).collect();
+            prop_assert!(lines.iter().all(|line| line.starts_with('>')), "{text}");
+            let unquoted: Vec<&str> = lines.iter().map(|line| line.strip_prefix("> ").unwrap_or("")).collect();
+            let written = content.trim_end().replace("\r\n", "\n").replace('\r', "\n");
+            prop_assert_eq!(unquoted, written.split('\n').collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_name_stays_within_its_heading(name in any::<String>()) {
+            let (mut plain, mut heading) = (String::new(), literal(&name));
+            heading.push(' ');
+            let mut characters = heading.chars();
+            while let Some(character) = characters.next() {
+                prop_assert!(!"#<>[]()*_`!&|~".contains(character) && is_visible(character), "{heading}");
+                plain.extend(if character == '\\' { characters.next() } else { Some(character) });
+            }
+            prop_assert_eq!(plain, name.replace(|character| !is_visible(character), " ") + " ");
+        }
+    }
 }

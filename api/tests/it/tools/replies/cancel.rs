@@ -135,6 +135,35 @@ async fn clearing_empties_one_chat() {
     app.call(Method::DELETE, IDEAS).await.expect(401);
 }
 
+/// What was kept for repeated requests goes too, and a request that arrives late still asks nothing again.
+#[tokio::test]
+async fn clearing_a_chat_removes_its_texts_from_what_idempotency_keys_keep() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let ask = async |path: &str, body: Value, key: &str| {
+        let answer = anna.post(path, body).header("Idempotency-Key", key).await.expect(202).json;
+        app.run_jobs().await;
+        answer
+    };
+    let question = json!({"message": "My secret question"});
+    let transfer = json!({"text": "My secret idea"});
+    let asked = ask(ASSISTANT, question.clone(), "question").await;
+    ask(IDEAS, question.clone(), "elsewhere").await;
+    let transferred = ask("/v1/tools/assistant/transfer", transfer.clone(), "idea").await;
+    let with_texts = "SELECT count(*) FROM idempotency_keys WHERE response::text LIKE '%secret%'";
+    assert_eq!(app.count(with_texts).await, 3);
+    anna.delete(ASSISTANT).await.expect(204);
+    assert_eq!(app.count(with_texts).await, 1, "that of the other chat");
+    for (path, body, key, before) in
+        [(ASSISTANT, question, "question", asked), ("/v1/tools/assistant/transfer", transfer, "idea", transferred)]
+    {
+        let again = ask(path, body, key).await;
+        assert_eq!((&again["reply_id"], &again["message"]["id"]), (&before["reply_id"], &before["message"]["id"]));
+        assert_eq!(again["message"]["content"], "");
+    }
+    assert_eq!(anna.get(ASSISTANT).await.json["items"], json!([]));
+}
+
 #[tokio::test]
 async fn clearing_while_a_reply_completes_leaves_nothing_half_done() {
     let app = TestApp::new().await;

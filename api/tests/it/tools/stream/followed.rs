@@ -293,7 +293,7 @@ async fn a_step_looks_up_what_it_needs_and_reads_nothing_else() {
     sqlx::raw_sql(
         "INSERT INTO users (email, first_name) SELECT n || '@example.test', 'X' FROM generate_series(1, 500) n; ANALYZE",
     )
-    .execute(app.app.pool())
+    .execute(&mut app.superuser().await)
     .await
     .unwrap();
     let session_id = sqlx::query_scalar("SELECT id FROM sessions WHERE user_id = $1").bind(anna.id);

@@ -1,0 +1,59 @@
+//! What the limits of connections end, so that nothing that hangs keeps locks or connections for ever.
+
+use std::time::Duration;
+
+use cairn_core::db::{Purpose, lazy_pool};
+use cairn_testing::database::{TestDb, run, scalar};
+use sqlx::Connection;
+
+#[tokio::test]
+async fn connections_have_the_limits_of_their_purpose() {
+    let test = TestDb::new().await;
+    for purpose in [Purpose::Requests, Purpose::Batches, Purpose::Maintenance] {
+        let limits = purpose.limits();
+        let pools = [
+            lazy_pool(test.url(), 1, purpose).unwrap(),
+            test.db.clone().for_purpose(purpose).pool().clone(),
+            test.db.share(2).for_purpose(Purpose::Batches).for_purpose(purpose).share(1).pool().clone(),
+        ];
+        for pool in pools {
+            let settings: Vec<(String, i64)> = cairn_testing::database::rows(
+                &pool,
+                "SELECT name, setting::bigint FROM pg_settings
+                 WHERE name IN ('idle_in_transaction_session_timeout', 'lock_timeout', 'statement_timeout') ORDER BY name",
+            )
+            .await;
+            let set: Vec<Duration> =
+                settings.iter().map(|(_, ms)| Duration::from_millis(u64::try_from(*ms).unwrap())).collect();
+            assert_eq!(set, [limits.idle_in_transaction, limits.lock, limits.statement], "{purpose:?}");
+        }
+        let shorter = limits.lock < limits.statement && limits.statement >= Duration::from_secs(30);
+        assert!(shorter && limits.idle_in_transaction > Duration::ZERO, "{limits:?}");
+    }
+    assert_eq!(scalar::<String>(test.pool(), "SHOW statement_timeout").await, "30s");
+}
+
+/// The caller is told to try again later, as when no connection is free. Nobody else can help.
+#[tokio::test]
+async fn what_a_limit_ends_may_be_tried_again() {
+    let test = TestDb::new().await;
+    let mut holder = test.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE users IN SHARE MODE").execute(&mut *holder).await.unwrap();
+    for (limit, statement) in [
+        ("statement_timeout", "SELECT pg_sleep(60)"),
+        ("lock_timeout", "UPDATE users SET first_name = 'X'"),
+        ("lock_timeout", "LOCK TABLE users IN ROW EXCLUSIVE MODE"),
+    ] {
+        let mut tx = test.db.begin().await.unwrap();
+        let shortened = format!("SET LOCAL {limit} = '1ms'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(shortened)).execute(&mut *tx).await.unwrap();
+        let error = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *tx).await.unwrap_err();
+        assert!(cairn_core::Error::from(error).is_unavailable(), "{statement}");
+    }
+    drop(holder);
+    run(test.pool(), "UPDATE users SET first_name = 'X'").await;
+    let mut idle = test.connect().await;
+    let begin = "SET idle_in_transaction_session_timeout = '1ms'; BEGIN; SELECT 1";
+    sqlx::raw_sql(begin).execute(&mut idle).await.unwrap();
+    cairn_testing::eventually("the idle transaction is ended", async || idle.ping().await.is_err()).await;
+}
