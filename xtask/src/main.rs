@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 13] = [
+const TASKS: [(&str, &str); 14] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
