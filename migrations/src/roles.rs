@@ -98,10 +98,8 @@ async fn is_refused(options: &PgConnectOptions) -> Result<bool, MigrateError> {
             connection.close().await?;
             Ok(false)
         }
-        Err(error) => match error.as_database_error().and_then(|error| error.code()) {
-            Some(code) if REFUSED.contains(&&*code) => Ok(true),
-            _ => Err(error.into()),
-        },
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| REFUSED.contains(&&*code)) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The software bill of materials: every crate that is compiled into the programs, with its licence and checksum, as CycloneDX.
+//! The software bill of materials: every crate that is compiled into the programs, with its licence and checksum, in the format of
+//! `CycloneDX`.
 //!
 //! What is in it follows from `Cargo.lock` and the manifests alone, so the same commit always gives the same document.
 

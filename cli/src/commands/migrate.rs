@@ -14,8 +14,8 @@ pub(crate) struct Args {
     /// Change nothing, and exit with code 1 if migrations are pending.
     #[arg(long)]
     check: bool,
-    /// First create the roles that DATABASE_OWNER_URL and DATABASE_URL name, as the superuser of DATABASE_ADMIN_URL, and
-    /// make the former the owner of what the database contains.
+    /// First create the roles in `DATABASE_OWNER_URL` and `DATABASE_URL`, as the superuser in `DATABASE_ADMIN_URL`, and make
+    /// the former the owner of what the database contains.
     #[arg(long, conflicts_with = "check")]
     roles: bool,
 }
@@ -53,5 +53,5 @@ async fn roles(config: &Config) -> Result<(), Failure> {
         return Err(Failure::setup("DATABASE_OWNER_URL and DATABASE_URL name the same role: they need two"));
     }
     create_roles(&connect_options(administrator.expose())?, &owner, &application).await?;
-    Ok(print_line(&format!("the roles {} and {} are ready", owner.name(), application.name()))?)
+    print_line(&format!("the roles {} and {} are ready", owner.name(), application.name()))
 }

@@ -312,7 +312,7 @@ impl Walk {
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_string()) {
                     self.within(&index.to_string(), &mut HashMap::new(), |walk, _| {
-                        walk.look_for_hidden_characters(item)
+                        walk.look_for_hidden_characters(item);
                     });
                 }
             }

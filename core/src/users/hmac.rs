@@ -2,18 +2,22 @@
 //! them, which leaks its key to whoever measures time.
 
 use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Signer, Verifier};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use sha2::Sha256;
 
-static PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory, verifier_factory, key_utils: KeyUtils::new_unimplemented() };
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |algorithm, key| Ok(Hs256::new(*algorithm, key.as_bytes())?),
+    verifier_factory: |algorithm, key| Ok(Hs256::new(*algorithm, key.try_get_as_bytes()?)?),
+    key_utils: KeyUtils::new_unimplemented(),
+};
 
 /// Makes the library use this implementation. Call it before keys are used; repeating it changes nothing.
 pub(super) fn install() {
-    drop(PROVIDER.install_default());
+    // It fails where it was called before.
+    let _ = PROVIDER.install_default();
 }
 
 struct Hs256(Hmac<Sha256>);
@@ -32,14 +36,6 @@ impl Hs256 {
         hmac.update(message);
         hmac
     }
-}
-
-fn signer_factory(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    Ok(Hs256::new(*algorithm, key.as_bytes())?)
-}
-
-fn verifier_factory(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    Ok(Hs256::new(*algorithm, key.try_get_as_bytes()?)?)
 }
 
 impl Signer<Vec<u8>> for Hs256 {
@@ -69,6 +65,11 @@ impl JwtVerifier for Hs256 {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use jsonwebtoken::{DecodingKey, EncodingKey};
+
     use super::*;
 
     /// The example in appendix A.1 of RFC 7515.
@@ -79,8 +80,8 @@ mod tests {
         let message = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
                        eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
         let signature = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let decode = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, key).unwrap();
-        let (signing, verifying) = (EncodingKey::from_secret(&decode), DecodingKey::from_secret(&decode));
+        let key = URL_SAFE_NO_PAD.decode(key).unwrap();
+        let (signing, verifying) = (EncodingKey::from_secret(&key), DecodingKey::from_secret(&key));
         let sign = |algorithm| jsonwebtoken::crypto::sign(message.as_bytes(), &signing, algorithm);
         assert_eq!(sign(Algorithm::HS256).unwrap(), signature);
         let verify =

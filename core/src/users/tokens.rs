@@ -119,6 +119,11 @@ impl std::fmt::Debug for Tokens {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha512;
+
     use super::*;
     use crate::clock::{Clock, new_id};
 
@@ -195,14 +200,19 @@ mod tests {
             serde_json::json!({"iss": iss, "aud": aud, "sub": new_id(), "sid": new_id(), "iat": now.timestamp(), "exp": exp})
         };
         let kid = Key::new(&secret('c')).id;
-        let sign = |algorithm, claims| {
-            let header = Header { kid: Some(kid.clone()), ..Header::new(algorithm) };
-            jsonwebtoken::encode(&header, &claims, &key).unwrap()
-        };
+        let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::HS256) };
+        let sign = |claims| jsonwebtoken::encode(&header, &claims, &key).unwrap();
         let tokens = tokens('c');
-        assert!(tokens.verify(&sign(Algorithm::HS256, claims(ISSUER, AUDIENCE)), now).is_some());
-        assert!(tokens.verify(&sign(Algorithm::HS256, claims("other", AUDIENCE)), now).is_none());
-        assert!(tokens.verify(&sign(Algorithm::HS256, claims(ISSUER, "other")), now).is_none());
-        assert!(tokens.verify(&sign(Algorithm::HS512, claims(ISSUER, AUDIENCE)), now).is_none());
+        assert!(tokens.verify(&sign(claims(ISSUER, AUDIENCE)), now).is_some());
+        assert!(tokens.verify(&sign(claims("other", AUDIENCE)), now).is_none());
+        assert!(tokens.verify(&sign(claims(ISSUER, "other")), now).is_none());
+        // The same claims, correctly signed with another algorithm.
+        let token = sign(claims(ISSUER, AUDIENCE));
+        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"HS512","kid":"{kid}"}}"#));
+        let message = format!("{header}.{}", token.split('.').nth(1).unwrap());
+        let mut hmac = Hmac::<Sha512>::new_from_slice(secret('c').expose().as_bytes()).unwrap();
+        hmac.update(message.as_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes());
+        assert!(tokens.verify(&format!("{message}.{signature}"), now).is_none());
     }
 }

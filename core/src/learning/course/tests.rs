@@ -1,7 +1,7 @@
 //! Invalid documents, and the positions of their problems.
 
 use super::{Course, parse, schema, to_yaml};
-use crate::schema::MAX_FAULTS;
+use crate::schema::{MAX_FAULTS, is_visible};
 
 /// A minimal document with one object of each kind.
 const SMALL: &str = "\
@@ -231,13 +231,18 @@ const AWKWARD: [&str; 16] = [
     "é ü я 漢\u{1F600}\u{a0}\u{2028}",
 ];
 
+/// What of a text may be in a name.
+fn visible(text: &str) -> String {
+    text.chars().filter(|character| is_visible(*character)).collect()
+}
+
 #[test]
 fn what_is_written_is_read_again_as_it_was() {
     let mut course: Course = parse(SMALL).unwrap();
     for text in AWKWARD {
         course.modules[0].lessons[0].body = text.to_owned();
         course.prompts[0].body = format!("{}{text}", "word ".repeat(50));
-        course.prompts[0].tags = AWKWARD.map(|tag| tag.chars().take(50).collect()).to_vec();
+        course.prompts[0].tags = AWKWARD.map(|tag| visible(tag).chars().take(50).collect()).to_vec();
         let yaml = to_yaml(&course).unwrap();
         assert_eq!(parse(&yaml).unwrap_or_else(|problems| panic!("{problems:?}\n{yaml}")), course, "{yaml}");
     }
@@ -251,7 +256,7 @@ proptest::proptest! {
     ) {
         let mut course = parse(SMALL).unwrap();
         course.modules[0].lessons[0].body = body;
-        course.modules[0].lessons[0].title = title;
+        course.modules[0].lessons[0].title = format!("T{}", visible(&title));
         let yaml = to_yaml(&course).unwrap();
         proptest::prop_assert_eq!(parse(&yaml).unwrap(), course, "{}", yaml);
     }
