@@ -9,7 +9,7 @@ ALTER TABLE refresh_tokens
     ADD COLUMN predecessor bytea,  -- its hash; the row may be gone
     ADD COLUMN nonce bytea,
     ADD CONSTRAINT refresh_tokens_derivation CHECK (
-        (predecessor IS NULL AND nonce IS NULL) OR (length(predecessor) = 32 AND length(nonce) = 32)
+        num_nonnulls(predecessor, nonce) IN (0, 2) AND length(predecessor) = 32 AND length(nonce) = 32
     ) NOT VALID;
 CREATE UNIQUE INDEX refresh_tokens_predecessor_key ON refresh_tokens (predecessor);
 

@@ -90,7 +90,7 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
     Ok(removed.execute(pool).await?.rows_affected())
 }
 
-/// Removes expired sessions (with their refresh tokens), used refresh tokens, expired one-time links, devices that have not
+/// Removes expired sessions (with their refresh tokens, of which each has few), expired one-time links, devices that have not
 /// signed in for long, attempts at passwords that are forgotten, old idempotency keys, the chunks of finished replies, whose
 /// text is stored as a message, old events of users, old identifiers of content changes, old try-outs of instructions, old
 /// addresses and browsers of users, and old counts.
@@ -100,7 +100,6 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
 /// a user is active, and the rows of a user go with the user.
 async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
     while chunks.should_continue(remove_sessions(pool, settings.keep_ended_session_days).await?) {}
-    while chunks.should_continue(remove_refresh_tokens(pool).await?) {}
     while chunks.should_continue(remove_password_resets(pool).await?) {}
     while chunks.should_continue(remove_devices(pool).await?) {}
     while chunks.should_continue(remove_attempts(pool).await?) {}
@@ -124,16 +123,6 @@ async fn remove_sessions(pool: &PgPool, keep_days: i32) -> Result<u64> {
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))",
         keep_days
-    );
-    Ok(removed.execute(pool).await?.rows_affected())
-}
-
-async fn remove_refresh_tokens(pool: &PgPool) -> Result<u64> {
-    let removed = sqlx::query!(
-        "DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM refresh_tokens WHERE used_at < now() - interval '30 days'
-             ORDER BY used_at LIMIT 5000
-             FOR UPDATE SKIP LOCKED))"
     );
     Ok(removed.execute(pool).await?.rows_affected())
 }

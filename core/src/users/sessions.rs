@@ -336,7 +336,7 @@ pub async fn refresh(tx: &mut Tx, token: &str, settings: &Settings) -> Result<Re
 }
 
 /// The token with this hash, locked together with its session, so that all exchanges within a session come one after another;
-/// `None` if the token is unknown, or its session or account has ended.
+/// `None` if the token is unknown, or its session or account has ended. The session is locked first, as when it is deleted.
 async fn lock_token(tx: &mut Tx, hash: &[u8; 32]) -> Result<Option<Presented>> {
     let now = tx.now();
     let found = sqlx::query!(
@@ -346,7 +346,7 @@ async fn lock_token(tx: &mut Tx, hash: &[u8; 32]) -> Result<Option<Presented>> {
                       AS "is_live!"
            FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = s.user_id
            WHERE t.token_hash = $1
-           FOR UPDATE OF t, s"#,
+           FOR UPDATE OF s, t"#,
         hash,
         now
     );

@@ -51,7 +51,7 @@ impl Mailbox {
 }
 
 #[handler]
-async fn receive(request: &Request, body: String, state: Data<&Arc<Mutex<State>>>) -> StatusCode {
+fn receive(request: &Request, body: String, state: Data<&Arc<Mutex<State>>>) -> StatusCode {
     let header = |name: &str| request.header(name).unwrap_or_default().to_owned();
     let content = format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp"));
     if header("webhook-signature") != mail::sign(&Secret::new(SECRET), &content).unwrap() {

@@ -133,9 +133,9 @@ async fn a_refresh_that_was_interrupted_is_repeated() {
             panic!("not renewed")
         };
         if commit {
-            tx.commit().await.unwrap()
+            tx.commit().await.unwrap();
         } else {
-            tx.rollback().await.unwrap()
+            tx.rollback().await.unwrap();
         }
         session.refresh_token
     };

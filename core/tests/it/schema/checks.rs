@@ -97,6 +97,22 @@ async fn impossible_rows_are_refused() {
             "invite_links_uses_range",
         ),
         ("INSERT INTO invite_links (code) VALUES ('too-short')".into(), "invite_links_code_check"),
+        (
+            format!(
+                "INSERT INTO sessions (id, user_id, expires_at) VALUES ('{user}', '{user}', now());
+                 INSERT INTO refresh_tokens (token_hash, session_id, predecessor, nonce)
+                 SELECT sha256(n::text::bytea), '{user}', sha256('before'), sha256('nonce') FROM generate_series(1, 2) n"
+            ),
+            "refresh_tokens_predecessor_key",
+        ),
+        (
+            format!(
+                "INSERT INTO sessions (id, user_id, expires_at) VALUES ('{user}', '{user}', now());
+                 INSERT INTO refresh_tokens (token_hash, session_id, predecessor)
+                 VALUES (sha256('x'), '{user}', sha256('before'))"
+            ),
+            "refresh_tokens_derivation",
+        ),
         (format!("{session}, now(), NULL)"), "sessions_revoked_with_reason"),
         (format!("{session}, NULL, 'logout')"), "sessions_revoked_with_reason"),
         // Community.

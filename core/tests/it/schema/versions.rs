@@ -20,7 +20,7 @@ const VERSIONED: &[(&str, &[&str])] = &[
     ("showcase_projects", &["likes_count", "likes_counted_at", "trending_likes", "trending_since"]),
     ("stages", &[]),
     ("style_cards", &["usage_count"]),
-    ("users", &["email_key", "last_active_at", "progress_percent"]),
+    ("users", &["email_key", "email_verified_at", "last_active_at", "progress_percent"]),
 ];
 
 #[tokio::test]
@@ -120,6 +120,7 @@ async fn the_version_does_not_move_with_what_the_platform_keeps() {
         ("style_cards", "usage_count = 7", "prompt = 'Y'"),
         ("users", "last_active_at = now()", "role = 'mentor'"),
         ("users", "progress_percent = 7", "first_name = 'Y'"),
+        ("users", "email_verified_at = now()", "first_name = 'Z'"),
     ] {
         let before = state(&test, table).await;
         run(test.pool(), format!("UPDATE {table} SET {change}")).await;
