@@ -5,7 +5,7 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
-use crate::MigrateError;
+use crate::error::MigrateError;
 
 /// The usual name of the role that owns the schema and runs the migrations.
 pub const OWNER: &str = "cairn_owner";
