@@ -3,56 +3,19 @@
 //! A crate of its own because it must run before the queries of `core/`, which are checked against its result, compile.
 //! How to add a migration, and what one may do, is in `migrations/README.md`.
 
+mod error;
 mod roles;
 
 use apalis_postgres::PostgresStorage;
-use sqlx::migrate::{AppliedMigration, Migrate, MigrateError as SqlxMigrateError, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
+pub use self::error::MigrateError;
 pub use self::roles::{APPLICATION, OWNER, ROLES_SQL, Role, create_roles};
 
 static OURS: Migrator = sqlx::migrate!("../migrations");
 const OUR_TABLE: &str = "_sqlx_migrations";
-
-/// Why a database could not be migrated.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// The database was made by migrations that were since squashed into others. Nothing is done to it.
-    #[error(
-        "the database was made before the first release of Cairn (it has migration {0}) and cannot be brought up to \
-         date, so it was left as it is: use an empty database; courses come along with `cairn export` of the version \
-         that made it and `cairn import`"
-    )]
-    Squashed(i64),
-    /// The database has a migration that this program does not know.
-    #[error(
-        "the database is newer than this program (it has migration {0}, unknown here): run a current version of Cairn"
-    )]
-    Newer(i64),
-    /// A migration that ran before has been edited since.
-    #[error("migration {0} was changed after it had been applied: restore the file and add a new migration instead")]
-    Changed(i64),
-    /// Anything else: no connection, or a statement that failed (its migration is rolled back).
-    #[error("{0}")]
-    Failed(#[source] SqlxMigrateError),
-}
-
-impl From<SqlxMigrateError> for MigrateError {
-    fn from(error: SqlxMigrateError) -> Self {
-        match error {
-            SqlxMigrateError::VersionMissing(version) => Self::Newer(version),
-            SqlxMigrateError::VersionMismatch(version) => Self::Changed(version),
-            error => Self::Failed(error),
-        }
-    }
-}
-
-impl From<sqlx::Error> for MigrateError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
 
 /// How far a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
-use crate::MigrateError;
+use crate::error::MigrateError;
 
 /// The usual name of the role that owns the schema and runs the migrations.
 pub const OWNER: &str = "cairn_owner";
@@ -80,6 +80,8 @@ pub async fn create_roles(
 /// Lets the application use what the owner, who is connected, has made and will make.
 pub(crate) async fn grant(connection: &mut PgConnection, application: &str) -> Result<(), MigrateError> {
     set(connection, "cairn.application", application).await?;
+    // They come last, so a server that confirms commits early would lose them, and the migrations before them not, in a crash.
+    set(connection, "synchronous_commit", "on").await?;
     sqlx::raw_sql(GRANTS_SQL).execute(connection).await?;
     Ok(())
 }

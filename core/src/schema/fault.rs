@@ -2,6 +2,9 @@
 
 use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
+/// More faults than these are not listed.
+pub const MAX_FAULTS: usize = 20;
+
 /// One thing that is wrong with a JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -5,8 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::MAX_FAULTS;
-use super::fault::{Fault, FaultCode, push};
+use super::fault::{Fault, FaultCode, MAX_FAULTS, push};
 
 /// Deepest nesting of JSON text.
 const MAX_DEPTH: usize = 64;

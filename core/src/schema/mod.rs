@@ -20,14 +20,11 @@ use serde_json::{Map, Value};
 
 pub use self::characters::{is_visible, printable};
 pub(crate) use self::fault::push;
-pub use self::fault::{Fault, FaultCode};
+pub use self::fault::{Fault, FaultCode, MAX_FAULTS};
 pub(crate) use self::json::number;
 pub use self::json::{Duplicates, Json, Unreadable};
 pub use self::words::{COLOR_PATTERN, SLUG_PATTERN, URL_PATTERN};
 use crate::{Error, Result};
-
-/// More faults than these are not listed.
-pub const MAX_FAULTS: usize = 20;
 
 /// The members that name something, in request bodies and course files alike.
 const NAMES: [&str; 6] = ["title", "name", "term", "first_name", "last_name", "tags"];
