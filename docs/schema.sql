@@ -323,6 +323,20 @@ BEGIN
 END;
 $_$;
 
+CREATE FUNCTION public.end_sessions() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE sessions SET revoked_at = now(), revoke_reason = CASE
+        WHEN NEW.deleted_at IS NOT NULL THEN 'deleted'
+        WHEN NEW.status <> 'active' THEN 'suspended'
+        ELSE 'role_changed'
+    END
+    WHERE user_id = NEW.id AND revoked_at IS NULL;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.fill_email_key() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -373,6 +387,15 @@ CREATE FUNCTION public.folded(text) RETURNS text
         'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё',
         'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее')
 $_$;
+
+CREATE FUNCTION public.forget_verification() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.email_verified_at := NULL;
+    RETURN NEW;
+END;
+$$;
 
 CREATE FUNCTION public.index_changed_object() RETURNS trigger
     LANGUAGE plpgsql
@@ -1102,6 +1125,12 @@ BEGIN
 END;
 $$;
 
+ALTER TABLE public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_derivation CHECK (((num_nonnulls(predecessor, nonce) = ANY (ARRAY[0, 2])) AND (length(predecessor) = 32) AND (length(nonce) = 32))) NOT VALID;
+
+ALTER TABLE public.sessions
+    ADD CONSTRAINT sessions_revoke_reason_check CHECK ((revoke_reason = ANY (ARRAY['logout'::text, 'token_reuse'::text, 'password_changed'::text, 'revoked'::text, 'suspended'::text, 'deleted'::text, 'role_changed'::text, 'session_limit'::text]))) NOT VALID;
+
 ALTER TABLE public.showcase_projects
     ADD CONSTRAINT showcase_projects_trending_likes_range CHECK ((trending_likes >= 0)) NOT VALID;
 
@@ -1411,6 +1440,23 @@ CREATE TRIGGER lock_content BEFORE UPDATE OF publication, deleted_at ON public.c
 CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.course_modules FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.course_modules FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
 
+CREATE TABLE public.email_verifications (
+    user_id uuid NOT NULL,
+    email text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
+    CONSTRAINT email_verifications_email_check CHECK ((length(email) <= 254)),
+    CONSTRAINT email_verifications_token_hash_check CHECK ((length(token_hash) = 32))
+);
+ALTER TABLE ONLY public.email_verifications
+    ADD CONSTRAINT email_verifications_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.email_verifications
+    ADD CONSTRAINT email_verifications_token_key UNIQUE (token_hash);
+ALTER TABLE ONLY public.email_verifications
+    ADD CONSTRAINT email_verifications_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 CREATE TABLE public.erasures (
     user_id uuid NOT NULL,
     requested_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1654,6 +1700,7 @@ CREATE TABLE public.password_resets (
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
     CONSTRAINT password_resets_token_hash_check CHECK ((length(token_hash) = 32))
 );
 ALTER TABLE ONLY public.password_resets
@@ -1821,10 +1868,13 @@ CREATE TABLE public.refresh_tokens (
     session_id uuid NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     used_at timestamp with time zone,
+    predecessor bytea,
+    nonce bytea,
     CONSTRAINT refresh_tokens_token_hash_check CHECK ((length(token_hash) = 32))
 );
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+CREATE UNIQUE INDEX refresh_tokens_predecessor_key ON public.refresh_tokens USING btree (predecessor);
 CREATE INDEX refresh_tokens_session_id_idx ON public.refresh_tokens USING btree (session_id);
 CREATE INDEX refresh_tokens_used_at_idx ON public.refresh_tokens USING btree (used_at) WHERE (used_at IS NOT NULL);
 ALTER TABLE ONLY public.refresh_tokens
@@ -1894,13 +1944,13 @@ CREATE TABLE public.sessions (
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
     revoke_reason text,
-    CONSTRAINT sessions_revoke_reason_check CHECK ((revoke_reason = ANY (ARRAY['logout'::text, 'token_reuse'::text, 'password_changed'::text, 'revoked'::text, 'suspended'::text]))),
     CONSTRAINT sessions_revoked_with_reason CHECK (((revoked_at IS NULL) = (revoke_reason IS NULL))),
     CONSTRAINT sessions_user_agent_check CHECK ((length(user_agent) <= 400))
 );
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at);
+CREATE INDEX sessions_open_idx ON public.sessions USING btree (user_id, last_used_at DESC, id DESC) WHERE (revoked_at IS NULL);
 CREATE INDEX sessions_origin_idx ON public.sessions USING btree (last_used_at) WHERE (num_nonnulls(ip, user_agent) > 0);
 CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, created_at DESC);
 ALTER TABLE ONLY public.sessions
@@ -2322,6 +2372,7 @@ CREATE TABLE public.users (
     suspension_reason text,
     erased_at timestamp with time zone,
     email_key text NOT NULL,
+    email_verified_at timestamp with time zone,
     CONSTRAINT users_email_key_length CHECK (((length(email_key) >= 3) AND (length(email_key) <= 254))),
     CONSTRAINT users_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254))),
     CONSTRAINT users_first_name_length CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
@@ -2340,7 +2391,9 @@ CREATE INDEX users_students_activity_idx ON public.users USING btree (COALESCE(l
 CREATE INDEX users_students_last_name_idx ON public.users USING btree (public.fold_name(((COALESCE(last_name, ''::text) || ' '::text) || first_name)) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_students_name_idx ON public.users USING btree (public.fold_name(((first_name || ' '::text) || COALESCE(last_name, ''::text))) COLLATE "C", id) WHERE ((role = 'student'::public.user_role) AND (deleted_at IS NULL));
 CREATE INDEX users_words_idx ON public.users USING gin (words) WHERE (erased_at IS NULL);
+CREATE TRIGGER end_sessions AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((new.role <> old.role) OR ((new.status <> 'active'::public.user_status) AND (old.status = 'active'::public.user_status)) OR ((new.deleted_at IS NOT NULL) AND (old.deleted_at IS NULL)))) EXECUTE FUNCTION public.end_sessions();
 CREATE TRIGGER fill_email_key BEFORE INSERT ON public.users FOR EACH ROW WHEN ((new.email_key IS NULL)) EXECUTE FUNCTION public.fill_email_key();
+CREATE TRIGGER forget_verification BEFORE UPDATE OF email ON public.users FOR EACH ROW WHEN ((lower(new.email) <> lower(old.email))) EXECUTE FUNCTION public.forget_verification();
 CREATE TRIGGER keep_an_admin AFTER UPDATE OF role, status, deleted_at ON public.users FOR EACH ROW WHEN (((old.role = 'admin'::public.user_role) AND (old.status = 'active'::public.user_status) AND (old.deleted_at IS NULL) AND (NOT ((new.role = 'admin'::public.user_role) AND (new.status = 'active'::public.user_status) AND (new.deleted_at IS NULL))))) EXECUTE FUNCTION public.keep_an_admin();
 CREATE TRIGGER mark_active_update AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.role = 'student'::public.user_role) AND (old.deleted_at IS NULL)) <> ((new.role = 'student'::public.user_role) AND (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.mark_active_user();
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.users FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');

@@ -7,6 +7,7 @@ use cairn_core::actor::{Caller, Origin};
 use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::{RateLimits, Secret, TrustedProxies};
 use cairn_core::db::{Db, Tx, UserTx, observer_pool};
+use cairn_core::noun::Noun;
 use cairn_core::refusal::Rejected;
 use cairn_core::settings::{Cache, Settings};
 use cairn_core::users::attempts::{Attempt, Counters, Guess, TooEarly};

@@ -80,6 +80,10 @@ pub(crate) const COSTS: &[(&str, u32)] = &[
     ("resetPassword", 20),
     ("changePassword", 20),
     ("deleteMe", 20),
+    ("verifyEmail", 20),
+    // Send mail to somebody. Each account gets one a minute as well.
+    ("requestPasswordReset", 500),
+    ("requestEmailVerification", 500),
     // Keep others busy: the AI provider, moderators.
     ("askTool", 20),
     ("transferToTool", 20),

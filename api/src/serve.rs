@@ -74,7 +74,8 @@ pub async fn serve(
     app.proxies = Arc::new(config.trusted_proxies.clone());
     app.hsts_seconds = config.hsts_seconds;
     raise_descriptors();
-    app.server = Server::new("api", Limits { unlimited: config.trusted_proxies.networks.clone(), ..limits(&config.ports) });
+    app.server =
+        Server::new("api", Limits { unlimited: config.trusted_proxies.networks.clone(), ..limits(&config.ports) });
     let drained = CancellationToken::new();
     let token = config.ports.ops_token.as_ref().map(|token| token.expose().to_owned());
     let private = Private::new(ops::endpoint(&app, shutdown.clone()), Hosts::private(&config.ports.ops_hosts), token);

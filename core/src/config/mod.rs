@@ -149,7 +149,6 @@ impl Config {
     pub fn from_values(values: &HashMap<String, String>) -> Result<Self, ConfigError> {
         reject_unknown(values)?;
         let get = |key: &str| values.get(key).map(String::as_str).map(str::trim).filter(|value| !value.is_empty());
-        let secret = |key: &str| get(key).map(Secret::new);
         let jwt_secret = signing_key(get("CAIRN_JWT_SECRET"), "CAIRN_JWT_SECRET")?;
         let jwt_secret_previous = signing_key(get("CAIRN_JWT_SECRET_PREVIOUS"), "CAIRN_JWT_SECRET_PREVIOUS")?;
         if jwt_secret_previous.is_some() && (jwt_secret.is_none() || jwt_secret == jwt_secret_previous) {

@@ -1,7 +1,5 @@
 //! Which email addresses and names are accepted.
 
-use std::fmt;
-
 pub use super::email::Email;
 use crate::schema::is_visible;
 

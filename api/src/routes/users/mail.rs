@@ -17,11 +17,7 @@ pub struct MailApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems = &[
-    ("requestPasswordReset", &[Code::TooManyRequests]),
-    ("requestEmailVerification", &[Code::TooManyRequests]),
-    ("verifyEmail", &[Code::InvalidVerificationToken, Code::TooManyRequests]),
-];
+pub const PROBLEMS: Problems = &[("verifyEmail", &[Code::InvalidVerificationToken])];
 
 /// Who asks for a link for a new password.
 #[derive(Object)]
@@ -58,8 +54,6 @@ impl MailApi {
     ) -> Result<Requested, Problem> {
         let message = "An email address is expected.";
         let email = Email::parse(&body.email).ok_or_else(|| Problem::invalid_field("/email", "malformed", message))?;
-        let attempts = self.app.throttle.attempts(client.0.ip, "a mail with a reset link");
-        self.app.throttle.count(attempts, self.app.now())?;
         let mut tx = self.app.begin_for(&client.0).await?;
         mail::request_password_reset(&mut tx, &email).await?;
         tx.commit().await?;
@@ -76,8 +70,6 @@ impl MailApi {
         tag = Tag::Me
     )]
     async fn request_email_verification(&self, caller: SignedIn) -> Result<Requested, Problem> {
-        let attempts = self.app.throttle.attempts(None, &format!("a mail to verify {}", caller.user_id));
-        self.app.throttle.count(attempts, self.app.now())?;
         let mut tx = self.app.begin_as(&caller).await?;
         let user_id = tx.caller().user_id;
         mail::request_verification(&mut tx, user_id)?;
@@ -91,12 +83,9 @@ impl MailApi {
     /// signed in.
     #[oai(path = "/auth/email-verification", method = "post", operation_id = "verifyEmail", tag = Tag::Auth)]
     async fn verify_email(&self, client: Client, body: Body<EmailVerificationRequest>) -> Result<NoContent, Problem> {
-        let attempts = self.app.throttle.attempts(client.0.ip, "a verification link");
-        self.app.throttle.count(attempts, self.app.now())?;
         let mut tx = self.app.begin_for(&client.0).await?;
         verifications::redeem(&mut tx, &body.token).await?;
         tx.commit().await?;
-        self.app.throttle.forget(attempts);
         Ok(NoContent)
     }
 }

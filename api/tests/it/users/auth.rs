@@ -249,10 +249,6 @@ async fn suspension_is_told_only_to_those_who_know_the_password() {
     app.run_jobs().await;
 }
 
-#[tokio::test]
-    app.run_jobs().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_hundred_who_redeem_an_invite_one_gets_in() {
     let app = TestApp::new().await;
