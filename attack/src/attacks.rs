@@ -73,7 +73,7 @@ async fn zero_windows(target: &Target) -> anyhow::Result<String> {
 
 /// 1,200 bodies that never end, for operations with and without a caller.
 async fn unfinished_bodies(target: &Target) -> anyhow::Result<String> {
-    let mut held = Vec::new();
+    let mut open = Vec::new();
     for n in 0..1200 {
         let path = if n % 2 == 0 { "/v1/projects" } else { "/v1/auth/login" };
         let length = if n % 2 == 0 { 250_000 } else { 16_000 };
@@ -84,10 +84,10 @@ async fn unfinished_bodies(target: &Target) -> anyhow::Result<String> {
         // Refused before the body is read, so writing may fail.
         let _ = socket.write_all(head.as_bytes()).await;
         let _ = timeout(Duration::from_millis(5), socket.write_all(&vec![b' '; length - 1])).await;
-        held.push(socket);
+        open.push(socket);
     }
     sleep(TIME).await;
-    Ok(format!("{} connections with a body that does not end", held.len()))
+    Ok(format!("{} connections with a body that does not end", open.len()))
 }
 
 /// Connections that are silent, that stop in the middle of a header, and that send a byte now and then.

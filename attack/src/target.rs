@@ -7,12 +7,13 @@ use anyhow::{Context as _, ensure};
 use cairn_core::actor::Role;
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
-use cairn_core::db::{connect_options, lazy_pool, migrate};
+use cairn_core::db::{Purpose, lazy_pool};
+use cairn_core::users::password_rules::Password;
 use cairn_core::users::passwords::Passwords;
-use cairn_core::users::rules::Password;
 use cairn_core::users::tokens::{TokenSubject, Tokens};
 use cairn_postgres::testing::throw_away_server;
 use cairn_postgres::{Durability, Server};
+use cairn_testing::database::set_up_on;
 use cairn_testing::processes::{Process, Program, free_port};
 use cairn_testing::rows::add_person;
 use sqlx::PgPool;
@@ -45,9 +46,7 @@ impl Target {
     /// Starts everything. The API writes its log to the folder `logs`.
     pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
         let postgres = throw_away_server(Durability::Relaxed, &[]).await?;
-        postgres.create_database_if_missing("cairn").await?;
-        let url = postgres.url("cairn");
-        migrate(&connect_options(&url)?).await?;
+        let url = set_up_on(&postgres, "cairn").await?;
         let (api, ops, log) = (free_port()?, free_port()?, logs.join("api.log"));
         let environment = vec![
             ("DATABASE_URL", url.clone()),
@@ -57,8 +56,8 @@ impl Target {
             ("CAIRN_LOG", "error".to_owned()),
         ];
         let process = Program::new("cairn-api", environment, log.clone()).start(None)?;
-        let pool = lazy_pool(&url, 4)?;
-        let password = Password::parse(PASSWORD).context("the password is refused")?;
+        let pool = lazy_pool(&url, 4, Purpose::Maintenance)?;
+        let password = Password::parse(PASSWORD).ok().context("the password is refused")?;
         let hash = Passwords::default().hash(&password).await?;
         let mut target = Self { postgres, process, pool, api, ops, log, hash };
         target.wait_until_ready().await?;

@@ -233,7 +233,7 @@ mod tests {
         let url = "postgres://nobody@127.0.0.1:1/none";
         let app = App::new(Db::connect(url, url, 4).unwrap(), &Secret::new("a key of tests")).unwrap();
         let (cors, hosts, headers) = (Cors::new(&[]), Hosts::public(&[]), SecurityHeaders::new(0));
-        let edge = Edge { inner, cors, hosts, headers, timeout, app };
+        let edge = Edge { inner, cors, hosts, timeout, headers, app };
         let mut response =
             edge.call(Request::builder().uri_str("/v1/x").header(header::HOST, "localhost").finish()).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();

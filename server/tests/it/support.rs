@@ -122,14 +122,14 @@ fn hello() -> &'static str {
 
 /// A body of 40 MB that is made as it is taken, more than any buffer between server and client.
 #[handler]
-fn large(seen: Data<&Seen>) -> Response {
-    Body::from_bytes_stream(Counted::new(&seen, 10_000, false)).into()
+fn large(Data(seen): Data<&Seen>) -> Response {
+    Body::from_bytes_stream(Counted::new(seen, 10_000, false)).into()
 }
 
 /// Nothing, until the tests notify.
 #[handler]
-fn events(seen: Data<&Seen>) -> Response {
-    Body::from_bytes_stream(Counted::new(&seen, 1, true)).into()
+fn events(Data(seen): Data<&Seen>) -> Response {
+    Body::from_bytes_stream(Counted::new(seen, 1, true)).into()
 }
 
 #[handler]

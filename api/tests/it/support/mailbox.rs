@@ -51,6 +51,7 @@ impl Mailbox {
 }
 
 #[handler]
+#[expect(clippy::needless_pass_by_value, reason = "extractors are values")]
 fn receive(request: &Request, body: String, state: Data<&Arc<Mutex<State>>>) -> StatusCode {
     let header = |name: &str| request.header(name).unwrap_or_default().to_owned();
     let content = format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp"));

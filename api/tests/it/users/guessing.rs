@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use cairn_core::actor::Role;
 use cairn_core::users::accounts::{self, NewAccount};
+use cairn_core::users::password_rules::Password;
 use cairn_core::users::passwords::Passwords;
-use cairn_core::users::rules::{Email, Password, PersonName};
+use cairn_core::users::rules::{Email, PersonName};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
