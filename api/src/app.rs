@@ -19,7 +19,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
-use crate::edge::Budgets;
+use crate::budget::Budgets;
 use crate::metrics::HttpMetrics;
 use crate::security::{SecurityEvent, SecurityEvents};
 use crate::streams::{Limits, Streams};

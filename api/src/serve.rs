@@ -11,7 +11,7 @@ use poem::{Endpoint, Server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::edge::Budgets;
+use crate::budget::Budgets;
 use crate::streams::{Limits, Streams};
 use crate::{App, endpoint, ops};
 
