@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Problem;
-use crate::edge::Budgets;
+use crate::budget::Budgets;
 use crate::metrics::HttpMetrics;
 use crate::security::{SecurityEvent, SecurityEvents};
 use crate::streams::{self, Streams};

@@ -1,5 +1,6 @@
 //! The callers of operations. A handler that takes a [`Member`], [`Mentor`] or [`Admin`] cannot be reached without one.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 
 use cairn_core::actor::{Caller, Origin, Role};
@@ -9,7 +10,6 @@ use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 
-use crate::edge::ClientAddress;
 use crate::security::SecurityEvent;
 use crate::{App, Problem};
 
@@ -46,6 +46,10 @@ callers! {
     /// An admin.
     Admin "admin" admin Role::Admin, true;
 }
+
+/// The address of the client, which the edge adds to the request; `None` if it is not known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
 
 /// The origin of a request without a caller.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod app;
+mod budget;
 pub mod caller;
 mod compression;
 mod contract;
@@ -25,7 +26,8 @@ mod trees;
 mod view;
 
 pub use app::App;
-pub use edge::{Budgets, endpoint};
+pub use budget::Budgets;
+pub use edge::endpoint;
 pub use openapi::{openapi_31_json, openapi_as_json_schema, openapi_json};
 pub use problem::{Code, Problem};
 pub use serve::{ServeError, listen, run, serve};

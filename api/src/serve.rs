@@ -11,7 +11,7 @@ use cairn_server::{Limits, Private, Server, raise_descriptors};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::edge::Budgets;
+use crate::budget::Budgets;
 use crate::{App, endpoint, ops, streams};
 
 /// How long requests may continue after the process was asked to stop.

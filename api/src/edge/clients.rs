@@ -1,19 +1,16 @@
 //! Who sends a request, before anything else is known of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use poem::Request;
 use poem::http::header;
 
-use super::budget::{Admission, Client, Quota};
 use super::costs::cost_of;
 use super::forwarded::client_address;
+use crate::budget::{Admission, Client, Quota};
+use crate::caller::ClientAddress;
 use crate::security::SecurityEvent;
 use crate::{App, Problem};
-
-/// The address of the client, which the edge adds to the request; `None` if it is not known.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
 
 /// Finds out whose request it is, and takes what it costs from their budget.
 ///

@@ -1,6 +1,5 @@
 //! The edge: what happens to every request before and after its handler, and the one place where errors become answers.
 
-mod budget;
 mod clients;
 mod cors;
 mod costs;
@@ -21,12 +20,10 @@ use poem_openapi::{OpenApiService, OperationId};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use self::budget::Admission;
-pub use self::budget::Budgets;
-pub(crate) use self::clients::ClientAddress;
 use self::cors::Cors;
 use self::headers::SecurityHeaders;
 use crate::answers::{MAX_IF_NONE_MATCH, not_modified};
+use crate::budget::Admission;
 use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
 use crate::openapi::CONTRACT;
