@@ -1108,7 +1108,7 @@ END;
 $$;
 
 ALTER TABLE public.refresh_tokens
-    ADD CONSTRAINT refresh_tokens_derivation CHECK ((((predecessor IS NULL) AND (nonce IS NULL)) OR ((length(predecessor) = 32) AND (length(nonce) = 32)))) NOT VALID;
+    ADD CONSTRAINT refresh_tokens_derivation CHECK (((num_nonnulls(predecessor, nonce) = ANY (ARRAY[0, 2])) AND (length(predecessor) = 32) AND (length(nonce) = 32))) NOT VALID;
 
 ALTER TABLE public.sessions
     ADD CONSTRAINT sessions_revoke_reason_check CHECK ((revoke_reason = ANY (ARRAY['logout'::text, 'token_reuse'::text, 'password_changed'::text, 'revoked'::text, 'suspended'::text, 'deleted'::text, 'role_changed'::text, 'session_limit'::text]))) NOT VALID;
