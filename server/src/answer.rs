@@ -2,20 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::Instant;
 
-use crate::connections::{Connection, InProgress};
-
-/// What is handed to hyper at once. hyper asks for more when the client has room for it, so with small pieces it can be seen
-/// whether the client takes anything.
-const PIECE: usize = 16 * 1024;
+use crate::progress::{Connection, InProgress, Sending};
 
 /// Bodies up to this size are handed over whole and not watched: there is nothing to save by giving them up.
 const SMALL: u64 = 4 * 1024;
@@ -38,27 +32,6 @@ pub(crate) struct Watched {
     size: SizeHint,
 }
 
-/// The state of a body that is being sent.
-#[derive(Debug)]
-pub(crate) struct Sending(Mutex<State>);
-
-#[derive(Debug)]
-struct State {
-    /// `None` after the body was given up.
-    body: Option<Open>,
-    /// Since when it is the client's turn: a piece is ready or handed over and no more was asked for. `None` while the body
-    /// itself has nothing to send, such as a stream between two events.
-    since: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Open {
-    body: BoxBody<Bytes, io::Error>,
-    /// What is left of a chunk that is sent in pieces.
-    rest: Bytes,
-    _request: InProgress,
-}
-
 impl Answer {
     /// Sends `body` as the answer to `request`, which ends when it was sent.
     pub(crate) fn new(body: BoxBody<Bytes, io::Error>, connection: &Arc<Connection>, request: InProgress) -> Self {
@@ -66,54 +39,9 @@ impl Answer {
         if size.exact().is_some_and(|size| size <= SMALL) {
             return Self::Whole(body);
         }
-        let open = Open { body, rest: Bytes::new(), _request: request };
-        let state = State { body: Some(open), since: Some(Instant::now()) };
-        let sending = Arc::new(Sending(Mutex::new(state)));
+        let sending = Arc::new(Sending::new(body, request));
         let (connection, id) = (connection.clone(), connection.sending(sending.clone()));
         Self::Watched(Watched { sending, connection, id, size })
-    }
-}
-
-impl Sending {
-    /// Whether the client has taken nothing for `limit`.
-    pub(crate) fn is_stalled(&self, limit: Duration) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.body.is_some() && state.since.is_some_and(|since| since.elapsed() >= limit)
-    }
-
-    /// Drops the body and what it holds. False if it was gone already.
-    pub(crate) fn abandon(&self) -> bool {
-        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).body.take();
-        body.is_some()
-    }
-
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = &mut state.body else {
-            let reason = "the client took nothing of the answer for too long";
-            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, reason))));
-        };
-        if open.rest.is_empty() {
-            match Pin::new(&mut open.body).poll_frame(context) {
-                Poll::Pending => {
-                    state.since = None;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => open.rest = data,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
-                },
-                Poll::Ready(end) => return Poll::Ready(end),
-            }
-        }
-        let piece = open.rest.split_to(open.rest.len().min(PIECE));
-        state.since = Some(Instant::now());
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_over(&self) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.body.as_ref().is_some_and(|open| open.rest.is_empty() && open.body.is_end_stream())
     }
 }
 

@@ -3,14 +3,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
 use crate::Limits;
-use crate::answer::Sending;
+use crate::progress::{Connection, lock};
 
 /// The connections of one server.
 #[derive(Debug)]
@@ -42,28 +39,6 @@ pub struct Counts {
     pub timed_out: u64,
     /// Answers that were given up because their client took nothing of them.
     pub abandoned: u64,
-}
-
-/// An open connection.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    state: Mutex<State>,
-    /// Cancelled when the connection must make room for another.
-    pub(crate) replaced: CancellationToken,
-}
-
-#[derive(Debug)]
-struct State {
-    requests: usize,
-    /// When the connection was opened or its last request ended.
-    waiting_since: Instant,
-    has_had_request: bool,
-    next_id: u64,
-    sending: HashMap<u64, Arc<Sending>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that are given out together.
@@ -166,73 +141,6 @@ impl Drop for Guard {
                 open.per_network.remove(&self.network);
             }
         }
-    }
-}
-
-impl Connection {
-    fn new() -> Self {
-        let (waiting_since, sending) = (Instant::now(), HashMap::new());
-        let state = State { requests: 0, waiting_since, has_had_request: false, next_id: 0, sending };
-        Self { state: Mutex::new(state), replaced: CancellationToken::new() }
-    }
-
-    /// Since when no request is in progress; `None` if one is.
-    fn waiting_since(&self) -> Option<Instant> {
-        let state = lock(&self.state);
-        (state.requests == 0).then_some(state.waiting_since)
-    }
-
-    fn is_out_of_time(&self, limits: &Limits) -> bool {
-        let state = lock(&self.state);
-        let limit = if state.has_had_request { limits.idle } else { limits.first_request };
-        state.requests == 0 && state.waiting_since.elapsed() >= limit
-    }
-
-    fn abandon(&self, limit: Duration) -> u64 {
-        // Dropped without the lock, because the end of an answer is the end of a request, which needs it.
-        let stalled: Vec<Arc<Sending>> =
-            lock(&self.state).sending.values().filter(|sending| sending.is_stalled(limit)).cloned().collect();
-        let mut abandoned = 0;
-        for sending in stalled {
-            abandoned += u64::from(sending.abandon());
-        }
-        abandoned
-    }
-
-    /// Counts a request as being in progress until the guard is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> InProgress {
-        let mut state = lock(&self.state);
-        state.requests += 1;
-        state.has_had_request = true;
-        InProgress(self.clone())
-    }
-
-    /// Watches an answer until [`Self::sent`].
-    pub(crate) fn sending(&self, sending: Arc<Sending>) -> u64 {
-        let mut state = lock(&self.state);
-        let id = state.next_id;
-        state.next_id += 1;
-        state.sending.insert(id, sending);
-        id
-    }
-
-    /// Ends watching an answer.
-    pub(crate) fn sent(&self, id: u64) {
-        let sending = lock(&self.state).sending.remove(&id);
-        // Without the lock, as above.
-        drop(sending);
-    }
-}
-
-/// A request in progress.
-#[derive(Debug)]
-pub(crate) struct InProgress(Arc<Connection>);
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.requests -= 1;
-        state.waiting_since = Instant::now();
     }
 }
 

@@ -23,6 +23,7 @@ pub mod host;
 mod limits;
 mod listen;
 mod private;
+mod progress;
 
 pub use connections::Counts;
 pub use limits::{Limits, raise_descriptors};

@@ -11,6 +11,7 @@
 mod adapter;
 mod board;
 mod context;
+mod failure;
 mod generation;
 mod health;
 mod jobs;

@@ -8,7 +8,7 @@ use cairn_core::users::mail::{self, Mail};
 use chrono::{DateTime, Utc};
 use reqwest::{Client, StatusCode, redirect};
 
-use crate::run::JobError;
+use crate::failure::JobError;
 
 /// How long the hook may take. Shorter than the deadline of the job.
 const TIMEOUT: Duration = Duration::from_secs(10);

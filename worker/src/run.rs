@@ -6,41 +6,11 @@ use cairn_core::queue::{Envelope, Job};
 use serde_json::Value;
 
 use crate::Context;
+pub use crate::failure::JobError;
 
 /// How long running jobs may continue after the worker was told to stop. Longer than any job's deadline
 /// (`adapter::perform` checks it), so an orderly stop repeats nothing.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
-
-/// How a run failed, which decides what happens to the job.
-#[derive(Debug)]
-pub enum JobError {
-    /// May succeed later: tried again after a stored backoff, until the attempts are used up.
-    Retry(String),
-    /// May succeed after this time (a provider's `Retry-After`).
-    RetryIn(Duration, String),
-    /// Too early: the job waits in the table for this long, and the run does not count as an attempt.
-    Snooze(Duration),
-    /// Will never succeed: the job is dead at once.
-    Discard(String),
-}
-
-impl JobError {
-    /// A transient failure.
-    pub fn retry(error: impl std::fmt::Display) -> Self {
-        Self::Retry(error.to_string())
-    }
-
-    /// A permanent failure.
-    pub fn discard(error: impl std::fmt::Display) -> Self {
-        Self::Discard(error.to_string())
-    }
-}
-
-impl From<cairn_core::Error> for JobError {
-    fn from(error: cairn_core::Error) -> Self {
-        Self::retry(error)
-    }
-}
 
 /// Decodes a job and runs it within its deadline.
 pub(crate) async fn perform<J: Job, F>(

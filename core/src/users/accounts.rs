@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::invites::{self, InviteRefusal};
 use super::mail;
 use super::rules::{Email, PersonName};
+pub use super::user::{Credentials, User};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::actor::{Caller, Role};
@@ -15,29 +16,6 @@ use crate::db::Tx;
 use crate::noun::Noun;
 use crate::refusal::{OnConstraint, Rejected};
 use crate::settings::{self, EmailVerification, RegistrationMode, Settings};
-
-/// An account as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Identifies the user.
-    pub id: Uuid,
-    /// The email address as the user typed it.
-    pub email: String,
-    /// Whether the user has proved that it is theirs.
-    pub is_email_verified: bool,
-    /// 1–100 characters.
-    pub first_name: String,
-    /// 1–100 characters; `None` if the user gave no last name.
-    pub last_name: Option<String>,
-    /// The address of a picture.
-    pub avatar_url: Option<String>,
-    /// Decides what the user may do.
-    pub role: Role,
-    /// Whole percent of the required lessons of all roadmaps that the user started; `None` if they started none.
-    pub progress_percent: Option<i16>,
-    /// When the user registered.
-    pub created_at: DateTime<Utc>,
-}
 
 /// The data of a new account.
 #[derive(Clone, Debug)]
@@ -61,17 +39,6 @@ pub enum RegistrationRefusal {
     Invite(InviteRefusal),
     /// A live account already has this email address.
     EmailTaken,
-}
-
-/// What is needed to check a password.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The account.
-    pub user: User,
-    /// The stored hash; `None` if the account has no password, so that signing in is impossible until a reset.
-    pub password_hash: Option<String>,
-    /// Whether the account is suspended. Callers may reveal this only after the password was verified.
-    pub is_suspended: bool,
 }
 
 /// Refuses a registration that would be refused whatever the account's data is. Called before the password is hashed, so
@@ -197,14 +164,6 @@ pub async fn find_me(connection: &mut PgConnection, caller: &Caller) -> Result<O
         caller.user_id
     );
     Ok(user.fetch_optional(connection).await?)
-}
-
-impl User {
-    /// First and last name, separated by a space.
-    pub fn name(&self) -> String {
-        let names = [Some(self.first_name.as_str()), self.last_name.as_deref()];
-        names.into_iter().flatten().collect::<Vec<_>>().join(" ")
-    }
 }
 
 impl From<InviteRefusal> for RegistrationRefusal {

@@ -23,4 +23,5 @@ pub mod resets;
 pub mod rules;
 pub mod sessions;
 pub mod tokens;
+mod user;
 pub mod verifications;

@@ -24,8 +24,8 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::{Credentials, User};
 use super::tokens::TokenSubject;
+use super::user::{Credentials, User};
 use crate::activity::{Action, Target, Verb};
 use crate::actor::{Caller, Role};
 use crate::clock::new_id;

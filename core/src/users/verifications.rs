@@ -47,7 +47,7 @@ pub async fn redeem(tx: &mut Tx, token: &str) -> Result<(), Rejected<InvalidVeri
                DELETE FROM email_verifications WHERE token_hash = $1 AND expires_at > $2 RETURNING user_id, email
            )
            UPDATE users u SET email_verified_at = $2 FROM used
-           WHERE u.id = used.user_id AND lower(u.email) = lower(used.email) AND u.deleted_at IS NULL
+           WHERE u.id = used.user_id AND u.email = used.email AND u.deleted_at IS NULL
            RETURNING u.id, u.first_name || coalesce(' ' || u.last_name, '') AS "name!""#,
         &hash(token),
         tx.now()
