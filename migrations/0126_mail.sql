@@ -13,7 +13,7 @@ BEGIN
 END;
 $$;
 CREATE TRIGGER forget_verification BEFORE UPDATE OF email ON users FOR EACH ROW
-    WHEN (lower(NEW.email) <> lower(OLD.email)) EXECUTE FUNCTION forget_verification();
+    WHEN (NEW.email_key <> OLD.email_key) EXECUTE FUNCTION forget_verification();
 
 -- The one-time link with which somebody proves that an address is theirs. A user has one at most: the next replaces it. Only the
 -- SHA-256 of its token is stored. Using it deletes the row.
