@@ -38,7 +38,7 @@ impl Expected {
             .find(|[version, of, _]| *of == target && version.split('.').next() == Some(&major.to_string()));
         let [version, _, sha256] = pin.ok_or_else(|| {
             format!(
-                "this program has no checksum of PostgreSQL {major} for {target} to compare a download with: set {VARIABLE} \
+                "this program has no checksum of PostgreSQL {major} for {target} to compare a download with: install PostgreSQL, or set {VARIABLE} \
                  to that of the archive, or to `{PUBLISHED}` to trust the one beside it"
             )
         })?;

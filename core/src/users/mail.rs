@@ -42,10 +42,7 @@ pub struct Mail {
 /// Asks for a mail with a link for a new password. Does the same whether or not there is an account with this address, so that
 /// nobody learns it from the time that it takes.
 pub async fn request_password_reset(tx: &mut Tx, email: &Email) -> Result<()> {
-    let user_id = sqlx::query_scalar!(
-        "SELECT id FROM users WHERE email_key = $1 AND deleted_at IS NULL",
-        email.key()
-    );
+    let user_id = sqlx::query_scalar!("SELECT id FROM users WHERE email_key = $1 AND deleted_at IS NULL", email.key());
     let user_id = user_id.fetch_optional(&mut **tx).await?;
     tx.enqueue(&SendMail { kind: MailKind::PasswordReset, user_id })
 }
