@@ -159,7 +159,7 @@ impl PageRequest {
     }
 
     /// The same for rows with long texts, whose lengths in bytes `size` returns: the page ends early, but has at least one
-    /// item, when its texts would exceed [`MAX_PAGE_BYTES`].
+    /// item, when its texts would exceed `MAX_PAGE_BYTES`.
     pub fn answer_within<R, T: From<R>, K: CursorKey>(
         &self,
         mut rows: Vec<R>,
