@@ -3,7 +3,7 @@
 //!
 //! Beyond what the schema says, a value may not hold repeated members, nor control characters other than tab, newline
 //! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others). What names something
-//! (see [`NAMES`]) may contain none at all, nor characters that cannot be seen or that make text run the other way, with which
+//! (see `NAMES`) may contain none at all, nor characters that cannot be seen or that make text run the other way, with which
 //! one name could pass as another.
 
 mod characters;

@@ -1,7 +1,7 @@
 //! Password hashes: Argon2id with the parameters that OWASP recommends (19 MiB, two passes, one lane).
 //!
 //! Hashing takes tens of milliseconds and 19 MiB, so it runs outside the async threads, a few hashes at a time, and never
-//! while a transaction is open. How many may wait is bounded ([`super::hash_queue`]).
+//! while a transaction is open. How many may wait is bounded (`hash_queue`).
 //!
 //! Accounts that come from another system may have a hash by bcrypt, or by Argon2 with other parameters. Such a hash is replaced
 //! when its owner has signed in, the only moment at which the password is known.
