@@ -82,8 +82,8 @@ pub(crate) const COSTS: &[(&str, u32)] = &[
     ("deleteMe", 20),
     ("verifyEmail", 20),
     // Send mail to somebody. Each account gets one a minute as well.
-    ("requestPasswordReset", 500),
-    ("requestEmailVerification", 500),
+    ("requestPasswordReset", 100),
+    ("requestEmailVerification", 100),
     // Keep others busy: the AI provider, moderators.
     ("askTool", 20),
     ("transferToTool", 20),

@@ -181,7 +181,8 @@ impl Attempt {
     }
 }
 
-/// Counts an attempt, unless it comes too early. Returns the failures with it.
+/// Counts an attempt, unless it comes too early. While no wait is due, any time is late enough: of attempts at once, one that began
+/// earlier may be counted later, and clocks of processes differ. Returns the failures with it.
 async fn take(
     connection: &mut PgConnection,
     counter: Counter,
@@ -191,12 +192,15 @@ async fn take(
     let Counter { subject, rule } = counter;
     let failures = sqlx::query_scalar!(
         "INSERT INTO sign_in_attempts AS a (subject, failures, counted_at, free_at, forgotten_at)
-         VALUES ($1, 1, $2, $2, $2::timestamptz + make_interval(secs => $4))
+         VALUES ($1, 1, $2, '-infinity', $2::timestamptz + make_interval(secs => $4))
          ON CONFLICT ON CONSTRAINT sign_in_attempts_pkey DO UPDATE SET
              failures = least($5::integer, greatest(0, a.failures - attempts_forgotten(a.counted_at, $2, $4)) + 1),
              counted_at = a.counted_at + make_interval(secs => attempts_forgotten(a.counted_at, $2, $4) * $4),
-             free_at = $2::timestamptz + attempt_wait(
-                 least($5::integer, greatest(0, a.failures - attempts_forgotten(a.counted_at, $2, $4)) + 1), $3),
+             free_at = CASE
+                 WHEN greatest(0, a.failures - attempts_forgotten(a.counted_at, $2, $4)) + 1 < $3 THEN '-infinity'
+                 ELSE $2::timestamptz + attempt_wait(
+                     least($5::integer, greatest(0, a.failures - attempts_forgotten(a.counted_at, $2, $4)) + 1), $3)
+             END,
              forgotten_at = $2::timestamptz + make_interval(secs => $5::integer * $4::float8)
          WHERE a.free_at <= $2
          RETURNING a.failures",

@@ -7,8 +7,8 @@ use super::table::{Row, row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    row("register", Public, 8).body(r#"{"email": "new-{caller}@example.test", "password": "correct horse battery", "first_name": "New", "invite_code": "the-code-of-invite-1"}"#),
-    row("login", Public, 12).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
+    row("register", Public, 9).body(r#"{"email": "new-{caller}@example.test", "password": "correct horse battery", "first_name": "New", "invite_code": "the-code-of-invite-1"}"#),
+    row("login", Public, 14).body(r#"{"email": "learner@example.test", "password": "correct horse battery"}"#),
     row("refreshSession", Public, 5).body(r#"{"refresh_token": "refresh {caller}"}"#),
     row("resetPassword", Public, 8).body(r#"{"token": "reset {caller}", "new_password": "another horse battery"}"#),
     row("requestPasswordReset", Public, 3).body(r#"{"email": "learner@example.test"}"#),
@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
 
     row("getMe", Members, 2),
     row("updateMe", Members, 6).body(r#"{"first_name": "Changed"}"#),
-    row("deleteMe", Members, 14).body(r#"{"password": "correct horse battery"}"#),
+    row("deleteMe", Members, 15).body(r#"{"password": "correct horse battery"}"#),
     row("exportMyData", Members, 21),
     row("changePassword", Members, 11).body(r#"{"current_password": "correct horse battery", "new_password": "another horse battery"}"#),
     row("listMySessions", Members, 2),

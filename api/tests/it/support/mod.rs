@@ -30,7 +30,7 @@ use cairn_api::streams::{Limits, Streams};
 use cairn_api::{App, Budgets};
 use cairn_core::actor::Role;
 use cairn_core::clock::new_id;
-use cairn_core::config::{RateLimits, Secret};
+use cairn_core::config::{RateLimit, RateLimits, Secret};
 use cairn_core::db::Db;
 use cairn_core::users::passwords::Passwords;
 use cairn_core::users::tokens::TokenSubject;
@@ -121,16 +121,20 @@ impl TestApp {
         Self::over(app, None)
     }
 
-    /// The same with other hashing threads.
+    /// The same with other hashing threads, for which any number of requests may wait.
     pub(crate) fn hashing_with(&self, passwords: Passwords) -> Self {
         let mut app = self.app.clone();
+        app.budgets = Budgets::new(&RateLimits::default(), 100);
         app.passwords = passwords;
         Self::over(app, None)
     }
 
-    /// All tests share the hashing threads, and how busy these are must not decide whether a test passes.
+    /// All tests share the hashing threads, and how busy these are must not decide whether a test passes. Nor must budgets in a
+    /// test that is not about them.
     fn state(db: Db) -> App {
         let mut app = App::new(db, &Secret::new(JWT_SECRET)).unwrap();
+        let any = RateLimit { per_second: 1_000_000, burst: 1_000_000_000, concurrent: 1000 };
+        app.budgets = Budgets::new(&RateLimits { user: any, address: any }, app.pool().options().get_max_connections());
         app.passwords = Passwords::patient();
         app
     }

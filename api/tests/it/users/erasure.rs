@@ -323,7 +323,7 @@ async fn assert_removed(app: &TestApp, person: &Actor) {
     for row in Personal::all().iter().filter(|row| row.is_removed()) {
         let (table, column) = row.column.split_once('.').unwrap();
         let condition = match column {
-            "ip" | "user_agent" => format!("{column} IS NOT NULL AND {} = $1", owner_of(table)),
+            "ip" | "user_agent" | "email" => format!("{column} IS NOT NULL AND {} = $1", owner_of(table)),
             column => format!("{column} = $1"),
         };
         let query = format!("SELECT count(*) FROM {table} WHERE {condition}");

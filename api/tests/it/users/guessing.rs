@@ -103,6 +103,18 @@ async fn attempts_are_forgotten_with_time() {
     app.run_jobs().await;
 }
 
+/// Clocks of processes differ, and of attempts at once the one that began later may be counted first.
+#[tokio::test]
+async fn an_attempt_that_began_earlier_does_not_wait_for_one_that_began_later() {
+    let app = TestApp::new().await;
+    account(&app, "anna@example.test").await;
+    login(&app, "anna@example.test", WRONG).await.expect(401);
+    app.app.db.clock().advance(TimeDelta::seconds(-2));
+    login(&app, "anna@example.test", WRONG).await.expect(401);
+    login(&app, "berta@example.test", WRONG).await.expect(401);
+    app.run_jobs().await;
+}
+
 #[tokio::test]
 async fn all_ways_to_write_an_address_count_together() {
     let app = TestApp::new().await;

@@ -256,6 +256,7 @@ async fn a_hash_that_cannot_be_read_is_a_failed_sign_in() {
         assert_eq!(refused.json["detail"], "There is no account with this email and password.");
         change(&anna, OLD, NEW).await.expect(403).problem("wrong_password");
     }
+    app.run_jobs().await;
 }
 
 /// A password is the same however its letters are composed.
