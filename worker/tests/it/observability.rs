@@ -207,7 +207,8 @@ async fn the_board_shows_jobs_with_any_payload() {
     assert!(listed("/api/v1/tasks?status=Queued").await.is_empty());
     assert!(listed("/api/v1/tasks?status=Done&page=4000000000&page_size=100").await.is_empty());
 
-    let [listed, asked_for] = ["", "&payloads=true"].map(|more| format!("/api/v1/tasks?status=Done{more}"));
+    let [listed, asked_for] =
+        ["", "&payloads=true"].map(|more| format!("/api/v1/queues/activity/tasks?status=Done{more}"));
     assert_eq!(ops.json(&listed).await[0]["args"], serde_json::json!({"kind": "record_activity"}));
     assert!(ops.json(&asked_for).await[0]["args"]["data"].is_object(), "who asks for payloads gets them");
 
