@@ -85,9 +85,14 @@ async fn authenticate(
 
 /// Whether a request has a token of ours that has not expired. Its session may have ended; only [`authenticate`] knows.
 pub(crate) fn is_signed_in(request: &Request) -> bool {
-    let token = request.header(header::AUTHORIZATION).and_then(|value| value.split_once(' ')).map(|(_, token)| token);
     let app = request.data::<App>();
-    app.zip(token).is_some_and(|(app, token)| app.tokens.verify(token, app.now()).is_some())
+    app.zip(bearer(request)).is_some_and(|(app, token)| app.tokens.verify(token, app.now()).is_some())
+}
+
+/// The access token of a request, as it was sent.
+pub(crate) fn bearer(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header(header::AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The address of the client, as the edge has found it, and its `User-Agent`.

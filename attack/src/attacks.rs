@@ -51,14 +51,23 @@ pub(crate) const ALL: &[Attack] = attacks! {
 
 /// HTTP/2 clients that take nothing ask for the largest static answers, 300 times each.
 async fn zero_windows(target: &Target) -> anyhow::Result<String> {
+    take_nothing(target, 40, &["/docs", "/openapi.json", "/reference"], 300, None).await
+}
+
+/// So many HTTP/2 clients ask so often for these paths, and take nothing of the answers.
+async fn take_nothing(
+    target: &Target,
+    clients: usize,
+    paths: &[&str],
+    times: usize,
+    token: Option<&str>,
+) -> anyhow::Result<String> {
     let mut held = Vec::new();
-    let mut asked = 0;
-    for _ in 0..40 {
+    for _ in 0..clients {
         let requests = http2(target, 0).await?;
-        for path in ["/docs", "/openapi.json", "/reference"].iter().cycle().take(300) {
+        for path in paths.iter().cycle().take(times) {
             let Ok(Ok(mut ready)) = timeout(Duration::from_millis(50), requests.clone().ready()).await else { break };
-            let Ok((answer, _)) = ready.send_request(get(path, None)?, true) else { break };
-            asked += 1;
+            let Ok((answer, _)) = ready.send_request(get(path, token)?, true) else { break };
             held.push(tokio::spawn(async move {
                 // Kept, and never read.
                 let answer = answer.await;
@@ -68,7 +77,7 @@ async fn zero_windows(target: &Target) -> anyhow::Result<String> {
         }
     }
     sleep(TIME).await;
-    Ok(format!("{asked} answers were asked for and not taken"))
+    Ok(format!("{} answers were asked for and not taken", held.len()))
 }
 
 /// 1,200 bodies that never end, for operations with and without a caller.
@@ -218,22 +227,7 @@ async fn stalled_readers(target: &Target) -> anyhow::Result<String> {
 /// Answers of a learner's own, as large as they come, that are not taken.
 async fn answers_not_taken(target: &Target) -> anyhow::Result<String> {
     let reader = target.person("hoarder", Role::Student).await?;
-    let (mut held, mut asked) = (Vec::new(), 0);
-    for _ in 0..20 {
-        let requests = http2(target, 0).await?;
-        for _ in 0..100 {
-            let Ok(Ok(mut ready)) = timeout(Duration::from_millis(50), requests.clone().ready()).await else { break };
-            let Ok((answer, _)) = ready.send_request(get("/v1/me/export", Some(&reader.token))?, true) else { break };
-            asked += 1;
-            held.push(tokio::spawn(async move {
-                let answer = answer.await;
-                sleep(TIME).await;
-                drop(answer);
-            }));
-        }
-    }
-    sleep(TIME).await;
-    Ok(format!("{asked} answers were not taken"))
+    take_nothing(target, 20, &["/v1/me/export"], 100, Some(&reader.token)).await
 }
 
 /// One learner asks for what is expensive as often as they can, on 64 connections.

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 
 use poem::Request;
-use poem::http::header;
 
 use super::costs::cost_of;
 use super::forwarded::client_address;
 use crate::budget::{Admission, Client, Quota};
-use crate::caller::ClientAddress;
+use crate::caller::{ClientAddress, bearer};
 use crate::security::SecurityEvent;
 use crate::{App, Problem};
 
@@ -34,10 +33,4 @@ pub(super) fn admit(app: &App, request: &mut Request) -> (Result<Admission, Prob
             (Err(Problem::too_many_requests().retry_after(refusal.retry_after)), refusal.quota)
         }
     }
-}
-
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
