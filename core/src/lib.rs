@@ -20,6 +20,7 @@ pub mod failpoint;
 pub mod learning;
 pub mod library;
 pub mod noun;
+pub mod program;
 pub mod queue;
 pub mod refusal;
 mod repetition;

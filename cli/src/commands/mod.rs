@@ -8,5 +8,6 @@ pub(crate) mod import;
 pub(crate) mod invite;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod psql;
 pub(crate) mod simulate;
 pub(crate) mod verify;

@@ -2,7 +2,7 @@
 
 use crate::support::Sandbox;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "dev",
     "migrate",
     "import",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 12] = [
     "admin",
     "invite",
     "jobs",
+    "psql",
     "verify",
     "simulate",
     "doctor",
