@@ -140,8 +140,9 @@ impl Config {
 
     /// The configured format of the log, whatever else is wrong with the configuration.
     pub fn log_format() -> LogFormat {
-        let is_json =
-            |values: HashMap<_, _>| values.get("CAIRN_LOG_FORMAT").is_some_and(|format| format.trim() == "json");
+        let is_json = |values: HashMap<String, String>| {
+            values.get("CAIRN_LOG_FORMAT").is_some_and(|format| format.trim() == "json")
+        };
         if values().is_ok_and(is_json) { LogFormat::Json } else { LogFormat::Text }
     }
 
