@@ -108,8 +108,14 @@ class Machine:
 
     def end(self):
         for process in self.started.values():
-            process.kill()
-            process.wait()
+            # nginx ends its own processes only if it is asked.
+            process.terminate()
+        for process in self.started.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         for cluster in self.clusters:
             cluster.stop("immediate", check=False)
         if self.options.keep:
