@@ -3,7 +3,7 @@
 # directory, as requirements.txt says. What is not on this machine is skipped with a message, and with `CI` set it is an error.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-work=${CAIRN_DEPLOY_CHECK_DIR:-$here/../target/deploy-check}
+work=${DEPLOY_CHECK_DIR:-$here/../target/deploy-check}
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 # In the place for temporary files, which every account can enter: pgbouncer runs under another one.

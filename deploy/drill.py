@@ -591,10 +591,8 @@ class Drill:
         before = self.primary.sql("SELECT count(*), (SELECT count(*) FROM showcase_projects) FROM users WHERE first_name = 'Learner'")
         moment = self.primary.sql("SELECT clock_timestamp()")
         self.primary.sql("UPDATE users SET first_name = 'Mistake'")
-        self.primary.sql("SELECT pg_switch_wal()")
-        last = self.primary.sql("SELECT pg_walfile_name(pg_current_wal_lsn() - 1)")
-        wait_for("the archive", 60, lambda: self.primary.sql(
-            f"SELECT last_archived_wal >= '{last}' FROM pg_stat_archiver") == "t" or (self.archive / last).exists())
+        last = self.primary.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        wait_for("the archive", 60, (self.archive / last).exists)
         with open(self.base.data / "postgresql.auto.conf", "a") as conf:
             conf.write(f"""
 restore_command = 'cp {self.archive}/%f %p'
