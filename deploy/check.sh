@@ -121,7 +121,7 @@ with_pgbouncer() {
     "${as[@]}" pgbouncer "$ini" >"$scratch/pgbouncer.log" 2>&1 &
     pid=$!
     for _ in $(seq 50); do
-        grep -q 'process up' "$scratch/pgbouncer.log" && break
+        grep -qs 'process up' "$scratch/pgbouncer.log" && break
         sleep 0.1
     done
     kill "$pid" 2>/dev/null || true
