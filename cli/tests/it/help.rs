@@ -2,10 +2,12 @@
 
 use crate::support::Sandbox;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "dev",
     "migrate",
     "import",
+    "adopt",
+    "import-legacy",
     "export",
     "admin",
     "invite",
