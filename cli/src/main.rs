@@ -15,7 +15,9 @@ use std::process::ExitCode;
 use cairn_core::config::Config;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{admin, adopt, dev, doctor, export, import, import_legacy, invite, jobs, migrate, simulate, verify};
+use crate::commands::{
+    admin, adopt, dev, doctor, export, import, import_legacy, invite, jobs, migrate, simulate, verify,
+};
 use crate::failure::Failure;
 
 /// Cairn, an online-course platform. Without a command, runs `cairn dev`.

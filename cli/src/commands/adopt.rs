@@ -49,7 +49,12 @@ fn shapes(source: &Source) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for it in source.tables() {
         let Some(known) = table_named(&it.name) else {
-            rows.push(vec![it.name.clone(), format!("not carried over: {}", why_not(&it.name)), String::new(), String::new()]);
+            rows.push(vec![
+                it.name.clone(),
+                format!("not carried over: {}", why_not(&it.name)),
+                String::new(),
+                String::new(),
+            ]);
             continue;
         };
         let find = |name: &str| known.columns.iter().find(|column| column.name == name);

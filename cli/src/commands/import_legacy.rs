@@ -5,6 +5,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use cairn_core::config::{Config, Secret};
+use cairn_core::db::Db;
+use cairn_core::failpoint;
 use cairn_core::legacy::{self, Entry, Outcome, Report, Source};
 
 use crate::database::Database;
@@ -25,25 +27,20 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
+    failpoint::arm(&config.failpoints);
     if args.from.is_some() {
         report("--from shows its password to everybody on this machine: prefer CAIRN_LEGACY_URL");
     }
     let Some(url) = &config.legacy_url else {
-        return Err(Failure::setup("CAIRN_LEGACY_URL is not set: let it name the database of the platform to carry over"));
+        return Err(Failure::setup(
+            "CAIRN_LEGACY_URL is not set: let it name the database of the platform to carry over",
+        ));
     };
     let database = Database::ready(config, data_dir).await?;
-    let mut lines = Lines::create(args.report.as_deref())?;
     let mut source = open(url).await?;
+    let mut lines = Lines::create(args.report.as_deref())?;
     let db = database.connect_for_maintenance()?;
-    let outcome = {
-        let listener = &mut |entry: &Entry| lines.entry(entry);
-        if args.dry_run {
-            legacy::dry_run(&db, &mut source, listener).await
-        } else {
-            legacy::import(&db, &mut source, listener).await
-        }
-    };
-    let outcome = outcome?;
+    let outcome = carry_over(&db, &mut source, args.dry_run, &mut lines).await?;
     source.close().await?;
     database.close().await?;
     lines.finish(&outcome)?;
@@ -54,10 +51,28 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     Ok(())
 }
 
+async fn carry_over(db: &Db, source: &mut Source, is_dry: bool, lines: &mut Lines) -> Result<Report, Failure> {
+    let listener = &mut |entry: &Entry| lines.entry(entry);
+    if is_dry {
+        return Ok(legacy::dry_run(db, source, listener).await?);
+    }
+    let Some(lock) = legacy::lock(db).await? else {
+        return Err(Failure::failed("another `cairn import-legacy` is running: wait until it has ended"));
+    };
+    Ok(legacy::import(db, &lock, source, listener).await?)
+}
+
 /// Connects to the old database. What fails there must not look like a fault of Cairn's own.
 pub(crate) async fn open(url: &Secret) -> Result<Source, Failure> {
     let opened = Source::open(url.expose()).await;
-    opened.map_err(|error| Failure::failed(format!("cannot read the database in CAIRN_LEGACY_URL: {error}")))
+    let source =
+        opened.map_err(|error| Failure::failed(format!("cannot read the database in CAIRN_LEGACY_URL: {error}")))?;
+    if source.is_of_cairn() {
+        return Err(Failure::setup(
+            "the database in CAIRN_LEGACY_URL is one of Cairn: let it name that of the platform which Cairn replaces",
+        ));
+    }
+    Ok(source)
 }
 
 /// Prints the numbers of each table, then why rows were left out or changed.

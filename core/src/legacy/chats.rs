@@ -114,7 +114,10 @@ pub(super) fn setting(row: &Row, state: &mut State) -> Verdict {
     if key.starts_with("navigation") {
         let mut left_out = Vec::new();
         for (item, value) in value.as_object().into_iter().flatten() {
-            let shown = [Some(value), value.get("visible"), value.get("enabled")].into_iter().flatten().find(|v| v.is_boolean());
+            let shown = [Some(value), value.get("visible"), value.get("enabled")]
+                .into_iter()
+                .flatten()
+                .find(|v| v.is_boolean());
             let name = match item.as_str() {
                 "community" | "showcase" => "projects",
                 "assistant" | "chat" => "tools",

@@ -79,8 +79,8 @@ pub(super) fn slug(title: &str, fallback: &str) -> String {
 /// The Latin letters for a Cyrillic one.
 fn latin(c: char) -> Option<&'static str> {
     const LETTERS: [&str; 32] = [
-        "a", "b", "v", "g", "d", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p", "r", "s", "t", "u", "f", "kh", "ts",
-        "ch", "sh", "shch", "", "y", "", "e", "yu", "ya",
+        "a", "b", "v", "g", "d", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p", "r", "s", "t", "u", "f", "kh",
+        "ts", "ch", "sh", "shch", "", "y", "", "e", "yu", "ya",
     ];
     match c {
         'а'..='я' => LETTERS.get(usize::try_from(u32::from(c) - u32::from('а')).ok()?).copied(),
@@ -110,7 +110,13 @@ pub(super) fn minutes(text: &str) -> Option<i32> {
         let unit = rest.trim_start();
         let is_hours = unit.starts_with('ч') || unit.starts_with('h');
         let is_seconds = unit.starts_with("сек") || unit.starts_with("sec");
-        total += if is_hours { number * 60.0 } else if is_seconds { number / 60.0 } else { number };
+        total += if is_hours {
+            number * 60.0
+        } else if is_seconds {
+            number / 60.0
+        } else {
+            number
+        };
     }
     #[expect(clippy::cast_possible_truncation, reason = "clamped to what a lesson can take")]
     let whole = total.ceil().clamp(0.0, 600.0) as i32;

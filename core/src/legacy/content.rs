@@ -135,9 +135,11 @@ pub(super) fn task(row: &Row, state: &mut State) -> Verdict {
 pub(super) fn task_of(row: &Row, state: &mut State, lesson_id: Uuid, column: &str, is_required: bool) -> Plan {
     let mut plan = Plan::new(id_for(&row.key()));
     let text = row.text_of(&[column, "title", "text"]).unwrap_or_default();
-    let description = if text.chars().count() > 300 { clean::cut(column, &text, 5000, &mut plan.notes) } else { String::new() };
+    let description =
+        if text.chars().count() > 300 { clean::cut(column, &text, 5000, &mut plan.notes) } else { String::new() };
     let short = text.chars().take(300).collect();
-    let title = clean::title(column, Some(short), 300, &mut plan.notes).unwrap_or_else(|| untitled(column, &mut plan.notes));
+    let title =
+        clean::title(column, Some(short), 300, &mut plan.notes).unwrap_or_else(|| untitled(column, &mut plan.notes));
     let slug = state.slug(&format!("task {lesson_id}"), &clean::slug(&title, "task"));
     let task = json!({
         "id": plan.id, "lesson_id": lesson_id, "slug": slug, "title": title, "description": description,

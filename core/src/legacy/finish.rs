@@ -25,7 +25,7 @@ async fn complete_stages(db: &Db) -> Result<()> {
     let lessons = sqlx::query_scalar!("SELECT id FROM legacy_ids WHERE kind = 'dashboard_stages' ORDER BY id");
     for lesson_id in lessons.fetch_all(db.pool()).await? {
         let mut tx = db.begin().await?;
-        sqlx::query!(
+        let completed = sqlx::query!(
             "WITH tasks AS (
                  SELECT t.id FROM lesson_tasks t JOIN legacy_ids i ON i.id = t.id AND i.kind = 'stage_tasks'
                  WHERE t.lesson_id = $1 AND t.deleted_at IS NULL AND t.is_required
@@ -43,16 +43,24 @@ async fn complete_stages(db: &Db) -> Result<()> {
         )
         .execute(&mut *tx)
         .await?;
-        tx.commit().await?;
+        if completed.rows_affected() > 0 {
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
     }
     Ok(())
 }
 
 async fn recompute_roadmaps(db: &Db) -> Result<()> {
-    let stale = sqlx::query!("SELECT id, content_version FROM roadmaps WHERE recomputed_version < content_version ORDER BY id");
+    let stale =
+        sqlx::query!("SELECT id, content_version FROM roadmaps WHERE recomputed_version < content_version ORDER BY id");
     for roadmap in stale.fetch_all(db.pool()).await? {
-        let mut next =
-            Some(RecomputeRoadmap { roadmap_id: roadmap.id, content_version: roadmap.content_version, after_user: None });
+        let mut next = Some(RecomputeRoadmap {
+            roadmap_id: roadmap.id,
+            content_version: roadmap.content_version,
+            after_user: None,
+        });
         while let Some(job) = next {
             let mut tx = db.begin().await?;
             let chunk = recompute::recompute_chunk(&mut tx, job).await?;

@@ -124,7 +124,8 @@ fn category_of(row: &Row, state: &mut State, plan: &mut Plan) -> Result<Uuid, St
     if row.text("category_id").is_some() {
         return state.parent(row, "category_id", "prompt_categories");
     }
-    let name = clean::title("category", row.text("category"), 100, &mut plan.notes).unwrap_or_else(|| "Другое".to_owned());
+    let name =
+        clean::title("category", row.text("category"), 100, &mut plan.notes).unwrap_or_else(|| "Другое".to_owned());
     if let Some(id) = state.categories.get(&name.to_lowercase()) {
         return Ok(*id);
     }

@@ -27,7 +27,9 @@ mod source;
 mod state;
 mod target;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::{ConnectOptions, PgConnection};
 
 pub use self::check::{Loss, check};
 use self::plan::{Plan, Verdict};
@@ -43,9 +45,21 @@ use crate::{Error, Result};
 /// What is told of each row that was skipped or changed, as soon as it was.
 pub type Listener<'a> = &'a mut (dyn FnMut(&Entry) + Send);
 
+/// Lets one import at a time write, while it is not dropped: each relies on what it knew when it began.
+pub struct Lock {
+    _session: PgConnection,
+}
+
+/// Takes the lock; `None` if another import has it.
+pub async fn lock(db: &Db) -> Result<Option<Lock>> {
+    let mut session = db.direct_options().connect().await?;
+    let query = "SELECT pg_try_advisory_lock(hashtextextended('cairn import-legacy', 0))";
+    let is_ours: bool = sqlx::query_scalar(query).fetch_one(&mut session).await?;
+    Ok(is_ours.then_some(Lock { _session: session }))
+}
+
 /// Carries everything over that is not there yet, and brings what is computed up to date.
-pub async fn import(db: &Db, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
-    refuse_itself(source)?;
+pub async fn import(db: &Db, _lock: &Lock, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
     let mut state = State::load(&mut *db.pool().acquire().await?, db.clock().now()).await?;
     let report = run(Writer::Database(db), source, &mut state, listener).await?;
     finish::finish(db).await?;
@@ -54,23 +68,13 @@ pub async fn import(db: &Db, source: &mut Source, listener: Listener<'_>) -> Res
 
 /// What [`import`] would do, without writing anything.
 pub async fn dry_run(db: &Db, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
-    refuse_itself(source)?;
     let mut state = State::load(&mut *db.pool().acquire().await?, db.clock().now()).await?;
     run(Writer::DryRun(db), source, &mut state, listener).await
 }
 
 /// What [`import`] would do with an empty database here.
 pub async fn dry_run_alone(source: &mut Source, listener: Listener<'_>) -> Result<Report> {
-    refuse_itself(source)?;
     run(Writer::Nothing, source, &mut State::new(Clock::default().now()), listener).await
-}
-
-/// A database of Cairn has tables of the same names, which mean something else.
-fn refuse_itself(source: &Source) -> Result<()> {
-    if ["legacy_ids", "progress_dirty"].iter().any(|table| source.table(table).is_some()) {
-        return Err(Error::message("the database to read is one of Cairn: name that of the platform which Cairn replaces"));
-    }
-    Ok(())
 }
 
 /// Where what was decided goes.
@@ -118,7 +122,7 @@ async fn run(writer: Writer<'_>, source: &mut Source, state: &mut State, listene
 
 /// Counts a row, and tells of it if it is not what it was.
 fn count(numbers: &mut TableReport, row: &Decided, listener: &mut (dyn FnMut(&Entry) + Send)) {
-    let mut tell = |outcome, reason: &str, reasons: &mut std::collections::BTreeMap<(Outcome, String), u64>| {
+    let mut tell = |outcome, reason: &str, reasons: &mut BTreeMap<(Outcome, String), u64>| {
         *reasons.entry((outcome, reason.to_owned())).or_default() += 1;
         listener(&Entry { table: numbers.table.clone(), id: row.key.clone(), outcome, reason: reason.to_owned() });
     };
@@ -154,15 +158,18 @@ async fn import_chunk(
     };
     match writer {
         Writer::Database(db) => {
-            let mut tx = begin(db).await?;
+            let mut tx = db.begin().await?;
             let there = already_there(&mut tx, known.name, &keys).await?;
             let mut decided = decide(known, &rows, keys, &there, state);
-            if write(&mut tx, known.name, &decided).await.is_ok() {
-                tx.commit().await?;
-            } else {
-                // Something that the rules here refuse: each row by itself, so that only that row is left out.
-                tx.rollback().await?;
-                write_each(db, known.name, &mut decided, state).await?;
+            match write(&mut tx, known.name, &decided).await {
+                Ok(0) => tx.rollback().await?,
+                Ok(_) => tx.commit().await?,
+                Err(error) if error.violated_constraint().is_none() => return Err(error),
+                Err(_) => {
+                    // Something that the rules here refuse: each row by itself, so that only that row is left out.
+                    tx.rollback().await?;
+                    write_each(db, known.name, &mut decided, state).await?;
+                }
             }
             Ok(decided)
         }
@@ -174,20 +181,10 @@ async fn import_chunk(
     }
 }
 
-/// Begins a transaction that no other import has beside it, so that two that run at once do not map a row twice.
-async fn begin(db: &Db) -> Result<Tx> {
-    let mut tx = db.begin().await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('cairn import-legacy', 0))").execute(&mut *tx).await?;
-    Ok(tx)
-}
-
 /// Which of the rows were mapped before.
-async fn already_there(connection: &mut sqlx::PgConnection, kind: &str, keys: &[String]) -> Result<HashSet<String>> {
-    let rows = sqlx::query_scalar!(
-        "SELECT legacy_id FROM legacy_ids WHERE kind = $1 AND legacy_id = ANY ($2)",
-        kind,
-        keys
-    );
+async fn already_there(connection: &mut PgConnection, kind: &str, keys: &[String]) -> Result<HashSet<String>> {
+    let rows =
+        sqlx::query_scalar!("SELECT legacy_id FROM legacy_ids WHERE kind = $1 AND legacy_id = ANY ($2)", kind, keys);
     Ok(rows.fetch_all(connection).await?.into_iter().collect())
 }
 
@@ -220,13 +217,16 @@ fn decide(
     decided
 }
 
-/// Inserts what was decided, and names it.
-async fn write(tx: &mut Tx, kind: &str, decided: &[Decided]) -> Result<()> {
+/// Inserts what was decided, and names it. Returns how many rows that were.
+async fn write(tx: &mut Tx, kind: &str, decided: &[Decided]) -> Result<usize> {
     let mapped = decided.iter().filter_map(|row| match &row.verdict {
         Verdict::Map(plan) => Some((row.key.as_str(), plan)),
         Verdict::Derived | Verdict::Skip(_) => None,
     });
     let mapped: Vec<(&str, &Plan)> = mapped.collect();
+    if mapped.is_empty() {
+        return Ok(0);
+    }
     let plans: Vec<&Plan> = mapped.iter().map(|(_, plan)| *plan).collect();
     target::insert(tx, &plans).await?;
     let (mut kinds, mut keys, mut ids) = (Vec::new(), Vec::new(), Vec::new());
@@ -247,18 +247,14 @@ async fn write(tx: &mut Tx, kind: &str, decided: &[Decided]) -> Result<()> {
     )
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(plans.len())
 }
 
 /// Writes each row in a transaction of its own. One that a constraint refuses is skipped; any other failure ends the import.
 async fn write_each(db: &Db, kind: &'static str, decided: &mut [Decided], state: &mut State) -> Result<()> {
     for row in decided {
         let Verdict::Map(_) = &row.verdict else { continue };
-        let mut tx = begin(db).await?;
-        if !already_there(&mut tx, kind, std::slice::from_ref(&row.key)).await?.is_empty() {
-            row.is_there = true;
-            continue;
-        }
+        let mut tx = db.begin().await?;
         let Err(error) = write(&mut tx, kind, std::slice::from_ref(row)).await else {
             tx.commit().await?;
             continue;

@@ -77,22 +77,30 @@ fn names(row: &Row, notes: &mut Vec<String>) -> (String, Option<String>) {
 /// A hash that sign-in can check: bcrypt or Argon2. Others are left out, and their owners ask for a link.
 fn password_hash(row: &Row, notes: &mut Vec<String>) -> Option<String> {
     let hash = row.text("password_hash").or_else(|| row.text("password"));
-    let is_known = |hash: &str| ["$2a$", "$2b$", "$2y$", "$argon2"].iter().any(|prefix| hash.starts_with(prefix));
     match hash {
-        Some(hash) if is_known(&hash) && hash.len() <= LONGEST_HASH => Some(hash),
+        Some(hash) if is_readable(&hash) => Some(hash),
         _ => {
-            notes.push("password_hash: no hash by bcrypt or Argon2; a new password is needed to sign in".to_owned());
+            notes.push(
+                "password_hash: no hash by bcrypt (cost 14 at most) or Argon2; a new password is needed to sign in"
+                    .to_owned(),
+            );
             None
         }
     }
+}
+
+fn is_readable(hash: &str) -> bool {
+    let cost =
+        ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| hash.strip_prefix(prefix)?.get(..2)?.parse::<u32>().ok());
+    hash.len() <= LONGEST_HASH && (cost.is_some_and(|cost| (4..=14).contains(&cost)) || hash.starts_with("$argon2"))
 }
 
 fn role(row: &Row, notes: &mut Vec<String>) -> &'static str {
     match row.word("role").as_deref() {
         Some("admin") => "admin",
         Some("mentor") => "mentor",
-        Some("student") => "student",
-        _ => {
+        None | Some("student") => "student",
+        Some(_) => {
             notes.push("role: neither student, mentor nor admin; the account is a student".to_owned());
             "student"
         }

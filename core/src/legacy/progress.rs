@@ -11,7 +11,8 @@ use super::state::State;
 pub(super) fn lesson(row: &Row, state: &mut State) -> Verdict {
     let completed_at = row.time("completed_at");
     let is_completed = completed_at.is_some() || row.word("status").as_deref() == Some("completed");
-    let is_started = is_completed || row.time("started_at").is_some() || row.word("status").as_deref() == Some("current");
+    let is_started =
+        is_completed || row.time("started_at").is_some() || row.word("status").as_deref() == Some("current");
     if !is_started {
         return Verdict::Derived;
     }

@@ -22,7 +22,8 @@ impl Row {
         if let Some(key) = self.text("setting_key").or_else(|| self.text("key")) {
             return shortened(key);
         }
-        let ids: Vec<String> = self.0.keys().filter(|name| name.ends_with("_id")).filter_map(|n| self.text(n)).collect();
+        let ids: Vec<String> =
+            self.0.keys().filter(|name| name.ends_with("_id")).filter_map(|n| self.text(n)).collect();
         shortened(if ids.len() > 1 { ids.join("/") } else { Value::Object(self.0.clone()).to_string() })
     }
 

@@ -382,9 +382,9 @@ static SETTINGS: Table = table(
     "platform_settings",
     "settings with the same key, and the visibility of the navigation",
     columns! {
-            Id: id; Text: setting_key key; Json: setting_value value; Time: created_at updated_at;
-            ! Id: updated_by;
-        },
+        Id: id; Text: setting_key key; Json: setting_value value; Time: created_at updated_at;
+        ! Id: updated_by;
+    },
     &[("id", "id")],
     chats::setting,
 );
@@ -403,7 +403,9 @@ pub fn table_named(name: &str) -> Option<&'static Table> {
 pub fn why_not(table: &str) -> &'static str {
     match table {
         "invite_links" => "Cairn's codes are longer: create new ones with `cairn invite create`",
-        "ai_system_instructions" => "an instruction belongs to one tool and is tried out first: enter it in the administration",
+        "ai_system_instructions" => {
+            "an instruction belongs to one tool and is tried out first: enter it in the administration"
+        }
         "cohorts" | "module_cohorts" | "cohort_call_access" => "Cairn has no cohorts",
         "admin_calls" | "call_materials" => "Cairn has no calls",
         "activity_log" | "analytics_events" => "Cairn's log has what happens here",

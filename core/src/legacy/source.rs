@@ -64,7 +64,8 @@ impl Source {
         ]);
         let (mut keeper, reader) = (options.connect().await?, options.connect().await?);
         keeper.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let snapshot = sqlx::query_scalar("SELECT pg_export_snapshot()").persistent(false).fetch_one(&mut keeper).await?;
+        let snapshot =
+            sqlx::query_scalar("SELECT pg_export_snapshot()").persistent(false).fetch_one(&mut keeper).await?;
         let tables = tables(&mut keeper).await?;
         Ok(Self { keeper, reader, snapshot, tables })
     }
@@ -77,6 +78,11 @@ impl Source {
     /// The table of this name.
     pub fn table(&self, name: &str) -> Option<&SourceTable> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// Whether this is a database of Cairn, whose tables have the same names and mean something else.
+    pub fn is_of_cairn(&self) -> bool {
+        ["legacy_ids", "progress_dirty"].iter().any(|table| self.table(table).is_some())
     }
 
     /// How many rows of a table have a value in each of these columns.

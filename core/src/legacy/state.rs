@@ -122,7 +122,9 @@ impl State {
     /// The id here of the row that a column refers to, or why there is none.
     pub(super) fn parent(&self, row: &Row, column: &str, kind: &'static str) -> Result<Uuid, String> {
         let legacy_id = row.text(column).ok_or_else(|| format!("{column} is empty"))?;
-        let id = self.find(kind, &legacy_id).ok_or_else(|| format!("{column} names no row of {kind} that was carried over"))?;
+        let id = self
+            .find(kind, &legacy_id)
+            .ok_or_else(|| format!("{column} names no row of {kind} that was carried over"))?;
         if kind == "users" && self.erased.contains(&id) {
             return Err("the account was erased here".to_owned());
         }

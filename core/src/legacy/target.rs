@@ -26,8 +26,16 @@ pub(super) async fn insert(connection: &mut PgConnection, plans: &[&Plan]) -> Re
 macro_rules! insert {
     ($connection:ident, $records:ident, $table:literal, $columns:literal, $conflict:literal) => {{
         sqlx::query!(
-            "INSERT INTO " + $table + " (" + $columns + ") SELECT " + $columns + " FROM jsonb_populate_recordset(NULL::" + $table
-                + ", $1) " + $conflict,
+            "INSERT INTO "
+                + $table
+                + " ("
+                + $columns
+                + ") SELECT "
+                + $columns
+                + " FROM jsonb_populate_recordset(NULL::"
+                + $table
+                + ", $1) "
+                + $conflict,
             $records
         )
         .execute($connection)
@@ -157,13 +165,9 @@ async fn insert_into(connection: &mut PgConnection, target: Target, records: Val
             "user_id, prompt_id, created_at",
             "ON CONFLICT DO NOTHING"
         ),
-        Target::Likes => insert!(
-            connection,
-            records,
-            "project_likes",
-            "project_id, user_id, created_at",
-            "ON CONFLICT DO NOTHING"
-        ),
+        Target::Likes => {
+            insert!(connection, records, "project_likes", "project_id, user_id, created_at", "ON CONFLICT DO NOTHING")
+        }
         Target::Chats => {
             insert!(connection, records, "tool_chats", "id, user_id, tool_type, created_at, updated_at", "")
         }
