@@ -63,9 +63,10 @@ impl From<cairn_core::Error> for Failure {
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
-            MigrateError::Squashed(_) | MigrateError::Newer(_) | MigrateError::Changed(_) => {
-                Self::Setup(error.to_string())
-            }
+            MigrateError::Squashed(_)
+            | MigrateError::Newer(_)
+            | MigrateError::Changed(_)
+            | MigrateError::Foreign(_) => Self::Setup(error.to_string()),
             MigrateError::Failed(_) => Self::Failed(format!("cannot migrate the database: {error}")),
         }
     }

@@ -15,7 +15,9 @@ use std::process::ExitCode;
 use cairn_core::config::Config;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{admin, dev, doctor, export, import, invite, jobs, migrate, psql, simulate, verify};
+use crate::commands::{
+    admin, adopt, dev, doctor, export, import, import_legacy, invite, jobs, migrate, psql, simulate, verify,
+};
 use crate::failure::Failure;
 
 /// Cairn, an online-course platform. Without a command, runs `cairn dev`.
@@ -42,6 +44,10 @@ enum Command {
     Migrate(migrate::Args),
     /// Import course documents in one transaction.
     Import(import::Args),
+    /// Say what of the platform that Cairn replaces would be carried over, and what would not.
+    Adopt(adopt::Args),
+    /// Carry over the database of the platform that Cairn replaces.
+    ImportLegacy(import_legacy::Args),
     /// Export the whole course as one document.
     Export(export::Args),
     /// Manage admins.
@@ -88,6 +94,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dev => dev::run(Config::load()?, data_dir).await,
         Command::Migrate(args) => migrate::run(&load()?, data_dir, &args).await,
         Command::Import(args) => import::run(&load()?, data_dir, &args).await,
+        Command::Adopt(args) => adopt::run(&load_with(&legacy(args.from.as_deref()))?, &args).await,
+        Command::ImportLegacy(args) => {
+            import_legacy::run(&load_with(&legacy(args.from.as_deref()))?, data_dir, &args).await
+        }
         Command::Export(args) => export::run(&load()?, data_dir, &args).await,
         Command::Admin(args) => admin::run(&load()?, data_dir, args).await,
         Command::Invite(args) => invite::run(&load()?, data_dir, args).await,
@@ -101,7 +111,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 
 /// The configuration of a short-lived command, which logs only warnings and errors.
 fn load() -> Result<Config, Failure> {
-    let mut config = Config::load()?;
+    load_with(&[])
+}
+
+/// The URL of the command line takes the place of that in the environment, and is checked as that is.
+fn legacy(from: Option<&str>) -> Vec<(&'static str, &str)> {
+    from.map(|url| ("CAIRN_LEGACY_URL", url)).into_iter().collect()
+}
+
+fn load_with(overrides: &[(&str, &str)]) -> Result<Config, Failure> {
+    let mut config = Config::load_with(overrides)?;
     if config.log == "info" {
         // Slow queries are expected when everything is verified.
         "warn,sqlx::query=error".clone_into(&mut config.log);

@@ -18,6 +18,7 @@ mod error;
 pub mod events;
 pub mod failpoint;
 pub mod learning;
+pub mod legacy;
 pub mod library;
 pub mod noun;
 pub mod program;

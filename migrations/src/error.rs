@@ -20,6 +20,14 @@ pub enum MigrateError {
     /// A migration that ran before has been edited since.
     #[error("migration {0} was changed after it had been applied: restore the file and add a new migration instead")]
     Changed(i64),
+    /// The database has tables or types of another program. Nothing is done to it.
+    #[error(
+        "the database is not empty and was not made by Cairn, so it was left as it is; it has {0}: let DATABASE_URL name an \
+         empty database, and if this is the database of the platform that Cairn replaces, carry its contents over with \
+         `cairn import-legacy`, which reads it at CAIRN_LEGACY_URL (`cairn adopt --check` says beforehand what maps and what \
+         does not)"
+    )]
+    Foreign(String),
     /// Anything else: no connection, or a statement that failed (its migration is rolled back).
     #[error("{0}")]
     Failed(#[source] SqlxMigrateError),

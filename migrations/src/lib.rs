@@ -4,6 +4,7 @@
 //! How to add a migration, and what one may do, is in `migrations/README.md`.
 
 mod error;
+mod foreign;
 mod roles;
 
 use apalis_postgres::PostgresStorage;
@@ -35,6 +36,7 @@ pub struct Migrations {
 pub async fn migrate(options: &PgConnectOptions, application: Option<&Role>) -> Result<Migrations, MigrateError> {
     let mut connection = options.connect().await?;
     refuse_squashed(&applied(&mut connection, OUR_TABLE).await?)?;
+    refuse_foreign(&mut connection).await?;
     PostgresStorage::<()>::migrations().run(&mut connection).await?;
     OURS.run(&mut connection).await?;
     if let Some(application) = application {
@@ -67,6 +69,7 @@ async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError
     let apalis = PostgresStorage::<()>::migrations();
     let apalis_table = "apalis._sqlx_migrations";
     refuse_squashed(&applied(connection, OUR_TABLE).await?)?;
+    refuse_foreign(connection).await?;
     let mut state = Migrations { applied: 0, pending: 0 };
     for (migrator, table) in [(&apalis, apalis_table), (&OURS, OUR_TABLE)] {
         let applied = applied(connection, table).await?;
@@ -87,6 +90,20 @@ fn refuse_squashed(applied: &[AppliedMigration]) -> Result<(), MigrateError> {
         Some(version) => Err(MigrateError::Squashed(version)),
         None => Ok(()),
     }
+}
+
+/// Refuses a database that has tables or types of another program, before anything is written. Once a migration of ours has been
+/// applied, what is in the schema is ours, or was put beside it on purpose.
+async fn refuse_foreign(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    if !applied(connection, OUR_TABLE).await?.is_empty() {
+        return Ok(());
+    }
+    let found = foreign::found(connection).await?;
+    // Another process may just have applied its first migration, which what was found is of.
+    if found.is_empty() || !applied(connection, OUR_TABLE).await?.is_empty() {
+        return Ok(());
+    }
+    Err(foreign::refusal(&found))
 }
 
 async fn applied(connection: &mut PgConnection, table: &str) -> Result<Vec<AppliedMigration>, MigrateError> {

@@ -2,10 +2,12 @@
 
 use crate::support::Sandbox;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "dev",
     "migrate",
     "import",
+    "adopt",
+    "import-legacy",
     "export",
     "admin",
     "invite",

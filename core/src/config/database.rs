@@ -13,6 +13,7 @@ pub(super) struct Urls {
     pub(super) direct: Option<Secret>,
     pub(super) owner: Option<Secret>,
     pub(super) administrator: Option<Secret>,
+    pub(super) legacy: Option<Secret>,
 }
 
 pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Urls, ConfigError> {
@@ -28,6 +29,7 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Urls, Co
         application,
         owner: url("DATABASE_OWNER_URL")?,
         administrator: url("DATABASE_ADMIN_URL")?,
+        legacy: url("CAIRN_LEGACY_URL")?,
     })
 }
 

@@ -52,6 +52,8 @@ pub struct Config {
     pub database_owner_url: Option<Secret>,
     /// `DATABASE_ADMIN_URL`: as a superuser, for `cairn migrate --roles` only.
     pub database_admin_url: Option<Secret>,
+    /// `CAIRN_LEGACY_URL`: the database of the platform that Cairn replaces, for `cairn import-legacy` and `cairn adopt` only.
+    pub legacy_url: Option<Secret>,
     /// `CAIRN_DATABASE_CONNECTIONS`: connections of one process.
     pub database_connections: u32,
     /// `CAIRN_API_ADDR`
@@ -90,7 +92,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 36] = [
+const KEYS: [&str; 37] = [
     "CAIRN_AI_API_KEY",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
@@ -111,6 +113,7 @@ const KEYS: [&str; 36] = [
     "CAIRN_HSTS_SECONDS",
     "CAIRN_JWT_SECRET",
     "CAIRN_JWT_SECRET_PREVIOUS",
+    "CAIRN_LEGACY_URL",
     "CAIRN_LOG",
     "CAIRN_LOG_FORMAT",
     "CAIRN_MAIL_HOOK_SECRET",
@@ -135,7 +138,14 @@ const FOREIGN_PREFIXES: [&str; 2] = ["CAIRN_POSTGRES_", "CAIRN_TEST_"];
 impl Config {
     /// Reads the configuration of this process.
     pub fn load() -> Result<Self, ConfigError> {
-        Self::from_values(&values()?)
+        Self::load_with(&[])
+    }
+
+    /// As [`Config::load`], with values that take precedence over all others, such as those of the command line.
+    pub fn load_with(overrides: &[(&str, &str)]) -> Result<Self, ConfigError> {
+        let mut values = values()?;
+        values.extend(overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        Self::from_values(&values)
     }
 
     /// The configured format of the log, whatever else is wrong with the configuration.
@@ -163,6 +173,7 @@ impl Config {
             database_direct_url: urls.direct,
             database_owner_url: urls.owner,
             database_admin_url: urls.administrator,
+            legacy_url: urls.legacy,
             database_connections: parse(
                 get("CAIRN_DATABASE_CONNECTIONS"),
                 "CAIRN_DATABASE_CONNECTIONS",

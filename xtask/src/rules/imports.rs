@@ -31,7 +31,7 @@ const STOREYS: [(&str, &[&str]); 3] = [
         ],
     ),
     ("areas", &["audit", "community", "learning", "library", "stats", "tools", "users"]),
-    ("top", &["admin"]),
+    ("top", &["admin", "legacy"]),
 ];
 
 /// Areas that have routes and tests: everything above the ground, and what of the ground has operations of its own.

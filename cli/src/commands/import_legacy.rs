@@ -1,0 +1,140 @@
+//! `cairn import-legacy`: carries over the database of the platform that Cairn replaces.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use cairn_core::config::{Config, Secret};
+use cairn_core::db::Db;
+use cairn_core::failpoint;
+use cairn_core::legacy::{self, Entry, Outcome, Report, Source};
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::output::{print_line, report, table};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The database to read. Better set `CAIRN_LEGACY_URL`: other users of this machine see arguments, and with them the password.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    /// Say what would be carried over, without writing anything.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write a line of JSON for each row that is left out or changed, and for each table.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result<(), Failure> {
+    failpoint::arm(&config.failpoints);
+    if args.from.is_some() {
+        report("--from shows its password to everybody on this machine: prefer CAIRN_LEGACY_URL");
+    }
+    let Some(url) = &config.legacy_url else {
+        return Err(Failure::setup(
+            "CAIRN_LEGACY_URL is not set: let it name the database of the platform to carry over",
+        ));
+    };
+    let database = Database::ready(config, data_dir).await?;
+    let mut source = open(url).await?;
+    let mut lines = Lines::create(args.report.as_deref())?;
+    let db = database.connect_for_maintenance()?;
+    let outcome = carry_over(&db, &mut source, args.dry_run, &mut lines).await?;
+    source.close().await?;
+    database.close().await?;
+    lines.finish(&outcome)?;
+    show(&outcome)?;
+    if args.dry_run {
+        print_line("dry run: nothing was written")?;
+    }
+    Ok(())
+}
+
+async fn carry_over(db: &Db, source: &mut Source, is_dry: bool, lines: &mut Lines) -> Result<Report, Failure> {
+    let listener = &mut |entry: &Entry| lines.entry(entry);
+    if is_dry {
+        return Ok(legacy::dry_run(db, source, listener).await?);
+    }
+    let Some(lock) = legacy::lock(db).await? else {
+        return Err(Failure::failed("another `cairn import-legacy` is running: wait until it has ended"));
+    };
+    Ok(legacy::import(db, &lock, source, listener).await?)
+}
+
+/// Connects to the old database. What fails there must not look like a fault of Cairn's own.
+pub(crate) async fn open(url: &Secret) -> Result<Source, Failure> {
+    let opened = Source::open(url.expose()).await;
+    let source =
+        opened.map_err(|error| Failure::failed(format!("cannot read the database in CAIRN_LEGACY_URL: {error}")))?;
+    if source.is_of_cairn() {
+        return Err(Failure::setup(
+            "the database in CAIRN_LEGACY_URL is one of Cairn: let it name that of the platform which Cairn replaces",
+        ));
+    }
+    Ok(source)
+}
+
+/// Prints the numbers of each table, then why rows were left out or changed.
+pub(crate) fn show(outcome: &Report) -> Result<(), Failure> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for it in &outcome.tables {
+        let numbers = [it.read, it.mapped, it.already_there, it.derived, it.skipped];
+        rows.push(std::iter::once(it.table.clone()).chain(numbers.map(|number| number.to_string())).collect());
+    }
+    let head = ["table", "rows", "mapped", "already there", "derived", "skipped"];
+    print_line(table(&head, &rows).trim_end())?;
+    for it in &outcome.tables {
+        for ((outcome, reason), count) in &it.reasons {
+            let what = if *outcome == Outcome::Skipped { "skipped" } else { "changed" };
+            print_line(&format!("{}: {count} {what}: {reason}", it.table))?;
+        }
+    }
+    let (read, skipped) = (outcome.sum(|it| it.read), outcome.sum(|it| it.skipped));
+    print_line(&format!("{} of {read} rows mapped, {skipped} skipped", outcome.sum(|it| it.mapped)))
+}
+
+/// The file of `--report`, if there is one.
+pub(crate) struct Lines {
+    file: Option<BufWriter<File>>,
+    failed: Option<std::io::Error>,
+}
+
+impl Lines {
+    fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let create = |path: &Path| {
+            let failed = |error| Failure::setup(format!("cannot write {}: {error}", path.display()));
+            File::create(path).map(BufWriter::new).map_err(failed)
+        };
+        Ok(Self { file: path.map(create).transpose()?, failed: None })
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        let line = serde_json::to_value(entry).unwrap_or_default();
+        self.line(&line);
+    }
+
+    fn line(&mut self, line: &serde_json::Value) {
+        let Some(file) = &mut self.file else { return };
+        if let Err(error) = writeln!(file, "{line}") {
+            // The first failure counts: the import goes on, and the command fails in the end.
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn finish(mut self, outcome: &Report) -> Result<(), Failure> {
+        for it in &outcome.tables {
+            self.line(&serde_json::json!({
+                "table": it.table, "read": it.read, "mapped": it.mapped, "already_there": it.already_there,
+                "derived": it.derived, "skipped": it.skipped,
+            }));
+        }
+        if let Some(error) = self.file.as_mut().and_then(|file| file.flush().err()) {
+            self.failed.get_or_insert(error);
+        }
+        match self.failed {
+            Some(error) => Err(Failure::failed(format!("the report could not be written: {error}"))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Chats with the AI tools, and settings.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::plan::{Plan, Target, Verdict};
+use super::row::Row;
+use super::state::{State, id_for};
+use crate::clock::new_id;
+use crate::settings::definition;
+use crate::tools::has_copyable_content;
+
+const TOOLS: [&str; 3] = ["assistant", "tz_helper", "ideas"];
+
+/// The chat of a user with a tool. A user has one with each.
+pub(super) fn chat(row: &Row, state: &mut State) -> Verdict {
+    chat_of(row, state).into()
+}
+
+fn chat_of(row: &Row, state: &mut State) -> Result<Plan, String> {
+    let user_id = state.parent(row, "user_id", "users")?;
+    let tool = row.word("tool_type").unwrap_or_default();
+    if !TOOLS.contains(&tool.as_str()) {
+        return Err("tool_type: not one of assistant, tz_helper and ideas".to_owned());
+    }
+    if let Some(same) = state.chats.get(&(user_id, tool.clone())) {
+        // Its messages join those of the chat that is there.
+        return Ok(Plan::new(*same));
+    }
+    let mut plan = Plan::new(id_for(&row.key()));
+    new_chat(state, &mut plan, user_id, &tool, row);
+    Ok(plan)
+}
+
+fn new_chat(state: &mut State, plan: &mut Plan, user_id: Uuid, tool: &str, row: &Row) {
+    let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
+    state.chats.insert((user_id, tool.to_owned()), plan.id);
+    state.chat_times.insert(plan.id, created_at);
+    plan.insert(
+        Target::Chats,
+        json!({
+            "id": plan.id, "user_id": user_id, "tool_type": tool, "created_at": created_at, "updated_at": updated_at,
+        }),
+    );
+}
+
+/// A message of a chat.
+pub(super) fn message(row: &Row, state: &mut State) -> Verdict {
+    match state.parent(row, "chat_id", "tool_chats") {
+        Ok(chat_id) => message_of(row, state, chat_id, Plan::new(id_for(&row.key()))).into(),
+        Err(reason) => Verdict::Skip(reason),
+    }
+}
+
+/// A message of the assistant from before there were other tools: of the user's chat with it.
+pub(super) fn old_message(row: &Row, state: &mut State) -> Verdict {
+    old_message_of(row, state).into()
+}
+
+fn old_message_of(row: &Row, state: &mut State) -> Result<Plan, String> {
+    let user_id = state.parent(row, "user_id", "users")?;
+    let mut chat = Plan::new(new_id());
+    let chat_id = match state.chats.get(&(user_id, "assistant".to_owned())) {
+        Some(id) => *id,
+        None => {
+            new_chat(state, &mut chat, user_id, "assistant", row);
+            chat.id
+        }
+    };
+    let mut plan = Plan::new(id_for(&row.key()));
+    plan.records.append(&mut chat.records);
+    message_of(row, state, chat_id, plan)
+}
+
+fn message_of(row: &Row, state: &State, chat_id: Uuid, mut plan: Plan) -> Result<Plan, String> {
+    let role = row.word("role").unwrap_or_default();
+    if !["user", "assistant"].contains(&role.as_str()) {
+        return Err("role: neither user nor assistant".to_owned());
+    }
+    // Not trimmed: white space has a meaning in what was written.
+    let Some(content) = row.value("content").and_then(Value::as_str) else { return Err("content is empty".to_owned()) };
+    // A message without a time stands at the beginning of its chat.
+    let fallback = state.chat_times.get(&chat_id).copied().unwrap_or(state.now);
+    let is_copyable = row.flag("has_copyable_content").unwrap_or_else(|| has_copyable_content(content));
+    let message = json!({
+        "id": plan.id, "chat_id": chat_id, "role": role, "content": content,
+        "has_copyable_content": is_copyable, "created_at": row.created(fallback),
+    });
+    plan.insert(Target::Messages, message);
+    Ok(plan)
+}
+
+/// A setting: one that has the same key and type here, or the visibility of the navigation. What an admin has set here stays.
+pub(super) fn setting(row: &Row, state: &mut State) -> Verdict {
+    let Some(key) = row.text_of(&["setting_key", "key"]) else { return Verdict::skip("the setting has no key") };
+    let Some(value) = row.value("setting_value").or_else(|| row.value("value")) else {
+        return Verdict::skip("the setting has no value");
+    };
+    let mut plan = Plan::new(new_id());
+    let mut set = |key: &str, value: &Value| {
+        let Ok(Some(definition)) = definition(key) else { return false };
+        let fits = definition.check(value).is_empty();
+        if fits {
+            let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
+            plan.insert(
+                Target::Settings,
+                json!({
+                    "key": key, "value": value, "version": 2, "created_at": created_at, "updated_at": updated_at,
+                }),
+            );
+        }
+        fits
+    };
+    if key.starts_with("navigation") {
+        let mut left_out = Vec::new();
+        for (item, value) in value.as_object().into_iter().flatten() {
+            let shown = [Some(value), value.get("visible"), value.get("enabled")]
+                .into_iter()
+                .flatten()
+                .find(|v| v.is_boolean());
+            let name = match item.as_str() {
+                "community" | "showcase" => "projects",
+                "assistant" | "chat" => "tools",
+                other => other,
+            };
+            if !shown.is_some_and(|shown| set(&format!("navigation.{name}"), shown)) {
+                left_out.push(item.clone());
+            }
+        }
+        if !left_out.is_empty() {
+            plan.notes.push("navigation: entries that no setting here controls were left out".to_owned());
+        }
+        let is_empty = plan.records.is_empty();
+        return if is_empty { Verdict::skip("no setting here has this meaning") } else { Verdict::Map(plan) };
+    }
+    if set(&key, value) { Verdict::Map(plan) } else { Verdict::skip("no setting here has this meaning") }
+}

@@ -1,0 +1,269 @@
+//! The platform that Cairn replaces: carries the contents of its database over, and says beforehand what that would leave out.
+//!
+//! ```text
+//! old database ── one snapshot, a table after the other ──▶ Row ──▶ Verdict ──▶ rows here + legacy_ids, a transaction per chunk
+//! ```
+//!
+//! What becomes of a row is decided without writing anything (`people`, `content`, …), so that a dry run and the check decide as
+//! the import does. Each row that was mapped is named in `legacy_ids`, in the transaction that inserts it: an import can be
+//! stopped at any moment and run again, and what is there is not touched. Every row of every table is accounted for: the report
+//! counts those that were read, and each of them was mapped, was there, says nothing, or was skipped for a reason that is named.
+
+mod chats;
+mod check;
+mod clean;
+mod community;
+mod content;
+mod finish;
+mod library;
+mod people;
+mod plan;
+mod progress;
+mod report;
+mod roadmaps;
+mod row;
+mod shape;
+mod source;
+mod state;
+mod target;
+
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::{ConnectOptions, PgConnection};
+
+pub use self::check::{Loss, check};
+use self::plan::{Plan, Verdict};
+pub use self::report::{Entry, Outcome, Report, TableReport};
+use self::row::Row;
+pub use self::shape::{Column, Kind, Table, table_named, tables, why_not};
+pub use self::source::{Source, SourceColumn, SourceTable};
+use self::state::State;
+use crate::clock::Clock;
+use crate::db::{Db, Tx};
+use crate::{Error, Result};
+
+/// What is told of each row that was skipped or changed, as soon as it was.
+pub type Listener<'a> = &'a mut (dyn FnMut(&Entry) + Send);
+
+/// Lets one import at a time write, while it is not dropped: each relies on what it knew when it began.
+pub struct Lock {
+    _session: PgConnection,
+}
+
+/// Takes the lock; `None` if another import has it.
+pub async fn lock(db: &Db) -> Result<Option<Lock>> {
+    let mut session = db.direct_options().connect().await?;
+    let query = "SELECT pg_try_advisory_lock(hashtextextended('cairn import-legacy', 0))";
+    let is_ours: bool = sqlx::query_scalar(query).fetch_one(&mut session).await?;
+    Ok(is_ours.then_some(Lock { _session: session }))
+}
+
+/// Carries everything over that is not there yet, and brings what is computed up to date.
+pub async fn import(db: &Db, _lock: &Lock, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
+    let mut state = State::load(&mut *db.pool().acquire().await?, db.clock().now()).await?;
+    let report = run(Writer::Database(db), source, &mut state, listener).await?;
+    finish::finish(db).await?;
+    Ok(report)
+}
+
+/// What [`import`] would do, without writing anything.
+pub async fn dry_run(db: &Db, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
+    let mut state = State::load(&mut *db.pool().acquire().await?, db.clock().now()).await?;
+    run(Writer::DryRun(db), source, &mut state, listener).await
+}
+
+/// What [`import`] would do with an empty database here.
+pub async fn dry_run_alone(source: &mut Source, listener: Listener<'_>) -> Result<Report> {
+    run(Writer::Nothing, source, &mut State::new(Clock::default().now()), listener).await
+}
+
+/// Where what was decided goes.
+#[derive(Clone, Copy)]
+enum Writer<'a> {
+    Database(&'a Db),
+    /// Nowhere, but what is there counts as there.
+    DryRun(&'a Db),
+    Nothing,
+}
+
+/// A row, its key, and what becomes of it.
+struct Decided {
+    key: String,
+    verdict: Verdict,
+    is_there: bool,
+}
+
+async fn run(writer: Writer<'_>, source: &mut Source, state: &mut State, listener: Listener<'_>) -> Result<Report> {
+    let mut report = Report::default();
+    let known = tables().filter_map(|table| source.table(table.name).cloned());
+    let others = source.tables().iter().filter(|table| table_named(&table.name).is_none()).cloned();
+    let all: Vec<SourceTable> = known.chain(others).collect();
+    for table in &all {
+        let known = table_named(&table.name);
+        let rows = source.start(table, known).await?;
+        let mut numbers = TableReport::new(&table.name);
+        loop {
+            let chunk = source.next().await?;
+            if chunk.is_empty() {
+                break;
+            }
+            let decided = import_chunk(writer, table, known, chunk, state).await?;
+            for row in &decided {
+                count(&mut numbers, row, listener);
+            }
+        }
+        if numbers.read != rows || !numbers.is_complete() {
+            return Err(Error::message(format!("{}: {rows} rows, but {numbers:?}", table.name)));
+        }
+        report.tables.push(numbers);
+    }
+    Ok(report)
+}
+
+/// Counts a row, and tells of it if it is not what it was.
+fn count(numbers: &mut TableReport, row: &Decided, listener: &mut (dyn FnMut(&Entry) + Send)) {
+    let mut tell = |outcome, reason: &str, reasons: &mut BTreeMap<(Outcome, String), u64>| {
+        *reasons.entry((outcome, reason.to_owned())).or_default() += 1;
+        listener(&Entry { table: numbers.table.clone(), id: row.key.clone(), outcome, reason: reason.to_owned() });
+    };
+    numbers.read += 1;
+    match &row.verdict {
+        _ if row.is_there => numbers.already_there += 1,
+        Verdict::Map(plan) => {
+            numbers.mapped += 1;
+            for note in &plan.notes {
+                tell(Outcome::Changed, note, &mut numbers.reasons);
+            }
+        }
+        Verdict::Derived => numbers.derived += 1,
+        Verdict::Skip(reason) => {
+            numbers.skipped += 1;
+            tell(Outcome::Skipped, reason, &mut numbers.reasons);
+        }
+    }
+}
+
+async fn import_chunk(
+    writer: Writer<'_>,
+    table: &SourceTable,
+    known: Option<&'static Table>,
+    rows: Vec<Row>,
+    state: &mut State,
+) -> Result<Vec<Decided>> {
+    let keys: Vec<String> = rows.iter().map(Row::key).collect();
+    let Some(known) = known else {
+        let reason = why_not(&table.name);
+        let skipped = |key| Decided { key, verdict: Verdict::skip(reason), is_there: false };
+        return Ok(keys.into_iter().map(skipped).collect());
+    };
+    match writer {
+        Writer::Database(db) => {
+            let mut tx = db.begin().await?;
+            let there = already_there(&mut tx, known.name, &keys).await?;
+            let mut decided = decide(known, &rows, keys, &there, state);
+            match write(&mut tx, known.name, &decided).await {
+                Ok(0) => tx.rollback().await?,
+                Ok(_) => tx.commit().await?,
+                Err(error) if error.violated_constraint().is_none() => return Err(error),
+                Err(_) => {
+                    // Something that the rules here refuse: each row by itself, so that only that row is left out.
+                    tx.rollback().await?;
+                    write_each(db, known.name, &mut decided, state).await?;
+                }
+            }
+            Ok(decided)
+        }
+        Writer::DryRun(db) => {
+            let there = already_there(&mut *db.pool().acquire().await?, known.name, &keys).await?;
+            Ok(decide(known, &rows, keys, &there, state))
+        }
+        Writer::Nothing => Ok(decide(known, &rows, keys, &HashSet::new(), state)),
+    }
+}
+
+/// Which of the rows were mapped before.
+async fn already_there(connection: &mut PgConnection, kind: &str, keys: &[String]) -> Result<HashSet<String>> {
+    let rows =
+        sqlx::query_scalar!("SELECT legacy_id FROM legacy_ids WHERE kind = $1 AND legacy_id = ANY ($2)", kind, keys);
+    Ok(rows.fetch_all(connection).await?.into_iter().collect())
+}
+
+fn decide(
+    table: &'static Table,
+    rows: &[Row],
+    keys: Vec<String>,
+    there: &HashSet<String>,
+    state: &mut State,
+) -> Vec<Decided> {
+    let mut seen = HashSet::new();
+    let mut decided = Vec::with_capacity(rows.len());
+    for (row, key) in rows.iter().zip(keys) {
+        let is_there = there.contains(&key);
+        let verdict = if is_there {
+            Verdict::Derived
+        } else if seen.insert(key.clone()) {
+            (table.map)(row, state)
+        } else {
+            Verdict::skip("another row has the same id")
+        };
+        if let Verdict::Map(plan) = &verdict {
+            state.remember(table.name, &key, plan.id);
+            for (kind, legacy_id, id) in &plan.also {
+                state.remember(kind, legacy_id, *id);
+            }
+        }
+        decided.push(Decided { key, verdict, is_there });
+    }
+    decided
+}
+
+/// Inserts what was decided, and names it. Returns how many rows that were.
+async fn write(tx: &mut Tx, kind: &str, decided: &[Decided]) -> Result<usize> {
+    let mapped = decided.iter().filter_map(|row| match &row.verdict {
+        Verdict::Map(plan) => Some((row.key.as_str(), plan)),
+        Verdict::Derived | Verdict::Skip(_) => None,
+    });
+    let mapped: Vec<(&str, &Plan)> = mapped.collect();
+    if mapped.is_empty() {
+        return Ok(0);
+    }
+    let plans: Vec<&Plan> = mapped.iter().map(|(_, plan)| *plan).collect();
+    target::insert(tx, &plans).await?;
+    let (mut kinds, mut keys, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, plan) in mapped {
+        let own = (kind, key, plan.id);
+        let also = plan.also.iter().map(|(kind, key, id)| (*kind, key.as_str(), *id));
+        for (kind, key, id) in std::iter::once(own).chain(also) {
+            kinds.push(kind.to_owned());
+            keys.push(key.to_owned());
+            ids.push(id);
+        }
+    }
+    sqlx::query!(
+        "INSERT INTO legacy_ids (kind, legacy_id, id) SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])",
+        &kinds,
+        &keys,
+        &ids
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(plans.len())
+}
+
+/// Writes each row in a transaction of its own. One that a constraint refuses is skipped; any other failure ends the import.
+async fn write_each(db: &Db, kind: &'static str, decided: &mut [Decided], state: &mut State) -> Result<()> {
+    for row in decided {
+        let Verdict::Map(_) = &row.verdict else { continue };
+        let mut tx = db.begin().await?;
+        let Err(error) = write(&mut tx, kind, std::slice::from_ref(row)).await else {
+            tx.commit().await?;
+            continue;
+        };
+        let Some(constraint) = error.violated_constraint() else { return Err(error) };
+        let reason = format!("the rules here refuse the row ({constraint})");
+        tx.rollback().await?;
+        state.forget(kind, &row.key);
+        row.verdict = Verdict::Skip(reason);
+    }
+    Ok(())
+}
