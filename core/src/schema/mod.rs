@@ -1,9 +1,9 @@
 //! JSON Schema (draft 2020-12): holds JSON values against a schema, and says with a pointer each where they depart from
 //! it and what is allowed there.
 //!
-//! Beyond what the schema says, a value may not hold repeated members, nor control characters other than tab, newline
-//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others). What names something
-//! (see `NAMES`) may contain none at all, nor characters that cannot be seen or that make text run the other way, with which
+//! Beyond what the schema says, a value may not hold repeated members, nor characters below U+0020 other than tab, newline
+//! and carriage return (Postgres cannot store U+0000, and JSON has the others in no string as they are). What names something
+//! (see `NAMES`) may contain no control characters at all, nor characters that cannot be seen or that make text run the other way, with which
 //! one name could pass as another.
 
 mod characters;
@@ -294,7 +294,7 @@ impl Walk {
     fn look_for_hidden_characters(&mut self, value: &Value) {
         match value {
             Value::String(text) => {
-                let is_refused = |c: &char| !is_visible(*c) && (!c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+                let is_refused = |c: &char| !is_visible(*c) && !is_refused_control(*c);
                 // A name of nothing but white space is refused as one that is missing.
                 let found = text.chars().find(is_refused).filter(|_| !text.trim().is_empty());
                 if let Some(character) = found {
@@ -318,10 +318,9 @@ impl Walk {
     }
 
     fn look_for_control_characters(&mut self, text: &str, place: &str) {
-        let is_refused = |character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r');
         let (code, message) = if text.contains('\0') {
             (FaultCode::NulCharacter, format!("The character U+0000 is not allowed{place}."))
-        } else if let Some(character) = text.chars().find(|character| is_refused(*character)) {
+        } else if let Some(character) = text.chars().find(|character| is_refused_control(*character)) {
             let message = format!(
                 "The control character U+{:04X} is not allowed{place}; tab, newline and carriage return are.",
                 u32::from(character)
@@ -332,6 +331,11 @@ impl Walk {
         };
         self.faults.push(Fault { pointer: self.pointer.clone(), code, message });
     }
+}
+
+/// Whether no text may contain the character.
+fn is_refused_control(character: char) -> bool {
+    character < ' ' && !matches!(character, '\t' | '\n' | '\r')
 }
 
 #[cfg(test)]
