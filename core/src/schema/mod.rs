@@ -1,9 +1,9 @@
 //! JSON Schema (draft 2020-12): holds JSON values against a schema, and says with a pointer each where they depart from
 //! it and what is allowed there.
 //!
-//! Beyond what the schema says, a value may not hold repeated members, nor characters below U+0020 other than tab, newline
-//! and carriage return (Postgres cannot store U+0000, and JSON has the others in no string as they are). What names something
-//! (see `NAMES`) may contain no control characters at all, nor characters that cannot be seen or that make text run the other way, with which
+//! Beyond what the schema says, a value may not hold repeated members, nor control characters other than tab, newline
+//! and carriage return (Postgres cannot store U+0000, and nothing that people write has the others). What names something
+//! (see `NAMES`) may contain none at all, nor characters that cannot be seen or that make text run the other way, with which
 //! one name could pass as another.
 
 mod characters;
@@ -34,6 +34,8 @@ const NAMES: [&str; 6] = ["title", "name", "term", "first_name", "last_name", "t
 pub struct Schema {
     schema: Value,
     validator: Validator,
+    /// Whether texts may have the control characters from U+007F on.
+    allows_later_controls: bool,
 }
 
 /// RFC 3339 has years of four digits, in UTC too, in which every time is answered.
@@ -55,7 +57,14 @@ impl Schema {
             .with_format("date-time", is_time)
             .build(&schema)
             .map_err(|error| Error::message(format!("the schema is wrong at {}: {error}", error.instance_path())))?;
-        Ok(Self { schema, validator })
+        Ok(Self { schema, validator, allows_later_controls: false })
+    }
+
+    /// Allows the control characters from U+007F on in texts, though not in names: a document that was written from what the
+    /// database has, and SQL can store them there, must be readable.
+    #[must_use]
+    pub(crate) fn allowing_later_controls(self) -> Self {
+        Self { allows_later_controls: true, ..self }
     }
 
     /// The first [`MAX_FAULTS`] things that are wrong with `json`, in the order of the document; none if it fits.
@@ -69,7 +78,8 @@ impl Schema {
                 self.collect(&error, &mut found);
             }
         }
-        let mut walk = Walk { pointer: String::new(), faults: Vec::new() };
+        let allows_later_controls = self.allows_later_controls;
+        let mut walk = Walk { pointer: String::new(), faults: Vec::new(), allows_later_controls };
         walk.visit(&json.value, Some(found));
         walk.faults.truncate(MAX_FAULTS);
         walk.faults
@@ -240,6 +250,7 @@ impl Found {
 struct Walk {
     pointer: String,
     faults: Vec<Fault>,
+    allows_later_controls: bool,
 }
 
 impl Walk {
@@ -294,7 +305,7 @@ impl Walk {
     fn look_for_hidden_characters(&mut self, value: &Value) {
         match value {
             Value::String(text) => {
-                let is_refused = |c: &char| !is_visible(*c) && !is_refused_control(*c);
+                let is_refused = |c: &char| !is_visible(*c) && !self.refuses_control(*c);
                 // A name of nothing but white space is refused as one that is missing.
                 let found = text.chars().find(is_refused).filter(|_| !text.trim().is_empty());
                 if let Some(character) = found {
@@ -317,10 +328,16 @@ impl Walk {
         }
     }
 
+    /// Whether no text may contain the character.
+    fn refuses_control(&self, character: char) -> bool {
+        let is_later = character >= '\u{7f}';
+        character.is_control() && !matches!(character, '\t' | '\n' | '\r') && !(is_later && self.allows_later_controls)
+    }
+
     fn look_for_control_characters(&mut self, text: &str, place: &str) {
         let (code, message) = if text.contains('\0') {
             (FaultCode::NulCharacter, format!("The character U+0000 is not allowed{place}."))
-        } else if let Some(character) = text.chars().find(|character| is_refused_control(*character)) {
+        } else if let Some(character) = text.chars().find(|character| self.refuses_control(*character)) {
             let message = format!(
                 "The control character U+{:04X} is not allowed{place}; tab, newline and carriage return are.",
                 u32::from(character)
@@ -331,11 +348,6 @@ impl Walk {
         };
         self.faults.push(Fault { pointer: self.pointer.clone(), code, message });
     }
-}
-
-/// Whether no text may contain the character.
-fn is_refused_control(character: char) -> bool {
-    character < ' ' && !matches!(character, '\t' | '\n' | '\r')
 }
 
 #[cfg(test)]

@@ -223,6 +223,8 @@ fn control_characters_are_found_wherever_they_hide() {
             ("/c\0", "nul_character"),
             ("/d\u{7}", "control_character"),
             ("/d\u{7}", "control_character"),
+            ("/f/0", "control_character"),
+            ("/f/1", "control_character"),
         ])
     );
     assert_eq!(
@@ -273,13 +275,6 @@ fn names_and_titles_contain_nothing_that_cannot_be_seen() {
         assert_eq!(wrong(&schema, json!({"description": text, "title": {"x": text}})), []);
     }
     assert_eq!(wrong(&schema, json!({"title": "a\u{7}"})), expected(&[("/title", "control_character")]));
-    for control in ["a\u{7f}", "a\u{80}", "a\u{85}", "a\u{9b}", "a\u{9f}"] {
-        assert_eq!(
-            wrong(&schema, json!({"title": control})),
-            expected(&[("/title", "hidden_character")]),
-            "{control:?}"
-        );
-    }
     assert_eq!(wrong(&schema, json!({"title": "می\u{200c}خواهم 👩\u{200d}💻", "name": null})), []);
 }
 

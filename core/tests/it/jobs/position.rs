@@ -263,9 +263,9 @@ async fn a_claim_under_an_old_snapshot_reads_few_pages() {
     run(test.owner(), "ANALYZE apalis.jobs").await;
     let c = &mut test.connect().await;
     let (whole, part) = (pages(c, CLAIM, false).await, pages(c, CLAIM_FROM, true).await);
-    assert!(whole > 10_000, "{whole} pages: the test does not make what it is about");
+    assert!(whole > 2000, "{whole} pages: the test does not make what it is about");
     // Ten jobs, each of which is written to several indexes.
-    assert!(part < 500, "{part} pages are read, and {whole} from the beginning");
+    assert!(part < 400, "{part} pages are read, and {whole} from the beginning");
     let late = claim::claim_from(c, Queue::Likes, "w", 10, Position::default(), &[]).await.unwrap();
     assert_eq!(late.leases.len(), 10);
     sqlx::raw_sql("ROLLBACK").execute(&mut reader).await.unwrap();
