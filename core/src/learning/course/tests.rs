@@ -189,7 +189,7 @@ fn what_is_no_document_is_refused_in_one_line() {
         ("version: 1\n---\nversion: 1", "only one document is allowed"),
         ("version: &v 1\nmodules: *v", "anchors and aliases"),
         ("version: *v", "anchors and aliases"),
-        ("<<: {version: 1}", "<<: There is no such member; known are version, modules"),
+        ("<<: {version: 1}", "<<: There is no such member; known are $schema, version, modules"),
         ("version: .nan", "`.nan` rejected"),
         ("version: .inf", "`.inf` rejected"),
         ("version: 99999999999999999999", "version"),

@@ -207,7 +207,7 @@ async fn a_worker_that_claims_its_own_rescued_reply_asks_once_more_and_not_again
     eventually("there is text", async || chunks(&fixture.harness, reply).await > 0).await;
     let mut tx = fixture.harness.pool().begin().await.unwrap();
     sqlx::raw_sql("UPDATE apalis.workers SET last_seen = to_timestamp(0)").execute(&mut *tx).await.unwrap();
-    assert_eq!(lease::rescue(&mut tx, Duration::from_secs(15)).await.unwrap(), 1);
+    assert!(lease::rescue(&mut tx, Duration::from_secs(15)).await.unwrap() > 0);
     sqlx::raw_sql(
         "UPDATE apalis.workers SET last_seen = now(); UPDATE apalis.jobs SET run_at = now() WHERE status = 'Failed'",
     )
