@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cairn_model::invariants::check;
 use cairn_model::protocol::Protocol;
+use cairn_model_check::invariants::check;
 
 /// Two workers in every state, one worker with more claims and suspensions in every state, and two jobs as far as time allows.
 const MODELS: [(Protocol, Option<usize>); 3] = [
     (WHOLE, None),
-    (Protocol { workers: 1, max_claims: 5, max_freezes: 3, ..WHOLE }, None),
+    (Protocol { workers: 1, max_claims: 4, max_freezes: 2, ..WHOLE }, None),
     (Protocol { jobs: 2, ..WHOLE }, Some(8_000_000)),
 ];
 

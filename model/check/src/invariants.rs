@@ -2,29 +2,33 @@
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use crate::protocol::{
+use cairn_model::protocol::{
     Action, Fault, HELD_RELEASED, Job, JobId, LATE_CLAIM, LATE_END, LIVE_RESCUED, Life, Phase, Protocol, STRAY_CALL,
     State,
 };
-use crate::row::Status;
+use cairn_model::row::Status;
 
-impl Model for Protocol {
+/// A protocol that is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked(pub Protocol);
+
+impl Model for Checked {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![self.start()]
+        vec![self.0.start()]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         // What follows from a broken rule is of no interest.
         if state.broken.is_none() {
-            self.enabled(state, actions);
+            self.0.enabled(state, actions);
         }
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
-        Some(self.after(state, action)).filter(|next| next != state)
+        Some(self.0.after(state, action)).filter(|next| next != state)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -37,7 +41,7 @@ impl Model for Protocol {
             }),
             rule("attempts stay within the cap", |_, state| state.jobs.iter().all(is_within_cap)),
             rule("nothing is lost", |protocol, state| {
-                (0..).zip(&state.jobs).all(|(j, job)| somebody_is_responsible(protocol, state, j, job))
+                (0..).zip(&state.jobs).all(|(j, job)| somebody_is_responsible(&protocol.0, state, j, job))
             }),
             rule(LATE_END, |_, state| state.broken != Some(LATE_END)),
             rule(HELD_RELEASED, |_, state| state.broken != Some(HELD_RELEASED)),
@@ -93,7 +97,7 @@ pub struct Outcome {
 
 /// Looks at the states that can be reached: all, or about as many as `limit` says.
 pub fn check(protocol: Protocol, limit: Option<usize>) -> Outcome {
-    let mut checker = protocol.checker().threads(2);
+    let mut checker = Checked(protocol).checker().threads(2);
     if let Some(limit) = limit {
         checker = checker.target_state_count(limit);
     }

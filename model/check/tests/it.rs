@@ -1,9 +1,9 @@
 //! The protocol keeps its promises, each seeded fault breaks one, and traces are recognised.
 
-use cairn_model::invariants::{Outcome, check};
 use cairn_model::protocol::{Fault, Protocol};
 use cairn_model::row::{End, Row, Status};
 use cairn_model::trace::{Recorded, Step, explain};
+use cairn_model_check::invariants::{Outcome, check};
 
 /// One job is enough for every fault: what happens to one does not depend on the others.
 const SMALL: Protocol = Protocol { workers: 2, jobs: 1, max_attempts: 2, max_claims: 3, max_freezes: 1, fault: None };
