@@ -1674,6 +1674,15 @@ WITH (fillfactor='50');
 ALTER TABLE ONLY public.job_counts
     ADD CONSTRAINT job_counts_pkey PRIMARY KEY (queue, slot, worker);
 
+CREATE UNLOGGED TABLE public.late_job_searches (
+    queue text NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    CONSTRAINT late_job_searches_queue_check CHECK (((length(queue) >= 1) AND (length(queue) <= 100)))
+)
+WITH (fillfactor='50');
+ALTER TABLE ONLY public.late_job_searches
+    ADD CONSTRAINT late_job_searches_pkey PRIMARY KEY (queue);
+
 CREATE TABLE public.lesson_materials (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     lesson_id uuid NOT NULL,
@@ -1758,7 +1767,7 @@ CREATE TABLE public.lessons (
     deleted_at timestamp with time zone,
     search tsvector GENERATED ALWAYS AS (((setweight(to_tsvector('russian'::regconfig, title), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, summary), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, body), 'C'::"char"))) STORED,
     CONSTRAINT lessons_body_check CHECK ((length(body) <= 100000)),
-    CONSTRAINT lessons_duration_minutes_check CHECK (((duration_minutes >= 1) AND (duration_minutes <= 600))),
+    CONSTRAINT lessons_duration_minutes_check CHECK (((duration_minutes >= 1) AND (duration_minutes <= 30000))),
     CONSTRAINT lessons_summary_check CHECK ((length(summary) <= 1000)),
     CONSTRAINT lessons_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
 );

@@ -1,5 +1,5 @@
 //! Benchmarks of the platform on a throw-away Postgres with fsync on. Build with `cargo build --release --workspace`, then
-//! run `target/release/cairn-bench [NAME…]`. It prints the figures beside their targets and writes them to
+//! run `target/release/cairn-bench [NAME…] [--minutes=N]` (how long `snapshot` holds one; 1 by default). It prints the figures beside their targets and writes them to
 //! `bench/out/results.json`. The comparison is left to people: nothing fails because a machine is slow.
 
 mod api;
@@ -13,6 +13,7 @@ mod operate;
 mod platform;
 mod reads;
 mod scaling;
+mod snapshot;
 mod streams;
 mod worker;
 
@@ -24,14 +25,25 @@ use crate::database::BenchDatabase;
 use crate::measured::{Measured, print};
 
 /// The benchmarks, in the order in which they run.
-const ALL: [&str; 8] = ["drain", "latency", "scaling", "content-change", "operate", "streams", "reads", "platform"];
+const ALL: [&str; 9] =
+    ["drain", "latency", "snapshot", "scaling", "content-change", "operate", "streams", "reads", "platform"];
 
 /// The settings of Postgres that docs/OPERATIONS.md recommends: the working set fits into memory, and checkpoints are rare.
 const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let names: Vec<String> = std::env::args().skip(1).collect();
+    let (options, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let minutes = match options.as_slice() {
+        [] => 1.0,
+        [option] => option
+            .strip_prefix("--minutes=")
+            .and_then(|minutes| minutes.parse().ok())
+            .filter(|minutes| (0.1..=60.0).contains(minutes))
+            .context("the only option is --minutes=N, from 0.1 to 60")?,
+        _ => anyhow::bail!("the only option is --minutes=N"),
+    };
     if let Some(unknown) = names.iter().find(|name| !ALL.contains(&name.as_str())) {
         anyhow::bail!("`{unknown}` is not a benchmark: choose from {}", ALL.join(", "));
     }
@@ -43,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
         results.extend(match name {
             "drain" => drain::run(&database).await?,
             "latency" => latency::run(&database).await?,
+            "snapshot" => snapshot::run(&database, minutes).await?,
             "scaling" => scaling::run(&database).await?,
             "content-change" => content_change::run(&database).await?,
             "operate" => operate::run(&database).await?,

@@ -9,7 +9,7 @@ use cairn_core::learning::jobs::RollUpProgress;
 use cairn_core::queue::board::{self, Status};
 use cairn_core::queue::inspect::{self, Filter, Key, State};
 use cairn_core::queue::lease::{self, Outcome};
-use cairn_core::queue::{JobKind, Queue, queues};
+use cairn_core::queue::{JobKind, Queue, claim, queues};
 use cairn_core::{learning, tools};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -149,7 +149,7 @@ async fn commands(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
         measure!(what, |tx| jobs::apply_batch(&mut tx, action, &selection, None));
     }
     measure!("pause of a queue", |tx| admin::queues::pause(&mut tx, Queue::Likes));
-    measure!("claim of 64 jobs", |tx| lease::claim(&mut tx, Queue::Likes, "bench", 64));
+    measure!("claim of 64 jobs", |tx| claim::claim(&mut tx, Queue::Likes, "bench", 64));
     measure!("rescue of 300 jobs", |tx| lease::rescue(&mut tx, Duration::from_secs(30)));
     measure!("reconciler: roadmaps and replies", |tx| async {
         learning::jobs::stale_roadmaps(&mut tx).await?;
@@ -191,7 +191,7 @@ async fn cycle(database: &BenchDatabase) -> anyhow::Result<f64> {
             tx.enqueue(&RollUpProgress { user_id, roadmap_id })?;
         }
         tx.commit().await?;
-        let leases = lease::claim(&mut connection, Queue::Progress, "bench", 100).await?;
+        let leases = claim::claim(&mut connection, Queue::Progress, "bench", 100).await?;
         anyhow::ensure!(leases.len() == 100, "{} jobs were claimed", leases.len());
         let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();
         lease::finish(&mut connection, "bench", &finished).await?;

@@ -30,6 +30,10 @@ pub struct Report {
     pub repeated_runs: i64,
     /// Everything else that is wrong: a lesson in an unexpected state, a reply that is not completed, a wrong derived value.
     pub wrong: Vec<String>,
+    /// Recorded changes of jobs, each of which is a step of the model, unless it is wrong.
+    pub changes: usize,
+    /// How often each step was recorded.
+    pub steps: Vec<(String, usize)>,
     /// For each fault, the time until everything accepted before it had its effect, shortest first.
     pub recoveries: Vec<Duration>,
     /// The time from the end of the load until all work was done.
@@ -72,6 +76,10 @@ impl fmt::Display for Report {
         row("lost", self.lost.to_string())?;
         row("duplicated", self.duplicated.to_string())?;
         row("runs repeated", self.repeated_runs.to_string())?;
+        row("changes of jobs, as in the model", self.changes.to_string())?;
+        for (step, times) in &self.steps {
+            row(&format!("  {step}"), times.to_string())?;
+        }
         row("wrong", self.wrong.len().to_string())?;
         let median = self.recoveries.get(self.recoveries.len() / 2).copied().unwrap_or_default();
         row("recovery p50", seconds(median))?;

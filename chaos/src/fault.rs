@@ -26,11 +26,13 @@ pub enum Fault {
     RestartPostgres,
     /// The database has no free connection for a while.
     ExhaustConnections,
+    /// A transaction holds a snapshot for some time, as a backup does.
+    OldSnapshot,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WorkerAt(failpoint::AFTER_CLAIM),
         Self::KillApi,
         Self::FreezeWorker,
@@ -43,6 +45,7 @@ impl Fault {
         Self::StopWorker,
         Self::WorkerAt(failpoint::BEFORE_ACK),
         Self::ExhaustConnections,
+        Self::OldSnapshot,
     ];
 
     /// Its name in the report.
@@ -57,6 +60,7 @@ impl Fault {
             Self::CutConnections => "connections cut".to_owned(),
             Self::RestartPostgres => "Postgres restarted".to_owned(),
             Self::ExhaustConnections => "connections exhausted".to_owned(),
+            Self::OldSnapshot => "old snapshot held".to_owned(),
         }
     }
 

@@ -21,6 +21,7 @@ mod platform;
 mod recovery;
 mod run;
 mod session;
+mod trace;
 
 pub use self::count::Report;
 pub use self::fault::Fault;

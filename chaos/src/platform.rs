@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use crate::course::{World, seed};
 use crate::fault::Fault;
+use crate::trace;
 use cairn_testing::database::set_up_on;
 use cairn_testing::processes::{Process, Program, free_port};
 
@@ -21,6 +22,9 @@ const WORKERS: usize = 3;
 
 /// Longer than the heartbeat timeout after which a worker's jobs are given to others (15 s), plus the interval of the checks.
 const FREEZE_TIME: Duration = Duration::from_secs(22);
+
+/// How long a snapshot is held, unless the connection is lost.
+const SNAPSHOT_TIME: Duration = Duration::from_secs(40);
 
 /// How long the database has no free connections.
 const EXHAUSTION_TIME: Duration = Duration::from_secs(3);
@@ -38,6 +42,8 @@ pub(crate) struct Platform {
     world: Arc<World>,
     /// Index of the next worker to inject a fault into.
     next_worker: usize,
+    /// Transactions with old snapshots, and since when.
+    snapshots: Vec<(Instant, PgConnection)>,
 }
 
 struct Worker {
@@ -52,6 +58,7 @@ impl Platform {
         let postgres = throw_away_server(Durability::Full, &[]).await?;
         let url = set_up_on(&postgres, "cairn").await?;
         let world = Arc::new(seed(&url).await?);
+        trace::record(&mut connect_options(&postgres.url("cairn"))?.connect().await?).await?;
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
             vec![
@@ -72,13 +79,19 @@ impl Platform {
         }
         let api = api_program.start(None)?;
         let pool = lazy_pool(&url, 4, Purpose::Maintenance)?;
-        let platform = Self { postgres, api, api_program, api_port, workers, pool, world, next_worker: 0 };
+        let platform =
+            Self { postgres, api, api_program, api_port, workers, pool, world, next_worker: 0, snapshots: Vec::new() };
         platform.wait_for_api().await?;
         Ok(platform)
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// A pool of a superuser, who may read what was recorded.
+    pub(crate) fn owner_pool(&self) -> anyhow::Result<PgPool> {
+        Ok(lazy_pool(&self.postgres.url("cairn"), 1, Purpose::Maintenance)?)
     }
 
     pub(crate) fn world(&self) -> Arc<World> {
@@ -91,6 +104,7 @@ impl Platform {
 
     /// Injects a fault. Processes that were ended have been started again, with the same configuration, when this returns.
     pub(crate) async fn inject(&mut self, fault: Fault) -> anyhow::Result<()> {
+        self.snapshots.retain(|(since, _)| since.elapsed() < SNAPSHOT_TIME);
         match fault {
             Fault::KillWorker => {
                 let worker = self.next_worker();
@@ -135,6 +149,13 @@ impl Platform {
                 self.postgres.restart_immediate().await?;
                 self.check_all_running()?;
             }
+            Fault::OldSnapshot => {
+                let mut holder = self.connect().await?;
+                let hold = "SET idle_in_transaction_session_timeout = 0;
+                            BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM apalis.jobs LIMIT 1";
+                sqlx::raw_sql(hold).execute(&mut holder).await?;
+                self.snapshots.push((Instant::now(), holder));
+            }
             Fault::ExhaustConnections => {
                 self.exhaust_connections().await?;
                 self.check_all_running()?;
@@ -161,7 +182,7 @@ impl Platform {
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        drop((self.api, self.workers));
+        drop((self.api, self.workers, self.snapshots));
         self.pool.close().await;
         Ok(self.postgres.stop().await?)
     }

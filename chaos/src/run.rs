@@ -17,7 +17,7 @@ use crate::expected::Expected;
 use crate::fault::{Fault, shuffled_faults};
 use crate::platform::Platform;
 use crate::session::Entrance;
-use crate::{editor, learner, mentor, recovery};
+use crate::{editor, learner, mentor, recovery, trace};
 
 /// How long it may take after the load has ended until all work is done.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -143,6 +143,7 @@ async fn run_with_logs(
     drop(fault_times);
     report.recoveries = recoveries.await?;
     count(platform.pool(), &expected, &mut report).await?;
+    trace::check(&platform.owner_pool()?, &mut report).await?;
     platform.stop().await?;
     Ok(report)
 }

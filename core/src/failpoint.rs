@@ -47,15 +47,17 @@ pub fn pass(name: &str) {
 
 /// Parses `name:chance` pairs. The error says what is wrong.
 pub(crate) fn parse(pairs: &str) -> Result<Failpoints, String> {
-    pairs
-        .split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| match pair.split_once(':').map(|(name, chance)| (name, chance.parse::<f64>())) {
-            Some((name, Ok(chance))) if (0.0..=1.0).contains(&chance) => Ok((name.to_owned(), chance)),
-            _ => Err(format!("`{pair}`: use name:chance, with a chance from 0 to 1")),
-        })
-        .collect()
+    let mut failpoints = Failpoints::new();
+    for pair in pairs.split(',').map(str::trim).filter(|_| !pairs.is_empty()) {
+        let chance = match pair.split_once(':').map(|(name, chance)| (name, chance.parse::<f64>())) {
+            Some((name, Ok(chance))) if (0.0..=1.0).contains(&chance) => failpoints.insert(name.to_owned(), chance),
+            _ => return Err(format!("`{pair}`: use name:chance, with a chance from 0 to 1")),
+        };
+        if chance.is_some() {
+            return Err(format!("`{pair}`, whose name it names twice: remove one"));
+        }
+    }
+    Ok(failpoints)
 }
 
 #[cfg(test)]
@@ -64,9 +66,11 @@ mod tests {
 
     #[test]
     fn pairs_are_read_and_nothing_else() {
-        let failpoints = parse("after_claim:0.25, count_likes:1,").unwrap();
+        let failpoints = parse("after_claim:0.25, count_likes:1").unwrap();
         assert_eq!(failpoints, HashMap::from([("after_claim".to_owned(), 0.25), ("count_likes".to_owned(), 1.0)]));
         assert!(parse("").unwrap().is_empty());
+        assert!(parse("after_claim:1,").is_err());
+        assert!(parse("after_claim:1,after_claim:0").unwrap_err().contains("twice"));
         for bad in ["after_claim", "after_claim:2", "after_claim:-1", "after_claim:often", "after_claim:NaN"] {
             assert!(parse(bad).unwrap_err().contains(bad), "{bad}");
         }

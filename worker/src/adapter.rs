@@ -32,7 +32,7 @@ pub(crate) async fn run(context: &Context, queue: Queue, lease: &Lease) -> (&'st
         job.attempt = lease.attempt, trace_id = Empty, otel.kind = trace::kind("consumer"));
     let traceparent = trace::join(&span, envelope.traceparent.as_deref());
     trace::rename(&span, metric_name(&kind).to_owned());
-    let work = TRACEPARENT.scope(Some(traceparent), dispatch(context.clone(), envelope));
+    let work = TRACEPARENT.scope(Some(traceparent), dispatch(context.clone().under(queue, lease), envelope));
     (metric_name(&kind), outcome(lease, &kind, work).instrument(span).await)
 }
 
@@ -96,7 +96,8 @@ mod tests {
 
     fn lease(attempt: i32) -> Lease {
         let taken_at = DateTime::UNIX_EPOCH;
-        Lease { id: "job".to_owned(), payload: Vec::new(), attempt, max_attempts: 3, taken_at, waited: 0.0 }
+        let (id, worker, payload) = ("job".to_owned(), "w".to_owned(), Vec::new());
+        Lease { id, worker, payload, attempt, max_attempts: 3, taken_at, waited: 0.0 }
     }
 
     fn error(outcome: &Outcome) -> &str {

@@ -7,6 +7,8 @@ use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
+use cairn_core::queue::Queue;
+use cairn_core::queue::lease::Lease;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail_hook::MailHook;
@@ -28,6 +30,8 @@ pub struct Context {
     pub(crate) mail: Option<Arc<MailHook>>,
     /// Counts how reply attempts ended; `None` in tests without an ops port.
     pub(crate) reply_metrics: Option<ReplyMetrics>,
+    /// The lease of the job, which an attempt that costs money must still hold when it begins; `None` for other jobs.
+    pub(crate) lease: Option<Arc<Lease>>,
     /// Cancelled when the worker is told to stop. Most jobs end well within the drain limit; generating a reply may not.
     pub(crate) shutdown: CancellationToken,
 }
@@ -68,14 +72,20 @@ impl Context {
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        let (mail, reply_metrics, shutdown) = (None, None, CancellationToken::new());
-        Self { db, events, rollups, provider, mail, reply_metrics, shutdown }
+        let (mail, reply_metrics, lease, shutdown) = (None, None, None, CancellationToken::new());
+        Self { db, events, rollups, provider, mail, reply_metrics, lease, shutdown }
     }
 
     /// Has this hook send mails.
     #[must_use]
     pub(crate) fn with_mail(self, mail: Option<Arc<MailHook>>) -> Self {
         Self { mail, ..self }
+    }
+
+    /// The context of a run under this lease.
+    #[must_use]
+    pub(crate) fn under(self, queue: Queue, lease: &Lease) -> Self {
+        Self { lease: (queue == Queue::Replies).then(|| Arc::new(lease.clone())), ..self }
     }
 
     /// Has `provider` generate replies, `metrics` count them, and `shutdown` interrupt them.

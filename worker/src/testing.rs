@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cairn_core::clock::new_id;
 use cairn_core::config::{MailConfig, default_concurrency};
 use cairn_core::db::Db;
-use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, Outcome};
+use cairn_core::queue::{Queue, claim};
 use tokio::time::Instant;
 
 use crate::mail_hook::MailHook;
@@ -24,17 +24,19 @@ pub async fn run_jobs_with_mail(db: &Db, mail: &MailConfig) -> cairn_core::Resul
 
 async fn run_with(context: Context) -> cairn_core::Result<usize> {
     let db = &context.db;
-    let worker = format!("test-{}", new_id());
+    let id = new_id();
+    let worker_of = |queue: Queue| format!("test-{}-{id}", queue.name());
     let mut connection = db.pool().acquire().await?;
-    lease::heartbeat(&mut connection, &[(worker.clone(), Queue::Activity)]).await?;
+    lease::heartbeat(&mut connection, &Queue::ALL.map(|queue| (worker_of(queue), queue))).await?;
     let mut ran = 0;
     let mut snoozing_until = Instant::now();
     loop {
         let mut round = 0;
         for queue in Queue::ALL {
             // At most as many at once as a worker runs, because jobs of one roadmap would have to wait for each other.
+            let worker = worker_of(queue);
             let concurrency = i64::try_from(default_concurrency(queue).min(100)).unwrap_or(1);
-            let leases = lease::claim(&mut connection, queue, &worker, concurrency).await?;
+            let leases = claim::claim(&mut connection, queue, &worker, concurrency).await?;
             let runs = leases.iter().map(async |lease| lease.finished(adapter::run(&context, queue, lease).await.1));
             let finished = futures_util::future::join_all(runs).await;
             lease::finish(&mut connection, &worker, &finished).await?;

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 14] = [
+const TASKS: [(&str, &str); 15] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -31,6 +31,7 @@ const TASKS: [(&str, &str); 14] = [
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("clients [LANGUAGE…]", "generate clients from openapi.json, and run their programs against a Cairn"),
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("model", "check the protocol of leases in every state that can be reached, and that faults are caught"),
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         ["db", "reset"] => database(&["reset"]),
         ["clients", languages @ ..] => clients(languages),
         ["chaos", options @ ..] => chaos(options),
+        ["model"] => model(),
         ["attack", options @ ..] => attack(options),
         ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
@@ -121,6 +123,7 @@ fn test() -> Result<(), Failure> {
             .env("CAIRN_TEST_COVERAGE", exercised.as_os_str())
             .run()
     })?;
+    steps.run("the model of leases", || model_check(&["test"]))?;
     steps.run("every operation is tested", || documents::every_operation_is_exercised(&exercised))?;
     steps.run("generated requests", || openapi::fuzz(&[]))?;
     steps.run("clients", || clients::run(&[]))?;
@@ -154,6 +157,17 @@ fn database(arguments: &[&str]) -> Result<(), Failure> {
 fn chaos(options: &[&str]) -> Result<(), Failure> {
     cargo(&["build", "--workspace", "--bins"]).run()?;
     built("cairn-chaos", options).run()
+}
+
+/// The crate is no member of the workspace (see its manifest), and what is built for it stays apart.
+fn model() -> Result<(), Failure> {
+    model_check(&["run"])
+}
+
+fn model_check(command: &[&str]) -> Result<(), Failure> {
+    let target = steps::target("model");
+    let place = ["--manifest-path", "model/check/Cargo.toml", "--target-dir", &target.to_string_lossy()];
+    cargo(&[command, &place].concat()).run()
 }
 
 /// The API that is attacked is that of the workspace's release build: in a debug build, checking a body takes as long as

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cairn_core::config::Config;
-use cairn_core::learning::course::{export_snapshot, to_yaml};
+use cairn_core::learning::course::{export_snapshot, to_json, to_yaml};
 
 use crate::database::Database;
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     database.close().await?;
     let text = match args.format {
         Format::Yaml => to_yaml(&course)?,
-        Format::Json => format!("{:#}\n", serde_json::to_value(&course).map_err(cairn_core::Error::from)?),
+        Format::Json => to_json(&course)?,
     };
     print(&text)
 }

@@ -18,9 +18,9 @@ pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) ->
                WHERE job_type = $3 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
                  AND job_kind(job) = $1)
            AND NOT EXISTS (
-               SELECT FROM apalis.jobs
-               WHERE job_type = $3 AND status IN ('Queued', 'Running') AND job_kind(job) = $1
-                 AND lock_at > now() - make_interval(secs => $4))
+               SELECT FROM apalis.workers w JOIN apalis.jobs j ON j.lock_by = w.id
+               WHERE w.worker_type = $3 AND j.job_type = $3 AND j.status IN ('Queued', 'Running') AND job_kind(j.job) = $1
+                 AND j.lock_at > now() - make_interval(secs => $4))
          RETURNING true",
         J::KIND,
         every.as_secs_f64(),

@@ -132,12 +132,17 @@ fn base_url(text: &str) -> Result<String, ConfigError> {
 /// Reads `model=input/output` pairs.
 fn prices(value: Option<&str>) -> Result<HashMap<String, Price>, ConfigError> {
     let price = |text: &str| text.parse().ok().filter(|price| (0.0..=1e6).contains(price));
-    list(value)
+    let mut models: Vec<String> = Vec::new();
+    list(value, "CAIRN_AI_PRICES")?
         .into_iter()
         .map(|pair| {
             // Names of models may contain colons, slashes and `=`, so the price is what follows the last `=`.
             let (model, both) = pair.rsplit_once('=').unwrap_or((&pair, ""));
             let (input, output) = both.split_once('/').unwrap_or((both, ""));
+            if models.iter().any(|other| other == model) {
+                return Err(ConfigError::new(format!("CAIRN_AI_PRICES has `{model}` more than once: remove one")));
+            }
+            models.push(model.to_owned());
             match (price(input), price(output)) {
                 (Some(input), Some(output)) => Ok((model.to_owned(), Price { input, output })),
                 _ => Err(ConfigError::new(format!(

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::values::{ConfigError, list, parse};
+use super::values::{ConfigError, list, no_repetition, parse};
 
 /// The proxies whose word about the address of a client is believed. By default none is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,13 @@ impl Default for RateLimits {
 
 /// Reads `CAIRN_TRUSTED_PROXIES` and `CAIRN_FORWARDED_HEADER`.
 pub(super) fn trusted_proxies<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<TrustedProxies, ConfigError> {
-    let networks = list(get("CAIRN_TRUSTED_PROXIES")).iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+    let key = "CAIRN_TRUSTED_PROXIES";
+    let networks = list(get(key), key)?.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut names = Vec::new();
+    for network in &networks {
+        no_repetition(&names, &network.to_string(), key)?;
+        names.push(network.to_string());
+    }
     let header = match get("CAIRN_FORWARDED_HEADER") {
         None | Some("x-forwarded-for") => ForwardedHeader::XForwardedFor,
         Some("forwarded") => ForwardedHeader::Forwarded,

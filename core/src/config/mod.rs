@@ -18,7 +18,7 @@ pub use self::edge::{ForwardedHeader, RateLimit, RateLimits, TrustedProxies};
 pub use self::mail::MailConfig;
 pub use self::ports::Ports;
 pub use self::values::{ConfigError, Secret};
-use self::values::{list, parse, signing_key};
+use self::values::{list, no_repetition, parse, signing_key};
 use crate::failpoint::{self, Failpoints};
 use crate::queue::Queue;
 
@@ -194,10 +194,13 @@ impl Config {
             .unwrap_or(0),
             jwt_secret,
             jwt_secret_previous,
-            cors_origins: list(get("CAIRN_CORS_ORIGINS")),
+            cors_origins: list(get("CAIRN_CORS_ORIGINS"), "CAIRN_CORS_ORIGINS")?,
             trusted_proxies: edge::trusted_proxies(get)?,
             rate_limits: edge::rate_limits(get)?,
-            worker_queues: worker_queues(get("CAIRN_WORKER_QUEUES"), get("CAIRN_WORKER_CONCURRENCY"))?,
+            worker_queues: worker_queues(
+                values.get("CAIRN_WORKER_QUEUES").map(String::as_str),
+                get("CAIRN_WORKER_CONCURRENCY"),
+            )?,
             ai: ai::read(get)?,
             mail: mail::read(get)?,
             log: get("CAIRN_LOG").unwrap_or("info").to_owned(),
@@ -317,14 +320,23 @@ fn worker_queues(queues: Option<&str>, concurrency: Option<&str>) -> Result<Vec<
     };
     let mut chosen: Vec<(Queue, usize)> = match queues {
         None => Queue::ALL.into_iter().map(|queue| (queue, default_concurrency(queue))).collect(),
-        Some(_) => list(queues)
+        Some(blank) if blank.trim().is_empty() => {
+            return Err(ConfigError::new(format!(
+                "CAIRN_WORKER_QUEUES is empty: unset it for all queues, or name some of {}",
+                names.join(", ")
+            )));
+        }
+        Some(_) => list(queues, "CAIRN_WORKER_QUEUES")?
             .iter()
             .map(|name| find("CAIRN_WORKER_QUEUES", name).map(|queue| (queue, default_concurrency(queue))))
             .collect::<Result<_, _>>()?,
     };
-    for pair in list(concurrency) {
+    let mut sized: Vec<String> = Vec::new();
+    for pair in list(concurrency, "CAIRN_WORKER_CONCURRENCY")? {
         let (name, n) = pair.split_once('=').unwrap_or((&pair, ""));
         let queue = find("CAIRN_WORKER_CONCURRENCY", name.trim())?;
+        no_repetition(&sized, queue.name(), "CAIRN_WORKER_CONCURRENCY")?;
+        sized.push(queue.name().to_owned());
         let n = parse(Some(n.trim()), "CAIRN_WORKER_CONCURRENCY", "pairs such as replies=4, from 1 to 1000", |n| {
             (1..=1000).contains(n)
         })?;
@@ -371,7 +383,24 @@ mod tests {
             ("CAIRN_OPS_TOKEN", "short"),
             ("CAIRN_JWT_SECRET", "short"),
             ("CAIRN_WORKER_QUEUES", "activity,nope"),
+            ("CAIRN_WORKER_QUEUES", "Replies"),
+            ("CAIRN_WORKER_QUEUES", "replies,replies"),
+            ("CAIRN_WORKER_QUEUES", " replies , likes, replies"),
+            ("CAIRN_WORKER_QUEUES", ","),
+            ("CAIRN_WORKER_QUEUES", "replies,"),
+            ("CAIRN_WORKER_QUEUES", ""),
+            ("CAIRN_WORKER_QUEUES", "  "),
             ("CAIRN_WORKER_CONCURRENCY", "replies=0"),
+            ("CAIRN_WORKER_CONCURRENCY", "replies=1,replies=2"),
+            ("CAIRN_WORKER_CONCURRENCY", "replies=1, replies =1"),
+            ("CAIRN_WORKER_CONCURRENCY", ","),
+            ("CAIRN_CORS_ORIGINS", "https://a.example,,https://b.example"),
+            ("CAIRN_CORS_ORIGINS", "https://a.example,https://A.example"),
+            ("CAIRN_API_HOSTS", "api.example.org,API.example.org"),
+            ("CAIRN_OPS_HOSTS", ","),
+            ("CAIRN_TRUSTED_PROXIES", "10.0.0.0/8,"),
+            ("CAIRN_TRUSTED_PROXIES", "10.0.0.0/8,10.1.0.0/8"),
+            ("CAIRN_TEST_FAILPOINTS", "after_claim:1,after_claim:0"),
             ("CAIRN_DATABASE_CONNECTIONS", "1"),
             ("CAIRN_TEST_FAILPOINTS", "after_claim=1"),
             ("CAIRN_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
@@ -390,6 +419,7 @@ mod tests {
         ] {
             let error = config(&[(key, value)]).unwrap_err().to_string();
             assert!(error.contains(key) && !error.contains("pass@"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 

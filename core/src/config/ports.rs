@@ -24,7 +24,7 @@ pub struct Ports {
 pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Ports, ConfigError> {
     let count = |key| parse(get(key), key, "a number from 1 to 100000", |n: &usize| (1..=100_000).contains(n));
     let hosts = |key| {
-        let names = list(get(key));
+        let names = list(get(key), key)?;
         match names.iter().find(|name| name.contains([':', '/', '@', '*'])) {
             None => Ok(names),
             Some(name) => Err(ConfigError::new(format!(

@@ -79,7 +79,25 @@ pub(super) fn parse<T: std::str::FromStr>(
     }
 }
 
-/// Splits a comma-separated list.
-pub(super) fn list(value: Option<&str>) -> Vec<String> {
-    value.unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+/// Splits a comma-separated list. Refuses one that has an empty element, or the same one twice, because it does not say what
+/// whoever wrote it meant.
+pub(super) fn list(value: Option<&str>, key: &str) -> Result<Vec<String>, ConfigError> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let mut items: Vec<String> = Vec::new();
+    for item in value.split(',').map(str::trim) {
+        if item.is_empty() {
+            return Err(ConfigError(format!("{key} has an empty element in `{value}`: remove the extra comma")));
+        }
+        no_repetition(&items, item, key)?;
+        items.push(item.to_owned());
+    }
+    Ok(items)
+}
+
+/// Refuses `item` if `items` has it, in any case.
+pub(super) fn no_repetition(items: &[String], item: &str, key: &str) -> Result<(), ConfigError> {
+    if items.iter().any(|other| other.eq_ignore_ascii_case(item)) {
+        return Err(ConfigError(format!("{key} has `{item}` more than once: remove one")));
+    }
+    Ok(())
 }

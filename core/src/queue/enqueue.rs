@@ -40,8 +40,9 @@ pub(crate) async fn insert_jobs(connection: &mut PgConnection, jobs: &[NewJob]) 
     sqlx::query!(
         "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata)
          SELECT id, queue, payload, 'Pending', 0, max_attempts,
-             -- A delay starts here, at the end of the transaction.
-             CASE WHEN delay = 0 THEN now() ELSE clock_timestamp() + make_interval(secs => delay) END, 0, ''::hstore
+             -- The time of this statement, at the end of the transaction, and not that of its beginning: claims look for
+             -- jobs that have become due lately, and a transaction may take long. Each job gets a time of its own.
+             clock_timestamp() + make_interval(secs => delay), 0, ''::hstore
          FROM unnest($1::text[], $2::text[], $3::bytea[], $4::integer[], $5::float8[])
              AS t (id, queue, payload, max_attempts, delay)",
         &ids,

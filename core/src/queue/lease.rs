@@ -1,8 +1,9 @@
-//! Claiming, finishing and releasing jobs: every statement of a worker on the jobs table.
+//! Leases: finishing, releasing and rescuing jobs that a worker has claimed ([`super::claim`]).
 //!
 //! A job moves from `Pending` to `Running` and `Done`, or through `Failed` (it waits for its next attempt) to `Killed` (it is
 //! dead). The attempt is counted when the job is claimed, so an attempt that crashes its process is counted too. Every later
-//! statement names the worker and the time of the claim, so a worker that has lost a job can no longer change it.
+//! statement names the worker and the time of the claim, so a worker that has lost a job can no longer change it, even if it
+//! has claimed the same job again since.
 
 use std::time::Duration;
 
@@ -15,11 +16,17 @@ use crate::Result;
 /// A worker that has not sent a heartbeat for this long is lost, and its jobs are given to others.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What identifies a lease among those of one worker: the job, and when it was claimed. The job alone does not, because a
+/// worker that was suspended may lose a job and claim it again while its first run is still going on.
+pub type LeaseKey = (String, DateTime<Utc>);
+
 /// A job that a worker has claimed.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// The job's id (a ULID).
     pub id: String,
+    /// The worker that claimed it.
+    pub worker: String,
     /// The stored envelope.
     pub payload: Vec<u8>,
     /// The number of this attempt, from 1.
@@ -67,37 +74,23 @@ pub struct Finished {
     pub outcome: Outcome,
 }
 
+impl Finished {
+    /// What identifies the lease among those of its worker.
+    pub fn key(&self) -> LeaseKey {
+        (self.id.clone(), self.taken_at)
+    }
+}
+
 impl Lease {
+    /// What identifies this lease among those of its worker.
+    pub fn key(&self) -> LeaseKey {
+        (self.id.clone(), self.taken_at)
+    }
+
     /// This lease with the outcome of its run.
     pub fn finished(&self, outcome: Outcome) -> Finished {
         Finished { id: self.id.clone(), taken_at: self.taken_at, outcome }
     }
-}
-
-/// Claims up to `limit` due jobs of a queue, oldest first. Claims none while the queue is paused.
-pub async fn claim(connection: &mut PgConnection, queue: Queue, worker: &str, limit: i64) -> Result<Vec<Lease>> {
-    Ok(sqlx::query_as!(
-        Lease,
-        r#"WITH due AS (
-               SELECT id FROM apalis.jobs
-               WHERE job_type = $1 AND run_at <= now()
-                 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
-                 AND NOT EXISTS (SELECT FROM paused_queues p WHERE p.queue = $1)
-               ORDER BY priority DESC, run_at
-               LIMIT $3
-               FOR UPDATE SKIP LOCKED
-           )
-           UPDATE apalis.jobs j
-           SET status = 'Running', lock_by = $2, lock_at = now(), attempts = j.attempts + 1
-           FROM due WHERE j.id = due.id
-           RETURNING j.id, j.job AS payload, j.attempts AS attempt, j.max_attempts, j.lock_at AS "taken_at!",
-               extract(epoch FROM now() - greatest(j.run_at, 'epoch'))::float8 AS "waited!""#,
-        queue.name(),
-        worker,
-        limit
-    )
-    .fetch_all(connection)
-    .await?)
 }
 
 /// Longest delay of a retry. A provider may ask for any delay.
@@ -168,13 +161,18 @@ pub async fn finish(connection: &mut PgConnection, worker: &str, finished: &[Fin
     Ok(counted.unsigned_abs())
 }
 
-/// Releases jobs that were claimed but not started. They are due again, and the attempt does not count.
-pub async fn release(connection: &mut PgConnection, worker: &str, ids: &[String]) -> Result<u64> {
+/// Releases jobs that were claimed but not started. They are due again since when they were, and the attempt does not count.
+pub async fn release(connection: &mut PgConnection, worker: &str, leases: &[LeaseKey]) -> Result<u64> {
+    let (ids, taken_at) = columns(leases);
     let result = sqlx::query!(
-        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
-         WHERE id = ANY ($2) AND lock_by = $1 AND status = 'Running'",
+        "UPDATE apalis.jobs j SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = j.attempts - 1
+         FROM unnest($2::text[], $3::timestamptz[]) AS l (id, taken_at)
+         WHERE j.id = l.id AND j.lock_at = l.taken_at
+             -- As in `finish`, the job is found by its id.
+             AND j.lock_by IS NOT DISTINCT FROM $1 AND j.status || '' = 'Running'",
         worker,
-        ids
+        &ids as &[&str],
+        &taken_at
     )
     .execute(connection)
     .await?;
@@ -182,25 +180,42 @@ pub async fn release(connection: &mut PgConnection, worker: &str, ids: &[String]
 }
 
 /// Releases jobs that the worker has claimed according to the database but does not know of, because the response to the claim
-/// was lost. `leased` are the jobs it knows of. The response to a claim may still arrive for as long as `ack_timeout`. Returns
-/// how many jobs were released.
+/// was lost. `leased` says which leases it knows of. Returns how many jobs were released.
+///
+/// The response to a claim may arrive for as long as `ack_timeout` after the claim began; a later one must be treated as lost. The
+/// age of a claim is measured before `leased` is asked, so that no lease is released that became known in between, however
+/// long this process is suspended between the two.
 pub async fn release_unacknowledged(
     connection: &mut PgConnection,
     worker: &str,
-    leased: &[String],
+    leased: impl FnOnce() -> Vec<LeaseKey>,
     ack_timeout: Duration,
 ) -> Result<u64> {
-    let result = sqlx::query!(
-        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
-         WHERE lock_by = $1 AND status = 'Running' AND id <> ALL ($2)
-           AND lock_at < clock_timestamp() - make_interval(secs => $3)",
-        worker,
-        leased,
+    let claimed_before = sqlx::query_scalar!(
+        r#"SELECT clock_timestamp() - make_interval(secs => $1) AS "before!""#,
         ack_timeout.as_secs_f64()
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let leased = leased();
+    let (ids, taken_at) = columns(&leased);
+    let result = sqlx::query!(
+        "UPDATE apalis.jobs j SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = j.attempts - 1
+         WHERE j.lock_by = $1 AND j.status = 'Running' AND j.lock_at < $4
+           AND NOT EXISTS (SELECT FROM unnest($2::text[], $3::timestamptz[]) AS l (id, taken_at)
+                           WHERE l.id = j.id AND l.taken_at = j.lock_at)",
+        worker,
+        &ids as &[&str],
+        &taken_at,
+        claimed_before
     )
     .execute(connection)
     .await?;
     Ok(result.rows_affected())
+}
+
+fn columns(leases: &[LeaseKey]) -> (Vec<&str>, Vec<DateTime<Utc>>) {
+    leases.iter().map(|(id, taken_at)| (id.as_str(), *taken_at)).unzip()
 }
 
 /// Stores a heartbeat of workers, and registers new workers.
@@ -235,12 +250,21 @@ pub async fn deregister(connection: &mut PgConnection, workers: &[(String, Queue
 pub async fn rescue(connection: &mut PgConnection, timeout: Duration) -> Result<u64> {
     let rescued = sqlx::query_scalar!(
         r#"WITH lost AS (
-               SELECT j.id FROM apalis.jobs j LEFT JOIN apalis.workers w ON w.id = j.lock_by
-               WHERE j.status IN ('Queued', 'Running')
-                 AND (w.id IS NULL OR w.last_seen < now() - make_interval(secs => $1))
-               ORDER BY j.id
+               -- By worker, because the index also has every job that was claimed since the oldest snapshot, and workers
+               -- are seldom lost.
+               SELECT held.id FROM apalis.workers w
+               CROSS JOIN LATERAL (
+                   SELECT j.id FROM apalis.jobs j
+                   WHERE j.lock_by = w.id AND j.status IN ('Queued', 'Running')
+                   LIMIT 5000
+                   FOR UPDATE SKIP LOCKED
+               ) held
+               WHERE w.last_seen < now() - make_interval(secs => $1)
+           ), unheld AS (
+               SELECT id FROM apalis.jobs
+               WHERE lock_by IS NULL AND status IN ('Queued', 'Running')
                LIMIT 5000
-               FOR UPDATE OF j SKIP LOCKED
+               FOR UPDATE SKIP LOCKED
            ), taken AS (
                UPDATE apalis.jobs j
                SET status = CASE WHEN j.attempts < j.max_attempts THEN 'Failed' ELSE 'Killed' END,
@@ -250,7 +274,7 @@ pub async fn rescue(connection: &mut PgConnection, timeout: Duration) -> Result<
                    last_result = jsonb_build_object('Err', 'the worker was lost', 'attempts',
                        jsonb_path_query_array(coalesce(j.last_result -> 'attempts', '[]'), '$[last - 8 to last]')
                        || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', 'the worker was lost'))
-               FROM lost WHERE j.id = lost.id
+               WHERE j.id = ANY (ARRAY(SELECT id FROM lost UNION ALL SELECT id FROM unheld))
                RETURNING j.job_type
            ), counted AS (
                INSERT INTO job_counts AS c (queue, worker, done, failed)

@@ -5,6 +5,7 @@
 //! handler, so that one that cannot be read ends as one dead job and harms no other.
 
 pub mod board;
+pub mod claim;
 mod enqueue;
 pub mod inspect;
 mod kind;

@@ -22,7 +22,10 @@ pub async fn stored<J: Job>(connection: &mut PgConnection) -> Result<Stored<J>> 
         r#"SELECT job AS "job!", false AS "is_dead!" FROM apalis.jobs
            WHERE job_type = $1 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
            UNION ALL
-           SELECT job, false FROM apalis.jobs WHERE job_type = $1 AND status IN ('Queued', 'Running')
+           -- By worker, because the index of held jobs also has every job of every queue that was claimed since the oldest
+           -- snapshot.
+           SELECT j.job, false FROM apalis.workers w JOIN apalis.jobs j ON j.lock_by = w.id
+           WHERE w.worker_type = $1 AND j.job_type = $1 AND j.status IN ('Queued', 'Running')
            UNION ALL
            SELECT job, true FROM apalis.jobs
            WHERE job_type = $1 AND (status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts))

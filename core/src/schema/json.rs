@@ -52,7 +52,12 @@ impl Json {
     /// Reads JSON text. Reading ends early at what is nested too deeply, at too many values, and at a number that does
     /// not fit 64 bits.
     pub fn parse(text: &[u8]) -> Result<Self, Unreadable> {
-        let mut reader = Reader::default();
+        Self::parse_up_to(text, MAX_VALUES)
+    }
+
+    /// The same with another limit of the number of values.
+    pub(crate) fn parse_up_to(text: &[u8], max_values: usize) -> Result<Self, Unreadable> {
+        let mut reader = Reader { max_values, ..Reader::default() };
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         let read = (&mut reader).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
         match (read, reader.refused) {
@@ -102,6 +107,7 @@ struct Reader {
     pointer: String,
     depth: usize,
     values: usize,
+    max_values: usize,
     duplicates: Duplicates,
     /// Why reading was ended.
     refused: Option<Fault>,
@@ -129,8 +135,8 @@ impl<'de> DeserializeSeed<'de> for &mut Reader {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         self.values += 1;
-        if self.values > MAX_VALUES {
-            let message = format!("At most {MAX_VALUES} values are allowed in all.");
+        if self.values > self.max_values {
+            let message = format!("At most {} values are allowed in all.", self.max_values);
             return Err(self.refuse(String::new(), FaultCode::TooMany, message));
         }
         deserializer.deserialize_any(self)

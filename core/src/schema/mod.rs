@@ -34,6 +34,8 @@ const NAMES: [&str; 6] = ["title", "name", "term", "first_name", "last_name", "t
 pub struct Schema {
     schema: Value,
     validator: Validator,
+    /// Whether texts may have the control characters from U+007F on.
+    allows_later_controls: bool,
 }
 
 /// RFC 3339 has years of four digits, in UTC too, in which every time is answered.
@@ -55,7 +57,14 @@ impl Schema {
             .with_format("date-time", is_time)
             .build(&schema)
             .map_err(|error| Error::message(format!("the schema is wrong at {}: {error}", error.instance_path())))?;
-        Ok(Self { schema, validator })
+        Ok(Self { schema, validator, allows_later_controls: false })
+    }
+
+    /// Allows the control characters from U+007F on in texts, though not in names: a document that was written from what the
+    /// database has, and SQL can store them there, must be readable.
+    #[must_use]
+    pub(crate) fn allowing_later_controls(self) -> Self {
+        Self { allows_later_controls: true, ..self }
     }
 
     /// The first [`MAX_FAULTS`] things that are wrong with `json`, in the order of the document; none if it fits.
@@ -69,7 +78,8 @@ impl Schema {
                 self.collect(&error, &mut found);
             }
         }
-        let mut walk = Walk { pointer: String::new(), faults: Vec::new() };
+        let allows_later_controls = self.allows_later_controls;
+        let mut walk = Walk { pointer: String::new(), faults: Vec::new(), allows_later_controls };
         walk.visit(&json.value, Some(found));
         walk.faults.truncate(MAX_FAULTS);
         walk.faults
@@ -240,6 +250,7 @@ impl Found {
 struct Walk {
     pointer: String,
     faults: Vec<Fault>,
+    allows_later_controls: bool,
 }
 
 impl Walk {
@@ -294,7 +305,7 @@ impl Walk {
     fn look_for_hidden_characters(&mut self, value: &Value) {
         match value {
             Value::String(text) => {
-                let is_refused = |c: &char| !is_visible(*c) && (!c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+                let is_refused = |c: &char| !is_visible(*c) && !self.refuses_control(*c);
                 // A name of nothing but white space is refused as one that is missing.
                 let found = text.chars().find(is_refused).filter(|_| !text.trim().is_empty());
                 if let Some(character) = found {
@@ -317,11 +328,16 @@ impl Walk {
         }
     }
 
+    /// Whether no text may contain the character.
+    fn refuses_control(&self, character: char) -> bool {
+        let is_later = character >= '\u{7f}';
+        character.is_control() && !matches!(character, '\t' | '\n' | '\r') && !(is_later && self.allows_later_controls)
+    }
+
     fn look_for_control_characters(&mut self, text: &str, place: &str) {
-        let is_refused = |character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r');
         let (code, message) = if text.contains('\0') {
             (FaultCode::NulCharacter, format!("The character U+0000 is not allowed{place}."))
-        } else if let Some(character) = text.chars().find(|character| is_refused(*character)) {
+        } else if let Some(character) = text.chars().find(|character| self.refuses_control(*character)) {
             let message = format!(
                 "The control character U+{:04X} is not allowed{place}; tab, newline and carriage return are.",
                 u32::from(character)

@@ -22,6 +22,7 @@ use crate::clock::new_id;
 use crate::db::Tx;
 use crate::events::UserEvent;
 use crate::noun::Noun;
+use crate::queue::lease::Lease;
 use crate::tools::jobs::GenerateReply;
 
 /// One attempt at generating a reply, with everything that was recorded when the question was asked.
@@ -54,14 +55,21 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
     Ok(seconds.fetch_optional(connection).await?.map(Duration::from_secs_f64))
 }
 
-/// Begins an attempt; `None` if the reply is finished or removed. An earlier attempt that is still in progress may no longer
-/// write. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
-pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str) -> Result<Option<Attempt>> {
+/// Begins an attempt; `None` if the reply is finished or removed, or the job is no longer held under `lease`: whoever holds it
+/// by now makes the attempt. An earlier attempt that is still in progress may no longer write. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
+pub async fn begin(
+    connection: &mut PgConnection,
+    reply_id: Uuid,
+    provider: &str,
+    lease: Option<&Lease>,
+) -> Result<Option<Attempt>> {
     let row = sqlx::query!(
-        r#"WITH reply AS (
+        r#"WITH held AS (
+               SELECT FROM apalis.jobs WHERE id = $3 AND lock_by = $4 AND lock_at = $5 AND status = 'Running' FOR SHARE
+           ), reply AS (
                UPDATE ai_replies SET state = 'streaming', attempt = attempt + 1, provider = $2,
                    started_at = coalesce(started_at, now())
-               WHERE id = $1 AND state IN ('queued', 'streaming')
+               WHERE id = $1 AND state IN ('queued', 'streaming') AND ($3::text IS NULL OR EXISTS (SELECT FROM held))
                RETURNING id, attempt, chat_id, user_id, instruction_id, question_id, question, context, queued_at
            ), lost AS (
                UPDATE ai_reply_attempts a
@@ -77,7 +85,10 @@ pub async fn begin(connection: &mut PgConnection, reply_id: Uuid, provider: &str
                      ORDER BY a.attempt) AS "earlier!"
            FROM reply r JOIN ai_system_instructions i ON i.id = r.instruction_id"#,
         reply_id,
-        provider
+        provider,
+        lease.map(|lease| lease.id.as_str()),
+        lease.map(|lease| lease.worker.as_str()),
+        lease.map(|lease| lease.taken_at)
     );
     let Some(row) = row.fetch_optional(connection).await? else { return Ok(None) };
     Ok(Some(Attempt {

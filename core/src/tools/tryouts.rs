@@ -24,6 +24,7 @@ use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
 use crate::db::{Tx, UserTx};
 use crate::noun::Noun;
+use crate::queue::lease::Lease;
 use crate::queue::stored;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
 
@@ -168,20 +169,31 @@ pub struct TryoutAttempt {
     pub request: Request,
 }
 
-/// Begins an attempt; `None` if the try-out has ended or was removed. An earlier attempt may no longer write.
-pub async fn begin(connection: &mut PgConnection, id: Uuid, provider: &str) -> Result<Option<TryoutAttempt>> {
+/// Begins an attempt; `None` if the try-out has ended or was removed, or the job is no longer held under `lease`. An earlier
+/// attempt may no longer write.
+pub async fn begin(
+    connection: &mut PgConnection,
+    id: Uuid,
+    provider: &str,
+    lease: Option<&Lease>,
+) -> Result<Option<TryoutAttempt>> {
     let row = sqlx::query!(
-        r#"WITH tryout AS (
+        r#"WITH held AS (
+               SELECT FROM apalis.jobs WHERE id = $3 AND lock_by = $4 AND lock_at = $5 AND status = 'Running' FOR SHARE
+           ), tryout AS (
                UPDATE ai_tryouts SET state = 'running', attempt = attempt + 1, provider = $2,
                    started_at = coalesce(started_at, now())
-               WHERE id = $1 AND state IN ('queued', 'running')
+               WHERE id = $1 AND state IN ('queued', 'running') AND ($3::text IS NULL OR EXISTS (SELECT FROM held))
                RETURNING attempt, question, context, instruction_id
            )
            SELECT t.attempt, t.question, t.context AS "context: Json<Context>", i.tool_type AS "tool: Tool", i.content,
                i.model, i.temperature, i.max_tokens
            FROM tryout t JOIN ai_system_instructions i ON i.id = t.instruction_id"#,
         id,
-        provider
+        provider,
+        lease.map(|lease| lease.id.as_str()),
+        lease.map(|lease| lease.worker.as_str()),
+        lease.map(|lease| lease.taken_at)
     );
     let row = row.fetch_optional(connection).await?;
     Ok(row.map(|row| TryoutAttempt {

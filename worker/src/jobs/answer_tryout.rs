@@ -18,7 +18,8 @@ use crate::run::JobError;
 pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobError> {
     let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
     let started = Instant::now();
-    let attempt = tryouts::begin(&mut connection, job.tryout_id, context.provider.name()).await?;
+    let attempt =
+        tryouts::begin(&mut connection, job.tryout_id, context.provider.name(), context.lease.as_deref()).await?;
     let Some(attempt) = attempt else { return Ok(()) };
     let Ok(permit) = context.provider.admit() else {
         let why = (Reason::ProviderUnavailable, "the provider has failed repeatedly, and is not called at the moment");

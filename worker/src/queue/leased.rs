@@ -3,8 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use cairn_core::queue::lease::{Finished, Lease};
+use cairn_core::queue::lease::{Finished, Lease, LeaseKey};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +37,9 @@ struct State {
     running: usize,
     /// Ended, with an outcome that is not stored.
     unstored: usize,
-    /// The ids of all leased jobs: waiting, running and ended.
-    ids: HashSet<String>,
+    /// All leases: of jobs that wait, run and have ended. The same job may be leased twice: while this process was suspended,
+    /// the job was given away, and this process has claimed it again before its first run noticed.
+    keys: HashSet<LeaseKey>,
 }
 
 impl LeasedJobs {
@@ -57,13 +59,18 @@ impl LeasedJobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds jobs that were claimed.
-    pub(super) fn add(&self, leases: Vec<Lease>) {
+    /// Adds jobs whose claim began at `begun`. Refuses them, and gives them back, if the response to the claim came after
+    /// `ack_timeout`: by then they may have been released as unacknowledged, and be running elsewhere.
+    pub(super) fn add(&self, leases: Vec<Lease>, begun: Instant, ack_timeout: Duration) -> Result<(), Vec<Lease>> {
         let mut state = self.state();
-        state.ids.extend(leases.iter().map(|lease| lease.id.clone()));
+        if begun.elapsed() >= ack_timeout {
+            return Err(leases);
+        }
+        state.keys.extend(leases.iter().map(Lease::key));
         state.waiting.extend(leases);
         drop(state);
         self.claimed.wake();
+        Ok(())
     }
 
     /// The next job to start.
@@ -91,26 +98,26 @@ impl LeasedJobs {
         let mut state = self.state();
         state.unstored -= ended.len();
         for finished in ended {
-            state.ids.remove(&finished.id);
+            state.keys.remove(&finished.key());
         }
         drop(state);
         self.stored.notify_waiters();
         self.freed.notify_one();
     }
 
-    /// Removes the jobs that have not started. Returns their ids.
-    pub(super) fn remove_waiting(&self) -> Vec<String> {
+    /// Removes the jobs that have not started. Returns their leases.
+    pub(super) fn remove_waiting(&self) -> Vec<LeaseKey> {
         let mut state = self.state();
-        let ids: Vec<String> = state.waiting.drain(..).map(|lease| lease.id).collect();
-        for id in &ids {
-            state.ids.remove(id);
+        let keys: Vec<LeaseKey> = state.waiting.drain(..).map(|lease| lease.key()).collect();
+        for key in &keys {
+            state.keys.remove(key);
         }
-        ids
+        keys
     }
 
-    /// The ids of all leased jobs.
-    pub(super) fn ids(&self) -> Vec<String> {
-        self.state().ids.iter().cloned().collect()
+    /// All leases.
+    pub(super) fn keys(&self) -> Vec<LeaseKey> {
+        self.state().keys.iter().cloned().collect()
     }
 
     /// Waits until enough slots are free to be worth a claim: a quarter of them, or one. `None` means that `stop` was
@@ -133,10 +140,10 @@ impl LeasedJobs {
 
     /// How many jobs may be claimed now. When outcomes are stored more slowly than runs end, claims wait for them, so
     /// the number of leased jobs is bounded.
-    fn free_slots(&self) -> usize {
+    pub(super) fn free_slots(&self) -> usize {
         let state = self.state();
         let slots = self.concurrency.saturating_sub(state.waiting.len() + state.running);
-        slots.min((self.concurrency + OUTCOME_BATCH).saturating_sub(state.ids.len()))
+        slots.min((self.concurrency + OUTCOME_BATCH).saturating_sub(state.keys.len()))
     }
 
     /// From now on nothing is claimed.

@@ -14,9 +14,11 @@
 mod completer;
 mod leased;
 mod producer;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use apalis::prelude::{Backend, Task, TaskBuilder, TaskId, WorkerContext};
@@ -32,7 +34,7 @@ use tower::layer::util::Identity;
 
 pub(crate) use self::completer::Completer;
 use self::leased::LeasedJobs;
-use self::producer::Producer;
+use self::producer::{CLAIM_ACK_TIMEOUT, Producer};
 use crate::health::QueueHealth;
 
 /// Starts claiming jobs of a queue under the name `worker`, until `stop` is cancelled. Returns the source of claimed
@@ -47,7 +49,10 @@ pub(crate) fn open(
     let leased = Arc::new(LeasedJobs::new(health.clone()));
     let completer =
         Completer::start(health.clone(), worker.clone(), leased.clone(), pool.clone(), wake.clone(), stop.clone());
-    Producer { queue: health.queue, health, worker, leased: leased.clone(), pool, wake, stop }.start();
+    let progress = Mutex::default();
+    let ack_timeout = CLAIM_ACK_TIMEOUT;
+    Producer { queue: health.queue, health, worker, leased: leased.clone(), pool, wake, stop, ack_timeout, progress }
+        .start();
     (QueueBackend { leased, closing: None }, completer)
 }
 

@@ -1,11 +1,12 @@
 //! Claims the jobs of one queue.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cairn_core::failpoint;
 use cairn_core::queue::Queue;
-use cairn_core::queue::lease;
+use cairn_core::queue::claim::{self, LATE_LIMIT, Position};
+use cairn_core::queue::lease::{self, Lease, LeaseKey};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +21,11 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// How old a claim has to be before its response counts as lost. Longer than any claim takes whose response still
-/// arrives.
-const CLAIM_ACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// arrives in time. A later response is not used.
+pub(super) const CLAIM_ACK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often late jobs are looked for, by one of all workers. They are found within twice that time.
+const LATE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Claims a job only when there is a free slot for it, so that no job waits in memory behind a long one, and not while too
 /// many outcomes are still to be stored.
@@ -35,6 +39,17 @@ pub(super) struct Producer {
     /// Notified when the queue has new jobs.
     pub(super) wake: Arc<Notify>,
     pub(super) stop: CancellationToken,
+    /// [`CLAIM_ACK_TIMEOUT`], except in tests.
+    pub(super) ack_timeout: Duration,
+    pub(super) progress: Mutex<Progress>,
+}
+
+/// How far the claims have come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    position: Position,
+    /// Jobs behind the position, which the next claim begins with.
+    late: Vec<String>,
 }
 
 impl Producer {
@@ -42,6 +57,7 @@ impl Producer {
     pub(super) fn start(self) {
         let producer = Arc::new(self);
         tokio::spawn(producer.clone().claim());
+        tokio::spawn(producer.clone().find_late());
         tokio::spawn(producer.release_unacknowledged());
     }
 
@@ -60,20 +76,76 @@ impl Producer {
                 }
             }
         }
-        self.release().await;
+        self.release(&self.leased.remove_waiting()).await;
         self.leased.close();
     }
 
-    async fn claim_once(&self, slots: usize) -> cairn_core::Result<usize> {
+    pub(super) async fn claim_once(&self, slots: usize) -> cairn_core::Result<usize> {
         let limit = i64::try_from(slots).unwrap_or(i64::MAX);
-        let leases = lease::claim(&mut *self.pool.acquire().await?, self.queue, &self.worker, limit).await?;
-        self.health.record_poll(&leases);
-        let claimed = leases.len();
-        if claimed > 0 {
+        let Progress { position, late } = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut connection = self.pool.acquire().await?;
+        let begun = Instant::now();
+        let claimed = claim::claim_from(&mut connection, self.queue, &self.worker, limit, position, &late).await?;
+        drop(connection);
+        let count = claimed.leases.len();
+        self.advance(claimed.next, &late, count < slots, &claimed.leases);
+        self.health.record_poll(&claimed.leases);
+        if count > 0 {
             failpoint::pass(failpoint::AFTER_CLAIM);
-            self.leased.add(leases);
+            if let Err(unused) = self.leased.add(claimed.leases, begun, self.ack_timeout) {
+                let keys: Vec<LeaseKey> = unused.iter().map(Lease::key).collect();
+                tracing::warn!(
+                    queue.name = self.queue.name(),
+                    jobs.count = count,
+                    "the answer to a claim came too late; releasing its jobs"
+                );
+                self.release(&keys).await;
+            }
         }
-        Ok(claimed)
+        Ok(count)
+    }
+
+    /// Moves the position, and forgets the late jobs that a claim has tried to get. Those that somebody else held will be
+    /// found again if they still wait.
+    fn advance(&self, next: Position, tried: &[String], all: bool, claimed: &[Lease]) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.position = next;
+        progress.late.retain(|id| !tried.contains(id) || !(all || claimed.iter().any(|lease| lease.id == *id)));
+    }
+
+    /// Looks, from time to time, for the jobs that claims do not find because they begin at the position.
+    async fn find_late(self: Arc<Self>) {
+        let mut every = LATE_INTERVAL;
+        while !self.stop.is_cancelled() {
+            self.wait(std::future::pending(), every.min(LATE_INTERVAL / 2)).await;
+            let found = self.find_late_once(every).await.unwrap_or_else(|error| {
+                tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot look for late jobs; trying again");
+                0
+            });
+            // There may be more of them.
+            every = if found < LATE_LIMIT { LATE_INTERVAL } else { Duration::from_millis(50) };
+        }
+    }
+
+    /// Looks for late jobs, if this worker could run them and no other one has looked within `every`. Returns how many there are.
+    pub(super) async fn find_late_once(&self, every: Duration) -> cairn_core::Result<usize> {
+        let Progress { position, late } = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !late.is_empty() || self.leased.free_slots() == 0 || position == Position::default() {
+            return Ok(late.len());
+        }
+        let mut connection = self.pool.acquire().await?;
+        if !claim::begin_search(&mut connection, self.queue, every).await? {
+            return Ok(0);
+        }
+        let late = claim::find_late(&mut connection, self.queue, position).await?;
+        drop(connection);
+        let count = late.len();
+        if count > 0 {
+            tracing::debug!(queue.name = self.queue.name(), jobs.count = count, "found late jobs");
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).late = late;
+            self.wake.notify_one();
+        }
+        Ok(count)
     }
 
     /// Waits for the event, but at most for `limit`, and not once told to stop.
@@ -85,13 +157,12 @@ impl Producer {
         }
     }
 
-    /// Releases the jobs that have not started. Their attempt does not count.
-    async fn release(&self) {
-        let ids = self.leased.remove_waiting();
-        if ids.is_empty() {
+    /// Releases jobs that have not started. Their attempt does not count.
+    async fn release(&self, leases: &[LeaseKey]) {
+        if leases.is_empty() {
             return;
         }
-        let result = async { lease::release(&mut *self.pool.acquire().await?, &self.worker, &ids).await };
+        let result = async { lease::release(&mut *self.pool.acquire().await?, &self.worker, leases).await };
         match result.await {
             Ok(released) => {
                 self.health.record_released(released);
@@ -102,7 +173,7 @@ impl Producer {
                 );
             }
             Err(error) => tracing::warn!(queue.name = self.queue.name(), error = %error,
-                "could not release jobs that had not started; other workers take them over when this one has ended"),
+                "could not release jobs that had not started; they are released later, or taken over by other workers"),
         }
     }
 
@@ -110,18 +181,8 @@ impl Producer {
     /// the response to their claim was lost.
     async fn release_unacknowledged(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
-            self.wait(std::future::pending(), CLAIM_ACK_TIMEOUT / 2).await;
-            let leased = self.leased.ids();
-            let result = async {
-                lease::release_unacknowledged(
-                    &mut *self.pool.acquire().await?,
-                    &self.worker,
-                    &leased,
-                    CLAIM_ACK_TIMEOUT,
-                )
-                .await
-            };
-            match result.await {
+            self.wait(std::future::pending(), self.ack_timeout / 2).await;
+            match self.release_unacknowledged_once().await {
                 Ok(0) => {}
                 Ok(released) => tracing::warn!(
                     queue.name = self.queue.name(),
@@ -132,5 +193,11 @@ impl Producer {
                     "cannot look for unacknowledged claims; trying again"),
             }
         }
+    }
+
+    pub(super) async fn release_unacknowledged_once(&self) -> cairn_core::Result<u64> {
+        let mut connection = self.pool.acquire().await?;
+        let leased = || self.leased.keys();
+        lease::release_unacknowledged(&mut connection, &self.worker, leased, self.ack_timeout).await
     }
 }

@@ -2,7 +2,7 @@
 
 use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::{self, recompute_chunk};
-use cairn_core::queue::{Job, Queue, lease};
+use cairn_core::queue::{Job, Queue, claim, lease};
 use sqlx::AssertSqlSafe;
 
 use crate::course::{Course, is_settled, record_rollups};
@@ -125,7 +125,7 @@ async fn an_interrupted_recomputation_continues_where_it_stopped() {
             .await;
         let mut connection = harness.pool().acquire().await.unwrap();
         lease::heartbeat(&mut connection, &[("dead".to_owned(), Queue::ProgressBulk)]).await.unwrap();
-        let [ref job] = lease::claim(&mut connection, Queue::ProgressBulk, "dead", 1).await.unwrap()[..] else {
+        let [ref job] = claim::claim(&mut connection, Queue::ProgressBulk, "dead", 1).await.unwrap()[..] else {
             panic!("there must be one job")
         };
         let payload: serde_json::Value = serde_json::from_slice(&job.payload).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_core::queue::{Queue, lease};
+use cairn_core::queue::{Queue, claim, lease};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -106,7 +106,7 @@ async fn a_marker_is_rolled_up_after_its_worker_died() {
     set_completed(&harness, learner, course.lessons[0], true).await;
     let mut connection = harness.pool().acquire().await.unwrap();
     lease::heartbeat(&mut connection, &[("dead".to_owned(), Queue::Progress)]).await.unwrap();
-    assert_eq!(lease::claim(&mut connection, Queue::Progress, "dead", 10).await.unwrap().len(), 1);
+    assert_eq!(claim::claim(&mut connection, Queue::Progress, "dead", 10).await.unwrap().len(), 1);
     drop(connection);
     run(harness.pool(), "UPDATE apalis.workers SET last_seen = now() - interval '31 seconds' WHERE id = 'dead'").await;
     let worker = harness.start();

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 pub(crate) type Manifests = BTreeMap<String, String>;
 
 /// A crate by its folder, and the crates (by name) that it may depend on. Its tests may use any but those of [`NEVER`].
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("migrations", &[]),
+    ("model", &[]),
     ("postgres", &[]),
     ("server", &[]),
     ("stub-provider", &[]),
@@ -19,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("worker", &["cairn-core", "cairn-server"]),
     ("cli", &["cairn-api", "cairn-core", "cairn-migrations", "cairn-postgres", "cairn-worker"]),
     ("attack", &["cairn-core", "cairn-postgres", "cairn-testing"]),
-    ("chaos", &["cairn-core", "cairn-postgres", "cairn-testing"]),
+    ("chaos", &["cairn-core", "cairn-model", "cairn-postgres", "cairn-testing"]),
     (
         "bench",
         &[

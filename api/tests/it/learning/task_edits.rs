@@ -55,6 +55,33 @@ async fn whoever_did_the_rest_has_completed_the_lesson_when_a_task_goes() {
     }
 }
 
+/// Whoever writes it: the marker comes from a trigger, and the reconciler finds it.
+#[tokio::test]
+async fn an_edit_in_sql_completes_the_lesson_as_well() {
+    for edit in [
+        "DELETE FROM lesson_tasks WHERE id = ",
+        "UPDATE lesson_tasks SET is_required = false WHERE id = ",
+        "UPDATE lesson_tasks SET deleted_at = now() WHERE id = ",
+    ] {
+        let fixture = Fixture::new().await;
+        let app = &fixture.app;
+        let [one, two, _] = fixture.tasks;
+        let anna = app.student("anna").await;
+        check(&anna, fixture.id, one).await.expect(200);
+        app.run_jobs().await;
+        let edit = sqlx::AssertSqlSafe(format!("{edit} '{two}'"));
+        sqlx::query(edit).execute(app.app.pool()).await.unwrap();
+        let mut tx = app.app.db.begin().await.unwrap();
+        cairn_core::learning::jobs::stale_tasks(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        app.run_jobs().await;
+        assert_eq!(fixture.status(&anna).await, "completed");
+        assert_eq!(progress(&anna, fixture.roadmap, "").await["percent"], 100);
+        let report = cairn_core::admin::verify::verify(app.app.pool(), cairn_core::admin::verify::Mode::Strict);
+        assert!(report.await.unwrap().is_clean());
+    }
+}
+
 #[tokio::test]
 async fn a_rule_that_becomes_tasks_completes_the_lesson_for_those_who_did_them() {
     let fixture = Fixture::new().await;

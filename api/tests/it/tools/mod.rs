@@ -56,7 +56,7 @@ async fn set(app: &TestApp, key: &str, value: i64) {
 
 async fn begin(app: &TestApp, reply_id: Uuid) -> Option<Attempt> {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    attempts::begin(&mut connection, reply_id, "test").await.unwrap()
+    attempts::begin(&mut connection, reply_id, "test", None).await.unwrap()
 }
 
 async fn append(app: &TestApp, attempt: &Attempt, seq: i32, text: &str) -> bool {

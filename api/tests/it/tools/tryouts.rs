@@ -30,7 +30,7 @@ async fn tried(admin: &Actor, version: i32, question: &str) -> String {
 async fn begin(app: &TestApp, tryout: &str) -> Option<TryoutAttempt> {
     let tryout_id = tryout.rsplit('/').next().unwrap().parse().unwrap();
     let mut connection = app.app.pool().acquire().await.unwrap();
-    tryouts::begin(&mut connection, tryout_id, "test").await.unwrap()
+    tryouts::begin(&mut connection, tryout_id, "test", None).await.unwrap()
 }
 
 async fn finish(app: &TestApp, attempt: &TryoutAttempt, text: &str, failed: Option<(Reason, &str)>) {

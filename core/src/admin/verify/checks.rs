@@ -1,40 +1,75 @@
 //! The queries. They all return the same columns: the kind, the ids, the stored value, the expected value, and the total
 //! number of differences of that kind.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use super::report::Kind;
 use super::row::DifferenceRow;
+use super::stats::{active, lessons, quarters};
 use crate::Result;
 
 /// Configures the planner for queries that read whole tables, for which hash joins are fast whatever the size. The planner
 /// underestimates the rows of subqueries and would use nested loops, which take minutes instead of seconds.
-pub(super) async fn plan_for_whole_tables(connection: &mut PgConnection) -> Result<()> {
+async fn plan_for_whole_tables(connection: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql("SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Runs every check. `running` is true if pending work is to be ignored.
-pub(super) async fn all(connection: &mut PgConnection, running: bool) -> Result<Vec<DifferenceRow>> {
-    let mut rows = facts(connection).await?;
-    rows.extend(
-        sqlx::query_file_as!(DifferenceRow, "src/admin/verify/progress.sql", running)
-            .fetch_all(&mut *connection)
-            .await?,
-    );
-    rows.extend(likes(connection, running).await?);
-    rows.extend(trending(connection, running).await?);
-    rows.extend(uses(connection).await?);
-    if !running {
-        rows.extend(markers(connection).await?);
+/// Runs every check, each in a snapshot of its own, which ends with it: an old snapshot costs whoever writes. `running` is true if
+/// pending work is to be ignored.
+pub(super) async fn all(pool: &PgPool, running: bool) -> Result<Vec<Vec<DifferenceRow>>> {
+    let mut found = progress(pool, running).await?;
+    macro_rules! run {
+        ($($check:ident($($argument:expr)?),)+) => {$({
+            let mut snapshot = open(pool).await?;
+            found.push($check(&mut snapshot $(, $argument)?).await?);
+            snapshot.rollback().await?;
+        })+};
     }
-    rows.extend(jobs(connection, running).await?);
-    rows.extend(replies(connection).await?);
-    rows.extend(activity(connection).await?);
-    rows.extend(erased(connection).await?);
-    Ok(rows)
+    run!(facts(), likes(running), trending(running), uses(),);
+    if !running {
+        run!(markers(),);
+    }
+    run!(jobs(running), replies(), activity(), erased(), quarters(), active(), lessons(),);
+    Ok(found)
+}
+
+/// Begins a snapshot for a query that reads whole tables.
+async fn open(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    plan_for_whole_tables(&mut snapshot).await?;
+    Ok(snapshot)
+}
+
+/// How many learners are compared in one snapshot, which takes a second or two.
+const LEARNERS: i64 = 10_000;
+
+/// Compares the progress of all learners, some thousand at a time.
+async fn progress(pool: &PgPool, running: bool) -> Result<Vec<Vec<DifferenceRow>>> {
+    let (mut found, mut after) = (Vec::new(), Uuid::nil());
+    loop {
+        let last = sqlx::query_scalar!(
+            "SELECT id FROM users WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1",
+            after,
+            LEARNERS - 1
+        );
+        let last = last.fetch_optional(pool).await?;
+        let mut snapshot = open(pool).await?;
+        let rows = sqlx::query_file_as!(
+            DifferenceRow,
+            "src/admin/verify/progress.sql",
+            running,
+            after,
+            last.unwrap_or(Uuid::max())
+        );
+        found.push(rows.fetch_all(&mut *snapshot).await?);
+        snapshot.rollback().await?;
+        let Some(last) = last else { return Ok(found) };
+        after = last;
+    }
 }
 
 async fn facts(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {

@@ -1,7 +1,8 @@
 //! Recomputes every derived value from scratch and reports where the stored value differs.
 //!
-//! The check is set-based and read-only and runs in one snapshot, so it can run on a live database. The search index, which
-//! would take too long for that, is compared in chunks. The expected progress comes from SQL of its own (`progress.sql`),
+//! The checks are set-based and read-only, so they can run on a live database. Each compares what it compares in one snapshot, and
+//! none holds one for long: progress, addresses and the search index are compared in chunks. A report is therefore of the
+//! time from its beginning to its end, and not of one moment. The expected progress comes from SQL of its own (`progress.sql`),
 //! independent of the rollup, so that each of the two checks the other.
 
 mod checks;
@@ -12,10 +13,12 @@ mod row;
 mod search;
 mod stats;
 
-use sqlx::{Connection, PgPool};
+use sqlx::PgPool;
 
 pub use self::emails::foreign_email_keys;
 pub use self::report::{Difference, Finding, Kind, LISTED, Report};
+use self::row::DifferenceRow;
+use super::health::database_time;
 use crate::Result;
 
 /// Whether jobs may be pending or running during the check.
@@ -30,29 +33,33 @@ pub enum Mode {
 
 /// Checks the whole database.
 pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
-    let mut connection = pool.acquire().await?;
-    let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    checks::plan_for_whole_tables(&mut snapshot).await?;
-    let mut rows = checks::all(&mut snapshot, mode == Mode::WhileRunning).await?;
-    rows.extend(stats::all(&mut snapshot).await?);
-    snapshot.rollback().await?;
-    drop(connection);
-    rows.extend(emails::all(&mut *pool.acquire().await?).await?);
-    rows.extend(search::all(pool).await?);
+    let began_at = database_time(&mut *pool.acquire().await?).await?;
+    let mut batches = checks::all(pool, mode == Mode::WhileRunning).await?;
+    batches.push(emails::all(&mut *pool.acquire().await?).await?);
+    batches.push(search::all(pool).await?);
     let mut findings: Vec<Finding> = Vec::new();
     for &kind in Kind::ALL {
-        let of_kind: Vec<_> = rows.iter().filter(|row| row.kind == kind).collect();
-        let Some(first) = of_kind.first() else { continue };
-        let total = first.total;
-        let differences = of_kind
-            .into_iter()
-            .map(|row| Difference {
-                ids: row.ids.clone(),
-                stored: row.stored.clone().unwrap_or_default(),
-                expected: row.expected.clone().unwrap_or_default(),
-            })
-            .collect();
-        findings.push(Finding { kind, total, differences });
+        let mut finding = Finding { kind, total: 0, differences: Vec::new() };
+        for batch in &batches {
+            let mut of_kind = batch.iter().filter(|row| row.kind == kind).peekable();
+            finding.total += of_kind.peek().map_or(0, |row| row.total);
+            finding.differences.extend(of_kind.map(Difference::from));
+        }
+        finding.differences.truncate(LISTED);
+        if finding.total > 0 {
+            findings.push(finding);
+        }
     }
-    Ok(Report { findings })
+    let ended_at = database_time(&mut *pool.acquire().await?).await?;
+    Ok(Report { began_at, ended_at, findings })
+}
+
+impl From<&DifferenceRow> for Difference {
+    fn from(row: &DifferenceRow) -> Self {
+        Self {
+            ids: row.ids.clone(),
+            stored: row.stored.clone().unwrap_or_default(),
+            expected: row.expected.clone().unwrap_or_default(),
+        }
+    }
 }

@@ -1,5 +1,5 @@
--- Compares every learner's stored numbers with numbers computed from the facts and the current content. Deliberately
--- shares nothing with the rollup. $1: ignore numbers that a pending job will bring up to date.
+-- Compares the stored numbers of the learners after $2 up to $3 with numbers computed from the facts and the current content.
+-- Deliberately shares nothing with the rollup. $1: ignore numbers that a pending job will bring up to date.
 WITH
 -- Pairs whose numbers may be behind at the moment.
 in_flight AS (
@@ -15,9 +15,18 @@ placements AS (
     JOIN stage_lessons sl ON sl.stage_id = s.id
     JOIN visible_lessons l ON l.id = sl.lesson_id
 ),
+facts AS (
+    SELECT user_id, lesson_id, status FROM user_lesson_progress WHERE user_id > $2 AND user_id <= $3
+),
+stored_stages AS (
+    SELECT * FROM user_stage_progress WHERE user_id > $2 AND user_id <= $3
+),
+stored_roadmaps AS (
+    SELECT * FROM user_roadmap_progress WHERE user_id > $2 AND user_id <= $3
+),
 started AS (
     SELECT DISTINCT f.user_id, p.roadmap_id
-    FROM user_lesson_progress f
+    FROM facts f
     JOIN placements p ON p.lesson_id = f.lesson_id
 ),
 -- Everyone of whom a roadmap that can be seen must have numbers, or has.
@@ -26,9 +35,9 @@ learners AS (
     FROM (
         SELECT user_id, roadmap_id, true AS is_started FROM started
         UNION ALL
-        SELECT rp.user_id, rp.roadmap_id, false FROM user_roadmap_progress rp
+        SELECT rp.user_id, rp.roadmap_id, false FROM stored_roadmaps rp
         UNION ALL
-        SELECT sp.user_id, s.roadmap_id, false FROM user_stage_progress sp JOIN stages s ON s.id = sp.stage_id
+        SELECT sp.user_id, s.roadmap_id, false FROM stored_stages sp JOIN stages s ON s.id = sp.stage_id
     ) a
     WHERE roadmap_id IN (SELECT id FROM visible_roadmaps)
     GROUP BY user_id, roadmap_id
@@ -41,7 +50,7 @@ stage_counts AS (
     FROM learners a
     JOIN visible_stages s ON s.roadmap_id = a.roadmap_id
     LEFT JOIN placements p ON p.stage_id = s.id
-    LEFT JOIN user_lesson_progress f ON f.user_id = a.user_id AND f.lesson_id = p.lesson_id
+    LEFT JOIN facts f ON f.user_id = a.user_id AND f.lesson_id = p.lesson_id
     GROUP BY a.user_id, a.roadmap_id, a.is_started, s.id, s.position
 ),
 stage_numbers AS (
@@ -79,7 +88,7 @@ user_numbers AS (
         JOIN placements p ON p.roadmap_id = s.roadmap_id
         WHERE p.is_required
     ) l
-    LEFT JOIN user_lesson_progress f ON f.user_id = l.user_id AND f.lesson_id = l.lesson_id
+    LEFT JOIN facts f ON f.user_id = l.user_id AND f.lesson_id = l.lesson_id
     GROUP BY l.user_id
 ),
 stage_differences AS (
@@ -95,7 +104,7 @@ stage_differences AS (
             AS percent
         FROM stage_numbers
     ) e
-    LEFT JOIN user_stage_progress t ON t.user_id = e.user_id AND t.stage_id = e.stage_id
+    LEFT JOIN stored_stages t ON t.user_id = e.user_id AND t.stage_id = e.stage_id
     WHERE NOT EXISTS (SELECT FROM in_flight i WHERE i.user_id = e.user_id AND i.roadmap_id = e.roadmap_id)
       AND NOT EXISTS (SELECT FROM being_recomputed b WHERE b.roadmap_id = e.roadmap_id)
       AND CASE
@@ -128,7 +137,7 @@ roadmap_differences AS (
             END AS status
         FROM roadmap_numbers
     ) e
-    LEFT JOIN user_roadmap_progress t ON t.user_id = e.user_id AND t.roadmap_id = e.roadmap_id
+    LEFT JOIN stored_roadmaps t ON t.user_id = e.user_id AND t.roadmap_id = e.roadmap_id
     WHERE NOT EXISTS (SELECT FROM in_flight i WHERE i.user_id = e.user_id AND i.roadmap_id = e.roadmap_id)
       AND NOT EXISTS (SELECT FROM being_recomputed b WHERE b.roadmap_id = e.roadmap_id)
       AND CASE
@@ -150,7 +159,7 @@ user_differences AS (
         SELECT user_id, CASE WHEN completed = 0 THEN 0 ELSE greatest(1, 100 * completed / total) END AS percent
         FROM user_numbers
     ) e ON e.user_id = u.id
-    WHERE u.progress_percent IS DISTINCT FROM e.percent
+    WHERE u.id > $2 AND u.id <= $3 AND u.progress_percent IS DISTINCT FROM e.percent
       AND NOT EXISTS (SELECT FROM in_flight i WHERE i.user_id = u.id)
       AND NOT EXISTS (
           SELECT FROM learners a JOIN being_recomputed b ON b.roadmap_id = a.roadmap_id WHERE a.user_id = u.id)

@@ -1,5 +1,6 @@
 //! What a check can find, and its report.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -105,6 +106,10 @@ pub struct Finding {
 /// The result of checking the whole database.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// When the first check began, by the clock of the database.
+    pub began_at: DateTime<Utc>,
+    /// When the last check ended. What was written in between may have been seen or not.
+    pub ended_at: DateTime<Utc>,
     /// One entry for each kind with differences, in the order of [`Kind::ALL`].
     pub findings: Vec<Finding>,
 }

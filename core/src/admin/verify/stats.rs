@@ -8,15 +8,7 @@ use super::report::Kind;
 use super::row::DifferenceRow;
 use crate::Result;
 
-/// All checks of the statistics.
-pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
-    let mut rows = quarters(connection).await?;
-    rows.extend(active(connection).await?);
-    rows.extend(lessons(connection).await?);
-    Ok(rows)
-}
-
-async fn quarters(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
+pub(super) async fn quarters(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
         DifferenceRow,
         r#"WITH expected AS (
@@ -53,7 +45,7 @@ async fn quarters(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     Ok(rows.fetch_all(connection).await?)
 }
 
-async fn active(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
+pub(super) async fn active(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
         DifferenceRow,
         r#"WITH visits AS (
@@ -96,7 +88,7 @@ async fn active(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
 
 /// Compares the lessons whose facts were last changed before their numbers were computed. A fact that says so may have been
 /// committed a little later, so there must be a minute in between.
-async fn lessons(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
+pub(super) async fn lessons(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
         DifferenceRow,
         r#"SELECT 'lesson_stats' AS "kind!: Kind", jsonb_build_object('lesson_id', s.lesson_id) AS "ids!",

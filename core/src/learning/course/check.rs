@@ -7,7 +7,7 @@ use super::node::{At, Located, Node, Problem};
 use crate::Result;
 use crate::schema::{FaultCode, Json, Schema};
 
-static SCHEMA: LazyLock<Result<Schema>> = LazyLock::new(|| Schema::new(schema()));
+static SCHEMA: LazyLock<Result<Schema>> = LazyLock::new(|| Schema::new(schema()).map(Schema::allowing_later_controls));
 
 /// Returns the first violations of the schema; `json` is the same document.
 pub(super) fn check(document: &Node, json: &Json) -> Vec<Problem> {

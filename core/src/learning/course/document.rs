@@ -13,6 +13,10 @@ use super::values::{Publication, Slug, Url};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Course {
+    /// The address of this schema, by which editors find it. It is not read.
+    #[serde(rename = "$schema", default, skip_serializing)]
+    #[schemars(length(max = 2000))]
+    pub schema: Option<String>,
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub version: u32,
@@ -82,8 +86,8 @@ pub struct Lesson {
     /// Whether learners can see it.
     #[serde(default)]
     pub publication: Publication,
-    /// The expected duration, in minutes.
-    #[schemars(range(min = 1, max = 600))]
+    /// The expected duration, in minutes: at most 500 hours, because the units of some curricula take weeks.
+    #[schemars(range(min = 1, max = 30_000))]
     pub duration_minutes: i32,
     /// How the lesson is completed: by the learner (`manual`), or by checking all required tasks (`tasks`). With `tasks`,
     /// at least one task must be required.
@@ -99,11 +103,11 @@ pub struct Lesson {
     pub body: String,
     /// Further material, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 1000))]
     pub materials: Vec<Material>,
     /// The tasks for the learner, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 1000))]
     pub tasks: Vec<Task>,
 }
 

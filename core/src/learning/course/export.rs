@@ -1,6 +1,7 @@
 //! Writes the content of the database as a document.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::hash::Hash;
 
 use sqlx::{Connection, PgConnection, PgPool};
@@ -26,6 +27,7 @@ pub async fn export_snapshot(pool: &PgPool) -> Result<Course> {
 /// database changes nothing.
 pub async fn export(connection: &mut PgConnection) -> Result<Course> {
     Ok(Course {
+        schema: None,
         version: 1,
         modules: modules(connection).await?,
         roadmaps: roadmaps(connection).await?,
@@ -43,6 +45,24 @@ pub fn to_yaml(course: &Course) -> Result<String> {
         folded_wrap_chars: usize::MAX,
     };
     serde_saphyr::to_string_with_options(course, options).map_err(|error| crate::Error::message(error.to_string()))
+}
+
+/// Formats a document as JSON. Characters that readers of YAML refuse are escaped, as JSON allows, and so are those that
+/// terminals obey.
+pub fn to_json(course: &Course) -> Result<String> {
+    let text = format!("{:#}\n", serde_json::to_value(course)?);
+    let is_escaped =
+        |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    // Outside of strings there are none of them.
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_escaped(character) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    Ok(escaped)
 }
 
 /// Groups values by their key and keeps their order.

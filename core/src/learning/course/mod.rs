@@ -27,25 +27,47 @@ mod rules;
 mod tests;
 mod values;
 
+use serde::Deserialize;
+
 pub use self::document::*;
-pub use self::export::{export, export_snapshot, to_yaml};
+pub use self::export::{export, export_snapshot, to_json, to_yaml};
 pub use self::import::{ImportError, Summary, count, import};
 pub use self::library::*;
+use self::node::Node;
 pub use self::node::Problem;
 pub use self::values::Publication;
+use crate::schema::Json;
 
 /// Reads a document of at most 10 MB, in YAML or JSON (which is a subset of YAML). An invalid document is rejected as a
 /// whole, with its problems in the order of the file: the first [`MAX_FAULTS`](crate::schema::MAX_FAULTS) violations of
 /// the schema, and all violations of rules that a schema cannot express. After a syntax error nothing else is checked.
 pub fn parse(text: &str) -> Result<Course, Vec<Problem>> {
-    let document = node::read(text).map_err(|problem| vec![problem])?;
-    let json = document.to_json();
-    let mut problems = check::check(&document, &json);
-    problems.extend(rules::check(&document));
-    if problems.is_empty() {
-        serde_json::from_value(json.value).map_err(|error| vec![document.at.problem(error.to_string())])
-    } else {
-        problems.sort();
-        Err(problems)
+    // YAML lacks some of what JSON allows in strings, such as pairs of surrogates, so JSON is read as what it is, and as YAML
+    // only for the positions of its problems.
+    let json = node::read_json(text);
+    if let Some(json) = &json
+        && problems(&Node::from(&json.value), json).is_empty()
+    {
+        return typed(json);
     }
+    let document = match (node::read(text), &json) {
+        (Ok(document), _) => document,
+        (Err(_), Some(json)) => Node::from(&json.value),
+        (Err(problem), None) => return Err(vec![problem]),
+    };
+    let json = json.unwrap_or_else(|| document.to_json());
+    let problems = problems(&document, &json);
+    if problems.is_empty() { typed(&json) } else { Err(problems) }
+}
+
+fn problems(document: &Node, json: &Json) -> Vec<Problem> {
+    let mut problems = check::check(document, json);
+    problems.extend(rules::check(document));
+    problems.sort();
+    problems
+}
+
+fn typed(json: &Json) -> Result<Course, Vec<Problem>> {
+    let course = Course::deserialize(&json.value);
+    course.map_err(|error| vec![Problem { line: 1, column: 1, message: error.to_string() }])
 }

@@ -189,6 +189,34 @@ pub(super) struct Located {
     pub(super) name: String,
 }
 
+impl From<&serde_json::Value> for Node {
+    fn from(json: &serde_json::Value) -> Self {
+        let value = match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(value) => Value::Bool(*value),
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(integer), _) => Value::Integer(integer),
+                (None, float) => Value::Float(float.unwrap_or_default()),
+            },
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            serde_json::Value::Array(items) => Value::List(items.iter().map(Self::from).collect()),
+            serde_json::Value::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(name, member)| (Key { at: At::START, name: name.clone() }, Self::from(member)))
+                    .collect(),
+            ),
+        };
+        Self { at: At::START, value }
+    }
+}
+
+/// Reads a document as JSON; `None` if it is not an object of JSON, or too large.
+pub(super) fn read_json(text: &str) -> Option<Json> {
+    let is_object = text.trim_start().starts_with('{');
+    (is_object && text.len() <= MAX_BYTES).then(|| Json::parse_up_to(text.as_bytes(), MAX_NODES).ok()).flatten()
+}
+
 /// Reads a document. The parser stops at the first syntax error, so there is only one problem.
 pub(super) fn read(text: &str) -> Result<Node, Problem> {
     if text.len() > MAX_BYTES {

@@ -4,5 +4,6 @@ mod housekeeping;
 mod lease;
 mod operate;
 mod plans;
+mod position;
 mod record;
 mod store;

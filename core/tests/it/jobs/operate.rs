@@ -15,7 +15,7 @@ use cairn_core::noun::Noun;
 use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
 use cairn_core::queue::lease::{self, Lease, Outcome};
 use cairn_core::queue::queues::{self, QueueState};
-use cairn_core::queue::{Job, JobKind, Queue};
+use cairn_core::queue::{Job, JobKind, Queue, claim};
 use cairn_core::refusal::{NotFound, Rejected};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -173,7 +173,7 @@ async fn enqueue(test: &TestDb, n: usize) {
 async fn claim(test: &TestDb, worker: &str, limit: i64) -> Vec<Lease> {
     let mut connection = test.connect().await;
     lease::heartbeat(&mut connection, &[(worker.to_owned(), Queue::Likes)]).await.unwrap();
-    lease::claim(&mut connection, Queue::Likes, worker, limit).await.unwrap()
+    claim::claim(&mut connection, Queue::Likes, worker, limit).await.unwrap()
 }
 
 async fn finish(test: &TestDb, worker: &str, leases: &[Lease], outcome: &Outcome) {
@@ -657,7 +657,7 @@ async fn a_paused_queue_waits_and_the_others_go_on() {
     assert_eq!(queue(&test, "likes").await.done_last_hour, 1, "the running job finished normally");
     enqueue(&test, 1).await;
     let c = &mut test.connect().await;
-    assert_eq!(lease::claim(c, Queue::Activity, "w", 5).await.unwrap().len(), 1, "the event of the pause");
+    assert_eq!(claim::claim(c, Queue::Activity, "w", 5).await.unwrap().len(), 1, "the event of the pause");
 
     let mut tx = test.db.begin().await.unwrap();
     assert!(resume(&mut tx, Queue::Likes).await.unwrap());

@@ -8,7 +8,7 @@ use cairn_core::admin::{health, housekeeping};
 use cairn_core::db::{Purpose, lazy_pool};
 use cairn_core::queue::inspect::{self, Filter, State};
 use cairn_core::queue::lease::{self, Outcome};
-use cairn_core::queue::{JobKind, Queue, queues};
+use cairn_core::queue::{JobKind, Queue, claim, queues};
 use cairn_core::{admin, learning, tools};
 use sqlx::PgConnection;
 
@@ -58,12 +58,12 @@ async fn no_statement_of_workers_or_operators_reads_the_whole_table() {
             result
         }};
     }
-    let leases = indexed!(lease::claim(&mut tx, Queue::Likes, "w", 10));
+    let leases = indexed!(claim::claim(&mut tx, Queue::Likes, "w", 10));
     assert_eq!(leases.len(), 10);
     let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Done)).collect();
     assert_eq!(indexed!(lease::finish(&mut tx, "w", &finished)), 10);
     assert_eq!(indexed!(lease::release(&mut tx, "w", &[])), 0);
-    assert!(indexed!(lease::release_unacknowledged(&mut tx, "w", &[], Duration::ZERO)) > 50);
+    assert!(indexed!(lease::release_unacknowledged(&mut tx, "w", Vec::new, Duration::ZERO)) > 50);
     assert!(indexed!(lease::rescue(&mut tx, Duration::from_secs(30))) > 50);
     indexed!(admin::schedule::enqueue_scheduled(&mut tx, &Reconcile {}, Duration::ZERO));
     indexed!(admin::schedule::enqueue_scheduled(&mut tx, &Housekeeping {}, Duration::ZERO));

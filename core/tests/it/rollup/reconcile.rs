@@ -3,8 +3,8 @@
 use cairn_core::clock::new_id;
 use cairn_core::learning::jobs::{RecomputeRoadmap, RollUpProgress};
 use cairn_core::learning::jobs::{stale_progress, stale_roadmaps};
-use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, Outcome};
+use cairn_core::queue::{Queue, claim};
 use cairn_core::tools::jobs::GenerateReply;
 use cairn_core::tools::jobs::dead_replies;
 use uuid::Uuid;
@@ -186,7 +186,7 @@ async fn enqueue(test: &TestDb, reply_id: Uuid) {
 async fn kill_replies(test: &TestDb) {
     let mut connection = test.pool().acquire().await.unwrap();
     lease::heartbeat(&mut connection, &[("w".into(), Queue::Replies)]).await.unwrap();
-    let leases = lease::claim(&mut connection, Queue::Replies, "w", 100).await.unwrap();
+    let leases = claim::claim(&mut connection, Queue::Replies, "w", 100).await.unwrap();
     let finished: Vec<_> = leases.iter().map(|lease| lease.finished(Outcome::Dead { error: "no".into() })).collect();
     lease::finish(&mut connection, "w", &finished).await.unwrap();
 }

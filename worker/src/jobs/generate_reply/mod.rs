@@ -30,7 +30,8 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
             return defer(&context, job, waited, delay).await;
         }
     };
-    let attempt = attempts::begin(&mut connection, job.reply_id, context.provider.name()).await?;
+    let attempt =
+        attempts::begin(&mut connection, job.reply_id, context.provider.name(), context.lease.as_deref()).await?;
     let Some(attempt) = attempt else { return Ok(()) };
     context.db.notifier().notify_readers(job.reply_id);
     let history = match attempt.question_id {

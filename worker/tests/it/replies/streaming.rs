@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cairn_core::queue::READERS_CHANNEL;
+use cairn_core::queue::lease;
+use cairn_core::queue::{Queue, READERS_CHANNEL, claim};
+use cairn_core::tools::attempts;
 use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
@@ -193,6 +195,49 @@ async fn the_reply_of_a_lost_worker_is_generated_by_another() {
     assert_eq!((stored.text, stored.attempt, fixture.stub.calls(script)), (answer(script), 2, 1));
     assert_eq!(stored.ends, [Some("superseded".to_owned()), None]);
     worker.stop().await;
+}
+
+/// As after a worker was suspended: others have taken its job, and it claims the job again before its first run notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_claims_its_own_rescued_reply_asks_once_more_and_not_again() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
+    let script = "words=40,gap=50";
+    let reply = fixture.ask(&format!("stub:{script} Hello?")).await;
+    eventually("there is text", async || chunks(&fixture.harness, reply).await > 0).await;
+    let mut tx = fixture.harness.pool().begin().await.unwrap();
+    sqlx::raw_sql("UPDATE apalis.workers SET last_seen = to_timestamp(0)").execute(&mut *tx).await.unwrap();
+    assert!(lease::rescue(&mut tx, Duration::from_secs(15)).await.unwrap() > 0);
+    sqlx::raw_sql(
+        "UPDATE apalis.workers SET last_seen = now(); UPDATE apalis.jobs SET run_at = now() WHERE status = 'Failed'",
+    )
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    let stored = fixture.completed(reply).await;
+    assert_eq!((stored.text, stored.attempt, fixture.stub.calls(script)), (answer(script), 2, 2));
+    assert_eq!(stored.ends, [Some("superseded".to_owned()), None]);
+    eventually("the job is done", async || fixture.harness.count("replies", "Done").await == 1).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_has_lost_its_lease_begins_no_attempt() {
+    let fixture = ReplyHarness::new().await;
+    let reply = fixture.ask("stub:words=3 Hello?").await;
+    let mut connection = fixture.harness.pool().acquire().await.unwrap();
+    let c = &mut *connection;
+    lease::heartbeat(c, &[("w".to_owned(), Queue::Replies)]).await.unwrap();
+    let lost = claim::claim(c, Queue::Replies, "w", 1).await.unwrap().remove(0);
+    assert_eq!(lease::release(c, "w", &[lost.key()]).await.unwrap(), 1);
+    assert!(attempts::begin(c, reply, "stub", Some(&lost)).await.unwrap().is_none(), "nobody holds it");
+    let held = claim::claim(c, Queue::Replies, "w", 1).await.unwrap().remove(0);
+    assert!(attempts::begin(c, reply, "stub", Some(&lost)).await.unwrap().is_none(), "the same worker holds it anew");
+    let attempt = attempts::begin(c, reply, "stub", Some(&held)).await.unwrap().unwrap();
+    assert_eq!(attempt.number, 1);
+    assert!(attempts::begin(c, reply, "stub", Some(&lost)).await.unwrap().is_none());
+    assert!(attempts::may_write(c, &attempt).await.unwrap(), "it was not superseded");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,17 +226,17 @@ pub struct NewLesson {
     /// The URL of the video; null if there is none.
     #[oai(validator(max_length = 2000, pattern = "^https?://\\S+$"))]
     pub video_url: Option<String>,
-    /// The estimated duration, in minutes.
-    #[oai(validator(minimum(value = "1"), maximum(value = "600")))]
+    /// The estimated duration, in minutes: at most 500 hours.
+    #[oai(validator(minimum(value = "1"), maximum(value = "30000")))]
     pub duration_minutes: i32,
     /// How the lesson is completed. With the rule `tasks`, at least one task must be required.
     #[oai(default = "manual")]
     pub completion: CompletionRule,
     /// The materials, in order.
-    #[oai(default, validator(max_items = 100))]
+    #[oai(default, validator(max_items = 1000))]
     pub materials: Vec<NewMaterial>,
     /// The tasks, in order.
-    #[oai(default, validator(max_items = 100))]
+    #[oai(default, validator(max_items = 1000))]
     pub tasks: Vec<NewTask>,
 }
 

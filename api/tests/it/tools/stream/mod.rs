@@ -55,7 +55,7 @@ struct Writer {
 impl Writer {
     async fn begin(app: &TestApp, reply_id: Uuid) -> Self {
         let mut connection = app.app.pool().acquire().await.unwrap();
-        let attempt = attempts::begin(&mut connection, reply_id, "test").await.unwrap().unwrap();
+        let attempt = attempts::begin(&mut connection, reply_id, "test", None).await.unwrap().unwrap();
         app.app.db.notifier().notify_readers(reply_id);
         Self { app: app.clone(), attempt, seq: 0 }
     }

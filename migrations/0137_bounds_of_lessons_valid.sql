@@ -1,0 +1,2 @@
+-- Every row passed a narrower check.
+ALTER TABLE lessons VALIDATE CONSTRAINT lessons_duration_minutes_check;

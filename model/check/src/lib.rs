@@ -1,0 +1,3 @@
+//! Checks the protocol of leases (`cairn_model`) with stateright.
+
+pub mod invariants;
