@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cairn_api::{ServeError, run};
+use cairn_api::{STOP_LIMIT, ServeError, run};
 use cairn_core::config::Config;
 use cairn_core::{failpoint, shutdown, telemetry};
 
@@ -22,7 +22,7 @@ async fn start() -> Result<(), ServeError> {
     let config = Config::load()?;
     let traces = telemetry::init_service(&config, "cairn-api")?;
     failpoint::arm(&config.failpoints);
-    let served = run(&config, shutdown::on_signal().map_err(ServeError::Server)?).await;
+    let served = run(&config, shutdown::on_signal(STOP_LIMIT).map_err(ServeError::Server)?).await;
     traces.flush().await;
     served
 }

@@ -5,9 +5,11 @@
 //! item, so that one bad item fails alone.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::db::within;
 use crate::{Error, Result};
 
 type Reply<R> = oneshot::Sender<Result<R>>;
@@ -24,8 +26,9 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the task. `flush` processes a batch of at most `max` items and returns one result for each, in order.
-    pub fn start<F, Fut>(max: usize, flush: F) -> Self
+    /// Starts the task. `flush` processes a batch of at most `max` items and returns one result for each, in order. It may hold
+    /// connections to the database for as long as `limit`.
+    pub fn start<F, Fut>(max: usize, limit: Duration, flush: F) -> Self
     where
         F: Fn(Vec<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Vec<R>>> + Send,
@@ -35,7 +38,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
             let mut group = Vec::with_capacity(max);
             while waiting.recv_many(&mut group, max).await > 0 {
                 let (values, replies): (Vec<T>, Vec<Reply<R>>) = group.drain(..).unzip();
-                match flush(values.clone()).await {
+                match within(limit, flush(values.clone())).await {
                     Ok(results) => {
                         for (reply, result) in replies.into_iter().zip(results) {
                             let _ = reply.send(Ok(result)); // the caller may be gone
@@ -48,7 +51,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Batcher<T, R> {
                     }
                     Err(_) => {
                         for (value, reply) in values.into_iter().zip(replies) {
-                            let result = flush(vec![value]).await.and_then(|mut results| {
+                            let result = within(limit, flush(vec![value])).await.and_then(|mut results| {
                                 results.pop().ok_or_else(|| Error::message("the batch returned no result"))
                             });
                             let _ = reply.send(result);

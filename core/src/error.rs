@@ -1,6 +1,7 @@
 //! The error of the domain: a failure that the caller can only report.
 
 use std::panic::Location;
+use std::time::Duration;
 
 /// The result of a function that can fail but not refuse.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,6 +29,18 @@ impl Error {
     #[track_caller]
     fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: source.into(), location: Location::caller(), unavailable: false, constraint: None }
+    }
+
+    /// What took longer than it may, so that it was given up. Trying again later may help.
+    #[track_caller]
+    pub fn too_slow(what: &str, limit: Duration) -> Self {
+        Self { unavailable: true, ..Self::new(format!("{what} took longer than {limit:?}")) }
+    }
+
+    /// A connection that was lost while it was in use.
+    #[track_caller]
+    pub fn lost() -> Self {
+        Self { unavailable: true, ..Self::new("the connection to the database was lost") }
     }
 
     /// A copy for another caller that waited for the same operation. Keeps only the text of the source.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
-use cairn_core::db::Db;
+use cairn_core::db::{Db, Purpose};
 use cairn_core::learning::rollup::{self, Pair};
 use tokio_util::sync::CancellationToken;
 
@@ -39,11 +39,14 @@ const EVENT_BATCH: usize = 500;
 /// not notice the lock on their marker.
 const ROLLUP_BATCH: usize = 100;
 
+/// How long a batch may hold a connection.
+const BATCH_LIMIT: Duration = Purpose::Batches.limits().hold;
+
 impl Context {
     /// Starts the batchers on the current runtime. Unless `with_replies` says otherwise, the built-in provider generates
     /// replies without delay, and shutdown is never requested.
     pub fn new(db: Db) -> Self {
-        let events = Batcher::start(EVENT_BATCH, {
+        let events = Batcher::start(EVENT_BATCH, BATCH_LIMIT, {
             let db = db.clone();
             move |events: Vec<Event>| {
                 let db = db.clone();
@@ -55,7 +58,7 @@ impl Context {
                 }
             }
         });
-        let rollups = Batcher::start(ROLLUP_BATCH, {
+        let rollups = Batcher::start(ROLLUP_BATCH, BATCH_LIMIT, {
             let db = db.clone();
             move |pairs: Vec<Pair>| {
                 let db = db.clone();

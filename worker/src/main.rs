@@ -1,11 +1,16 @@
 //! `cairn-worker`: processes the queues until it is told to stop.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cairn_core::config::{Config, OPS_WORKER};
 use cairn_core::db::{Db, connect_options, migrations};
 use cairn_core::{failpoint, shutdown, telemetry};
+use cairn_worker::STOP_LIMIT;
 use tokio::net::TcpListener;
+
+/// How long the database may take to say which migrations it has.
+const START_LIMIT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,7 +29,9 @@ async fn start() -> Result<(), Box<dyn std::error::Error>> {
     failpoint::arm(&config.failpoints);
     let url = config.require_database_url()?.expose().to_owned();
     let direct_url = config.require_direct_url()?.expose().to_owned();
-    let pending = migrations(&connect_options(&direct_url)?).await?.pending;
+    let options = connect_options(&direct_url)?;
+    let state = tokio::time::timeout(START_LIMIT, migrations(&options)).await;
+    let pending = state.map_err(|_| format!("the database did not answer within {START_LIMIT:?}"))??.pending;
     if pending > 0 {
         return Err(format!("{pending} migrations are pending: run `cairn migrate`").into());
     }
@@ -33,7 +40,7 @@ async fn start() -> Result<(), Box<dyn std::error::Error>> {
     let ops = TcpListener::bind(addr).await;
     let ops =
         ops.map_err(|error| format!("cannot listen on {addr} ({error}): stop what uses it, or set CAIRN_OPS_ADDR"))?;
-    let result = cairn_worker::serve(&config, db, ops, shutdown::on_signal()?).await;
+    let result = cairn_worker::serve(&config, db, ops, shutdown::on_signal(STOP_LIMIT)?).await;
     traces.flush().await;
     Ok(result?)
 }

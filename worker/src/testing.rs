@@ -25,7 +25,7 @@ pub async fn run_jobs_with_mail(db: &Db, mail: &MailConfig) -> cairn_core::Resul
 async fn run_with(context: Context) -> cairn_core::Result<usize> {
     let db = &context.db;
     let worker = format!("test-{}", new_id());
-    let mut connection = db.pool().acquire().await?;
+    let mut connection = db.acquire().await?;
     lease::heartbeat(&mut connection, &[(worker.clone(), Queue::Activity)]).await?;
     let mut ran = 0;
     let mut snoozing_until = Instant::now();

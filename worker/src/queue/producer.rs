@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::db::{self, within};
 use cairn_core::failpoint;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease;
@@ -10,6 +11,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::LEASE_LIMIT;
 use super::leased::LeasedJobs;
 use crate::health::QueueHealth;
 
@@ -66,7 +68,8 @@ impl Producer {
 
     async fn claim_once(&self, slots: usize) -> cairn_core::Result<usize> {
         let limit = i64::try_from(slots).unwrap_or(i64::MAX);
-        let leases = lease::claim(&mut *self.pool.acquire().await?, self.queue, &self.worker, limit).await?;
+        let claim = async { lease::claim(&mut *db::acquire(&self.pool).await?, self.queue, &self.worker, limit).await };
+        let leases = within(LEASE_LIMIT, claim).await?;
         self.health.record_poll(&leases);
         let claimed = leases.len();
         if claimed > 0 {
@@ -91,8 +94,8 @@ impl Producer {
         if ids.is_empty() {
             return;
         }
-        let result = async { lease::release(&mut *self.pool.acquire().await?, &self.worker, &ids).await };
-        match result.await {
+        let result = async { lease::release(&mut *db::acquire(&self.pool).await?, &self.worker, &ids).await };
+        match within(LEASE_LIMIT, result).await {
             Ok(released) => {
                 self.health.record_released(released);
                 tracing::info!(
@@ -114,14 +117,14 @@ impl Producer {
             let leased = self.leased.ids();
             let result = async {
                 lease::release_unacknowledged(
-                    &mut *self.pool.acquire().await?,
+                    &mut *db::acquire(&self.pool).await?,
                     &self.worker,
                     &leased,
                     CLAIM_ACK_TIMEOUT,
                 )
                 .await
             };
-            match result.await {
+            match within(LEASE_LIMIT, result).await {
                 Ok(0) => {}
                 Ok(released) => tracing::warn!(
                     queue.name = self.queue.name(),

@@ -16,7 +16,7 @@ use sqlx::{Connection, PgPool};
 
 pub use self::emails::foreign_email_keys;
 pub use self::report::{Difference, Finding, Kind, LISTED, Report};
-use crate::Result;
+use crate::{Result, db};
 
 /// Whether jobs may be pending or running during the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +30,14 @@ pub enum Mode {
 
 /// Checks the whole database.
 pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = db::acquire(pool).await?;
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     checks::plan_for_whole_tables(&mut snapshot).await?;
     let mut rows = checks::all(&mut snapshot, mode == Mode::WhileRunning).await?;
     rows.extend(stats::all(&mut snapshot).await?);
     snapshot.rollback().await?;
     drop(connection);
-    rows.extend(emails::all(&mut *pool.acquire().await?).await?);
+    rows.extend(emails::all(&mut *db::acquire(pool).await?).await?);
     rows.extend(search::all(pool).await?);
     let mut findings: Vec<Finding> = Vec::new();
     for &kind in Kind::ALL {
