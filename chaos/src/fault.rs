@@ -26,11 +26,15 @@ pub enum Fault {
     RestartPostgres,
     /// The database has no free connection for a while.
     ExhaustConnections,
+    /// Nothing arrives any more on the connections to the database that exist, and nobody is told. New ones work.
+    SilenceConnections,
+    /// A transaction that is left open holds a learner, a marker and a lesson for a while.
+    HangTransaction,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::WorkerAt(failpoint::AFTER_CLAIM),
         Self::KillApi,
         Self::FreezeWorker,
@@ -43,6 +47,8 @@ impl Fault {
         Self::StopWorker,
         Self::WorkerAt(failpoint::BEFORE_ACK),
         Self::ExhaustConnections,
+        Self::SilenceConnections,
+        Self::HangTransaction,
     ];
 
     /// Its name in the report.
@@ -57,6 +63,8 @@ impl Fault {
             Self::CutConnections => "connections cut".to_owned(),
             Self::RestartPostgres => "Postgres restarted".to_owned(),
             Self::ExhaustConnections => "connections exhausted".to_owned(),
+            Self::SilenceConnections => "connections silent".to_owned(),
+            Self::HangTransaction => "transaction hung".to_owned(),
         }
     }
 

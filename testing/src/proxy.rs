@@ -66,6 +66,12 @@ impl Proxy {
         self.rules.send_modify(|rules| rules.reset_before = rules.next);
     }
 
+    /// Resets the silent connections, as servers do when their keepalives are not answered.
+    pub fn reset_silent(&self) {
+        self.rules
+            .send_modify(|rules| rules.reset_before = rules.reset_before.max(rules.silent_before.min(rules.next)));
+    }
+
     /// How many connections have been accepted so far.
     pub fn accepted(&self) -> u64 {
         self.rules.borrow().next

@@ -6,7 +6,8 @@ use std::time::Duration;
 use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
 use cairn_core::db::{Db, Purpose};
-use cairn_core::learning::rollup::{self, Pair};
+use cairn_core::learning::rollup::{self, Pair, Skip};
+use cairn_core::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail_hook::MailHook;
@@ -18,9 +19,10 @@ use crate::providers::{Library, Provider};
 pub struct Context {
     /// The database.
     pub db: Db,
-    /// Writes events in batches, with one commit for all that are waiting.
-    pub(crate) events: Batcher<Event, ()>,
-    /// Rolls pairs up in batches. `true` means that the pair is throttled and has to be retried later.
+    /// Writes events in batches, with one commit for all that are waiting. `true` means that the actor is locked and the event has
+    /// to be tried again.
+    pub(crate) events: Batcher<Event, bool>,
+    /// Rolls pairs up in batches. `true` means that the pair is throttled or locked and has to be retried later.
     pub(crate) rollups: Batcher<Pair, bool>,
     /// Generates replies.
     pub(crate) provider: Arc<Provider>,
@@ -52,9 +54,9 @@ impl Context {
                 let db = db.clone();
                 async move {
                     let mut tx = db.begin().await?;
-                    activity::insert(&mut tx, &events).await?;
+                    let blocked = activity::insert(&mut tx, &events).await?;
                     tx.commit().await?;
-                    Ok(vec![(); events.len()])
+                    Ok(events.iter().map(|event| event.actor_id.is_some_and(|id| blocked.contains(&id))).collect())
                 }
             }
         });
@@ -63,10 +65,12 @@ impl Context {
             move |pairs: Vec<Pair>| {
                 let db = db.clone();
                 async move {
-                    let mut tx = db.begin().await?;
-                    let throttled = rollup::roll_up(&mut tx, &pairs).await?;
-                    tx.commit().await?;
-                    Ok(pairs.iter().map(|pair| throttled.contains(pair)).collect())
+                    let mut deferred = roll_up(&db, &pairs, Skip::Markers).await;
+                    if deferred.as_ref().is_err_and(Error::is_blocked) {
+                        deferred = roll_up(&db, &pairs, Skip::All).await;
+                    }
+                    let deferred = deferred?;
+                    Ok(pairs.iter().map(|pair| deferred.contains(pair)).collect())
                 }
             }
         });
@@ -91,4 +95,12 @@ impl Context {
     ) -> Self {
         Self { provider, reply_metrics: Some(metrics), shutdown, ..self }
     }
+}
+
+/// Rolls pairs up in a transaction. Returns those that have to be tried again.
+async fn roll_up(db: &Db, pairs: &[Pair], skip: Skip) -> Result<Vec<Pair>> {
+    let mut tx = db.begin().await?;
+    let deferred = rollup::roll_up(&mut tx, pairs, skip).await?;
+    tx.commit().await?;
+    Ok(deferred)
 }

@@ -9,7 +9,8 @@ use sqlx::postgres::PgConnectOptions;
 pub enum Purpose {
     /// Requests, which somebody waits for, and leases of jobs.
     Requests,
-    /// Jobs, which recompute and write many rows at once.
+    /// Jobs, which recompute and write many rows at once, for many learners. They wait for locks for a short time only: what is
+    /// locked is left for later.
     Batches,
     /// Imports by operators.
     Imports,
@@ -45,7 +46,7 @@ impl Purpose {
             },
             Self::Batches => Limits {
                 statement: Duration::from_secs(15),
-                lock: Duration::from_secs(2),
+                lock: Duration::from_millis(500),
                 idle_in_transaction: Duration::from_secs(10),
                 hold: Duration::from_secs(18),
             },
@@ -62,6 +63,16 @@ impl Purpose {
                 hold: Duration::from_hours(2),
             },
         }
+    }
+
+    /// The statements that set the server's limits for the rest of a transaction.
+    pub(super) fn set_local(self) -> String {
+        let Limits { statement, lock, idle_in_transaction, hold: _ } = self.limits();
+        let [statement, lock, idle] = [statement, lock, idle_in_transaction].map(milliseconds);
+        format!(
+            "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock};
+             SET LOCAL idle_in_transaction_session_timeout = {idle}"
+        )
     }
 
     /// The options of connections for this purpose. Of several that are applied, the last counts.

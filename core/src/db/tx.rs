@@ -4,10 +4,10 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use super::Connection;
+use super::{Connection, Purpose};
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
 use crate::events::{self, UserEvent};
@@ -53,6 +53,12 @@ impl Tx {
     /// The current time of the process. Where processes must agree, statements use `now()` of the database.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Has the limits of another purpose for the rest of the transaction.
+    pub async fn limit_as(&mut self, purpose: Purpose) -> Result<()> {
+        sqlx::raw_sql(AssertSqlSafe(purpose.set_local())).execute(&mut *self.inner).await?;
+        Ok(())
     }
 
     /// Enqueues a job: it exists if and only if this transaction commits.
