@@ -6,7 +6,7 @@ use cairn_core::activity::{Action, Target};
 use cairn_core::actor::{Caller, Origin};
 use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::{RateLimits, Secret, TrustedProxies};
-use cairn_core::db::{Db, Tx, UserTx, observer_pool};
+use cairn_core::db::{Connection, Db, Snapshot, Tx, UserTx, observer_pool};
 use cairn_core::noun::Noun;
 use cairn_core::refusal::Rejected;
 use cairn_core::settings::{Cache, Settings};
@@ -16,8 +16,7 @@ use cairn_core::users::profile::{self, OwnCredentials};
 use cairn_core::users::tokens::Tokens;
 use cairn_server::{Limits, Server};
 use chrono::{DateTime, Utc};
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -100,12 +99,12 @@ impl App {
     }
 
     /// A connection for a read with one statement, or with several that need not be consistent with each other.
-    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Problem> {
-        Ok(self.pool().acquire().await.map_err(cairn_core::Error::from)?)
+    pub async fn connection(&self) -> Result<Connection, Problem> {
+        Ok(self.db.acquire().await?)
     }
 
     /// A transaction for a read with several statements that must be consistent with each other.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Problem> {
+    pub async fn snapshot(&self) -> Result<Snapshot, Problem> {
         Ok(self.db.snapshot().await?)
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 
 use cairn_core::actor::{Caller, Role};
+use cairn_core::db::{Purpose, within};
 use cairn_core::users::sessions;
 use cairn_core::users::tokens::TokenSubject;
 use cairn_core::{Error, Result};
@@ -162,7 +163,11 @@ impl<S: Source> Rows<S> {
     }
 
     async fn next_piece(&mut self) -> Result<Option<String>> {
-        let mut connection = self.app.pool().acquire().await?;
+        within(Purpose::Requests.limits().hold, self.read_piece()).await
+    }
+
+    async fn read_piece(&mut self) -> Result<Option<String>> {
+        let mut connection = self.app.db.acquire().await?;
         check_still_admin(&self.app, &self.caller, &mut connection).await?;
         let rows = self.source.next(&mut connection).await?;
         let is_first = !std::mem::replace(&mut self.is_begun, true);

@@ -30,4 +30,4 @@ pub use budget::Budgets;
 pub use edge::endpoint;
 pub use openapi::{openapi_31_json, openapi_as_json_schema, openapi_json};
 pub use problem::{Code, Problem};
-pub use serve::{ServeError, listen, run, serve};
+pub use serve::{STOP_LIMIT, ServeError, listen, run, serve};

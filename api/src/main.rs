@@ -20,7 +20,7 @@ async fn start() -> Result<(), Failure> {
     let config = Config::load()?;
     let traces = telemetry::init_service(&config, SERVICE.name)?;
     failpoint::arm(&config.failpoints);
-    let served = cairn_api::run(&config, shutdown::on_signal().map_err(Failure::failed)?).await;
+    let served = cairn_api::run(&config, shutdown::on_signal(cairn_api::STOP_LIMIT).map_err(Failure::failed)?).await;
     traces.flush().await;
     Ok(served?)
 }

@@ -18,6 +18,10 @@ use crate::{App, endpoint, ops, streams};
 
 /// How long requests may continue after the process was asked to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// Within which the process has ended after it was asked to stop, whatever hangs.
+pub const STOP_LIMIT: Duration = Duration::from_secs(DRAIN_LIMIT.as_secs() + 5);
+/// How long the database may take to say which migrations it has when the process starts.
+const START_LIMIT: Duration = Duration::from_secs(15);
 /// The same for probes, which end at once.
 const OPS_DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -66,7 +70,8 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     config.require_jwt_secret()?;
     let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
     let db = Db::connect(url.expose(), direct_url.expose(), config.database_connections)?;
-    let state = migrations(&db.pool().connect_options()).await?;
+    let state = tokio::time::timeout(START_LIMIT, async { migrations(&db.pool().connect_options()).await }).await;
+    let state = state.map_err(|_| cairn_core::Error::too_slow("reading the migrations", START_LIMIT))??;
     if state.pending > 0 {
         return Err(ServeError::Pending(state.pending));
     }

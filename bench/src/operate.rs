@@ -82,7 +82,7 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
 
 /// Measures operations that only read.
 async fn queries(database: &BenchDatabase) -> anyhow::Result<Vec<Measured>> {
-    let mut connection = database.db.pool().acquire().await?;
+    let mut connection = database.db.acquire().await?;
     let c = &mut *connection;
     let mut measured = Vec::new();
     macro_rules! measure {
@@ -182,7 +182,7 @@ async fn retention(database: &BenchDatabase) -> anyhow::Result<Measured> {
 async fn cycle(database: &BenchDatabase) -> anyhow::Result<f64> {
     const JOBS: usize = 20_000;
     let (user_id, roadmap_id) = (new_id(), new_id());
-    let mut connection = database.db.pool().acquire().await?;
+    let mut connection = database.db.acquire().await?;
     sqlx::query("CHECKPOINT").execute(&database.admin).await?;
     let started = Instant::now();
     for _ in 0..JOBS / 100 {

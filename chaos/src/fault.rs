@@ -28,11 +28,15 @@ pub enum Fault {
     ExhaustConnections,
     /// A transaction holds a snapshot for some time, as a backup does.
     OldSnapshot,
+    /// Nothing arrives any more on the connections to the database that exist, and nobody is told. New ones work.
+    SilenceConnections,
+    /// A transaction that is left open holds a learner, a marker and a lesson for a while.
+    HangTransaction,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::WorkerAt(failpoint::AFTER_CLAIM),
         Self::KillApi,
         Self::FreezeWorker,
@@ -46,6 +50,8 @@ impl Fault {
         Self::WorkerAt(failpoint::BEFORE_ACK),
         Self::ExhaustConnections,
         Self::OldSnapshot,
+        Self::SilenceConnections,
+        Self::HangTransaction,
     ];
 
     /// Its name in the report.
@@ -61,6 +67,8 @@ impl Fault {
             Self::RestartPostgres => "Postgres restarted".to_owned(),
             Self::ExhaustConnections => "connections exhausted".to_owned(),
             Self::OldSnapshot => "old snapshot held".to_owned(),
+            Self::SilenceConnections => "connections silent".to_owned(),
+            Self::HangTransaction => "transaction hung".to_owned(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::trace;
 use cairn_testing::database::set_up_on;
 use cairn_testing::processes::{Process, Program, free_port};
+use cairn_testing::proxy::Proxy;
 
 /// Number of worker processes.
 const WORKERS: usize = 3;
@@ -29,11 +30,19 @@ const SNAPSHOT_TIME: Duration = Duration::from_secs(40);
 /// How long the database has no free connections.
 const EXHAUSTION_TIME: Duration = Duration::from_secs(3);
 
+/// After which the server gives up silent connections, as with its keepalives, so that they do not use up its connections.
+const SILENCE_TIME: Duration = Duration::from_secs(20);
+
+/// How long a transaction is left open.
+const HANG_TIME: Duration = Duration::from_secs(4);
+
 /// How long a process may take to reach its failpoint under load, to drain, or to answer after its start.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Platform {
     postgres: Server,
+    /// What the programs connect through.
+    proxy: Arc<Proxy>,
     api: Process,
     api_program: Program,
     api_port: u16,
@@ -57,12 +66,13 @@ impl Platform {
     pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
         let postgres = throw_away_server(Durability::Full, &[]).await?;
         let url = set_up_on(&postgres, "cairn").await?;
+        let proxy = Arc::new(Proxy::start(&url).await);
         let world = Arc::new(seed(&url).await?);
         trace::record(&mut connect_options(&postgres.url("cairn"))?.connect().await?).await?;
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
             vec![
-                ("DATABASE_URL", url.clone()),
+                ("DATABASE_URL", proxy.url().to_owned()),
                 ("CAIRN_DATABASE_CONNECTIONS", connections.to_string()),
                 ("CAIRN_JWT_SECRET", "only-for-this-run-and-long-enough-for-it".to_owned()),
                 ("CAIRN_API_ADDR", format!("127.0.0.1:{api_port}")),
@@ -79,8 +89,18 @@ impl Platform {
         }
         let api = api_program.start(None)?;
         let pool = lazy_pool(&url, 4, Purpose::Maintenance)?;
-        let platform =
-            Self { postgres, api, api_program, api_port, workers, pool, world, next_worker: 0, snapshots: Vec::new() };
+        let platform = Self {
+            postgres,
+            proxy,
+            api,
+            api_program,
+            api_port,
+            workers,
+            pool,
+            world,
+            next_worker: 0,
+            snapshots: Vec::new(),
+        };
         platform.wait_for_api().await?;
         Ok(platform)
     }
@@ -160,6 +180,16 @@ impl Platform {
                 self.exhaust_connections().await?;
                 self.check_all_running()?;
             }
+            Fault::SilenceConnections => {
+                self.proxy.silence_existing();
+                let proxy = Arc::clone(&self.proxy);
+                tokio::spawn(async move {
+                    tokio::time::sleep(SILENCE_TIME).await;
+                    proxy.reset_silent();
+                });
+                self.check_all_running()?;
+            }
+            Fault::HangTransaction => self.hang_transaction().await?,
         }
         Ok(())
     }
@@ -227,6 +257,24 @@ impl Platform {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
+    }
+
+    /// Holds rows that learners, editors and rollups need, in the order in which they would be locked, and lets go of them.
+    async fn hang_transaction(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        sqlx::raw_sql(
+            "BEGIN;
+             SELECT FROM lessons WHERE id = (SELECT id FROM lessons ORDER BY random() LIMIT 1) FOR UPDATE SKIP LOCKED;
+             SELECT FROM progress_dirty
+             WHERE (user_id, roadmap_id) = (SELECT user_id, roadmap_id FROM progress_dirty ORDER BY random() LIMIT 1)
+             FOR UPDATE SKIP LOCKED;
+             SELECT FROM users WHERE id = (SELECT user_id FROM progress_dirty ORDER BY random() LIMIT 1)
+             FOR UPDATE SKIP LOCKED",
+        )
+        .execute(&mut connection)
+        .await?;
+        tokio::time::sleep(HANG_TIME).await;
+        Ok(())
     }
 
     /// Takes all free connections, terminates those of the platform, and takes these as well, for a while.

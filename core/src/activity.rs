@@ -191,7 +191,10 @@ impl Job for RecordActivity {
 /// Writes events in one statement and updates `users.last_active_at` of their actors, at most once a minute for each user.
 /// Events that are stored already are skipped. What a user did or suffered who has deleted their account meanwhile is
 /// stored without addresses and names, as the erasure leaves it.
-pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<()> {
+///
+/// Returns the users whose time could not be updated because another transaction has locked them. The caller has to try their
+/// events again.
+pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<Vec<Uuid>> {
     let ids: Vec<Uuid> = events.iter().map(|e| e.id).collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|e| e.occurred_at).collect();
     let actors: Vec<Option<Uuid>> = events.iter().map(|e| e.actor_id).collect();
@@ -229,21 +232,29 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
     )
     .execute(&mut *connection)
     .await?;
-    // Locks only the users whose time is out of date, in the order of their ids, so that two transactions cannot deadlock.
-    let due = sqlx::query_scalar!(
-        "SELECT u.id FROM users u
-         JOIN (SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])
-                   AS e (actor_id, occurred_at) GROUP BY actor_id) e ON e.actor_id = u.id
-         WHERE u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute'
-         ORDER BY u.id
-         FOR NO KEY UPDATE OF u",
+    // Locks only the users whose time is out of date, and waits for none of them, so nobody waits for the user of another.
+    let rows = sqlx::query!(
+        r#"WITH latest AS (
+               SELECT actor_id, max(occurred_at) AS latest FROM unnest($1::uuid[], $2::timestamptz[])
+                   AS e (actor_id, occurred_at) GROUP BY actor_id
+           ), locked AS (
+               SELECT u.id FROM users u JOIN latest e ON e.actor_id = u.id
+               WHERE u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute'
+               ORDER BY u.id
+               FOR NO KEY UPDATE OF u SKIP LOCKED
+           )
+           SELECT u.id, locked.id IS NOT NULL AS "is_ours!"
+           FROM users u JOIN latest e ON e.actor_id = u.id LEFT JOIN locked ON locked.id = u.id
+           WHERE u.last_active_at IS NULL OR u.last_active_at < e.latest - interval '1 minute'"#,
         &actors as &[Option<Uuid>],
         &times,
     )
     .fetch_all(&mut *connection)
     .await?;
+    let (due, blocked): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_ours);
+    let [due, blocked] = [due, blocked].map(|rows| rows.into_iter().map(|row| row.id).collect::<Vec<Uuid>>());
     if due.is_empty() {
-        return Ok(());
+        return Ok(blocked);
     }
     sqlx::query!(
         "UPDATE users u SET last_active_at = e.latest
@@ -257,5 +268,5 @@ pub async fn insert(connection: &mut PgConnection, events: &[Event]) -> Result<(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(blocked)
 }

@@ -1,6 +1,7 @@
 //! The error of the domain: a failure that the caller can only report.
 
 use std::panic::Location;
+use std::time::Duration;
 
 /// The result of a function that can fail but not refuse.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,6 +16,7 @@ pub struct Error {
     source: Box<dyn std::error::Error + Send + Sync>,
     location: &'static Location<'static>,
     unavailable: bool,
+    blocked: bool,
     constraint: Option<String>,
 }
 
@@ -27,7 +29,25 @@ impl Error {
 
     #[track_caller]
     fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: source.into(), location: Location::caller(), unavailable: false, constraint: None }
+        Self {
+            source: source.into(),
+            location: Location::caller(),
+            unavailable: false,
+            blocked: false,
+            constraint: None,
+        }
+    }
+
+    /// What took longer than it may, so that it was given up. Trying again later may help.
+    #[track_caller]
+    pub fn too_slow(what: &str, limit: Duration) -> Self {
+        Self { unavailable: true, ..Self::new(format!("{what} took longer than {limit:?}")) }
+    }
+
+    /// A connection that was lost while it was in use.
+    #[track_caller]
+    pub fn lost() -> Self {
+        Self { unavailable: true, ..Self::new("the connection to the database was lost") }
     }
 
     /// A copy for another caller that waited for the same operation. Keeps only the text of the source.
@@ -37,6 +57,7 @@ impl Error {
             source: self.source.to_string().into(),
             location: self.location,
             unavailable: self.unavailable,
+            blocked: self.blocked,
             constraint: self.constraint.clone(),
         }
     }
@@ -45,6 +66,11 @@ impl Error {
     /// trying again later may help.
     pub fn is_unavailable(&self) -> bool {
         self.unavailable
+    }
+
+    /// Whether a lock that another transaction holds was waited for in vain. What is done for others need not wait for it.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// The name of the constraint that the statement violated; `None` if the failure has another cause.
@@ -58,7 +84,8 @@ impl From<sqlx::Error> for Error {
     fn from(source: sqlx::Error) -> Self {
         let unavailable = is_unavailable(&source);
         let constraint = source.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
-        Self { unavailable, constraint, ..Self::new(source) }
+        let blocked = source.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE);
+        Self { unavailable, blocked, constraint, ..Self::new(source) }
     }
 }
 
@@ -83,8 +110,11 @@ impl From<tokio::task::JoinError> for Error {
     }
 }
 
+/// The SQLSTATE of a wait for a lock that took too long.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// SQLSTATEs of what the limits of a connection end: a statement, a wait for a lock, an idle transaction.
-const LIMITS: [&str; 3] = ["57014", "55P03", "25P03"];
+const LIMITS: [&str; 3] = ["57014", LOCK_NOT_AVAILABLE, "25P03"];
 
 /// Whether the connection was lost, refused or not available, or its limits were reached. SQLSTATE classes: 08 connection
 /// exception, 53 insufficient resources, 57P shutdown (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).

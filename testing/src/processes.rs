@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A running `cairn-api` or `cairn-worker`. Dropping it kills the process.
+/// A running `cairn-api`, `cairn-worker` or `cairn`. Dropping it kills the process.
 pub struct Process {
     child: Child,
 }
@@ -17,6 +17,7 @@ pub struct Process {
 /// A program that can be started repeatedly.
 pub struct Program {
     name: &'static str,
+    arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
     /// The log file. Later starts append to it.
     log: PathBuf,
@@ -25,7 +26,13 @@ pub struct Program {
 impl Program {
     /// `environment` is the whole environment of the program.
     pub fn new(name: &'static str, environment: Vec<(&'static str, String)>, log: PathBuf) -> Self {
-        Self { name, environment, log }
+        Self { name, arguments: Vec::new(), environment, log }
+    }
+
+    /// The same with arguments.
+    #[must_use]
+    pub fn with_args<const N: usize>(self, arguments: [&str; N]) -> Self {
+        Self { arguments: arguments.map(str::to_owned).to_vec(), ..self }
     }
 
     /// Starts the program. The failpoint, if any, triggers when it is first reached.
@@ -33,7 +40,7 @@ impl Program {
         let path = binary(self.name)?;
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&path);
-        command.env_clear().envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(key, value)| (key, value)));
         if let Some(failpoint) = failpoint {
             command.env("CAIRN_TEST_FAILPOINTS", format!("{failpoint}:1"));
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
-use cairn_core::db::Db;
-use cairn_core::learning::rollup::{self, Pair};
+use cairn_core::db::{Db, Purpose};
+use cairn_core::learning::rollup::{self, Pair, Skip};
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::Lease;
+use cairn_core::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail_hook::MailHook;
@@ -20,9 +21,10 @@ use crate::providers::{Library, Provider};
 pub struct Context {
     /// The database.
     pub db: Db,
-    /// Writes events in batches, with one commit for all that are waiting.
-    pub(crate) events: Batcher<Event, ()>,
-    /// Rolls pairs up in batches. `true` means that the pair is throttled and has to be retried later.
+    /// Writes events in batches, with one commit for all that are waiting. `true` means that the actor is locked and the event has
+    /// to be tried again.
+    pub(crate) events: Batcher<Event, bool>,
+    /// Rolls pairs up in batches. `true` means that the pair is throttled or locked and has to be retried later.
     pub(crate) rollups: Batcher<Pair, bool>,
     /// Generates replies.
     pub(crate) provider: Arc<Provider>,
@@ -43,31 +45,36 @@ const EVENT_BATCH: usize = 500;
 /// not notice the lock on their marker.
 const ROLLUP_BATCH: usize = 100;
 
+/// How long a batch may hold a connection.
+const BATCH_LIMIT: Duration = Purpose::Batches.limits().hold;
+
 impl Context {
     /// Starts the batchers on the current runtime. Unless `with_replies` says otherwise, the built-in provider generates
     /// replies without delay, and shutdown is never requested.
     pub fn new(db: Db) -> Self {
-        let events = Batcher::start(EVENT_BATCH, {
+        let events = Batcher::start(EVENT_BATCH, BATCH_LIMIT, {
             let db = db.clone();
             move |events: Vec<Event>| {
                 let db = db.clone();
                 async move {
                     let mut tx = db.begin().await?;
-                    activity::insert(&mut tx, &events).await?;
+                    let blocked = activity::insert(&mut tx, &events).await?;
                     tx.commit().await?;
-                    Ok(vec![(); events.len()])
+                    Ok(events.iter().map(|event| event.actor_id.is_some_and(|id| blocked.contains(&id))).collect())
                 }
             }
         });
-        let rollups = Batcher::start(ROLLUP_BATCH, {
+        let rollups = Batcher::start(ROLLUP_BATCH, BATCH_LIMIT, {
             let db = db.clone();
             move |pairs: Vec<Pair>| {
                 let db = db.clone();
                 async move {
-                    let mut tx = db.begin().await?;
-                    let throttled = rollup::roll_up(&mut tx, &pairs).await?;
-                    tx.commit().await?;
-                    Ok(pairs.iter().map(|pair| throttled.contains(pair)).collect())
+                    let mut deferred = roll_up(&db, &pairs, Skip::Markers).await;
+                    if deferred.as_ref().is_err_and(Error::is_blocked) {
+                        deferred = roll_up(&db, &pairs, Skip::All).await;
+                    }
+                    let deferred = deferred?;
+                    Ok(pairs.iter().map(|pair| deferred.contains(pair)).collect())
                 }
             }
         });
@@ -98,4 +105,12 @@ impl Context {
     ) -> Self {
         Self { provider, reply_metrics: Some(metrics), shutdown, ..self }
     }
+}
+
+/// Rolls pairs up in a transaction. Returns those that have to be tried again.
+async fn roll_up(db: &Db, pairs: &[Pair], skip: Skip) -> Result<Vec<Pair>> {
+    let mut tx = db.begin().await?;
+    let deferred = rollup::roll_up(&mut tx, pairs, skip).await?;
+    tx.commit().await?;
+    Ok(deferred)
 }

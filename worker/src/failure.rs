@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// How long a job waits whose rows another transaction has locked. That is no fault of the job, so the run does not count as an
+/// attempt, and its slot is free meanwhile.
+const BLOCKED_PAUSE: Duration = Duration::from_secs(1);
+
 /// How a run failed, which decides what happens to the job.
 #[derive(Debug)]
 pub enum JobError {
@@ -29,6 +33,6 @@ impl JobError {
 
 impl From<cairn_core::Error> for JobError {
     fn from(error: cairn_core::Error) -> Self {
-        Self::retry(error)
+        if error.is_blocked() { Self::Snooze(BLOCKED_PAUSE) } else { Self::retry(error) }
     }
 }

@@ -27,5 +27,5 @@ mod schedule;
 pub mod testing;
 
 pub use self::context::Context;
-pub use self::run::{DRAIN_LIMIT, JobError};
+pub use self::run::{DRAIN_LIMIT, JobError, STOP_LIMIT};
 pub use self::runner::{run, serve};

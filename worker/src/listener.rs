@@ -1,12 +1,13 @@
 //! Listens for notifications about new jobs, on one LISTEN connection for all queues of the process.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::db::Listener;
 use cairn_core::queue::{CHANNEL, Queue};
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ pub(crate) struct JobListener {
 
 impl JobListener {
     /// Starts listening. Listening ends when `stop` is cancelled.
-    pub(crate) fn start(pool: PgPool, health: Arc<WorkerHealth>, stop: CancellationToken) -> Self {
+    pub(crate) fn start(options: PgConnectOptions, health: Arc<WorkerHealth>, stop: CancellationToken) -> Self {
         let by_queue = Queue::ALL.into_iter().map(|queue| (queue, Arc::default())).collect();
         let listener = Self { by_queue: Arc::new(by_queue) };
         let task = listener.clone();
@@ -31,7 +32,7 @@ impl JobListener {
             while !stop.is_cancelled() {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    result = task.listen_once(&pool, &health) => if let Err(error) = result {
+                    Err(error) = task.listen_once(&options, &health) => {
                         health.set_listening(false);
                         tracing::warn!(error = %error, "cannot listen for new jobs; queues poll once a second until the connection is back");
                         tokio::time::sleep(RECONNECT_PAUSE).await;
@@ -47,19 +48,14 @@ impl JobListener {
         self.by_queue.get(&queue).cloned().unwrap_or_default()
     }
 
-    /// Listens until the connection cannot be kept or opened again.
-    async fn listen_once(&self, pool: &PgPool, health: &WorkerHealth) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen(CHANNEL).await?;
+    /// Listens until the connection is lost.
+    async fn listen_once(&self, options: &PgConnectOptions, health: &WorkerHealth) -> cairn_core::Result<Infallible> {
+        let mut listener = Listener::open(options.clone(), CHANNEL).await?;
         health.set_listening(true);
+        // Notifications that were sent while nobody listened were missed.
+        Queue::ALL.into_iter().for_each(|queue| self.wake(queue));
         loop {
-            match listener.try_recv().await? {
-                Some(notification) => {
-                    notification.payload().split(',').filter_map(Queue::from_name).for_each(|queue| self.wake(queue));
-                }
-                // The connection was lost and opened again. Notifications sent in between were missed.
-                None => Queue::ALL.into_iter().for_each(|queue| self.wake(queue)),
-            }
+            listener.next().await?.split(',').filter_map(Queue::from_name).for_each(|queue| self.wake(queue));
         }
     }
 

@@ -1,15 +1,19 @@
 //! `cairn-worker`: processes the queues until it is told to stop.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cairn_core::admin::preflight::check_pooler;
 use cairn_core::config::{Config, OPS_WORKER};
 use cairn_core::db::{Db, connect_options, migrations};
 use cairn_core::program::{Failure, Service};
 use cairn_core::{failpoint, shutdown, telemetry};
+use cairn_worker::STOP_LIMIT;
 use tokio::net::TcpListener;
 
 const SERVICE: Service = Service { name: "cairn-worker", about: "Processes the queues of Cairn until it is stopped." };
+/// How long the database may take to say which migrations it has.
+const START_LIMIT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,7 +29,10 @@ async fn start() -> Result<(), Failure> {
     failpoint::arm(&config.failpoints);
     let url = config.require_database_url()?.expose().to_owned();
     let direct_url = config.require_direct_url()?.expose().to_owned();
-    let pending = migrations(&connect_options(&direct_url)?).await?.pending;
+    let options = connect_options(&direct_url)?;
+    let state = tokio::time::timeout(START_LIMIT, migrations(&options)).await;
+    let silent = |_| Failure::failed(format!("the database did not answer within {START_LIMIT:?}"));
+    let pending = state.map_err(silent)??.pending;
     if pending > 0 {
         return Err(Failure::Setup(format!("the database lacks {pending} migrations: run `cairn migrate`")));
     }
@@ -37,7 +44,8 @@ async fn start() -> Result<(), Failure> {
             "cannot listen on {addr} ({error}): stop the program that uses it, or set CAIRN_OPS_ADDR"
         ))
     })?;
-    let served = cairn_worker::serve(&config, db, ops, shutdown::on_signal().map_err(Failure::failed)?).await;
+    let stop = shutdown::on_signal(STOP_LIMIT).map_err(Failure::failed)?;
+    let served = cairn_worker::serve(&config, db, ops, stop).await;
     traces.flush().await;
     served.map_err(Failure::failed)
 }

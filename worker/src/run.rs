@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cairn_core::queue::{Envelope, Job};
+use cairn_core::db::{Purpose, within};
+use cairn_core::queue::{Envelope, Job, Queue};
 use serde_json::Value;
 
 use crate::Context;
@@ -11,6 +12,18 @@ pub use crate::failure::JobError;
 /// How long running jobs may continue after the worker was told to stop. Longer than any job's deadline
 /// (`adapter::perform` checks it), so an orderly stop repeats nothing.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+
+/// What the jobs of a queue need connections for.
+pub(crate) const fn purpose(queue: Queue) -> Purpose {
+    match queue {
+        Queue::Maintenance => Purpose::Maintenance,
+        Queue::Activity | Queue::Progress | Queue::ProgressBulk | Queue::Likes | Queue::Replies => Purpose::Batches,
+    }
+}
+
+/// Within which the process has ended after it was told to stop, whatever hangs: [`DRAIN_LIMIT`], and a few seconds to tell the
+/// database and to close.
+pub const STOP_LIMIT: Duration = Duration::from_secs(DRAIN_LIMIT.as_secs() + 10);
 
 /// Decodes a job and runs it within its deadline.
 pub(crate) async fn perform<J: Job, F>(
@@ -30,7 +43,8 @@ where
     }
     let job: J = serde_json::from_value(envelope.data)
         .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;
-    tokio::time::timeout(J::DEADLINE, run(context, job))
+    let work = within(purpose(J::QUEUE).limits().hold, run(context, job));
+    tokio::time::timeout(J::DEADLINE, work)
         .await
         .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))))
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
+use cairn_core::Error;
 use cairn_core::config::Config;
-use cairn_core::db::{Db, Purpose, lazy_pool};
+use cairn_core::db::{self, Db, Purpose, close, connect_options, lazy_pool, within};
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, HEARTBEAT_TIMEOUT, Lease};
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,15 +22,20 @@ use crate::health::WorkerHealth;
 use crate::listener::JobListener;
 use crate::mail_hook::MailHook;
 use crate::providers::Provider;
+use crate::queue::LEASE_LIMIT;
 use crate::queue::{Completer, QueueBackend};
-use crate::run::DRAIN_LIMIT;
+use crate::run::{DRAIN_LIMIT, purpose};
 use crate::{Context, adapter, ops, queue, schedule};
 
 /// How often a heartbeat is stored; well within [`HEARTBEAT_TIMEOUT`]. Heartbeats continue while jobs drain, so that
 /// timeout need not exceed [`DRAIN_LIMIT`].
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Pause before a queue's worker that ended unexpectedly is started again.
+/// How long deregistering may take. Without it, the jobs of this process are taken over after [`HEARTBEAT_TIMEOUT`].
+const DEREGISTER_LIMIT: Duration = Duration::from_secs(3);
+
+/// Pause before a queue's worker that ended unexpectedly is started again, and before a heartbeat that could not be stored is
+/// tried again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// The names under which this process has leased jobs.
@@ -50,21 +57,13 @@ pub async fn serve(config: &Config, db: Db, ops: TcpListener, shutdown: Cancella
     serving.await?.map_err(|error| cairn_core::Error::message(format!("the ops port: {error}")))
 }
 
-/// What the jobs of a queue need connections for.
-fn purpose(queue: Queue) -> Purpose {
-    match queue {
-        Queue::Maintenance => Purpose::Maintenance,
-        Queue::Activity | Queue::Progress | Queue::ProgressBulk | Queue::Likes | Queue::Replies => Purpose::Batches,
-    }
-}
-
 /// The resources of one worker process.
 struct Process {
     db: Db,
     /// Connections for claims, acknowledgements and heartbeats, which jobs cannot use up.
     leases: PgPool,
-    /// The connection of the listener.
-    listening: PgPool,
+    /// Where the listener connects to.
+    listening: PgConnectOptions,
     /// The connections that the jobs of each queue may use.
     shares: Vec<(Queue, Db)>,
     health: Arc<WorkerHealth>,
@@ -84,7 +83,7 @@ impl Process {
             shares.iter().map(|(queue, db)| (queue.name(), db.pool().clone())).collect();
         pools.push(("leases", leases.clone()));
         let health = Arc::new(WorkerHealth::new(config, &leases, pools, shutdown.clone())?);
-        let listening = lazy_pool(url.expose(), 1, Purpose::Requests)?;
+        let listening = connect_options(url.expose())?;
         let provider = Arc::new(Provider::from_config(config)?);
         tracing::info!(ai.provider = provider.name(), "this provider generates replies");
         let mail = config.mail.as_ref().map(MailHook::new).transpose()?.map(Arc::new);
@@ -94,7 +93,7 @@ impl Process {
     /// Runs until told to stop, then drains.
     async fn run(self) -> cairn_core::Result<()> {
         let Self { db, leases, listening, shares, health, provider, mail, shutdown } = self;
-        let listener = JobListener::start(listening.clone(), health.clone(), shutdown.clone());
+        let listener = JobListener::start(listening, health.clone(), shutdown.clone());
         let names = Names::default();
         let boot = Ulid::generate();
 
@@ -132,8 +131,7 @@ impl Process {
         heartbeats.cancel();
         let _ = heartbeat.await;
         deregister(&leases, &names).await;
-        listening.close().await;
-        leases.close().await;
+        close(&leases).await;
         tracing::info!("the worker has stopped");
         Ok(())
     }
@@ -230,18 +228,18 @@ async fn send_heartbeats(pool: PgPool, names: Names, health: Arc<WorkerHealth>, 
         // After an outage, or after this process was suspended, all workers look lost until they have sent their next
         // heartbeat, so they are given the time to do so.
         let rescue = last_heartbeat.is_some_and(|at| at.elapsed() < HEARTBEAT_TIMEOUT / 2);
-        last_heartbeat = (try_heartbeat(&pool, &alive, &health, rescue).await).then(Instant::now);
-        tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
-            () = stop.cancelled() => {}
-        }
+        let beat = try_heartbeat(&pool, &alive, &health, rescue);
+        let Some(is_stored) = stop.run_until_cancelled(beat).await else { return };
+        last_heartbeat = is_stored.then(Instant::now);
+        let pause = if is_stored { HEARTBEAT_INTERVAL } else { RESTART_PAUSE };
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
 /// Stores a heartbeat, and takes over the jobs of lost workers if `rescue`. Logs failures, and returns whether the
 /// heartbeat was stored.
 async fn try_heartbeat(pool: &PgPool, alive: &[(String, Queue)], health: &WorkerHealth, rescue: bool) -> bool {
-    match heartbeat(pool, alive, health, rescue).await {
+    match within(LEASE_LIMIT, heartbeat(pool, alive, health, rescue)).await {
         Ok(0) => true,
         Ok(rescued) => {
             health.record_rescued(rescued);
@@ -261,7 +259,7 @@ async fn heartbeat(
     health: &WorkerHealth,
     rescue: bool,
 ) -> cairn_core::Result<u64> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = db::acquire(pool).await?;
     lease::heartbeat(&mut connection, alive).await?;
     health.record_heartbeat();
     if rescue { lease::rescue(&mut connection, HEARTBEAT_TIMEOUT).await } else { Ok(0) }
@@ -270,8 +268,10 @@ async fn heartbeat(
 /// Deregisters this process's workers, so that jobs that could not be released are taken over at once.
 async fn deregister(pool: &PgPool, names: &Names) {
     let names = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let result = async { lease::deregister(&mut *pool.acquire().await?, &names).await };
-    if let Err(error) = result.await {
+    let result = async { lease::deregister(&mut *db::acquire(pool).await?, &names).await };
+    let result = tokio::time::timeout(DEREGISTER_LIMIT, result).await;
+    let result = result.unwrap_or_else(|_| Err(Error::too_slow("deregistering", DEREGISTER_LIMIT)));
+    if let Err(error) = result {
         tracing::warn!(error = %error, "could not deregister; jobs that are left here are taken over after the heartbeat timeout");
     }
 }

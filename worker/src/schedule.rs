@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::community::jobs::RefreshTrending;
-use cairn_core::db::Db;
+use cairn_core::db::{Db, Purpose, within};
 use cairn_core::library::jobs::CountSearchTerms;
 use cairn_core::stats::jobs::RefreshStats;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ const REFRESH_TRENDING_EVERY: Duration = Duration::from_mins(10);
 /// enqueue.
 pub(crate) async fn run(db: Db, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = tick(&db).await {
+        if let Err(error) = within(Purpose::Requests.limits().hold, tick(&db)).await {
             tracing::warn!(error = %error, "cannot enqueue scheduled jobs; trying again");
         }
         tokio::select! {

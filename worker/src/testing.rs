@@ -26,7 +26,7 @@ async fn run_with(context: Context) -> cairn_core::Result<usize> {
     let db = &context.db;
     let id = new_id();
     let worker_of = |queue: Queue| format!("test-{}-{id}", queue.name());
-    let mut connection = db.pool().acquire().await?;
+    let mut connection = db.acquire().await?;
     lease::heartbeat(&mut connection, &Queue::ALL.map(|queue| (worker_of(queue), queue))).await?;
     let mut ran = 0;
     let mut snoozing_until = Instant::now();

@@ -8,8 +8,10 @@ mod headers;
 mod ids;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cairn_core::db::{Purpose, within_place};
 use cairn_core::queue::TRACEPARENT;
 use cairn_core::telemetry::trace;
 use cairn_server::host::{HostFault, Hosts};
@@ -85,7 +87,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let answer = async {
             let (admitted, quota) = clients::admit(&self.app, &mut request);
             let result = match admitted {
-                Ok(admission) => TRACEPARENT.scope(Some(traceparent), self.handle(request, &admission)).await,
+                Ok(admission) => TRACEPARENT.scope(Some(traceparent), self.handle(request, admission)).await,
                 Err(problem) => Err(problem.into()),
             };
             let mut response = result.unwrap_or_else(|error| answer(error, &id, &uri, &headers));
@@ -104,17 +106,19 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
 impl<E: Endpoint> Edge<E> {
     /// Checks what no handler should have to, then runs the handler within its time, panics caught.
-    async fn handle(&self, mut request: Request, admission: &Admission) -> poem::Result<Response> {
+    async fn handle(&self, mut request: Request, admission: Admission) -> poem::Result<Response> {
         let work = async {
             refuse_malformed(&request)?;
             self.check_host(&request)?;
             if !has_body(&request.method().as_str().to_ascii_lowercase()) {
                 request.set_body(Body::empty());
             }
-            let _place = admission.place().await?;
-            AssertUnwindSafe(self.inner.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
-                Err(Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))).into())
-            })
+            let place = Arc::new((admission.place().await?, admission));
+            let work = async {
+                let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+                answer.map_err(|panic| Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))))
+            };
+            within_place(Purpose::Requests.limits().hold, place, work).await?
         };
         if let Ok(result) = tokio::time::timeout(self.timeout, work).await {
             return result.map(IntoResponse::into_response);

@@ -1,11 +1,12 @@
 //! Listens for what readers follow, on one LISTEN connection for all streams of the process.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::db::Listener;
 use cairn_core::queue::READERS_CHANNEL;
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,15 +17,12 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Listens from when the first stream is opened until `stop`.
 pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, stop: CancellationToken) {
-    let pool =
-        PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(options);
     let work = async {
         registry.opened().await;
         loop {
-            let ended = listen_once(&pool, &registry).await;
+            let Err(error) = listen_once(&options, &registry).await;
             registry.set_listening(false);
-            let error = ended.err().map(|error| error.to_string());
-            tracing::warn!(error, "cannot listen for what readers follow; they poll until the connection is back");
+            tracing::warn!(error = %error, "cannot listen for what readers follow; they poll until the connection is back");
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
     };
@@ -32,13 +30,11 @@ pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, s
 }
 
 /// Listens until the connection is lost.
-async fn listen_once(pool: &PgPool, registry: &Registry) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.eager_reconnect(false);
-    listener.listen(READERS_CHANNEL).await?;
+async fn listen_once(options: &PgConnectOptions, registry: &Registry) -> cairn_core::Result<Infallible> {
+    let mut listener = Listener::open(options.clone(), READERS_CHANNEL).await?;
     registry.set_listening(true);
-    while let Some(notification) = listener.try_recv().await? {
-        notification.payload().split(',').filter_map(|id| Uuid::parse_str(id).ok()).for_each(|id| registry.wake(id));
+    loop {
+        let ids = listener.next().await?;
+        ids.split(',').filter_map(|id| Uuid::parse_str(id).ok()).for_each(|id| registry.wake(id));
     }
-    Ok(())
 }

@@ -17,10 +17,11 @@ pub mod user_events;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_core::actor::Caller;
 use cairn_core::batcher::Batcher;
-use cairn_core::db::Db;
+use cairn_core::db::{Db, Purpose};
 use cairn_core::stream::Continuation;
 use cairn_core::tools::stream::{self, Position};
 use cairn_core::users::events;
@@ -38,6 +39,9 @@ use crate::Problem;
 
 /// Most readers that one statement reads for.
 const READ_BATCH: usize = 64;
+
+/// How long a statement that reads for streams may hold its connection.
+const READ_LIMIT: Duration = Purpose::Requests.limits().hold;
 
 /// Seconds after which a client should retry when there are too many streams.
 const RETRY_AFTER: u64 = 5;
@@ -68,14 +72,14 @@ impl Streams {
         let stop_listening = CancellationToken::new();
         tokio::spawn(listener::listen(db.direct_options(), registry.clone(), stop_listening.clone()));
         let db = db.share(1);
-        let replies = Batcher::start(READ_BATCH, {
+        let replies = Batcher::start(READ_BATCH, READ_LIMIT, {
             let db = db.clone();
             move |requests: Vec<stream::ReadRequest>| {
                 let db = db.clone();
                 async move { logged(read_replies(&db, &requests).await) }
             }
         });
-        let user_events = Batcher::start(READ_BATCH, move |requests: Vec<events::ReadRequest>| {
+        let user_events = Batcher::start(READ_BATCH, READ_LIMIT, move |requests: Vec<events::ReadRequest>| {
             let db = db.clone();
             async move { logged(read_user_events(&db, &requests).await) }
         });
@@ -139,14 +143,14 @@ fn subject(caller: &Caller) -> TokenSubject {
 }
 
 async fn read_replies(db: &Db, requests: &[stream::ReadRequest]) -> cairn_core::Result<Vec<Read<stream::ReadRequest>>> {
-    stream::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await
+    stream::read(&mut *db.acquire().await?, requests, db.clock().now()).await
 }
 
 async fn read_user_events(
     db: &Db,
     requests: &[events::ReadRequest],
 ) -> cairn_core::Result<Vec<Read<events::ReadRequest>>> {
-    events::read(&mut *db.pool().acquire().await?, requests, db.clock().now()).await
+    events::read(&mut *db.acquire().await?, requests, db.clock().now()).await
 }
 
 /// Logs the error of a read for a batch of readers, once for all of them.

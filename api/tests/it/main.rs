@@ -20,3 +20,4 @@ mod support;
 mod tools;
 mod tour;
 mod users;
+mod waits;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use cairn_core::config::{Config, LOCAL_ORIGINS, OPS_API, Secret};
 use cairn_core::db::Db;
@@ -24,6 +25,10 @@ use crate::output::{print, report};
 
 const DEMO_COURSE: &str = include_str!("../../demo/course.yaml");
 
+/// Within which the process has ended after it was asked to stop, whatever hangs. The worker may drain, and the database has
+/// to be shut down.
+const STOP_LIMIT: Duration = Duration::from_mins(2);
+
 pub(crate) async fn run(mut config: Config, data_dir: &Path) -> Result<(), Failure> {
     quiet_notices(&mut config);
     let traces = telemetry::init_service(&config, "cairn")?;
@@ -33,7 +38,7 @@ pub(crate) async fn run(mut config: Config, data_dir: &Path) -> Result<(), Failu
 }
 
 async fn run_platform(mut config: Config, data_dir: &Path) -> Result<(), Failure> {
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = shutdown::on_signal(STOP_LIMIT)?;
     // Ports are bound first, because a port in use is the most likely failure.
     let listeners = Listeners::bind(&config).await?;
     let addresses = [&listeners.api, &listeners.api_ops, &listeners.worker_ops].map(TcpListener::local_addr);
@@ -166,7 +171,7 @@ fn token_key(file: &Path) -> Result<Secret, Failure> {
 
 /// Adds the demo course if there is no course yet, and, in the embedded database only, demo accounts and an invite.
 async fn seed(db: &Db, embedded: bool) -> Result<(), Failure> {
-    let mut connection = db.pool().acquire().await.map_err(cairn_core::Error::from)?;
+    let mut connection = db.acquire().await?;
     let bare = catalog::has_no_roadmaps(&mut connection).await?;
     let nobody = accounts::has_no_users(&mut connection).await?;
     if bare {

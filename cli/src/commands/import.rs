@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use cairn_core::Error;
 use cairn_core::config::Config;
 use cairn_core::db::Db;
 use cairn_core::learning::course::{Course, ImportError, Summary, import, parse};
@@ -88,13 +89,17 @@ pub(crate) async fn import_all(db: &Db, courses: &[Course], dry_run: bool) -> Re
         bar.finish_and_clear();
         summaries.push(summary.map_err(|error| match error {
             ImportError::Conflict(_) => Failure::failed(error.to_string()),
+            ImportError::Failed(error) if error.is_unavailable() => interrupted(&error),
             ImportError::Failed(error) => error.into(),
         })?);
     }
-    if dry_run {
-        tx.rollback().await?;
-    } else {
-        tx.commit().await?;
-    }
+    let ended = if dry_run { tx.rollback().await } else { tx.commit().await };
+    ended.map_err(|error| if error.is_unavailable() { interrupted(&error) } else { error.into() })?;
     Ok(summaries)
+}
+
+/// An import that was suspended for too long, met a lock or lost its connection. Only one whose commit was not answered may have
+/// been imported nevertheless, and importing it again changes nothing then.
+fn interrupted(error: &Error) -> Failure {
+    Failure::failed(format!("the import was interrupted and the database rolls it back: run it again ({error})"))
 }

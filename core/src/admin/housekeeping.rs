@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
+use sqlx::{Connection, PgPool};
 
-use crate::Result;
 use crate::settings::{self, Settings};
+use crate::{Result, db};
 
 /// The maximum number of counters of attempts at passwords, which take about 50 MB with their indexes.
 const MAX_ATTEMPT_ROWS: i64 = 200_000;
@@ -13,7 +13,7 @@ const MAX_ATTEMPT_ROWS: i64 = 200_000;
 /// Removes old data for about as long as `budget`, and maintains the partitions. Returns whether everything is done; if not, it
 /// has to be run again. Safe to repeat and to run in several processes.
 pub async fn run(pool: &PgPool, budget: Duration) -> Result<bool> {
-    let settings = settings::load(&mut *pool.acquire().await?).await?;
+    let settings = settings::load(&mut *db::acquire(pool).await?).await?;
     let mut chunks = Chunks { end: Instant::now() + budget, removed: 0, all_done: true };
     prune_jobs(pool, &settings, &mut chunks).await?;
     prune_rows(pool, &settings, &mut chunks).await?;
@@ -49,7 +49,9 @@ impl Chunks {
 
 /// Removes old jobs of all queues, including unknown ones, and workers of earlier starts that no longer hold jobs.
 async fn prune_jobs(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> Result<()> {
-    let queues = sqlx::query_scalar!(r#"SELECT queue AS "queue!" FROM job_queues"#).fetch_all(pool).await?;
+    let queues = sqlx::query_scalar!(r#"SELECT queue AS "queue!" FROM job_queues"#)
+        .fetch_all(&mut *db::acquire(pool).await?)
+        .await?;
     for queue in &queues {
         while chunks.should_continue(remove_done_jobs(pool, queue, settings.keep_done_hours).await?) {}
         while chunks.should_continue(remove_dead_jobs(pool, queue, settings.keep_dead_days).await?) {}
@@ -58,7 +60,7 @@ async fn prune_jobs(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
         "DELETE FROM apalis.workers w
          WHERE w.last_seen < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM apalis.jobs j WHERE j.lock_by = w.id)"
     )
-    .execute(pool)
+    .execute(&mut *db::acquire(pool).await?)
     .await?;
     Ok(())
 }
@@ -73,7 +75,7 @@ async fn remove_done_jobs(pool: &PgPool, queue: &str, keep_hours: i32) -> Result
         queue,
         keep_hours
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<u64> {
@@ -87,7 +89,7 @@ async fn remove_dead_jobs(pool: &PgPool, queue: &str, keep_days: i32) -> Result<
         queue,
         keep_days
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Removes expired sessions (with their refresh tokens, of which each has few), expired one-time links, devices that have not
@@ -112,7 +114,9 @@ async fn prune_rows(pool: &PgPool, settings: &Settings, chunks: &mut Chunks) -> 
     while chunks.should_continue(remove_tryouts(pool).await?) {}
     while chunks.should_continue(remove_origins_of_activity(pool, settings.keep_origin_days).await?) {}
     while chunks.should_continue(remove_origins_of_sessions(pool, settings.keep_origin_days).await?) {}
-    sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'").execute(pool).await?;
+    sqlx::query!("DELETE FROM job_counts WHERE slot < now() - interval '2 hours'")
+        .execute(&mut *db::acquire(pool).await?)
+        .await?;
     Ok(())
 }
 
@@ -124,7 +128,7 @@ async fn remove_sessions(pool: &PgPool, keep_days: i32) -> Result<u64> {
              FOR UPDATE SKIP LOCKED))",
         keep_days
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// There is at most one for each user, and few users have one, so no index is needed.
@@ -135,7 +139,7 @@ async fn remove_password_resets(pool: &PgPool) -> Result<u64> {
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 async fn remove_devices(pool: &PgPool) -> Result<u64> {
@@ -145,7 +149,7 @@ async fn remove_devices(pool: &PgPool) -> Result<u64> {
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Here, too, there is at most one for each user.
@@ -156,7 +160,7 @@ async fn remove_email_verifications(pool: &PgPool) -> Result<u64> {
              ORDER BY expires_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 async fn remove_attempts(pool: &PgPool) -> Result<u64> {
@@ -166,7 +170,7 @@ async fn remove_attempts(pool: &PgPool) -> Result<u64> {
              ORDER BY forgotten_at LIMIT 5000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Removes the rows beyond the newest `limit`, the least important first: those with few failures, of which a flood of made-up
@@ -177,7 +181,7 @@ async fn remove_excess_attempts(pool: &PgPool, limit: i64) -> Result<u64> {
              SELECT ctid FROM sign_in_attempts ORDER BY failures DESC, counted_at DESC OFFSET $1 LIMIT 100000))",
         limit
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 async fn remove_idempotency_keys(pool: &PgPool) -> Result<u64> {
@@ -187,7 +191,7 @@ async fn remove_idempotency_keys(pool: &PgPool) -> Result<u64> {
              ORDER BY created_at LIMIT 5000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 async fn remove_user_events(pool: &PgPool) -> Result<u64> {
@@ -197,7 +201,7 @@ async fn remove_user_events(pool: &PgPool) -> Result<u64> {
              ORDER BY created_at LIMIT 5000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// A day is far longer than the API keeps content (a minute) and than a transaction lasts.
@@ -208,7 +212,7 @@ async fn remove_catalog_changes(pool: &PgPool) -> Result<u64> {
              ORDER BY changed_at LIMIT 5000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Removes the chunks of up to a hundred replies. Returns the number of replies.
@@ -227,7 +231,7 @@ async fn remove_reply_chunks(pool: &PgPool, keep_failed_days: i32) -> Result<u64
          UPDATE ai_replies r SET chunks_removed = true FROM finished f WHERE r.id = f.id",
         keep_failed_days
     );
-    Ok(replies.execute(pool).await?.rows_affected())
+    Ok(replies.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 async fn remove_tryouts(pool: &PgPool) -> Result<u64> {
@@ -237,7 +241,7 @@ async fn remove_tryouts(pool: &PgPool) -> Result<u64> {
              ORDER BY created_at LIMIT 1000
              FOR UPDATE SKIP LOCKED))"
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Removes the addresses and browsers from what happened. By the keys of the rows, because there may be several partitions.
@@ -253,7 +257,7 @@ async fn remove_origins_of_activity(pool: &PgPool, keep_days: i32) -> Result<u64
          WHERE a.id = old.id AND a.occurred_at = old.occurred_at",
         keep_days
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Removes the addresses and browsers from sessions that have not been used for so long.
@@ -266,7 +270,7 @@ async fn remove_origins_of_sessions(pool: &PgPool, keep_days: i32) -> Result<u64
              FOR UPDATE SKIP LOCKED))",
         keep_days
     );
-    Ok(removed.execute(pool).await?.rows_affected())
+    Ok(removed.execute(&mut *db::acquire(pool).await?).await?.rows_affected())
 }
 
 /// Creates the next monthly partitions, and drops those that are older than the retention. Returns how many of each.
@@ -274,7 +278,8 @@ async fn remove_origins_of_sessions(pool: &PgPool, keep_days: i32) -> Result<u64
 /// Both wait for sessions that use the log, and block others meanwhile, so the wait is short. There is time for it in the next
 /// run.
 async fn maintain_partitions(pool: &PgPool, settings: &Settings) -> Result<(i32, i32)> {
-    let mut tx = pool.begin().await?;
+    let mut connection = db::acquire(pool).await?;
+    let mut tx = connection.begin().await?;
     sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
     let created =
         sqlx::query_scalar!(r#"SELECT create_activity_partitions(now(), 3) AS "created!""#).fetch_one(&mut *tx).await?;

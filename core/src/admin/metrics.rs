@@ -14,10 +14,10 @@ use prometheus::{
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
-use crate::Result;
 use crate::admin::health::{self, Stale};
 use crate::queue::Queue;
 use crate::queue::queues::{self, QueueState};
+use crate::{Result, db};
 
 /// The content type of the output of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -105,7 +105,7 @@ impl Metrics {
 }
 
 async fn query(pool: &PgPool) -> Result<(Vec<QueueState>, Stale)> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = db::acquire(pool).await?;
     Ok((queues::overview(&mut connection).await?, health::stale(&mut connection).await?))
 }
 

@@ -7,15 +7,19 @@ use sqlx::postgres::PgConnectOptions;
 /// What connections are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Requests, which somebody waits for.
+    /// Requests, which somebody waits for, and leases of jobs.
     Requests,
-    /// Jobs, which recompute and write many rows at once, and commands of operators.
+    /// Jobs, which recompute and write many rows at once, for many learners. They wait for locks for a short time only: what is
+    /// locked is left for later.
     Batches,
+    /// Imports by operators.
+    Imports,
     /// Housekeeping, statistics and checks of the whole database.
     Maintenance,
 }
 
-/// The limits of a connection. The server enforces them, so they hold for a process that hangs, or is no longer there.
+/// The limits of a connection. The server enforces all but the last, so they hold for a process that hangs, or is no longer
+/// there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A statement that takes longer is ended.
@@ -25,6 +29,9 @@ pub struct Limits {
     pub lock: Duration,
     /// A transaction in which nothing happens for so long is rolled back, and its connection closed.
     pub idle_in_transaction: Duration,
+    /// How long a request or a job may hold connections, for [`super::within`]. A little longer than a statement may take, so
+    /// that only what the server can no longer end is ended by the client.
+    pub hold: Duration,
 }
 
 impl Purpose {
@@ -32,26 +39,45 @@ impl Purpose {
     pub const fn limits(self) -> Limits {
         match self {
             Self::Requests => Limits {
-                statement: Duration::from_secs(30),
-                lock: Duration::from_secs(10),
-                idle_in_transaction: Duration::from_mins(1),
+                statement: Duration::from_secs(8),
+                lock: Duration::from_secs(2),
+                idle_in_transaction: Duration::from_secs(10),
+                hold: Duration::from_secs(9),
             },
             Self::Batches => Limits {
+                statement: Duration::from_secs(15),
+                lock: Duration::from_millis(500),
+                idle_in_transaction: Duration::from_secs(10),
+                hold: Duration::from_secs(18),
+            },
+            Self::Imports => Limits {
                 statement: Duration::from_mins(5),
-                lock: Duration::from_mins(1),
-                idle_in_transaction: Duration::from_mins(5),
+                lock: Duration::from_secs(10),
+                idle_in_transaction: Duration::from_secs(5),
+                hold: Duration::from_mins(10),
             },
             Self::Maintenance => Limits {
                 statement: Duration::from_hours(1),
-                lock: Duration::from_mins(1),
-                idle_in_transaction: Duration::from_mins(10),
+                lock: Duration::from_secs(5),
+                idle_in_transaction: Duration::from_secs(30),
+                hold: Duration::from_hours(2),
             },
         }
     }
 
+    /// The statements that set the server's limits for the rest of a transaction.
+    pub(super) fn set_local(self) -> String {
+        let Limits { statement, lock, idle_in_transaction, hold: _ } = self.limits();
+        let [statement, lock, idle] = [statement, lock, idle_in_transaction].map(milliseconds);
+        format!(
+            "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock};
+             SET LOCAL idle_in_transaction_session_timeout = {idle}"
+        )
+    }
+
     /// The options of connections for this purpose. Of several that are applied, the last counts.
     pub(super) fn apply(self, options: PgConnectOptions) -> PgConnectOptions {
-        let Limits { statement, lock, idle_in_transaction } = self.limits();
+        let Limits { statement, lock, idle_in_transaction, hold: _ } = self.limits();
         options.options([
             ("statement_timeout", milliseconds(statement)),
             ("lock_timeout", milliseconds(lock)),
@@ -59,6 +85,26 @@ impl Purpose {
         ])
     }
 }
+
+/// The options of all connections.
+///
+/// - Generic plans are forced: our statements are static and prepared once per connection, and planning the first five
+///   executions of each for their values, on every connection, took longer than executing them.
+/// - JIT compilation is off: on large tables the estimated cost soon reaches its threshold, and compiling takes longer than
+///   the query.
+/// - Everything is written for READ COMMITTED, whatever the default of the database is.
+/// - The server notices within seconds that a client is gone, and ends what it does for it: the statement of a request that
+///   was cancelled waits for no lock any more, and what a lost client had locked is free.
+pub(super) const OPTIONS: [(&str, &str); 8] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("client_connection_check_interval", "1s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "25000"),
+];
 
 fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()

@@ -1,6 +1,8 @@
 //! The database: connection pools, and transactions that enqueue jobs.
 
+mod connection;
 mod limits;
+mod listener;
 mod tx;
 
 use std::fmt;
@@ -8,10 +10,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::time::timeout;
 
+pub use self::connection::{Connection, acquire, connect, within, within_place};
 pub use self::limits::{Limits, Purpose};
-pub use self::tx::{Tx, UserTx};
+pub use self::listener::Listener;
+pub use self::tx::{Snapshot, Tx, UserTx};
 use crate::Result;
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
@@ -19,6 +24,16 @@ use crate::queue::Notifier;
 pub use cairn_migrations::{
     APPLICATION, MigrateError, Migrations, OWNER, Role, create_roles, migrate, migrations, schema_fingerprint, set_up,
 };
+
+/// How long a request or a job waits for a connection. After that, the API answers 503.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a connection that was idle may take to show that it is still there. After that, another one is opened. Far
+/// shorter than [`ACQUIRE_LIMIT`], of which it is a part.
+const PING_LIMIT: Duration = Duration::from_millis(500);
+
+/// How long a pool waits for the connections in use when the process stops. Whoever uses one was told to stop before.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A pool of connections, and the notifier that tells workers about committed jobs. Cheap to clone.
 #[derive(Clone)]
@@ -67,7 +82,12 @@ impl Db {
         Self { pool: pool_options(max_connections).connect_lazy_with(options), ..self }
     }
 
-    /// The pool, for statements that need no transaction.
+    /// A connection, for statements that need no transaction.
+    pub async fn acquire(&self) -> Result<Connection> {
+        acquire(&self.pool).await
+    }
+
+    /// The pool, which takes back what is taken from it without a limit. Programs use [`Db::acquire`].
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -112,16 +132,16 @@ impl Db {
 
     /// Begins a read-only transaction whose statements all see the same snapshot, for answers that are read in several
     /// statements.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        self.open("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::new(self.open("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?))
     }
 
     /// Begins a transaction. A connection that was lost while it was idle in the pool fails here; trying the next one is
     /// safe, because nothing has been done on it yet.
-    async fn open(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>> {
+    async fn open(&self, begin: &'static str) -> Result<Connection> {
         let mut stale = 0;
         loop {
-            match self.pool.begin_with(begin).await {
+            match self.acquire().await?.begin(begin).await {
                 Ok(transaction) => return Ok(transaction),
                 Err(error) if is_stale(&error) && stale < self.pool.options().get_max_connections() => stale += 1,
                 Err(error) => return Err(error.into()),
@@ -129,9 +149,16 @@ impl Db {
         }
     }
 
-    /// Closes the pool, after waiting for the connections in use.
+    /// Closes the pool, after waiting for the connections in use, but not for ever.
     pub async fn close(&self) {
-        self.pool.close().await;
+        close(&self.pool).await;
+    }
+}
+
+/// Closes a pool, after waiting for the connections in use for [`CLOSE_LIMIT`].
+pub async fn close(pool: &PgPool) {
+    if timeout(CLOSE_LIMIT, pool.close()).await.is_err() {
+        tracing::warn!("connections to the database were still in use when the process stopped");
     }
 }
 
@@ -144,15 +171,9 @@ fn is_stale(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Parses a database URL.
-///
-/// Generic plans are forced: our statements are static and prepared once per connection, and planning the first five
-/// executions of each for their values, on every connection, took longer than executing them. JIT compilation is off: on
-/// large tables the estimated cost soon reaches its threshold, and compiling takes longer than the query. A pooler must
-/// pass on the startup parameter `options`.
+/// Parses a database URL, and adds the options of all connections. A pooler must pass on the startup parameter `options`.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
-    let options = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
-    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(options))
+    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(limits::OPTIONS))
 }
 
 /// A pool for monitoring, separate from the pools that it reports on: two connections, and a statement timeout of 2 s.
@@ -161,10 +182,12 @@ pub fn observer_pool(options: PgConnectOptions) -> PgPool {
         .max_connections(2)
         .acquire_timeout(Duration::from_secs(2))
         .idle_timeout(Duration::from_mins(5))
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
         .connect_lazy_with(options.options([("statement_timeout", "2s")]))
 }
 
-/// A pool that connects when it is first used. It waits at most 5 s for a connection; after that, the API answers 503.
+/// A pool that connects when it is first used.
 pub fn lazy_pool(url: &str, max_connections: u32, purpose: Purpose) -> Result<PgPool> {
     Ok(pool_options(max_connections).connect_lazy_with(purpose.apply(connect_options(url)?)))
 }
@@ -172,12 +195,17 @@ pub fn lazy_pool(url: &str, max_connections: u32, purpose: Purpose) -> Result<Pg
 fn pool_options(max_connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max_connections)
-        .acquire_timeout(Duration::from_secs(5))
+        .acquire_timeout(ACQUIRE_LIMIT)
         .idle_timeout(Duration::from_mins(5))
         // A ping before each use costs a round trip, and `Db::open` copes with lost connections, so only connections that
         // have been idle for a second are pinged.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()) })
+            Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || answers(connection).await) })
         })
+}
+
+/// Whether a connection that was idle still answers.
+async fn answers(connection: &mut PgConnection) -> bool {
+    timeout(PING_LIMIT, connection.ping()).await.is_ok_and(|result| result.is_ok())
 }

@@ -4,9 +4,10 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+use super::{Connection, Purpose};
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
 use crate::events::{self, UserEvent};
@@ -17,7 +18,7 @@ use crate::{Result, failpoint};
 /// its jobs are stored together or not at all. Workers are notified after the commit.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Tx {
-    inner: Transaction<'static, Postgres>,
+    inner: Connection,
     jobs: Vec<NewJob>,
     /// Queues to notify after the commit, because a statement has made jobs due.
     queues: Vec<Queue>,
@@ -31,7 +32,7 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Postgres>, notifier: Notifier, actor: Actor, clock: Clock) -> Self {
+    pub(super) fn new(inner: Connection, notifier: Notifier, actor: Actor, clock: Clock) -> Self {
         Self {
             inner,
             jobs: Vec::new(),
@@ -52,6 +53,12 @@ impl Tx {
     /// The current time of the process. Where processes must agree, statements use `now()` of the database.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Has the limits of another purpose for the rest of the transaction.
+    pub async fn limit_as(&mut self, purpose: Purpose) -> Result<()> {
+        sqlx::raw_sql(AssertSqlSafe(purpose.set_local())).execute(&mut *self.inner).await?;
+        Ok(())
     }
 
     /// Enqueues a job: it exists if and only if this transaction commits.
@@ -103,7 +110,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Rolls back now. A transaction that is dropped is rolled back when its connection is next used.
+    /// Rolls back now. A transaction that is dropped is rolled back soon after.
     pub async fn rollback(self) -> Result<()> {
         Ok(self.inner.rollback().await?)
     }
@@ -160,5 +167,34 @@ impl Deref for UserTx {
 impl DerefMut for UserTx {
     fn deref_mut(&mut self) -> &mut Tx {
         &mut self.tx
+    }
+}
+
+/// A read-only transaction whose statements see the same snapshot. It ends when it is dropped.
+pub struct Snapshot {
+    inner: Connection,
+}
+
+impl Snapshot {
+    pub(super) fn new(inner: Connection) -> Self {
+        Self { inner }
+    }
+
+    /// Ends it now.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Snapshot {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
     }
 }

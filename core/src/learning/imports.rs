@@ -136,13 +136,13 @@ pub async fn run(db: &Db, id: Uuid) -> Result<()> {
            RETURNING requested_by, is_dry_run, document AS "document!""#,
         id
     );
-    let Some(started) = started.fetch_optional(db.pool()).await? else { return Ok(()) };
+    let Some(started) = started.fetch_optional(&mut *db.acquire().await?).await? else { return Ok(()) };
     let course = match course::parse(&started.document) {
         Ok(course) => course,
         // It was checked when it was sent, so it was sent to another release.
         Err(problems) => {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
-            return fail(&mut *db.pool().acquire().await?, id, &first).await;
+            return fail(&mut *db.acquire().await?, id, &first).await;
         }
     };
     let actor = Actor { user_id: started.requested_by, origin: Origin::default() };
@@ -150,7 +150,7 @@ pub async fn run(db: &Db, id: Uuid) -> Result<()> {
     match import_reporting(db, &mut tx, id, &course).await {
         Ok(summary) if started.is_dry_run => {
             tx.rollback().await?;
-            complete(&mut *db.pool().acquire().await?, id, summary).await
+            complete(&mut *db.acquire().await?, id, summary).await
         }
         Ok(summary) => {
             complete(&mut tx, id, summary).await?;
@@ -158,7 +158,7 @@ pub async fn run(db: &Db, id: Uuid) -> Result<()> {
         }
         Err(ImportError::Conflict(reason)) => {
             tx.rollback().await?;
-            fail(&mut *db.pool().acquire().await?, id, &reason).await
+            fail(&mut *db.acquire().await?, id, &reason).await
         }
         Err(ImportError::Failed(error)) => Err(error),
     }
@@ -181,7 +181,7 @@ async fn import_reporting(db: &Db, tx: &mut Tx, id: Uuid, course: &Course) -> Re
                     id,
                     done
                 );
-                report.execute(db.pool()).await.map_err(Error::from)?;
+                report.execute(&mut *db.acquire().await?).await.map_err(Error::from)?;
                 reported = done;
             }
         }

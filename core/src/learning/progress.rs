@@ -30,7 +30,7 @@ pub async fn wait_for(db: &Db, caller: &Caller, roadmap_id: Uuid, seq: i64) -> R
             roadmap_id,
             seq
         )
-        .fetch_optional(db.pool())
+        .fetch_optional(&mut *db.acquire().await?)
         .await?;
         if is_coming != Some(true) || Instant::now() >= deadline {
             return Ok(());

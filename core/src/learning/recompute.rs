@@ -109,15 +109,17 @@ pub async fn recompute_chunk(tx: &mut Tx, job: RecomputeRoadmap) -> Result<Optio
     }
 }
 
-/// Locks the next learners whose numbers belong to content older than `version`. Skips those who are locked already.
+/// Locks the next learners whose numbers belong to content older than `version`. Skips those who
+/// are locked already, with their users.
 async fn lock_behind(tx: &mut Tx, roadmap_id: Uuid, version: i64, after_user: Option<Uuid>) -> Result<Vec<Pair>> {
     let pairs = sqlx::query_as!(
         Pair,
-        "SELECT user_id, roadmap_id FROM progress_dirty
-         WHERE roadmap_id = $1 AND done_version < $2 AND user_id > coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid)
-         ORDER BY user_id
+        "SELECT d.user_id, d.roadmap_id FROM progress_dirty d JOIN users u ON u.id = d.user_id
+         WHERE d.roadmap_id = $1 AND d.done_version < $2
+           AND d.user_id > coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid)
+         ORDER BY d.user_id
          LIMIT $4
-         FOR UPDATE SKIP LOCKED",
+         FOR UPDATE OF d SKIP LOCKED FOR NO KEY UPDATE OF u SKIP LOCKED",
         roadmap_id,
         version,
         after_user,

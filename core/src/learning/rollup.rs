@@ -10,8 +10,9 @@
 //! the markers and computes in a later statement. At READ COMMITTED, that statement sees every fact whose writer held one
 //! of these locks before, so no order of jobs, retries or repeats can leave a stale row.
 //!
-//! It never waits for a marker that another transaction has locked. A long or hanging transaction therefore delays only
-//! the learner it concerns, and no one else in the same batch.
+//! It never waits for a marker or a user that another transaction has locked, and if it has to wait for anything else, it does
+//! the rest without those who need it. A long or hanging transaction therefore delays only the learner it concerns, and no one
+//! else in the same batch.
 
 use std::time::Duration;
 
@@ -40,11 +41,25 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How far a pair may exceed that average before it is throttled: it allows three rollups in immediate succession.
 const BURST: Duration = Duration::from_secs(1);
 
+/// Which rows that another transaction has locked are skipped, with the pairs that need them, instead of waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Those that others lock in the course of their work: the markers and the users.
+    Markers,
+    /// All rows that a rollup writes or refers to, which costs more.
+    All,
+}
+
 /// Rolls pairs up in one transaction; pairs that are not stale are skipped. Returns the stale pairs that cannot be rolled up
-/// now, because they are throttled or another transaction has locked their marker. The caller has to try those again.
-pub async fn roll_up(tx: &mut Tx, pairs: &[Pair]) -> Result<Vec<Pair>> {
+/// now, because they are throttled, or because another transaction has locked their marker, their user, or what `skip` says. The
+/// caller has to try those again.
+pub async fn roll_up(tx: &mut Tx, pairs: &[Pair], skip: Skip) -> Result<Vec<Pair>> {
     use_indexes(tx).await?;
-    let (stale, deferred) = lock_stale(tx, pairs).await?;
+    let (mut stale, mut deferred) = lock_stale(tx, pairs).await?;
+    if skip == Skip::All && !stale.is_empty() {
+        let free = lock_rows(tx, &stale).await?;
+        deferred.extend(stale.extract_if(.., |pair| !free.contains(pair)));
+    }
     compute(tx, &stale, INTERVAL).await?;
     Ok(deferred)
 }
@@ -56,8 +71,8 @@ pub(super) async fn use_indexes(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Locks the markers of the stale pairs. Returns these pairs, and separately those that are throttled or locked by another
-/// transaction.
+/// Locks the markers and the users of the stale pairs. Returns these pairs, and separately those that are throttled or locked by
+/// another transaction.
 async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Vec<Pair>, Vec<Pair>)> {
     let (users, roadmaps) = columns(pairs);
     let rows = sqlx::query!(
@@ -68,8 +83,9 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
                        AND d.throttled_until <= clock_timestamp() + interval '10 seconds', false) AS is_throttled
                FROM progress_dirty d
                JOIN unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id) USING (user_id, roadmap_id)
+               JOIN users u ON u.id = d.user_id
                WHERE d.done_seq < d.requested_seq
-               FOR UPDATE OF d SKIP LOCKED
+               FOR UPDATE OF d SKIP LOCKED FOR NO KEY UPDATE OF u SKIP LOCKED
            )
            SELECT user_id AS "user_id!", roadmap_id AS "roadmap_id!", is_throttled AS "is_deferred!" FROM held
            UNION
@@ -91,6 +107,40 @@ async fn lock_stale(connection: &mut PgConnection, pairs: &[Pair]) -> Result<(Ve
         if row.is_deferred { deferred.push(pair) } else { stale.push(pair) }
     }
     Ok((stale, deferred))
+}
+
+/// Locks what a rollup of pairs writes and refers to beside their markers and users. Returns the pairs of which no row was locked
+/// by another transaction.
+async fn lock_rows(connection: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<Pair>> {
+    let (users, roadmaps) = columns(pairs);
+    let free = sqlx::query_as!(
+        Pair,
+        r#"WITH roadmap AS MATERIALIZED (
+               SELECT id FROM roadmaps WHERE id = ANY ($2) FOR KEY SHARE SKIP LOCKED
+           ), stage AS MATERIALIZED (
+               SELECT id FROM stages WHERE roadmap_id = ANY ($2) FOR KEY SHARE SKIP LOCKED
+           ), head AS MATERIALIZED (
+               SELECT user_id FROM user_event_heads WHERE user_id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED
+           ), stage_row AS MATERIALIZED (
+               SELECT user_id, stage_id FROM user_stage_progress WHERE user_id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED
+           ), roadmap_row AS MATERIALIZED (
+               SELECT user_id, roadmap_id FROM user_roadmap_progress WHERE user_id = ANY ($1)
+               FOR NO KEY UPDATE SKIP LOCKED
+           )
+           SELECT p.user_id AS "user_id!", p.roadmap_id AS "roadmap_id!"
+           FROM unnest($1::uuid[], $2::uuid[]) AS p (user_id, roadmap_id)
+           WHERE p.roadmap_id IN (SELECT id FROM roadmap)
+             AND NOT EXISTS (SELECT FROM stages s WHERE s.roadmap_id = p.roadmap_id AND s.id NOT IN (SELECT id FROM stage))
+             AND NOT EXISTS (SELECT FROM user_event_heads h
+                             WHERE h.user_id = p.user_id AND h.user_id NOT IN (SELECT user_id FROM head))
+             AND NOT EXISTS (SELECT FROM user_stage_progress s WHERE s.user_id = p.user_id
+                               AND (s.user_id, s.stage_id) NOT IN (SELECT user_id, stage_id FROM stage_row))
+             AND NOT EXISTS (SELECT FROM user_roadmap_progress r WHERE r.user_id = p.user_id
+                               AND (r.user_id, r.roadmap_id) NOT IN (SELECT user_id, roadmap_id FROM roadmap_row))"#,
+        &users,
+        &roadmaps
+    );
+    Ok(free.fetch_all(connection).await?)
 }
 
 /// Recomputes distinct pairs whose markers are locked, marks them as done, and records the stages and roadmaps that were

@@ -10,12 +10,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Queue;
+use crate::db::connect;
+use crate::{Error, Result};
 
 /// The channel for queues. The payload is a comma-separated list of queue names.
 pub const CHANNEL: &str = "cairn_jobs";
@@ -32,6 +35,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Shortest time between two notifications from one process.
 const MIN_INTERVAL: Duration = Duration::from_millis(3);
+
+/// How long sending notifications may take, opening the connection included. Workers and readers have polled by then.
+const SEND_LIMIT: Duration = Duration::from_secs(5);
 
 /// Sends notifications to workers and readers. Cheap to clone; notifying never blocks and never fails.
 #[derive(Clone, Debug)]
@@ -76,7 +82,9 @@ impl Notifier {
                 let pending = state.take();
                 drop(state);
                 if !pending.is_empty() {
-                    if let Err(error) = send(&mut connection, &options, pending).await {
+                    let sent = timeout(SEND_LIMIT, send(&mut connection, &options, pending)).await;
+                    let sent = sent.unwrap_or_else(|_| Err(Error::too_slow("notifying", SEND_LIMIT)));
+                    if let Err(error) = sent {
                         connection = None;
                         tracing::warn!(error = %error, "cannot notify workers and readers; they will notice by polling");
                     }
@@ -117,10 +125,10 @@ async fn send(
     connection: &mut Option<PgConnection>,
     options: &PgConnectOptions,
     pending: Vec<(&'static str, String)>,
-) -> Result<(), sqlx::Error> {
+) -> Result<()> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(options.clone().options([("synchronous_commit", "off")]).connect().await?),
+        None => connection.insert(connect(&options.clone().options([("synchronous_commit", "off")])).await?),
     };
     let (channels, payloads): (Vec<&str>, Vec<String>) = pending.into_iter().unzip();
     sqlx::query("SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)")

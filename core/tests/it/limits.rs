@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::db::{Purpose, lazy_pool};
+use cairn_core::db::{Purpose, acquire, connect, lazy_pool, observer_pool};
 use cairn_testing::database::{TestDb, run, scalar};
 use sqlx::Connection;
 
@@ -27,10 +27,33 @@ async fn connections_have_the_limits_of_their_purpose() {
                 settings.iter().map(|(_, ms)| Duration::from_millis(u64::try_from(*ms).unwrap())).collect();
             assert_eq!(set, [limits.idle_in_transaction, limits.lock, limits.statement], "{purpose:?}");
         }
-        let shorter = limits.lock < limits.statement && limits.statement >= Duration::from_secs(30);
-        assert!(shorter && limits.idle_in_transaction > Duration::ZERO, "{limits:?}");
+        assert!(limits.lock < limits.statement && limits.statement < limits.hold, "{limits:?}");
     }
-    assert_eq!(scalar::<String>(test.pool(), "SHOW statement_timeout").await, "30s");
+}
+
+/// Whatever the defaults of the server, the database and the role are.
+#[tokio::test]
+async fn every_connection_is_read_committed_and_the_server_notices_that_a_client_is_gone() {
+    let test = TestDb::new().await;
+    let database: String = scalar(test.admin(), "SELECT current_database()").await;
+    run(test.admin(), format!("ALTER DATABASE {database} SET default_transaction_isolation = 'serializable'")).await;
+    let direct = connect(&test.db.direct_options()).await.unwrap();
+    let pools = [lazy_pool(test.url(), 1, Purpose::Imports).unwrap(), observer_pool(test.db.direct_options())];
+    let pooled = [acquire(&pools[0]).await.unwrap(), acquire(&pools[1]).await.unwrap()];
+    let [mut first, mut second] = pooled;
+    let mut direct = direct;
+    for connection in [&mut *first, &mut *second, &mut direct] {
+        for (setting, expected) in [
+            ("transaction_isolation", "read committed"),
+            ("client_connection_check_interval", "1s"),
+            ("tcp_user_timeout", "25000"),
+            ("tcp_keepalives_idle", "10"),
+        ] {
+            let query = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
+            let set: String = query.fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(set, expected, "{setting}");
+        }
+    }
 }
 
 /// The caller is told to try again later, as when no connection is free. Nobody else can help.

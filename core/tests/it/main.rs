@@ -13,5 +13,6 @@ mod lists;
 mod rollup;
 mod schema;
 mod search_index;
+mod silence;
 mod users;
 mod verify;

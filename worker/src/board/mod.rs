@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use apalis_board_api::ui::ServeUI;
 use apalis_core::backend::{QueueInfo, RunningWorker, Statistic};
+use cairn_core::db::{self, Connection};
 use cairn_core::queue::board::{self, Status};
 use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::queue::{Queue, inspect};
@@ -27,8 +28,6 @@ use poem::web::{Data, Json, Path, Query};
 use poem::{IntoResponse, Response, Route, get, handler};
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
 
 use self::answers::{listed, queue_info, running_worker, statistics, task, total};
 use crate::health::WorkerHealth;
@@ -185,8 +184,8 @@ async fn list(health: &WorkerHealth, queue: Option<Queue>, query: &ListQuery) ->
     Ok(Json(jobs.map_err(unavailable)?.iter().map(show).collect()))
 }
 
-async fn connect(health: &WorkerHealth) -> poem::Result<PoolConnection<Postgres>> {
-    health.observer.acquire().await.map_err(|error| unavailable(error.into()))
+async fn connect(health: &WorkerHealth) -> poem::Result<Connection> {
+    db::acquire(&health.observer).await.map_err(unavailable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]

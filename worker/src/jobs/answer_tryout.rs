@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use cairn_core::Result;
 use cairn_core::db::Db;
 use cairn_core::tools::Reason;
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::jobs::AnswerTryout;
 use cairn_core::tools::tryouts::{self, TryoutAttempt};
-use cairn_core::{Error, Result};
 use tokio::time::Instant;
 
 use crate::Context;
@@ -16,7 +16,7 @@ use crate::providers::History;
 use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobError> {
-    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    let mut connection = context.db.acquire().await?;
     let started = Instant::now();
     let attempt =
         tryouts::begin(&mut connection, job.tryout_id, context.provider.name(), context.lease.as_deref()).await?;
@@ -44,7 +44,7 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
         End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
         End::Lost => return Ok(()),
     };
-    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    let mut connection = context.db.acquire().await?;
     Ok(tryouts::finish(&mut connection, &attempt, generation.text(), failed, generation.usage()).await?)
 }
 
@@ -60,7 +60,7 @@ impl Sink for Waiting<'_> {
     }
 
     async fn is_wanted(&self) -> Result<bool> {
-        let mut connection = self.db.pool().acquire().await?;
+        let mut connection = self.db.acquire().await?;
         tryouts::may_write(&mut connection, self.attempt).await
     }
 }

@@ -1,6 +1,5 @@
 //! Recounts the likes of one project.
 
-use cairn_core::Error;
 use cairn_core::community::jobs::CountLikes;
 use cairn_core::community::likes;
 
@@ -8,7 +7,7 @@ use crate::Context;
 use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: CountLikes) -> Result<(), JobError> {
-    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    let mut connection = context.db.acquire().await?;
     let Some(wait) = likes::due_in(&mut connection, job.project_id).await? else { return Ok(()) };
     drop(connection);
     if !wait.is_zero() {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cairn_core::admin::maintenance::Reconcile;
-use cairn_core::{community, learning, library, tools, users};
+use cairn_core::db::{Db, Tx};
+use cairn_core::{Error, community, learning, library, tools, users};
 
 use crate::Context;
 use crate::run::JobError;
@@ -15,15 +16,25 @@ const LIKES_STALE_AFTER: Duration = Duration::from_secs(5);
 const USES_STALE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> {
-    let mut tx = context.db.begin().await?;
-    learning::jobs::stale_progress(&mut tx).await?;
-    learning::jobs::stale_roadmaps(&mut tx).await?;
-    learning::jobs::stale_tasks(&mut tx).await?;
-    learning::imports::requeue_waiting(&mut tx).await?;
-    community::likes::requeue_waiting(&mut tx, LIKES_STALE_AFTER, 1000).await?;
-    library::uses::requeue_waiting(&mut tx, USES_STALE_AFTER, 1000).await?;
-    tools::jobs::dead_replies(&mut tx).await?;
-    tools::tryouts::requeue_waiting(&mut tx).await?;
-    users::erasure::requeue_waiting(&mut tx, 1000).await?;
-    Ok(tx.commit().await?)
+    let db = &context.db;
+    let done = [
+        alone(db, async |tx| learning::jobs::stale_progress(tx).await).await,
+        alone(db, async |tx| learning::jobs::stale_roadmaps(tx).await).await,
+        alone(db, async |tx| learning::jobs::stale_tasks(tx).await).await,
+        alone(db, async |tx| learning::imports::requeue_waiting(tx).await).await,
+        alone(db, async |tx| community::likes::requeue_waiting(tx, LIKES_STALE_AFTER, 1000).await.map(drop)).await,
+        alone(db, async |tx| library::uses::requeue_waiting(tx, USES_STALE_AFTER, 1000).await.map(drop)).await,
+        alone(db, async |tx| tools::jobs::dead_replies(tx).await.map(drop)).await,
+        alone(db, async |tx| tools::tryouts::requeue_waiting(tx).await.map(drop)).await,
+        alone(db, async |tx| users::erasure::requeue_waiting(tx, 1000).await.map(drop)).await,
+    ];
+    done.into_iter().collect::<Result<(), Error>>()?;
+    Ok(())
+}
+
+/// Reconciles one kind of work in a transaction of its own, so that a row that is locked for long stops only what needs it.
+async fn alone(db: &Db, reconcile: impl AsyncFnOnce(&mut Tx) -> Result<(), Error>) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    reconcile(&mut tx).await?;
+    tx.commit().await
 }

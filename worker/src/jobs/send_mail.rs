@@ -15,7 +15,7 @@ pub(super) async fn run(context: Context, job: SendMail) -> Result<(), JobError>
     let Some(mail) = mail else { return Ok(()) };
     let now = context.db.clock().now();
     hook.deliver(&mail, now).await?;
-    let mut connection = context.db.pool().acquire().await.map_err(cairn_core::Error::from)?;
+    let mut connection = context.db.acquire().await?;
     mail::record_delivery(&mut connection, job.kind, user_id, now).await?;
     Ok(())
 }

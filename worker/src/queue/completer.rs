@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::db::{self, within};
 use cairn_core::failpoint;
 use cairn_core::queue::lease::{self, Finished, Lease, Outcome};
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::LEASE_LIMIT;
 use super::leased::{LeasedJobs, OUTCOME_BATCH};
 use super::producer::POLL_INTERVAL;
 use crate::health::QueueHealth;
@@ -79,8 +81,8 @@ impl Store {
         let mut pause = Duration::from_millis(50);
         let mut stopped_for = Duration::ZERO;
         loop {
-            let result = async { lease::finish(&mut *self.pool.acquire().await?, &self.worker, batch).await };
-            let error = match result.await {
+            let result = async { lease::finish(&mut *db::acquire(&self.pool).await?, &self.worker, batch).await };
+            let error = match within(LEASE_LIMIT, result).await {
                 Ok(stored) => return self.report_lost(batch.len() as u64 - stored),
                 Err(error) => error,
             };

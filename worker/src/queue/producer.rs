@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cairn_core::db::{self, within};
 use cairn_core::failpoint;
 use cairn_core::queue::Queue;
 use cairn_core::queue::claim::{self, LATE_LIMIT, Position};
@@ -11,6 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::LEASE_LIMIT;
 use super::leased::LeasedJobs;
 use crate::health::QueueHealth;
 
@@ -83,10 +85,12 @@ impl Producer {
     pub(super) async fn claim_once(&self, slots: usize) -> cairn_core::Result<usize> {
         let limit = i64::try_from(slots).unwrap_or(i64::MAX);
         let Progress { position, late } = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut connection = self.pool.acquire().await?;
         let begun = Instant::now();
-        let claimed = claim::claim_from(&mut connection, self.queue, &self.worker, limit, position, &late).await?;
-        drop(connection);
+        let claim = async {
+            let mut connection = db::acquire(&self.pool).await?;
+            claim::claim_from(&mut connection, self.queue, &self.worker, limit, position, &late).await
+        };
+        let claimed = within(LEASE_LIMIT, claim).await?;
         let count = claimed.leases.len();
         self.advance(claimed.next, &late, count < slots, &claimed.leases);
         self.health.record_poll(&claimed.leases);
@@ -118,7 +122,7 @@ impl Producer {
         let mut every = LATE_INTERVAL;
         while !self.stop.is_cancelled() {
             self.wait(std::future::pending(), every.min(LATE_INTERVAL / 2)).await;
-            let found = self.find_late_once(every).await.unwrap_or_else(|error| {
+            let found = within(LEASE_LIMIT, self.find_late_once(every)).await.unwrap_or_else(|error| {
                 tracing::warn!(queue.name = self.queue.name(), error = %error, "cannot look for late jobs; trying again");
                 0
             });
@@ -133,7 +137,7 @@ impl Producer {
         if !late.is_empty() || self.leased.free_slots() == 0 || position == Position::default() {
             return Ok(late.len());
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = db::acquire(&self.pool).await?;
         if !claim::begin_search(&mut connection, self.queue, every).await? {
             return Ok(0);
         }
@@ -162,8 +166,8 @@ impl Producer {
         if leases.is_empty() {
             return;
         }
-        let result = async { lease::release(&mut *self.pool.acquire().await?, &self.worker, leases).await };
-        match result.await {
+        let result = async { lease::release(&mut *db::acquire(&self.pool).await?, &self.worker, leases).await };
+        match within(LEASE_LIMIT, result).await {
             Ok(released) => {
                 self.health.record_released(released);
                 tracing::info!(
@@ -182,7 +186,7 @@ impl Producer {
     async fn release_unacknowledged(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
             self.wait(std::future::pending(), self.ack_timeout / 2).await;
-            match self.release_unacknowledged_once().await {
+            match within(LEASE_LIMIT, self.release_unacknowledged_once()).await {
                 Ok(0) => {}
                 Ok(released) => tracing::warn!(
                     queue.name = self.queue.name(),
@@ -196,7 +200,7 @@ impl Producer {
     }
 
     pub(super) async fn release_unacknowledged_once(&self) -> cairn_core::Result<u64> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = db::acquire(&self.pool).await?;
         let leased = || self.leased.keys();
         lease::release_unacknowledged(&mut connection, &self.worker, leased, self.ack_timeout).await
     }

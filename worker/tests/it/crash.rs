@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use cairn_testing::processes::{Program, free_port};
+use cairn_testing::proxy::Proxy;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -19,8 +20,12 @@ fn worker(harness: &Harness, logs: &TempDir) -> Program {
 }
 
 fn worker_on(harness: &Harness, logs: &TempDir, ops_port: u16) -> Program {
+    worker_at(harness.url(), logs, ops_port)
+}
+
+fn worker_at(url: String, logs: &TempDir, ops_port: u16) -> Program {
     let environment = vec![
-        ("DATABASE_URL", harness.url()),
+        ("DATABASE_URL", url),
         ("CAIRN_OPS_ADDR", format!("127.0.0.1:{ops_port}")),
         ("CAIRN_LOG", "warn".to_owned()),
     ];
@@ -114,5 +119,23 @@ async fn a_second_signal_ends_the_worker_at_once() {
     assert!(process.is_running().unwrap(), "the worker is draining");
     process.signal(Signal::TERM).unwrap();
     assert_eq!(process.ended(PROCESS_TIMEOUT).await.unwrap().code(), Some(130));
+    drop(held);
+}
+
+/// The database is frozen, a job waits for it, and others have ended whose outcomes cannot be stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_ends_in_time_whatever_hangs() {
+    let harness = Harness::new().await;
+    let proxy = Proxy::start(&harness.url()).await;
+    let logs = TempDir::new().unwrap();
+    let projects = harness.liked_projects(4).await;
+    let held = harness.hold_likes(&projects).await;
+    let mut process = worker_at(proxy.url().to_owned(), &logs, free_port().unwrap()).start(None).unwrap();
+    eventually("jobs wait for the lock", async || harness.is_lock_awaited().await).await;
+    harness.enqueue_events(500).await;
+    eventually("others are under way", async || harness.logged().await > 0).await;
+    proxy.silence_all();
+    process.signal(Signal::TERM).unwrap();
+    process.ended(cairn_worker::STOP_LIMIT + Duration::from_secs(5)).await.expect("it ends in time");
     drop(held);
 }

@@ -7,6 +7,7 @@ use sqlx::{Connection, PgConnection};
 use crate::support::Harness;
 use cairn_testing::database::set_up_on;
 use cairn_testing::eventually;
+use cairn_testing::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_lost_worker_are_done_by_another_up_to_their_attempt_limit() {
@@ -140,4 +141,44 @@ async fn an_immediate_restart_of_postgres_loses_and_repeats_nothing() {
 
 async fn try_logged(harness: &Harness) -> Option<i64> {
     sqlx::query_scalar("SELECT count(*) FROM activity_log").fetch_one(harness.pool()).await.ok()
+}
+
+/// The network forgets the worker's connections: those of jobs, of leases and of the listener, whatever they are doing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_connections_go_silent_goes_on() {
+    let harness = Harness::new().await;
+    let proxy = Proxy::start(&harness.url()).await;
+    let behind = Harness::on(proxy.url());
+    let (worker, ops) = behind.serve().await;
+    let mut enqueued = 0;
+    for round in 0..3 {
+        for _ in 0..5 {
+            harness.enqueue_events(100).await;
+            enqueued += 100;
+            tokio::task::yield_now().await;
+        }
+        eventually("work is under way", async || harness.logged().await > enqueued - 500).await;
+        match round {
+            0 => proxy.silence_existing(),
+            1 => proxy.reset_existing(),
+            _ => {
+                // A server that is frozen for long enough that everything has reached its limit.
+                proxy.silence_all();
+                harness.enqueue_events(100).await;
+                enqueued += 100;
+                eventually("the listener is lost", async || ops.readiness().await.2 == "down").await;
+                proxy.restore();
+            }
+        }
+        harness.enqueue_events(100).await;
+        enqueued += 100;
+        eventually("all jobs are done", async || harness.count("activity", "Done").await == enqueued).await;
+        assert_eq!(harness.logged().await, enqueued);
+        eventually("it is ready and listens", async || {
+            let (status, _, listener) = ops.readiness().await;
+            status == 200 && listener == "up"
+        })
+        .await;
+    }
+    worker.stop().await;
 }

@@ -9,6 +9,7 @@ mod crash;
 mod faults;
 mod isolation;
 mod jobs;
+mod locks;
 mod observability;
 mod progress;
 mod replies;

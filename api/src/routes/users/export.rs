@@ -1,6 +1,7 @@
 //! An export of everything that is stored about the signed-in user.
 
 use cairn_core::actor::Caller;
+use cairn_core::db::{Purpose, within};
 use cairn_core::users::export::{self, Section};
 use cairn_core::users::sessions;
 use cairn_core::users::tokens::TokenSubject;
@@ -85,7 +86,11 @@ impl Export {
     }
 
     async fn next_piece(&mut self) -> Result<Option<String>> {
-        let mut connection = self.app.pool().acquire().await?;
+        within(Purpose::Requests.limits().hold, self.read_piece()).await
+    }
+
+    async fn read_piece(&mut self) -> Result<Option<String>> {
+        let mut connection = self.app.db.acquire().await?;
         // An export may take long: it ends with its session.
         let subject = TokenSubject { user_id: self.caller.user_id, session_id: self.caller.session_id };
         if sessions::authenticate(&mut connection, subject, self.app.now()).await?.is_none() {

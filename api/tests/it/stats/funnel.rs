@@ -29,7 +29,7 @@ async fn a_funnel_shows_where_learners_stop() {
         .into_iter()
         .map(|(user_id, roadmap_id)| cairn_core::learning::rollup::Pair { user_id, roadmap_id })
         .collect();
-    cairn_core::learning::rollup::roll_up(&mut tx, &pairs).await.unwrap();
+    cairn_core::learning::rollup::roll_up(&mut tx, &pairs, cairn_core::learning::rollup::Skip::Markers).await.unwrap();
     tx.commit().await.unwrap();
     let roadmap: uuid::Uuid = sqlx::query_scalar("SELECT md5('r')::uuid").fetch_one(app.app.pool()).await.unwrap();
     let funnel = admin.get(&format!("/v1/admin/stats/roadmaps/{roadmap}/funnel")).await.expect(200).json;

@@ -89,7 +89,7 @@ async fn each(db: &Db, action: JobAction, ids: &[String]) -> Result<(usize, usiz
 
 /// Changes jobs in batches, so that workers and other operators never have to wait for long.
 async fn all(db: &Db, action: JobAction, selection: &Selection) -> Result<usize, Failure> {
-    let total = jobs::count(&mut *db.pool().acquire().await.map_err(cairn_core::Error::from)?, selection).await?;
+    let total = jobs::count(&mut *db.acquire().await?, selection).await?;
     let bar = progress_bar(total.unsigned_abs(), "jobs");
     let (mut changed, mut after) = (0, None);
     loop {

@@ -1,14 +1,12 @@
 //! `cairn jobs stats`, `workers`, `list` and `show`, as tables or as JSON.
 
-use cairn_core::db::Db;
+use cairn_core::db::{Connection, Db};
 use cairn_core::queue::inspect::{self, Filter, JobDetails, JobSummary, Payload, State};
 use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::queue::{JobKind, Queue};
 use cairn_core::refusal::{NotFound, Rejected};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
 
 use super::names;
 use crate::failure::Failure;
@@ -192,6 +190,6 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print_line(&json)
 }
 
-async fn connection(db: &Db) -> Result<PoolConnection<Postgres>, Failure> {
-    Ok(db.pool().acquire().await.map_err(cairn_core::Error::from)?)
+async fn connection(db: &Db) -> Result<Connection, Failure> {
+    Ok(db.acquire().await?)
 }

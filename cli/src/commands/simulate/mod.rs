@@ -185,7 +185,7 @@ async fn run_learners(args: &Args, seed: u64, domain: &str) -> Result<Stats, Fai
 async fn settle_and_verify(config: &Config, data_dir: &Path, domain: &str) -> Result<bool, Failure> {
     let database = Database::ready(config, data_dir).await?;
     let db = database.connect()?;
-    let mut connection = db.pool().acquire().await.map_err(cairn_core::Error::from)?;
+    let mut connection = db.acquire().await?;
     if health::accounts_at(&mut connection, domain).await? == 0 {
         return Err(Failure::setup(
             "no learner signed up in the configured database: set DATABASE_URL to the one of the API, or add --no-verify",

@@ -19,7 +19,7 @@ pub use self::emails::foreign_email_keys;
 pub use self::report::{Difference, Finding, Kind, LISTED, Report};
 use self::row::DifferenceRow;
 use super::health::database_time;
-use crate::Result;
+use crate::{Result, db};
 
 /// Whether jobs may be pending or running during the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub enum Mode {
 
 /// Checks the whole database.
 pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
-    let began_at = database_time(&mut *pool.acquire().await?).await?;
+    let began_at = database_time(&mut *db::acquire(pool).await?).await?;
     let mut batches = checks::all(pool, mode == Mode::WhileRunning).await?;
-    batches.push(emails::all(&mut *pool.acquire().await?).await?);
+    batches.push(emails::all(&mut *db::acquire(pool).await?).await?);
     batches.push(search::all(pool).await?);
     let mut findings: Vec<Finding> = Vec::new();
     for &kind in Kind::ALL {
@@ -50,7 +50,7 @@ pub async fn verify(pool: &PgPool, mode: Mode) -> Result<Report> {
             findings.push(finding);
         }
     }
-    let ended_at = database_time(&mut *pool.acquire().await?).await?;
+    let ended_at = database_time(&mut *db::acquire(pool).await?).await?;
     Ok(Report { began_at, ended_at, findings })
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::found::Found;
 use super::report::Kind;
 use super::row::DifferenceRow;
-use crate::Result;
+use crate::{Result, db};
 
 /// How many objects a statement compares.
 const OBJECTS: i64 = 100;
@@ -30,7 +30,9 @@ pub(super) async fn all(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
 async fn objects(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
     let (mut found, mut after) = (Found::new(Kind::SearchIndex), Uuid::nil());
     loop {
-        let chunk = sqlx::query_file!("src/admin/verify/search_objects.sql", after, OBJECTS).fetch_one(pool).await?;
+        let chunk = sqlx::query_file!("src/admin/verify/search_objects.sql", after, OBJECTS)
+            .fetch_one(&mut *db::acquire(pool).await?)
+            .await?;
         found.add(chunk.ids, chunk.stored, chunk.expected);
         let Some(last) = chunk.last else { return Ok(found.into_rows()) };
         after = last;
@@ -41,7 +43,9 @@ async fn objects(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
 async fn words(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
     let (mut found, mut after) = (Found::new(Kind::SearchWord), String::new());
     loop {
-        let chunk = sqlx::query_file!("src/admin/verify/search_words.sql", after, WORDS).fetch_one(pool).await?;
+        let chunk = sqlx::query_file!("src/admin/verify/search_words.sql", after, WORDS)
+            .fetch_one(&mut *db::acquire(pool).await?)
+            .await?;
         found.add(chunk.ids, chunk.stored, chunk.expected);
         let Some(last) = chunk.last else { return Ok(found.into_rows()) };
         after = last;

@@ -12,11 +12,11 @@ use super::document::{
 };
 use super::library::{Prompt, PromptCategory, PromptStep, Style, Term};
 use super::values::Publication;
-use crate::Result;
+use crate::{Result, db};
 
 /// Exports in a snapshot of its own, so that the document is consistent.
 pub async fn export_snapshot(pool: &PgPool) -> Result<Course> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = db::acquire(pool).await?;
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     let course = export(&mut snapshot).await?;
     snapshot.rollback().await?;

@@ -9,7 +9,7 @@ mod reconcile;
 use cairn_core::db::Db;
 use cairn_core::learning::jobs::RecomputeRoadmap;
 use cairn_core::learning::recompute::recompute_chunk;
-use cairn_core::learning::rollup::{Pair, roll_up};
+use cairn_core::learning::rollup::{Pair, Skip, roll_up};
 use cairn_core::queue::Job;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use cairn_testing::database::{jobs, rows, run};
 /// Rolls pairs up in a transaction of its own. Returns those that were deferred.
 async fn roll_up_pairs(db: &Db, pairs: &[Pair]) -> Vec<Pair> {
     let mut tx = db.begin().await.unwrap();
-    let deferred = roll_up(&mut tx, pairs).await.unwrap();
+    let deferred = roll_up(&mut tx, pairs, Skip::Markers).await.unwrap();
     tx.commit().await.unwrap();
     deferred
 }

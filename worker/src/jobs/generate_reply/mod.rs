@@ -6,11 +6,11 @@ mod retry_policy;
 
 use std::time::Duration;
 
+use cairn_core::Result;
 use cairn_core::db::{Db, Tx};
 use cairn_core::tools::attempts::{self, Attempt};
 use cairn_core::tools::jobs::GenerateReply;
 use cairn_core::tools::{Reason, messages, replies};
-use cairn_core::{Error, Result};
 use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
@@ -20,7 +20,7 @@ use crate::providers::{Failure, History};
 use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobError> {
-    let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+    let mut connection = context.db.acquire().await?;
     let Some(waited) = attempts::waiting_for(&mut connection, job).await? else { return Ok(()) };
     let started = Instant::now();
     let permit = match context.provider.admit() {
@@ -77,7 +77,7 @@ struct Chunks<'a> {
 
 impl Sink for Chunks<'_> {
     async fn store(&mut self, text: &str) -> Result<bool> {
-        let mut connection = self.db.pool().acquire().await?;
+        let mut connection = self.db.acquire().await?;
         let stored = attempts::append(&mut connection, self.attempt, self.seq + 1, text).await?;
         self.seq += 1;
         self.db.notifier().notify_readers(self.attempt.reply_id);
@@ -85,7 +85,7 @@ impl Sink for Chunks<'_> {
     }
 
     async fn is_wanted(&self) -> Result<bool> {
-        let mut connection = self.db.pool().acquire().await?;
+        let mut connection = self.db.acquire().await?;
         attempts::may_write(&mut connection, self.attempt).await
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use cairn_core::Result;
 use cairn_core::activity::{Action, Verb};
 use cairn_core::actor::Caller;
+use cairn_core::db::{Purpose, within};
 use cairn_core::noun::Noun;
 use cairn_core::schema::is_visible;
 use cairn_core::tools::Tool;
@@ -119,7 +120,11 @@ impl Export {
     }
 
     async fn next_piece(&mut self) -> Result<Option<String>> {
-        let mut connection = self.app.pool().acquire().await?;
+        within(Purpose::Requests.limits().hold, self.read_piece()).await
+    }
+
+    async fn read_piece(&mut self) -> Result<Option<String>> {
+        let mut connection = self.app.db.acquire().await?;
         check_still_admin(&self.app, &self.caller, &mut connection).await?;
         if self.chats.is_empty() {
             self.chats = chats::list_by_id(&mut connection, self.filter, self.after, CHATS).await?.into();

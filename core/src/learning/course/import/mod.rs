@@ -9,7 +9,7 @@ use self::rows::Importer;
 pub use self::rows::{ImportError, Summary};
 use super::document::Course;
 use crate::activity::{Action, Verb};
-use crate::db::Tx;
+use crate::db::{Purpose, Tx};
 use crate::learning::{recompute, task_changes};
 use crate::noun::Noun;
 
@@ -21,6 +21,8 @@ pub async fn import(
     course: &Course,
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> Result<Summary, ImportError> {
+    // It locks what learners need. Whoever imports may be suspended at any moment, and is not waited for.
+    tx.limit_as(Purpose::Imports).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('course import', 0))").execute(&mut **tx).await?;
     let total = count(course);
     let mut importer = Importer::new(tx, total, &mut progress);
