@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cairn_core::config::{Config, ConfigError, OPS_API, Ports};
 use cairn_core::db::{Db, MigrateError, migrations};
+use cairn_core::hosts;
 use cairn_server::host::Hosts;
 use cairn_server::{Limits, Private, Server, raise_descriptors};
 use tokio::net::TcpListener;
@@ -47,7 +48,7 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     config.require_jwt_secret()?;
     let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
     let db = Db::connect(url.expose(), direct_url.expose(), config.database_connections)?;
-    let state = migrations(&db.pool().connect_options()).await?;
+    let state = migrations(&hosts::writable(&db.pool().connect_options()).await).await?;
     if state.pending > 0 {
         return Err(ServeError::Pending(state.pending));
     }

@@ -26,11 +26,18 @@ pub enum Fault {
     RestartPostgres,
     /// The database has no free connection for a while.
     ExhaustConnections,
+    /// The database refuses writes for a while, as a primary does that has become a standby. Sessions are ended, or live on.
+    RefuseWrites {
+        /// Whether sessions are ended, so that new ones begin that cannot write, and outlive the fault.
+        ends_sessions: bool,
+    },
+    /// The clock of the database is set back: what it has stored lies ahead.
+    SetClockBack,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::WorkerAt(failpoint::AFTER_CLAIM),
         Self::KillApi,
         Self::FreezeWorker,
@@ -43,6 +50,9 @@ impl Fault {
         Self::StopWorker,
         Self::WorkerAt(failpoint::BEFORE_ACK),
         Self::ExhaustConnections,
+        Self::RefuseWrites { ends_sessions: true },
+        Self::SetClockBack,
+        Self::RefuseWrites { ends_sessions: false },
     ];
 
     /// Its name in the report.
@@ -57,6 +67,9 @@ impl Fault {
             Self::CutConnections => "connections cut".to_owned(),
             Self::RestartPostgres => "Postgres restarted".to_owned(),
             Self::ExhaustConnections => "connections exhausted".to_owned(),
+            Self::RefuseWrites { ends_sessions: true } => "writes refused, sessions ended".to_owned(),
+            Self::RefuseWrites { ends_sessions: false } => "writes refused".to_owned(),
+            Self::SetClockBack => "clock set back".to_owned(),
         }
     }
 

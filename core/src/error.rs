@@ -2,6 +2,8 @@
 
 use std::panic::Location;
 
+use crate::transient::{self, Transient};
+
 /// The result of a function that can fail but not refuse.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -14,7 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     source: Box<dyn std::error::Error + Send + Sync>,
     location: &'static Location<'static>,
-    unavailable: bool,
+    transient: Option<Transient>,
+    is_outcome_unknown: bool,
     constraint: Option<String>,
 }
 
@@ -27,7 +30,13 @@ impl Error {
 
     #[track_caller]
     fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: source.into(), location: Location::caller(), unavailable: false, constraint: None }
+        Self {
+            source: source.into(),
+            location: Location::caller(),
+            transient: None,
+            is_outcome_unknown: false,
+            constraint: None,
+        }
     }
 
     /// A copy for another caller that waited for the same operation. Keeps only the text of the source.
@@ -36,15 +45,30 @@ impl Error {
         Self {
             source: self.source.to_string().into(),
             location: self.location,
-            unavailable: self.unavailable,
+            transient: self.transient,
+            is_outcome_unknown: self.is_outcome_unknown,
             constraint: self.constraint.clone(),
         }
     }
 
-    /// Whether the database could not be reached, no connection was free, or a statement took longer than it may, so that
-    /// trying again later may help.
+    /// Whether the failure is one of the moment, so that trying again later may help.
     pub fn is_unavailable(&self) -> bool {
-        self.unavailable
+        self.transient.is_some()
+    }
+
+    /// What is wrong in the moment; `None` if trying again would not help.
+    pub fn transient(&self) -> Option<Transient> {
+        self.transient
+    }
+
+    /// Whether the connection was lost during a commit, so that nobody knows whether it took place.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.is_outcome_unknown
+    }
+
+    /// A failure of a commit. Unless the database itself has said that it failed, it may have taken place.
+    pub(crate) fn of_commit(self, was_refused: bool) -> Self {
+        Self { is_outcome_unknown: self.transient.is_some() && !was_refused, ..self }
     }
 
     /// The name of the constraint that the statement violated; `None` if the failure has another cause.
@@ -56,9 +80,10 @@ impl Error {
 impl From<sqlx::Error> for Error {
     #[track_caller]
     fn from(source: sqlx::Error) -> Self {
-        let unavailable = is_unavailable(&source);
+        let transient = Transient::of(&source);
+        transient::note(transient);
         let constraint = source.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
-        Self { unavailable, constraint, ..Self::new(source) }
+        Self { transient, constraint, ..Self::new(source) }
     }
 }
 
@@ -80,21 +105,5 @@ impl From<tokio::task::JoinError> for Error {
     #[track_caller]
     fn from(source: tokio::task::JoinError) -> Self {
         Self::new(source)
-    }
-}
-
-/// SQLSTATEs of what the limits of a connection end: a statement, a wait for a lock, an idle transaction.
-const LIMITS: [&str; 3] = ["57014", "55P03", "25P03"];
-
-/// Whether the connection was lost, refused or not available, or its limits were reached. SQLSTATE classes: 08 connection
-/// exception, 53 insufficient resources, 57P shutdown (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-fn is_unavailable(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => {
-            let is_passing = |code: &str| ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
-            error.code().is_some_and(|code| is_passing(&code) || LIMITS.contains(&&*code))
-        }
-        _ => false,
     }
 }

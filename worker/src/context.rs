@@ -7,6 +7,7 @@ use cairn_core::activity::{self, Event};
 use cairn_core::batcher::Batcher;
 use cairn_core::db::Db;
 use cairn_core::learning::rollup::{self, Pair};
+use prometheus::IntCounterVec;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail_hook::MailHook;
@@ -28,6 +29,8 @@ pub struct Context {
     pub(crate) mail: Option<Arc<MailHook>>,
     /// Counts how reply attempts ended; `None` in tests without an ops port.
     pub(crate) reply_metrics: Option<ReplyMetrics>,
+    /// Counts jobs that were postponed, by queue and reason; `None` in tests without an ops port.
+    pub(crate) postponed: Option<IntCounterVec>,
     /// Cancelled when the worker is told to stop. Most jobs end well within the drain limit; generating a reply may not.
     pub(crate) shutdown: CancellationToken,
 }
@@ -68,14 +71,20 @@ impl Context {
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        let (mail, reply_metrics, shutdown) = (None, None, CancellationToken::new());
-        Self { db, events, rollups, provider, mail, reply_metrics, shutdown }
+        let (mail, reply_metrics, postponed, shutdown) = (None, None, None, CancellationToken::new());
+        Self { db, events, rollups, provider, mail, reply_metrics, postponed, shutdown }
     }
 
     /// Has this hook send mails.
     #[must_use]
     pub(crate) fn with_mail(self, mail: Option<Arc<MailHook>>) -> Self {
         Self { mail, ..self }
+    }
+
+    /// Has postponed jobs counted.
+    #[must_use]
+    pub(crate) fn counting(self, postponed: IntCounterVec) -> Self {
+        Self { postponed: Some(postponed), ..self }
     }
 
     /// Has `provider` generate replies, `metrics` count them, and `shutdown` interrupt them.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cairn_core::Transient;
+
 /// How a run failed, which decides what happens to the job.
 #[derive(Debug)]
 pub enum JobError {
@@ -11,6 +13,9 @@ pub enum JobError {
     RetryIn(Duration, String),
     /// Too early: the job waits in the table for this long, and the run does not count as an attempt.
     Snooze(Duration),
+    /// Failed for a reason of the moment that has nothing to do with the job: tried again soon, and the run does not count as an
+    /// attempt, so that no outage makes jobs die.
+    Moment(Transient, String),
     /// Will never succeed: the job is dead at once.
     Discard(String),
 }
@@ -29,6 +34,9 @@ impl JobError {
 
 impl From<cairn_core::Error> for JobError {
     fn from(error: cairn_core::Error) -> Self {
-        Self::retry(error)
+        match error.transient() {
+            Some(reason) if !reason.may_be_our_fault() => Self::Moment(reason, error.to_string()),
+            _ => Self::retry(error),
+        }
     }
 }

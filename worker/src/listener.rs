@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::hosts::Moves;
 use cairn_core::queue::{CHANNEL, Queue};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
@@ -27,10 +28,12 @@ impl JobListener {
         let by_queue = Queue::ALL.into_iter().map(|queue| (queue, Arc::default())).collect();
         let listener = Self { by_queue: Arc::new(by_queue) };
         let task = listener.clone();
+        let mut moves = Moves::of(&pool.connect_options());
         tokio::spawn(async move {
             while !stop.is_cancelled() {
                 tokio::select! {
                     () = stop.cancelled() => return,
+                    () = moves.next() => {} // jobs are told on another host now
                     result = task.listen_once(&pool, &health) => if let Err(error) = result {
                         health.set_listening(false);
                         tracing::warn!(error = %error, "cannot listen for new jobs; queues poll once a second until the connection is back");

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use cairn_core::config::{Config, OPS_WORKER};
-use cairn_core::db::{Db, connect_options, migrations};
-use cairn_core::{failpoint, shutdown, telemetry};
+use cairn_core::db::{Db, connect_options, migrations, name_program};
+use cairn_core::{clock, failpoint, hosts, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -22,9 +22,11 @@ async fn start() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load()?;
     let traces = telemetry::init_service(&config, "cairn-worker")?;
     failpoint::arm(&config.failpoints);
+    name_program("cairn-worker");
+    clock::set_wrong(config.clock_error_seconds);
     let url = config.require_database_url()?.expose().to_owned();
     let direct_url = config.require_direct_url()?.expose().to_owned();
-    let pending = migrations(&connect_options(&direct_url)?).await?.pending;
+    let pending = migrations(&hosts::writable(&connect_options(&direct_url)?).await).await?.pending;
     if pending > 0 {
         return Err(format!("{pending} migrations are pending: run `cairn migrate`").into());
     }

@@ -6,11 +6,13 @@ mod costs;
 mod forwarded;
 mod headers;
 mod ids;
+mod repeat;
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use cairn_core::queue::TRACEPARENT;
+use cairn_core::repeat::Commits;
 use cairn_core::telemetry::trace;
 use cairn_server::host::{HostFault, Hosts};
 use futures_util::FutureExt;
@@ -28,6 +30,7 @@ use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
 use crate::openapi::CONTRACT;
 use crate::operation::has_body;
+use crate::problem::OUTCOME_UNKNOWN;
 use crate::{App, Code, Problem, pages, routes};
 
 /// A handler that takes longer is stopped.
@@ -105,6 +108,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 impl<E: Endpoint> Edge<E> {
     /// Checks what no handler should have to, then runs the handler within its time, panics caught.
     async fn handle(&self, mut request: Request, admission: &Admission) -> poem::Result<Response> {
+        let commits = Commits::default();
         let work = async {
             refuse_malformed(&request)?;
             self.check_host(&request)?;
@@ -112,7 +116,7 @@ impl<E: Endpoint> Edge<E> {
                 request.set_body(Body::empty());
             }
             let _place = admission.place().await?;
-            AssertUnwindSafe(self.inner.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
+            AssertUnwindSafe(self.call_repeatedly(request, &commits)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))).into())
             })
         };
@@ -120,7 +124,8 @@ impl<E: Endpoint> Edge<E> {
             return result.map(IntoResponse::into_response);
         }
         tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
-        Err(Problem::unavailable().retry_after(5).into())
+        let problem = Problem::unavailable().retry_after(5);
+        Err(if commits.is_empty() { problem } else { problem.detail(OUTCOME_UNKNOWN) }.into())
     }
 
     fn check_host(&self, request: &Request) -> Result<(), Problem> {
@@ -199,8 +204,12 @@ fn answer(error: poem::Error, request_id: &str, uri: &Uri, headers: &HeaderMap) 
     if let Some(parameters) = parameters.filter(|_| problem.code() == Code::MalformedParameter) {
         problem = problem.with_parameter_faults(parameters.faults(uri, headers));
     }
-    if let Some(cause) = problem.cause() {
-        tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed");
+    match problem.cause() {
+        Some(cause) if cause.is_unavailable() => {
+            tracing::warn!(problem.code = problem.code().name(), error = %cause, "a request failed for a reason of the moment");
+        }
+        Some(cause) => tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed"),
+        None => {}
     }
     let code = problem.code();
     let mut response = problem.into_response(request_id);

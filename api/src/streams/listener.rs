@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::hosts::{self, Moves};
 use cairn_core::queue::READERS_CHANNEL;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -16,12 +17,16 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Listens from when the first stream is opened until `stop`.
 pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, stop: CancellationToken) {
-    let pool =
-        PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(options);
+    let mut moves = Moves::of(&options);
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5));
+    let pool = hosts::follow(pool.connect_lazy_with(options));
     let work = async {
         registry.opened().await;
         loop {
-            let ended = listen_once(&pool, &registry).await;
+            let ended = tokio::select! {
+                ended = listen_once(&pool, &registry) => ended,
+                () = moves.next() => Ok(()), // what is written now is told on another host
+            };
             registry.set_listening(false);
             let error = ended.err().map(|error| error.to_string());
             tracing::warn!(error, "cannot listen for what readers follow; they poll until the connection is back");

@@ -7,6 +7,7 @@ use cairn_core::admin::{health, verify};
 use cairn_core::clock::Clock;
 use cairn_core::config::Config;
 use cairn_core::db::connect_options;
+use cairn_core::hosts;
 use cairn_core::queue::queues::{self, QueueState};
 use cairn_core::tools::Reason;
 use cairn_worker::providers::Provider;
@@ -139,7 +140,7 @@ async fn examine(report: &mut Report, database: &Database) -> Result<(), Failure
 async fn connect(report: &mut Report, database: &Database) -> Result<Option<PgConnection>, Failure> {
     let mut last = None;
     for (what, url) in [("database", database.url()), ("direct", database.direct_url())] {
-        let options = connect_options(url.expose())?;
+        let options = hosts::writable(&connect_options(url.expose())?).await;
         let place = format!("{}:{}", options.get_host(), options.get_port());
         let fix = if what == "direct" { "correct DATABASE_DIRECT_URL" } else { "start it, or correct DATABASE_URL" };
         let verdict = match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {

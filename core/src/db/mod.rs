@@ -2,28 +2,36 @@
 
 mod limits;
 mod tx;
+mod url;
+mod waits;
 
 use std::fmt;
-use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Postgres, Transaction};
 
 pub use self::limits::{Limits, Purpose};
 pub use self::tx::{Tx, UserTx};
+pub use self::url::{DatabaseUrl, UrlFault};
+pub use self::waits::{WaitFigures, Waits};
 use crate::Result;
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
 use crate::queue::Notifier;
+use crate::{Error, hosts, transient};
 pub use cairn_migrations::{
-    APPLICATION, MigrateError, Migrations, OWNER, Role, create_roles, migrate, migrations, schema_fingerprint, set_up,
+    APPLICATION, MigrateError, Migrations, OWNER, Role, create_roles, migrate, migrations, migrations_on,
+    schema_fingerprint, set_up,
 };
 
 /// A pool of connections, and the notifier that tells workers about committed jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     pool: PgPool,
+    waits: Waits,
     direct: PgConnectOptions,
     notifier: Notifier,
     clock: Clock,
@@ -44,6 +52,7 @@ impl Db {
         let direct = connect_options(direct_url)?;
         Ok(Self {
             pool: lazy_pool(url, max_connections, Purpose::Requests)?,
+            waits: Waits::default(),
             notifier: Notifier::start(direct.clone()),
             direct,
             clock: Clock::default(),
@@ -55,8 +64,8 @@ impl Db {
     #[must_use]
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
-        let pool = pool_options(max_connections).connect_lazy_with((*options).clone());
-        Self { pool, direct: self.direct.clone(), notifier: self.notifier.clone(), clock: self.clock.clone() }
+        let pool = open_pool(max_connections, (*options).clone());
+        Self { pool, waits: Waits::default(), ..self.clone() }
     }
 
     /// The same database and notifier with a pool of the same size for another purpose.
@@ -64,7 +73,17 @@ impl Db {
     pub fn for_purpose(self, purpose: Purpose) -> Self {
         let options = purpose.apply((*self.pool.connect_options()).clone());
         let max_connections = self.pool.options().get_max_connections();
-        Self { pool: pool_options(max_connections).connect_lazy_with(options), ..self }
+        Self { pool: open_pool(max_connections, options), ..self }
+    }
+
+    /// A connection of the pool, for statements that need no transaction.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
+        Ok(self.waits.count(self.pool.acquire()).await?)
+    }
+
+    /// How long others have waited for connections of this pool.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// The pool, for statements that need no transaction.
@@ -121,7 +140,7 @@ impl Db {
     async fn open(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>> {
         let mut stale = 0;
         loop {
-            match self.pool.begin_with(begin).await {
+            match self.waits.count(self.pool.begin_with(begin)).await {
                 Ok(transaction) => return Ok(transaction),
                 Err(error) if is_stale(&error) && stale < self.pool.options().get_max_connections() => stale += 1,
                 Err(error) => return Err(error.into()),
@@ -144,7 +163,19 @@ fn is_stale(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Parses a database URL.
+/// What the program calls itself in the database.
+static PROGRAM: OnceLock<&str> = OnceLock::new();
+
+/// Has the connections of this process bear the name of its program, so that whoever looks at the database sees whose they are.
+pub fn name_program(name: &'static str) {
+    let _ = PROGRAM.set(name); // a process is one program
+}
+
+fn program() -> &'static str {
+    PROGRAM.get().copied().unwrap_or("cairn")
+}
+
+/// Parses a database URL, which may name several hosts: one that accepts writes is used then ([`hosts`]).
 ///
 /// Generic plans are forced: our statements are static and prepared once per connection, and planning the first five
 /// executions of each for their values, on every connection, took longer than executing them. JIT compilation is off: on
@@ -152,21 +183,44 @@ fn is_stale(error: &sqlx::Error) -> bool {
 /// pass on the startup parameter `options`.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
     let options = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
-    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(options))
+    let url = DatabaseUrl::parse(url).map_err(|fault| Error::message(format!("the database URL {fault}")))?;
+    let hosts: Vec<PgConnectOptions> =
+        url.hosts.into_iter().map(|host| host.application_name(program()).options(options)).collect();
+    if url.must_write {
+        return Ok(hosts::group(hosts));
+    }
+    hosts.into_iter().next().ok_or_else(|| Error::message("a database URL without a host"))
 }
 
 /// A pool for monitoring, separate from the pools that it reports on: two connections, and a statement timeout of 2 s.
 pub fn observer_pool(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(Duration::from_secs(2))
         .idle_timeout(Duration::from_mins(5))
-        .connect_lazy_with(options.options([("statement_timeout", "2s")]))
+        // What it says of the server must be what new sessions would find.
+        .before_acquire(|_, meta| Box::pin(std::future::ready(Ok(!transient::is_outdated(meta.age)))))
+        .connect_lazy_with(options.options([("statement_timeout", "2s")]));
+    hosts::follow(pool)
 }
 
 /// A pool that connects when it is first used. It waits at most 5 s for a connection; after that, the API answers 503.
 pub fn lazy_pool(url: &str, max_connections: u32, purpose: Purpose) -> Result<PgPool> {
-    Ok(pool_options(max_connections).connect_lazy_with(purpose.apply(connect_options(url)?)))
+    Ok(open_pool(max_connections, purpose.apply(connect_options(url)?)))
+}
+
+fn open_pool(max_connections: u32, options: PgConnectOptions) -> PgPool {
+    let group = hosts::of(&options);
+    let pool_options = pool_options(max_connections).after_connect(move |connection, _| {
+        let group = group.clone();
+        Box::pin(async move {
+            match group {
+                Some(group) => group.require_writes(connection).await,
+                None => Ok(()),
+            }
+        })
+    });
+    hosts::follow(pool_options.connect_lazy_with(options))
 }
 
 fn pool_options(max_connections: u32) -> PgPoolOptions {
@@ -178,6 +232,9 @@ fn pool_options(max_connections: u32) -> PgPoolOptions {
         // have been idle for a second are pinged.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()) })
+            let is_outdated = transient::is_outdated(meta.age);
+            Box::pin(async move {
+                Ok(!is_outdated && (meta.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()))
+            })
         })
 }

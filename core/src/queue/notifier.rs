@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Queue;
+use crate::hosts::{self, Moves};
 
 /// The channel for queues. The payload is a comma-separated list of queue names.
 pub const CHANNEL: &str = "cairn_jobs";
@@ -69,12 +70,16 @@ impl Notifier {
         let task_state = Arc::downgrade(&state);
         tokio::spawn(async move {
             let mut connection = None;
+            let mut moves = Moves::of(&options);
             loop {
                 let Some(state) = task_state.upgrade() else { return };
                 // The task must not keep the state alive forever, so it releases it once a second.
                 let _ = tokio::time::timeout(Duration::from_secs(1), state.wake.notified()).await;
                 let pending = state.take();
                 drop(state);
+                if moves.have_happened() {
+                    connection = None;
+                }
                 if !pending.is_empty() {
                     if let Err(error) = send(&mut connection, &options, pending).await {
                         connection = None;
@@ -120,7 +125,10 @@ async fn send(
 ) -> Result<(), sqlx::Error> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(options.clone().options([("synchronous_commit", "off")]).connect().await?),
+        None => {
+            let options = hosts::writable(options).await.options([("synchronous_commit", "off")]);
+            connection.insert(options.connect().await?)
+        }
     };
     let (channels, payloads): (Vec<&str>, Vec<String>) = pending.into_iter().unzip();
     sqlx::query("SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)")
