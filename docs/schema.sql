@@ -850,6 +850,22 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.observe_sessions(OUT oldest_seconds double precision, OUT application text, OUT state text, OUT replica_lag_seconds double precision) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT o.seconds, o.application_name, o.state,
+        (SELECT max(greatest(extract(epoch FROM r.replay_lag), 0)) FROM pg_stat_replication r)::float8
+    FROM (SELECT 1) AS one
+    LEFT JOIN LATERAL (
+        SELECT greatest(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8 AS seconds, a.application_name, a.state
+        FROM pg_stat_activity a
+        WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+            AND a.xact_start IS NOT NULL
+        ORDER BY a.xact_start LIMIT 1
+    ) o ON true
+$$;
+
 CREATE FUNCTION public.open_quarter() RETURNS timestamp with time zone
     LANGUAGE sql
     BEGIN ATOMIC
@@ -1505,6 +1521,15 @@ CREATE TABLE public.catalog_changes (
 ALTER TABLE ONLY public.catalog_changes
     ADD CONSTRAINT catalog_changes_pkey PRIMARY KEY (xact);
 CREATE INDEX catalog_changes_changed_at_idx ON public.catalog_changes USING btree (changed_at);
+
+CREATE TABLE public.clock_mark (
+    only_row boolean DEFAULT true NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT clock_mark_only_row_check CHECK (only_row)
+);
+ALTER TABLE ONLY public.clock_mark
+    ADD CONSTRAINT clock_mark_pkey PRIMARY KEY (only_row);
 
 CREATE TABLE public.course_imports (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

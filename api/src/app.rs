@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_core::activity::{Action, Target};
 use cairn_core::actor::{Caller, Origin};
-use cairn_core::admin::metrics::Metrics;
+use cairn_core::admin::metrics::{Metrics, WatchedPool};
 use cairn_core::config::{RateLimits, Secret, TrustedProxies};
 use cairn_core::db::{Connection, Db, Snapshot, Tx, UserTx, observer_pool};
 use cairn_core::noun::Noun;
@@ -62,7 +62,7 @@ impl App {
     /// Creates the state for a database, with the key of the access tokens.
     pub fn new(db: Db, jwt_secret: &Secret) -> cairn_core::Result<Self> {
         let observer = observer_pool((*db.pool().connect_options()).clone());
-        let metrics = Arc::new(Metrics::new(observer, vec![("requests", db.pool().clone())])?);
+        let metrics = Arc::new(Metrics::new("api", observer, vec![WatchedPool::of("requests", &db)])?);
         let (passwords, attempts) = (Passwords::default(), Counters::new(jwt_secret));
         let budgets = Budgets::new(&RateLimits::default(), db.pool().options().get_max_connections());
         let (http, security) = (HttpMetrics::new(metrics.registry())?, SecurityEvents::new(metrics.registry())?);

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use cairn_core::config::Config;
+use cairn_core::db::name_program;
 use cairn_core::program::{Failure, Service};
-use cairn_core::{failpoint, shutdown, telemetry};
+use cairn_core::{clock, failpoint, shutdown, telemetry};
 
 const SERVICE: Service = Service { name: "cairn-api", about: "Serves the API of Cairn until it is stopped." };
 
@@ -20,6 +21,8 @@ async fn start() -> Result<(), Failure> {
     let config = Config::load()?;
     let traces = telemetry::init_service(&config, SERVICE.name)?;
     failpoint::arm(&config.failpoints);
+    name_program(SERVICE.name);
+    clock::set_wrong(config.clock_error_seconds);
     let served = cairn_api::run(&config, shutdown::on_signal(cairn_api::STOP_LIMIT).map_err(Failure::failed)?).await;
     traces.flush().await;
     Ok(served?)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cairn_core::Transient;
 use cairn_core::admin::metrics::SECONDS;
 use cairn_core::users::passwords::HashStats;
 use cairn_server::Counts;
@@ -19,6 +20,7 @@ pub(crate) struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGauge,
+    repeated: IntCounterVec,
     streams: IntGauge,
     listener_up: IntGauge,
     connections: IntGauge,
@@ -48,6 +50,12 @@ impl HttpMetrics {
             in_flight: register_int_gauge_with_registry!(
                 "cairn_http_requests_in_flight",
                 "Requests in progress.",
+                registry
+            )?,
+            repeated: register_int_counter_vec_with_registry!(
+                "cairn_http_requests_repeated_total",
+                "Requests whose transaction failed for a reason of the moment and was done again.",
+                &["reason"],
                 registry
             )?,
             streams: register_int_gauge_with_registry!(
@@ -124,6 +132,11 @@ impl HttpMetrics {
     pub(crate) fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
+    }
+
+    /// A request is done again.
+    pub(crate) fn record_repeated(&self, reason: Transient) {
+        self.repeated.with_label_values(&[reason.name()]).inc();
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, elapsed: Duration) {

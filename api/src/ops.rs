@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cairn_core::admin::metrics;
-use cairn_core::db::{Db, MigrateError, migrations};
+use cairn_core::admin::{health, metrics};
+use cairn_core::db::{Db, MigrateError, migrations_on};
 use poem::http::StatusCode;
 use poem::web::{Data, Json};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler};
@@ -43,17 +43,39 @@ async fn ready(app: Data<&App>, stopping: Data<&CancellationToken>) -> Response 
     }
 }
 
+/// Why requests cannot be answered; `None` if they can. Asks over a connection of the pool that serves them, so that a pool in which
+/// everything hangs is not ready, and a database that takes no more connections is, as long as the pool has some.
 async fn unreadiness(db: &Db) -> Option<&'static str> {
-    // On a separate connection: it matters whether the database answers, not whether the pool is busy.
-    let options = db.pool().connect_options();
-    match tokio::time::timeout(PROBE_TIMEOUT, migrations(&options)).await {
-        // A newer database is fine: during a rolling update the old release still runs after the migration.
-        Ok(Ok(state)) if state.pending == 0 => None,
-        Ok(Err(MigrateError::Newer(_))) => None,
-        Ok(Ok(_)) => Some("migrations are pending: run `cairn migrate`"),
-        Ok(Err(MigrateError::Squashed(_))) => Some("the database was made before the first release: use an empty one"),
-        Ok(Err(_)) | Err(_) => Some("the database does not answer"),
+    match tokio::time::timeout(PROBE_TIMEOUT, check(db)).await {
+        Ok(reason) => reason,
+        Err(_) if is_full(db) => Some("all connections to the database are in use"),
+        Err(_) => Some("the database does not answer"),
     }
+}
+
+async fn check(db: &Db) -> Option<&'static str> {
+    let Ok(mut connection) = db.acquire().await else { return Some("the database does not answer") };
+    match health::accepts_writes(&mut connection).await {
+        Ok(true) => {}
+        Ok(false) => {
+            // Sessions that cannot write are of no use, even if the database accepts writes again.
+            connection.close_on_drop();
+            return Some("the database does not accept writes");
+        }
+        Err(_) => return Some("the database does not answer"),
+    }
+    match migrations_on(&mut connection).await {
+        // A newer database is fine: during a rolling update the old release still runs after the migration.
+        Ok(state) if state.pending == 0 => None,
+        Err(MigrateError::Newer(_)) => None,
+        Ok(_) => Some("migrations are pending: run `cairn migrate`"),
+        Err(MigrateError::Squashed(_)) => Some("the database was made before the first release: use an empty one"),
+        Err(_) => Some("the database does not answer"),
+    }
+}
+
+fn is_full(db: &Db) -> bool {
+    db.pool().num_idle() == 0 && db.pool().size() >= db.pool().options().get_max_connections()
 }
 
 #[handler]

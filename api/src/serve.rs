@@ -7,6 +7,7 @@ use std::time::Duration;
 use cairn_core::admin::preflight::check_pooler;
 use cairn_core::config::{Config, ConfigError, OPS_API, Ports};
 use cairn_core::db::{Db, MigrateError, migrations};
+use cairn_core::hosts;
 use cairn_core::program::Failure;
 use cairn_server::host::Hosts;
 use cairn_server::{Limits, Private, Server, raise_descriptors};
@@ -70,7 +71,8 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     config.require_jwt_secret()?;
     let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
     let db = Db::connect(url.expose(), direct_url.expose(), config.database_connections)?;
-    let state = tokio::time::timeout(START_LIMIT, async { migrations(&db.pool().connect_options()).await }).await;
+    let state = async { migrations(&hosts::writable(&db.pool().connect_options()).await).await };
+    let state = tokio::time::timeout(START_LIMIT, state).await;
     let state = state.map_err(|_| cairn_core::Error::too_slow("reading the migrations", START_LIMIT))??;
     if state.pending > 0 {
         return Err(ServeError::Pending(state.pending));

@@ -32,11 +32,18 @@ pub enum Fault {
     SilenceConnections,
     /// A transaction that is left open holds a learner, a marker and a lesson for a while.
     HangTransaction,
+    /// The database refuses writes for a while, as a primary does that has become a standby. Sessions are ended, or live on.
+    RefuseWrites {
+        /// Whether sessions are ended, so that new ones begin that cannot write, and outlive the fault.
+        ends_sessions: bool,
+    },
+    /// The clock of the database is set back: what it has stored lies ahead.
+    SetClockBack,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::WorkerAt(failpoint::AFTER_CLAIM),
         Self::KillApi,
         Self::FreezeWorker,
@@ -52,6 +59,9 @@ impl Fault {
         Self::OldSnapshot,
         Self::SilenceConnections,
         Self::HangTransaction,
+        Self::RefuseWrites { ends_sessions: true },
+        Self::SetClockBack,
+        Self::RefuseWrites { ends_sessions: false },
     ];
 
     /// Its name in the report.
@@ -69,6 +79,9 @@ impl Fault {
             Self::OldSnapshot => "old snapshot held".to_owned(),
             Self::SilenceConnections => "connections silent".to_owned(),
             Self::HangTransaction => "transaction hung".to_owned(),
+            Self::RefuseWrites { ends_sessions: true } => "writes refused, sessions ended".to_owned(),
+            Self::RefuseWrites { ends_sessions: false } => "writes refused".to_owned(),
+            Self::SetClockBack => "clock set back".to_owned(),
         }
     }
 

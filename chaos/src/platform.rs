@@ -35,6 +35,8 @@ const SILENCE_TIME: Duration = Duration::from_secs(20);
 
 /// How long a transaction is left open.
 const HANG_TIME: Duration = Duration::from_secs(4);
+/// How long the database refuses writes.
+const REFUSAL_TIME: Duration = Duration::from_secs(3);
 
 /// How long a process may take to reach its failpoint under load, to drain, or to answer after its start.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -190,6 +192,11 @@ impl Platform {
                 self.check_all_running()?;
             }
             Fault::HangTransaction => self.hang_transaction().await?,
+            Fault::RefuseWrites { ends_sessions } => {
+                refuse_writes(&mut self.connect().await?, ends_sessions).await?;
+                self.check_all_running()?;
+            }
+            Fault::SetClockBack => set_clock_back(&mut self.connect().await?).await?,
         }
         Ok(())
     }
@@ -308,6 +315,50 @@ async fn cut_connections(connection: &mut PgConnection) -> anyhow::Result<()> {
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
+/// Has the database refuse writes for a while. Sessions that are ended are replaced by ones that cannot write from their beginning.
+async fn refuse_writes(connection: &mut PgConnection, ends_sessions: bool) -> anyhow::Result<()> {
+    let [begin, end] = if ends_sessions {
+        [
+            "DO $$ BEGIN EXECUTE format(
+                 'ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
+            "DO $$ BEGIN EXECUTE format(
+                 'ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$",
+        ]
+    } else {
+        ["ALTER SYSTEM SET default_transaction_read_only = on", "ALTER SYSTEM RESET default_transaction_read_only"]
+    };
+    // This session goes on writing.
+    sqlx::raw_sql("SET default_transaction_read_only = off").execute(&mut *connection).await?;
+    sqlx::raw_sql(begin).execute(&mut *connection).await?;
+    if ends_sessions {
+        cut_connections(connection).await?;
+    } else {
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut *connection).await?;
+    }
+    tokio::time::sleep(REFUSAL_TIME).await;
+    sqlx::raw_sql(end).execute(&mut *connection).await?;
+    sqlx::raw_sql("SELECT pg_reload_conf()").execute(connection).await?;
+    Ok(())
+}
+
+/// Leaves what has been stored ten minutes ahead, as if the clock had been set back by so much. Leases are not changed: their times
+/// identify them.
+async fn set_clock_back(connection: &mut PgConnection) -> anyhow::Result<()> {
+    sqlx::raw_sql(
+        "UPDATE apalis.jobs SET run_at = run_at + interval '10 minutes'
+             WHERE status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts);
+         UPDATE apalis.workers SET last_seen = last_seen + interval '10 minutes' WHERE last_seen > now() - interval '1 minute';
+         UPDATE schedules SET last_enqueued_at = last_enqueued_at + interval '10 minutes';
+         UPDATE progress_dirty SET requested_at = requested_at + interval '10 minutes',
+             queued_at = queued_at + interval '10 minutes' WHERE done_seq < requested_seq;
+         UPDATE likes_dirty SET marked_at = marked_at + interval '10 minutes', queued_at = queued_at + interval '10 minutes';
+         UPDATE clock_mark SET seen_at = seen_at + interval '10 minutes'",
+    )
+    .execute(connection)
     .await?;
     Ok(())
 }

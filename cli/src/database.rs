@@ -5,8 +5,10 @@ use std::path::Path;
 use cairn_core::admin::preflight;
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::{
-    APPLICATION, Db, MigrateError, Migrations, OWNER, Purpose, Role, connect_options, create_roles, migrate, migrations,
+    APPLICATION, DatabaseUrl, Db, MigrateError, Migrations, OWNER, Purpose, Role, connect_options, create_roles,
+    migrate, migrations,
 };
+use cairn_core::hosts;
 use cairn_postgres::{Durability, Options, Server, role_url};
 use sqlx::{ConnectOptions, Connection};
 
@@ -15,6 +17,12 @@ use crate::output::report;
 
 /// The name of the database on the embedded server.
 const NAME: &str = "cairn";
+
+/// The role in a URL, of whose hosts any will do: roles are the same on all.
+pub(crate) fn role(url: &Secret) -> Result<Role, Failure> {
+    let url = DatabaseUrl::parse(url.expose()).map_err(|fault| Failure::setup(format!("a database URL {fault}")))?;
+    Ok(Role::from_url(&url.urls[0])?)
+}
 
 /// A database, and the embedded server behind it, if any, which lives as long.
 pub(crate) struct Database {
@@ -115,14 +123,15 @@ impl Database {
     /// Brings the schema up to date, and lets the programs use it.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
         self.check_suitable().await?;
-        let application = self.owner_url.is_some().then(|| Role::from_url(self.url.expose())).transpose()?;
-        let migrated = migrate(&connect_options(self.owner_url().expose())?, application.as_ref()).await;
+        let application = self.owner_url.is_some().then(|| role(&self.url)).transpose()?;
+        let owner = hosts::writable(&connect_options(self.owner_url().expose())?).await;
+        let migrated = migrate(&owner, application.as_ref()).await;
         migrated.map_err(|error| self.migration_failure(error))
     }
 
     /// Fails if the database does not suit Cairn, before anything is written to it.
     async fn check_suitable(&self) -> Result<(), Failure> {
-        let connecting = connect_options(self.owner_url().expose())?.connect().await;
+        let connecting = hosts::writable(&connect_options(self.owner_url().expose())?).await.connect().await;
         let mut connection = connecting.map_err(cairn_core::Error::from)?;
         let database = preflight::database(&mut connection).await?;
         connection.close().await.map_err(cairn_core::Error::from)?;
@@ -137,7 +146,7 @@ impl Database {
 
     /// Which migrations are applied and pending.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        let state = migrations(&connect_options(self.owner_url().expose())?).await;
+        let state = migrations(&hosts::writable(&connect_options(self.owner_url().expose())?).await).await;
         state.map_err(|error| self.migration_failure(error))
     }
 

@@ -3,6 +3,8 @@
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::transient::{self, Transient};
+
 /// The result of a function that can fail but not refuse.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -15,8 +17,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     source: Box<dyn std::error::Error + Send + Sync>,
     location: &'static Location<'static>,
-    unavailable: bool,
-    blocked: bool,
+    transient: Option<Transient>,
+    is_outcome_unknown: bool,
     constraint: Option<String>,
 }
 
@@ -32,8 +34,8 @@ impl Error {
         Self {
             source: source.into(),
             location: Location::caller(),
-            unavailable: false,
-            blocked: false,
+            transient: None,
+            is_outcome_unknown: false,
             constraint: None,
         }
     }
@@ -41,13 +43,13 @@ impl Error {
     /// What took longer than it may, so that it was given up. Trying again later may help.
     #[track_caller]
     pub fn too_slow(what: &str, limit: Duration) -> Self {
-        Self { unavailable: true, ..Self::new(format!("{what} took longer than {limit:?}")) }
+        Self { transient: Some(Transient::Limited), ..Self::new(format!("{what} took longer than {limit:?}")) }
     }
 
     /// A connection that was lost while it was in use.
     #[track_caller]
     pub fn lost() -> Self {
-        Self { unavailable: true, ..Self::new("the connection to the database was lost") }
+        Self { transient: Some(Transient::Disconnected), ..Self::new("the connection to the database was lost") }
     }
 
     /// A copy for another caller that waited for the same operation. Keeps only the text of the source.
@@ -56,21 +58,35 @@ impl Error {
         Self {
             source: self.source.to_string().into(),
             location: self.location,
-            unavailable: self.unavailable,
-            blocked: self.blocked,
+            transient: self.transient,
+            is_outcome_unknown: self.is_outcome_unknown,
             constraint: self.constraint.clone(),
         }
     }
 
-    /// Whether the database could not be reached, no connection was free, or a statement took longer than it may, so that
-    /// trying again later may help.
+    /// Whether the failure is one of the moment, so that trying again later may help.
     pub fn is_unavailable(&self) -> bool {
-        self.unavailable
+        self.transient.is_some()
+    }
+
+    /// What is wrong in the moment; `None` if trying again would not help.
+    pub fn transient(&self) -> Option<Transient> {
+        self.transient
+    }
+
+    /// Whether the connection was lost during a commit, so that nobody knows whether it took place.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.is_outcome_unknown
+    }
+
+    /// A failure of a commit. Unless the database itself has said that it failed, it may have taken place.
+    pub(crate) fn of_commit(self, was_refused: bool) -> Self {
+        Self { is_outcome_unknown: self.transient.is_some() && !was_refused, ..self }
     }
 
     /// Whether a lock that another transaction holds was waited for in vain. What is done for others need not wait for it.
     pub fn is_blocked(&self) -> bool {
-        self.blocked
+        self.transient == Some(Transient::Locked)
     }
 
     /// The name of the constraint that the statement violated; `None` if the failure has another cause.
@@ -82,10 +98,10 @@ impl Error {
 impl From<sqlx::Error> for Error {
     #[track_caller]
     fn from(source: sqlx::Error) -> Self {
-        let unavailable = is_unavailable(&source);
+        let transient = Transient::of(&source);
+        transient::note(transient);
         let constraint = source.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
-        let blocked = source.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE);
-        Self { unavailable, blocked, constraint, ..Self::new(source) }
+        Self { transient, constraint, ..Self::new(source) }
     }
 }
 
@@ -107,24 +123,5 @@ impl From<tokio::task::JoinError> for Error {
     #[track_caller]
     fn from(source: tokio::task::JoinError) -> Self {
         Self::new(source)
-    }
-}
-
-/// The SQLSTATE of a wait for a lock that took too long.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
-
-/// SQLSTATEs of what the limits of a connection end: a statement, a wait for a lock, an idle transaction.
-const LIMITS: [&str; 3] = ["57014", LOCK_NOT_AVAILABLE, "25P03"];
-
-/// Whether the connection was lost, refused or not available, or its limits were reached. SQLSTATE classes: 08 connection
-/// exception, 53 insufficient resources, 57P shutdown (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-fn is_unavailable(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => {
-            let is_passing = |code: &str| ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
-            error.code().is_some_and(|code| is_passing(&code) || LIMITS.contains(&&*code))
-        }
-        _ => false,
     }
 }

@@ -58,6 +58,11 @@ pub async fn migrations(options: &PgConnectOptions) -> Result<Migrations, Migrat
     check(&mut options.connect().await?).await
 }
 
+/// The same on a connection that is open already.
+pub async fn migrations_on(connection: &mut PgConnection) -> Result<Migrations, MigrateError> {
+    check(connection).await
+}
+
 /// Names the schema that [`migrate`] makes: a database made under the same name needs no migration.
 pub fn schema_fingerprint() -> String {
     let apalis = PostgresStorage::<()>::migrations();

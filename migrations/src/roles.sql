@@ -51,6 +51,19 @@ BEGIN
     -- Before version 15 of Postgres, everybody may create tables there.
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
+    -- Metrics say how old the oldest transaction is and which program has it (`observe_sessions`). Without this right they tell of
+    -- our own sessions only.
+    IF NOT pg_has_role(owner, 'pg_read_all_stats', 'MEMBER') THEN
+        BEGIN
+            EXECUTE format('GRANT pg_read_all_stats TO %I', owner);
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                RAISE NOTICE 'the role % may not see the sessions of others, so metrics will tell of our own only', owner;
+            WHEN unique_violation OR internal_error THEN
+                NULL;  -- granted at the same time for another database of this server
+        END;
+    END IF;
+
     -- What was made before there was an owner. A sequence that belongs to a column follows its table, and what belongs to an
     -- extension stays with whoever installed that.
     FOR statement IN

@@ -6,6 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use cairn_core::Transient;
 use cairn_core::failpoint;
 use cairn_core::queue::lease::{Lease, Outcome};
 use cairn_core::queue::{Envelope, Queue, TRACEPARENT};
@@ -18,6 +19,9 @@ use tracing::field::Empty;
 use crate::Context;
 use crate::jobs::{dispatch, metric_name};
 use crate::run::JobError;
+
+/// How long a job waits, on average, that failed for a reason of the moment.
+const POSTPONEMENT: Duration = Duration::from_secs(3);
 
 /// Runs a job. Returns the kind as metrics name it, and the outcome. Never panics, and never returns before the effect is
 /// committed.
@@ -32,21 +36,32 @@ pub(crate) async fn run(context: &Context, queue: Queue, lease: &Lease) -> (&'st
         job.attempt = lease.attempt, trace_id = Empty, otel.kind = trace::kind("consumer"));
     let traceparent = trace::join(&span, envelope.traceparent.as_deref());
     trace::rename(&span, metric_name(&kind).to_owned());
-    let work = TRACEPARENT.scope(Some(traceparent), dispatch(context.clone().under(queue, lease), envelope));
-    (metric_name(&kind), outcome(lease, &kind, work).instrument(span).await)
+    let context = context.clone().under(queue, lease);
+    let postponed = context.postponed.clone();
+    let work = TRACEPARENT.scope(Some(traceparent), dispatch(context, envelope));
+    let (outcome, reason) = outcome(lease, &kind, work).instrument(span).await;
+    if let (Some(reason), Some(postponed)) = (reason, &postponed) {
+        postponed.with_label_values(&[queue.name(), reason.name()]).inc();
+    }
+    (metric_name(&kind), outcome)
 }
 
-/// Turns the result of a run, including a panic, into the outcome of the job.
-async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<(), JobError>>) -> Outcome {
+/// Turns the result of a run, including a panic, into the outcome of the job. Also returns why it was postponed, if it was.
+async fn outcome(
+    lease: &Lease,
+    kind: &str,
+    work: impl Future<Output = Result<(), JobError>>,
+) -> (Outcome, Option<Transient>) {
     let error = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(())) => {
             failpoint::pass(failpoint::AFTER_EFFECT);
-            return Outcome::Done;
+            return (Outcome::Done, None);
         }
         Ok(Err(error)) => error,
         Err(panic) => JobError::Retry(format!("panicked: {}", panic_message(panic.as_ref()))),
     };
-    match error {
+    let outcome = match error {
+        JobError::Moment(reason, error) => return (postpone(lease, kind, &error), Some(reason)),
         JobError::Discard(error) => dead(lease, kind, error),
         JobError::Retry(error) | JobError::RetryIn(_, error) if lease.attempt >= lease.max_attempts => {
             dead(lease, kind, error)
@@ -54,7 +69,16 @@ async fn outcome(lease: &Lease, kind: &str, work: impl Future<Output = Result<()
         JobError::Retry(error) => retry(lease, kind, backoff(lease.attempt, rand::random()), error),
         JobError::RetryIn(delay, error) => retry(lease, kind, delay, error),
         JobError::Snooze(delay) => Outcome::Snooze { delay },
-    }
+    };
+    (outcome, None)
+}
+
+/// Has the job tried again in a few seconds, without counting the attempt. Jobs that failed together come back one by one.
+fn postpone(lease: &Lease, kind: &str, error: &str) -> Outcome {
+    let delay = POSTPONEMENT.mul_f64(0.5 + rand::random::<f64>());
+    tracing::warn!(job.kind = kind, job.id = %lease.id, retry_in_ms = delay.as_millis(), error,
+        "a job failed for a reason of the moment and is postponed");
+    Outcome::Snooze { delay }
 }
 
 fn retry(lease: &Lease, kind: &str, delay: Duration, error: String) -> Outcome {
@@ -94,6 +118,10 @@ mod tests {
 
     use super::*;
 
+    async fn ended(lease: &Lease, work: impl Future<Output = Result<(), JobError>>) -> Outcome {
+        outcome(lease, "k", work).await.0
+    }
+
     fn lease(attempt: i32) -> Lease {
         let taken_at = DateTime::UNIX_EPOCH;
         let (id, worker, payload) = ("job".to_owned(), "w".to_owned(), Vec::new());
@@ -109,26 +137,36 @@ mod tests {
 
     #[tokio::test]
     async fn each_result_of_a_run_maps_to_its_outcome() {
-        assert_eq!(outcome(&lease(1), "k", async { Ok(()) }).await, Outcome::Done);
-        let failed = outcome(&lease(2), "k", async { Err(JobError::retry("no luck")) }).await;
+        assert_eq!(ended(&lease(1), async { Ok(()) }).await, Outcome::Done);
+        let failed = ended(&lease(2), async { Err(JobError::retry("no luck")) }).await;
         assert!(matches!(&failed, Outcome::Retry { delay, .. } if *delay >= Duration::from_secs(1)), "{failed:?}");
-        let delayed =
-            outcome(&lease(1), "k", async { Err(JobError::RetryIn(Duration::from_secs(77), "later".into())) }).await;
+        let delayed = ended(&lease(1), async { Err(JobError::RetryIn(Duration::from_secs(77), "later".into())) }).await;
         assert_eq!(delayed, Outcome::Retry { delay: Duration::from_secs(77), error: "later".into() });
-        let last = outcome(&lease(3), "k", async { Err(JobError::RetryIn(Duration::ZERO, "again".into())) }).await;
+        let last = ended(&lease(3), async { Err(JobError::RetryIn(Duration::ZERO, "again".into())) }).await;
         assert_eq!(last, Outcome::Dead { error: "again".into() });
-        let later = outcome(&lease(3), "k", async { Err(JobError::Snooze(Duration::from_millis(7))) }).await;
+        let later = ended(&lease(3), async { Err(JobError::Snooze(Duration::from_millis(7))) }).await;
         assert_eq!(later, Outcome::Snooze { delay: Duration::from_millis(7) }, "even the last attempt may snooze");
-        let never = outcome(&lease(1), "k", async { Err(JobError::discard("bad")) }).await;
+        let never = ended(&lease(1), async { Err(JobError::discard("bad")) }).await;
         assert_eq!(never, Outcome::Dead { error: "bad".into() });
     }
 
     #[tokio::test]
     async fn a_panic_fails_the_run_and_not_the_worker() {
-        let first = outcome(&lease(1), "k", async { panic!("out of cheese") }).await;
+        let first = ended(&lease(1), async { panic!("out of cheese") }).await;
         assert!(matches!(first, Outcome::Retry { .. }) && error(&first).contains("out of cheese"), "{first:?}");
-        let last = outcome(&lease(3), "k", async { panic!("{}", 7) }).await;
+        let last = ended(&lease(3), async { panic!("{}", 7) }).await;
         assert!(matches!(last, Outcome::Dead { .. }) && error(&last).contains('7'), "{last:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_for_the_moment_costs_no_attempt() {
+        for reason in Transient::ALL {
+            let (outcome, postponed) =
+                outcome(&lease(3), "k", async { Err(JobError::Moment(reason, "not now".into())) }).await;
+            let Outcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
+            assert!(delay >= POSTPONEMENT / 2 && delay <= POSTPONEMENT * 2, "{delay:?}");
+            assert_eq!(postponed, Some(reason));
+        }
     }
 
     #[test]

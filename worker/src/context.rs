@@ -10,6 +10,7 @@ use cairn_core::learning::rollup::{self, Pair, Skip};
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::Lease;
 use cairn_core::{Error, Result};
+use prometheus::IntCounterVec;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail_hook::MailHook;
@@ -34,6 +35,8 @@ pub struct Context {
     pub(crate) reply_metrics: Option<ReplyMetrics>,
     /// The lease of the job, which an attempt that costs money must still hold when it begins; `None` for other jobs.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// Counts jobs that were postponed, by queue and reason; `None` in tests without an ops port.
+    pub(crate) postponed: Option<IntCounterVec>,
     /// Cancelled when the worker is told to stop. Most jobs end well within the drain limit; generating a reply may not.
     pub(crate) shutdown: CancellationToken,
 }
@@ -79,8 +82,9 @@ impl Context {
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        let (mail, reply_metrics, lease, shutdown) = (None, None, None, CancellationToken::new());
-        Self { db, events, rollups, provider, mail, reply_metrics, lease, shutdown }
+        let (mail, reply_metrics, postponed, lease) = (None, None, None, None);
+        let shutdown = CancellationToken::new();
+        Self { db, events, rollups, provider, mail, reply_metrics, lease, postponed, shutdown }
     }
 
     /// Has this hook send mails.
@@ -93,6 +97,12 @@ impl Context {
     #[must_use]
     pub(crate) fn under(self, queue: Queue, lease: &Lease) -> Self {
         Self { lease: (queue == Queue::Replies).then(|| Arc::new(lease.clone())), ..self }
+    }
+
+    /// Has postponed jobs counted.
+    #[must_use]
+    pub(crate) fn counting(self, postponed: IntCounterVec) -> Self {
+        Self { postponed: Some(postponed), ..self }
     }
 
     /// Has `provider` generate replies, `metrics` count them, and `shutdown` interrupt them.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a job waits whose rows another transaction has locked. That is no fault of the job, so the run does not count as an
-/// attempt, and its slot is free meanwhile.
-const BLOCKED_PAUSE: Duration = Duration::from_secs(1);
+use cairn_core::Transient;
 
 /// How a run failed, which decides what happens to the job.
 #[derive(Debug)]
@@ -15,6 +13,9 @@ pub enum JobError {
     RetryIn(Duration, String),
     /// Too early: the job waits in the table for this long, and the run does not count as an attempt.
     Snooze(Duration),
+    /// Failed for a reason of the moment that has nothing to do with the job: tried again soon, and the run does not count as an
+    /// attempt, so that no outage makes jobs die.
+    Moment(Transient, String),
     /// Will never succeed: the job is dead at once.
     Discard(String),
 }
@@ -33,6 +34,9 @@ impl JobError {
 
 impl From<cairn_core::Error> for JobError {
     fn from(error: cairn_core::Error) -> Self {
-        if error.is_blocked() { Self::Snooze(BLOCKED_PAUSE) } else { Self::retry(error) }
+        match error.transient() {
+            Some(reason) if !reason.may_be_our_fault() => Self::Moment(reason, error.to_string()),
+            _ => Self::retry(error),
+        }
     }
 }

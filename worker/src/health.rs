@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cairn_core::admin::metrics::Metrics;
+use cairn_core::admin::health;
+use cairn_core::admin::metrics::{Metrics, WatchedPool};
 use cairn_core::config::Config;
 use cairn_core::db::observer_pool;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{Lease, Outcome};
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ pub(crate) struct WorkerHealth {
     pub(crate) replies: ReplyMetrics,
     /// Connections that jobs cannot use up.
     pub(crate) observer: PgPool,
+    /// The pool of claims and heartbeats.
+    leases: PgPool,
     heartbeat: LastSeen,
     listening: AtomicBool,
     queues: Vec<Arc<QueueHealth>>,
@@ -42,11 +45,11 @@ impl WorkerHealth {
     pub(crate) fn new(
         config: &Config,
         leases: &PgPool,
-        pools: Vec<(&'static str, PgPool)>,
+        pools: Vec<WatchedPool>,
         stopping: CancellationToken,
     ) -> cairn_core::Result<Self> {
         let observer = observer_pool((*leases.connect_options()).clone());
-        let metrics = Metrics::new(observer.clone(), pools)?;
+        let metrics = Metrics::new("worker", observer.clone(), pools)?;
         let worker = WorkerMetrics::new(metrics.registry())?;
         let replies = ReplyMetrics::new(metrics.registry())?;
         let queues = config
@@ -59,6 +62,7 @@ impl WorkerHealth {
             worker,
             replies,
             observer,
+            leases: leases.clone(),
             heartbeat: LastSeen::default(),
             listening: AtomicBool::new(false),
             stopping,
@@ -68,6 +72,11 @@ impl WorkerHealth {
     /// The configured queues.
     pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<QueueHealth>> {
         self.queues.iter()
+    }
+
+    /// Counts postponed jobs, by queue and reason.
+    pub(crate) fn postponed(&self) -> IntCounterVec {
+        self.worker.postponed.clone()
     }
 
     /// A heartbeat was stored.
@@ -107,9 +116,11 @@ impl WorkerHealth {
         if self.stopping.is_cancelled() {
             return Some("the worker is stopping".to_owned());
         }
-        let probe = sqlx::query("SELECT 1").execute(&self.observer);
-        if !matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(_))) {
-            return Some("the database does not answer".to_owned());
+        let probe = async { health::accepts_writes(&mut *self.leases.acquire().await?).await };
+        match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Some("the database does not accept writes".to_owned()),
+            Ok(Err(_)) | Err(_) => return Some("the database does not answer".to_owned()),
         }
         let polled = self.queues.iter().filter(|queue| !queue.is_full.load(Ordering::Relaxed));
         let polls = polled.map(|queue| (queue.queue.name(), queue.last_poll.age())).collect::<HashMap<_, _>>();

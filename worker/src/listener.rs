@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::db::Listener;
+use cairn_core::hosts::Moves;
 use cairn_core::queue::{CHANNEL, Queue};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
@@ -28,10 +29,12 @@ impl JobListener {
         let by_queue = Queue::ALL.into_iter().map(|queue| (queue, Arc::default())).collect();
         let listener = Self { by_queue: Arc::new(by_queue) };
         let task = listener.clone();
+        let mut moves = Moves::of(&options);
         tokio::spawn(async move {
             while !stop.is_cancelled() {
                 tokio::select! {
                     () = stop.cancelled() => return,
+                    () = moves.next() => {} // jobs are told on another host now
                     Err(error) = task.listen_once(&options, &health) => {
                         health.set_listening(false);
                         tracing::warn!(error = %error, "cannot listen for new jobs; queues poll once a second until the connection is back");
@@ -50,7 +53,7 @@ impl JobListener {
 
     /// Listens until the connection is lost.
     async fn listen_once(&self, options: &PgConnectOptions, health: &WorkerHealth) -> cairn_core::Result<Infallible> {
-        let mut listener = Listener::open(options.clone(), CHANNEL).await?;
+        let mut listener = Listener::open(options, CHANNEL).await?;
         health.set_listening(true);
         // Notifications that were sent while nobody listened were missed.
         Queue::ALL.into_iter().for_each(|queue| self.wake(queue));

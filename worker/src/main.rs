@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cairn_core::admin::preflight::check_pooler;
 use cairn_core::config::{Config, OPS_WORKER};
-use cairn_core::db::{Db, connect_options, migrations};
+use cairn_core::db::{Db, connect_options, migrations, name_program};
 use cairn_core::program::{Failure, Service};
-use cairn_core::{failpoint, shutdown, telemetry};
+use cairn_core::{clock, failpoint, hosts, shutdown, telemetry};
 use cairn_worker::STOP_LIMIT;
 use tokio::net::TcpListener;
 
@@ -27,10 +27,13 @@ async fn start() -> Result<(), Failure> {
     let config = Config::load()?;
     let traces = telemetry::init_service(&config, SERVICE.name)?;
     failpoint::arm(&config.failpoints);
+    name_program(SERVICE.name);
+    clock::set_wrong(config.clock_error_seconds);
     let url = config.require_database_url()?.expose().to_owned();
     let direct_url = config.require_direct_url()?.expose().to_owned();
     let options = connect_options(&direct_url)?;
-    let state = tokio::time::timeout(START_LIMIT, migrations(&options)).await;
+    let state = async { migrations(&hosts::writable(&options).await).await };
+    let state = tokio::time::timeout(START_LIMIT, state).await;
     let silent = |_| Failure::failed(format!("the database did not answer within {START_LIMIT:?}"));
     let pending = state.map_err(silent)??.pending;
     if pending > 0 {

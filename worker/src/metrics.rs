@@ -23,6 +23,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) lost: IntCounterVec,
     pub(crate) released: IntCounterVec,
     pub(crate) rescued: IntCounter,
+    pub(crate) postponed: IntCounterVec,
     pub(crate) running: IntGaugeVec,
     pub(crate) concurrency_limit: IntGaugeVec,
     pub(crate) last_poll_age: GaugeVec,
@@ -73,6 +74,11 @@ impl WorkerMetrics {
                 "cairn_jobs_rescued_total",
                 "Jobs this process took over from lost workers.",
                 registry
+            )?,
+            postponed: counters(
+                "cairn_jobs_postponed_total",
+                "Runs that failed for a reason of the moment, which costs no attempt.",
+                &["queue", "reason"],
             )?,
             running: gauges("cairn_jobs_running", "Runs in progress in this process.")?,
             concurrency_limit: gauges(

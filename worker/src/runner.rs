@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::Error;
+use cairn_core::admin::metrics::WatchedPool;
 use cairn_core::config::Config;
 use cairn_core::db::{self, Db, Purpose, close, connect_options, lazy_pool, within};
 use cairn_core::queue::Queue;
@@ -79,9 +80,8 @@ impl Process {
         let shares: Vec<(Queue, Db)> = shares(&config.worker_queues, config.database_connections)
             .map(|(queue, connections)| (queue, db.share(connections).for_purpose(purpose(queue))))
             .collect();
-        let mut pools: Vec<(&'static str, PgPool)> =
-            shares.iter().map(|(queue, db)| (queue.name(), db.pool().clone())).collect();
-        pools.push(("leases", leases.clone()));
+        let mut pools: Vec<WatchedPool> = shares.iter().map(|(queue, db)| WatchedPool::of(queue.name(), db)).collect();
+        pools.push(WatchedPool { name: "leases", pool: leases.clone(), waits: None });
         let health = Arc::new(WorkerHealth::new(config, &leases, pools, shutdown.clone())?);
         let listening = connect_options(url.expose())?;
         let provider = Arc::new(Provider::from_config(config)?);
@@ -99,7 +99,7 @@ impl Process {
 
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in health.queues().cloned().zip(&shares) {
-            let context = Context::new(db.clone()).with_mail(mail.clone());
+            let context = Context::new(db.clone()).with_mail(mail.clone()).counting(health.postponed());
             let context = context.with_replies(provider.clone(), health.replies.clone(), shutdown.clone());
             let (names, leases, listener) = (names.clone(), leases.clone(), listener.clone());
             let (health, shutdown) = (health.clone(), shutdown.clone());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cairn_core::admin::clocks;
 use cairn_core::admin::maintenance::{Housekeeping, Reconcile};
 use cairn_core::admin::schedule::enqueue_scheduled;
 use cairn_core::community::jobs::RefreshTrending;
@@ -35,10 +36,11 @@ pub(crate) async fn run(db: Db, stop: CancellationToken) {
 
 async fn tick(db: &Db) -> cairn_core::Result<()> {
     let mut tx = db.begin().await?;
-    let reconcile = enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
-    let housekeeping = enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
-    let terms = enqueue_scheduled(&mut tx, &CountSearchTerms {}, COUNT_SEARCH_TERMS_EVERY).await?;
-    let trending = enqueue_scheduled(&mut tx, &RefreshTrending {}, REFRESH_TRENDING_EVERY).await?;
-    let stats = enqueue_scheduled(&mut tx, &RefreshStats {}, REFRESH_STATS_EVERY).await?;
-    if reconcile || housekeeping || terms || trending || stats { tx.commit().await } else { tx.rollback().await }
+    clocks::heal(&mut tx).await?;
+    enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
+    enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
+    enqueue_scheduled(&mut tx, &CountSearchTerms {}, COUNT_SEARCH_TERMS_EVERY).await?;
+    enqueue_scheduled(&mut tx, &RefreshTrending {}, REFRESH_TRENDING_EVERY).await?;
+    enqueue_scheduled(&mut tx, &RefreshStats {}, REFRESH_STATS_EVERY).await?;
+    tx.commit().await
 }

@@ -6,6 +6,7 @@ mod costs;
 mod forwarded;
 mod headers;
 mod ids;
+mod repeat;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use cairn_core::db::{Purpose, within_place};
 use cairn_core::queue::TRACEPARENT;
+use cairn_core::repeat::Commits;
 use cairn_core::telemetry::trace;
 use cairn_server::host::{HostFault, Hosts};
 use futures_util::FutureExt;
@@ -30,6 +32,7 @@ use crate::compression::{accepts_gzip, compress};
 use crate::contract::Contract;
 use crate::openapi::CONTRACT;
 use crate::operation::has_body;
+use crate::problem::OUTCOME_UNKNOWN;
 use crate::{App, Code, Problem, pages, routes};
 
 /// A handler that takes longer is stopped.
@@ -107,6 +110,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 impl<E: Endpoint> Edge<E> {
     /// Checks what no handler should have to, then runs the handler within its time, panics caught.
     async fn handle(&self, mut request: Request, admission: Admission) -> poem::Result<Response> {
+        let commits = Commits::default();
         let work = async {
             refuse_malformed(&request)?;
             self.check_host(&request)?;
@@ -115,7 +119,7 @@ impl<E: Endpoint> Edge<E> {
             }
             let place = Arc::new((admission.place().await?, admission));
             let work = async {
-                let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+                let answer = AssertUnwindSafe(self.call_repeatedly(request, &commits)).catch_unwind().await;
                 answer.map_err(|panic| Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))))
             };
             within_place(Purpose::Requests.limits().hold, place, work).await?
@@ -124,7 +128,8 @@ impl<E: Endpoint> Edge<E> {
             return result.map(IntoResponse::into_response);
         }
         tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
-        Err(Problem::unavailable().retry_after(5).into())
+        let problem = Problem::unavailable().retry_after(5);
+        Err(if commits.is_empty() { problem } else { problem.detail(OUTCOME_UNKNOWN) }.into())
     }
 
     fn check_host(&self, request: &Request) -> Result<(), Problem> {
@@ -203,8 +208,12 @@ fn answer(error: poem::Error, request_id: &str, uri: &Uri, headers: &HeaderMap) 
     if let Some(parameters) = parameters.filter(|_| problem.code() == Code::MalformedParameter) {
         problem = problem.with_parameter_faults(parameters.faults(uri, headers));
     }
-    if let Some(cause) = problem.cause() {
-        tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed");
+    match problem.cause() {
+        Some(cause) if cause.is_unavailable() => {
+            tracing::warn!(problem.code = problem.code().name(), error = %cause, "a request failed for a reason of the moment");
+        }
+        Some(cause) => tracing::error!(problem.code = problem.code().name(), error = %cause, "a request failed"),
+        None => {}
     }
     let code = problem.code();
     let mut response = problem.into_response(request_id);

@@ -1,6 +1,7 @@
 //! The JSON body of a request, checked against the schema that the document shows.
 
 use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,21 @@ const BODY_LIMIT: usize = 256 * 1024;
 const ANONYMOUS_BODY_LIMIT: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Keeps the body of a request, which can be read only once, for the case that the request has to be done again.
+#[derive(Clone, Default)]
+pub(crate) struct KeptBody(Arc<OnceLock<Bytes>>);
+
+impl KeptBody {
+    fn keep(&self, bytes: Bytes) {
+        let _ = self.0.set(bytes); // of a request that is done again it is the same
+    }
+
+    /// The body, if it has been read.
+    pub(crate) fn get(&self) -> Option<Bytes> {
+        self.0.get().cloned()
+    }
+}
 
 /// A JSON body. Use it instead of poem's `Json`, which accepts numbers as strings and does not report where a body is
 /// wrong. This one responds with a problem that points to every wrong member.
@@ -102,7 +118,12 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes, Proble
     let body = body.take().map_err(|error| Error::message(error.to_string()))?;
     let unreadable = |why: &str| Problem::malformed_body().detail(why.to_owned());
     match tokio::time::timeout(BODY_TIMEOUT, body.into_bytes_limit(limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Ok(bytes)) => {
+            if let Some(kept) = request.data::<KeptBody>() {
+                kept.keep(bytes.clone());
+            }
+            Ok(bytes)
+        }
         Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Problem::body_too_large()),
         Ok(Err(_)) => Err(unreadable("The body could not be read to its end.")),
         Err(_) => Err(unreadable("The body did not arrive within 15 seconds.")),

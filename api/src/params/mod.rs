@@ -9,6 +9,7 @@ mod page;
 mod person_query;
 
 pub use self::body::Body;
+pub(crate) use self::body::KeptBody;
 pub use self::changes::Changes;
 pub use self::date::Date;
 pub use self::idempotency::{IdempotencyKey, IdempotentRequest};

@@ -19,6 +19,10 @@ use serde_json::{Map, Value};
 pub use self::codes::Code;
 use self::codes::with_codes;
 
+/// The detail of a problem after which nobody knows whether the change was made.
+pub(crate) const OUTCOME_UNKNOWN: &str = "The request could not be completed in time. The change may have been made: look before you try again, or send \
+     it again with the same Idempotency-Key.";
+
 /// The content type of problem documents.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -206,6 +210,9 @@ struct Document<'a> {
 impl From<cairn_core::Error> for Problem {
     fn from(error: cairn_core::Error) -> Self {
         let mut problem = if error.is_unavailable() { Self::unavailable().retry_after(2) } else { Self::internal() };
+        if error.is_outcome_unknown() {
+            problem = problem.detail(OUTCOME_UNKNOWN);
+        }
         problem.0.source = Some(error);
         problem
     }

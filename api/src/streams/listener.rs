@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_core::db::Listener;
+use cairn_core::hosts::Moves;
 use cairn_core::queue::READERS_CHANNEL;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -17,12 +18,16 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Listens from when the first stream is opened until `stop`.
 pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, stop: CancellationToken) {
+    let mut moves = Moves::of(&options);
     let work = async {
         registry.opened().await;
         loop {
-            let Err(error) = listen_once(&options, &registry).await;
+            let error = tokio::select! {
+                Err(error) = listen_once(&options, &registry) => Some(error.to_string()),
+                () = moves.next() => None, // what is written now is told on another host
+            };
             registry.set_listening(false);
-            tracing::warn!(error = %error, "cannot listen for what readers follow; they poll until the connection is back");
+            tracing::warn!(error, "cannot listen for what readers follow; they poll until the connection is back");
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
     };
@@ -31,7 +36,7 @@ pub(super) async fn listen(options: PgConnectOptions, registry: Arc<Registry>, s
 
 /// Listens until the connection is lost.
 async fn listen_once(options: &PgConnectOptions, registry: &Registry) -> cairn_core::Result<Infallible> {
-    let mut listener = Listener::open(options.clone(), READERS_CHANNEL).await?;
+    let mut listener = Listener::open(options, READERS_CHANNEL).await?;
     registry.set_listening(true);
     loop {
         let ids = listener.next().await?;

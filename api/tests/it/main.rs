@@ -11,6 +11,7 @@ mod contract;
 mod edge;
 mod learning;
 mod library;
+mod moments;
 mod process;
 mod queue;
 mod settings;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use cairn_core::config::{Config, Secret};
-use cairn_core::db::{Role, connect_options, create_roles};
+use cairn_core::db::{connect_options, create_roles};
+use cairn_core::hosts;
 
-use crate::database::{Database, Sharing};
+use crate::database::{Database, Sharing, role};
 use crate::failure::Failure;
 use crate::output::print_line;
 
@@ -47,11 +48,11 @@ async fn roles(config: &Config) -> Result<(), Failure> {
         url.clone().ok_or_else(missing)
     };
     let administrator = url("DATABASE_ADMIN_URL", &config.database_admin_url)?;
-    let owner = Role::from_url(url("DATABASE_OWNER_URL", &config.database_owner_url)?.expose())?;
-    let application = Role::from_url(url("DATABASE_URL", &config.database_url)?.expose())?;
+    let owner = role(&url("DATABASE_OWNER_URL", &config.database_owner_url)?)?;
+    let application = role(&url("DATABASE_URL", &config.database_url)?)?;
     if owner.name() == application.name() {
         return Err(Failure::setup("DATABASE_OWNER_URL and DATABASE_URL name the same role: they need two"));
     }
-    create_roles(&connect_options(administrator.expose())?, &owner, &application).await?;
+    create_roles(&hosts::writable(&connect_options(administrator.expose())?).await, &owner, &application).await?;
     print_line(&format!("the roles {} and {} are ready", owner.name(), application.name()))
 }

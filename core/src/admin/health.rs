@@ -10,6 +10,16 @@ pub async fn database_time(connection: &mut PgConnection) -> Result<DateTime<Utc
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 
+/// Whether the session can change anything: the database is no standby, was not told to refuse writes, and gives a transaction
+/// its number.
+pub async fn accepts_writes(connection: &mut PgConnection) -> Result<bool> {
+    let accepts = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
+               THEN pg_current_xact_id() IS NOT NULL ELSE false END AS "accepts!""#
+    );
+    Ok(accepts.fetch_one(connection).await?)
+}
+
 /// The role of a connection, and whether it may do more than the programs need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseRole {
@@ -49,9 +59,11 @@ pub async fn stale(connection: &mut PgConnection) -> Result<Stale> {
     let stale = sqlx::query_as!(
         Stale,
         r#"SELECT
-               extract(epoch FROM now() - (SELECT min(requested_at) FROM progress_dirty WHERE done_seq < requested_seq))::float8
+               greatest(extract(epoch FROM
+                   now() - (SELECT min(requested_at) FROM progress_dirty WHERE done_seq < requested_seq)), 0)::float8
                    AS progress_seconds,
-               extract(epoch FROM now() - (SELECT min(marked_at) FROM likes_dirty))::float8 AS likes_seconds,
+               greatest(extract(epoch FROM now() - (SELECT min(marked_at) FROM likes_dirty)), 0)::float8
+                   AS likes_seconds,
                (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version) AS "roadmaps!""#
     );
     Ok(stale.fetch_one(connection).await?)

@@ -24,6 +24,6 @@ pub struct Housekeeping {}
 impl Job for Housekeeping {
     const KIND: &'static str = "housekeeping";
     const QUEUE: Queue = Queue::Maintenance;
-    const MAX_ATTEMPTS: i32 = 3;
+    const MAX_ATTEMPTS: i32 = 10; // safe to repeat, so a lost worker should not leave a dead job for an operator
     const DEADLINE: Duration = Duration::from_secs(20);
 }

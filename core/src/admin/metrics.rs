@@ -2,7 +2,7 @@
 //!
 //! Each service has its own registry instead of one per process, so that `cairn dev`, which runs two services, exports each on
 //! its own port, and tests are independent. A service registers its own metrics. The metrics here are common to all services:
-//! the pools, and the state of the queues in the database. The latter are the same on every process (take the maximum), so
+//! the process, the pools, the database, and the state of the queues in the database. The latter are the same on every process (take the maximum), so
 //! that queues without a worker are visible too.
 
 use std::time::{Duration, Instant};
@@ -14,7 +14,11 @@ use prometheus::{
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
+pub use crate::admin::database_metrics::WatchedPool;
+use crate::admin::database_metrics::{DatabaseGauges, PoolMetrics};
 use crate::admin::health::{self, Stale};
+use crate::admin::observation::{self, Observation};
+use crate::admin::process::ProcessMetrics;
 use crate::queue::Queue;
 use crate::queue::queues::{self, QueueState};
 use crate::{Result, db};
@@ -34,9 +38,10 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pools: Vec<(&'static str, PgPool)>,
-    connections: IntGaugeVec,
-    connections_max: IntGaugeVec,
+    pools: Vec<WatchedPool>,
+    connections: PoolMetrics,
+    process: ProcessMetrics,
+    database: DatabaseGauges,
     queues: QueueGauges,
     /// Separate connections, which the service does not use otherwise.
     observer: PgPool,
@@ -44,22 +49,20 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a service with these pools, by name. The state of the queues is queried over `observer`.
-    pub fn new(observer: PgPool, pools: Vec<(&'static str, PgPool)>) -> Result<Self> {
+    /// The metrics of a service with these pools. The state of the queues is queried over `observer`.
+    pub fn new(service: &str, observer: PgPool, pools: Vec<WatchedPool>) -> Result<Self> {
         let registry = Registry::new();
+        let build = register_int_gauge_vec_with_registry!(
+            "cairn_build_info",
+            "1; its labels say what runs here.",
+            &["service", "version"],
+            registry
+        )?;
+        build.with_label_values(&[service, env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
-            connections: register_int_gauge_vec_with_registry!(
-                "cairn_database_connections",
-                "Open connections of this service.",
-                &["pool", "state"],
-                registry
-            )?,
-            connections_max: register_int_gauge_vec_with_registry!(
-                "cairn_database_connections_max",
-                "Connections this service may open.",
-                &["pool"],
-                registry
-            )?,
+            connections: PoolMetrics::new(&registry)?,
+            process: ProcessMetrics::new(&registry)?,
+            database: DatabaseGauges::new(&registry)?,
             queues: QueueGauges::new(&registry)?,
             queried_at: Mutex::default(),
             registry,
@@ -75,12 +78,8 @@ impl Metrics {
 
     /// The current metrics as text. If the database does not answer, `cairn_database_up` is 0, and only its figures are missing.
     pub async fn render(&self) -> Result<String> {
-        for (name, pool) in &self.pools {
-            let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
-            self.connections.with_label_values(&[name, "idle"]).set(idle);
-            self.connections.with_label_values(&[name, "in_use"]).set((i64::from(pool.size()) - idle).max(0));
-            self.connections_max.with_label_values(&[name]).set(pool.options().get_max_connections().into());
-        }
+        self.pools.iter().for_each(|pool| self.connections.show(pool));
+        self.process.update();
         self.query().await;
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
@@ -94,19 +93,34 @@ impl Metrics {
         let result = tokio::time::timeout(QUERY_TIMEOUT, query(&self.observer)).await;
         let result = result.unwrap_or_else(|_| Err(crate::Error::message("timed out")));
         match result {
-            Ok((states, stale)) => self.queues.show(&states, &stale),
+            Ok(Figures { states, stale, observation }) => {
+                self.queues.show(&states, &stale);
+                self.database.show(&observation);
+            }
             Err(error) => {
                 tracing::warn!(error = %error, "cannot query the database for metrics");
                 self.queues.reset();
+                self.database.reset();
             }
         }
         *queried_at = Some(Instant::now());
     }
 }
 
-async fn query(pool: &PgPool) -> Result<(Vec<QueueState>, Stale)> {
+/// What the database was asked for.
+struct Figures {
+    states: Vec<QueueState>,
+    stale: Stale,
+    observation: Observation,
+}
+
+async fn query(pool: &PgPool) -> Result<Figures> {
     let mut connection = db::acquire(pool).await?;
-    Ok((queues::overview(&mut connection).await?, health::stale(&mut connection).await?))
+    Ok(Figures {
+        states: queues::overview(&mut connection).await?,
+        stale: health::stale(&mut connection).await?,
+        observation: observation::observe(&mut connection).await?,
+    })
 }
 
 /// The figures from the database.
@@ -116,6 +130,7 @@ struct QueueGauges {
     jobs: IntGaugeVec,
     oldest_due: GaugeVec,
     paused: IntGaugeVec,
+    workers: IntGaugeVec,
     oldest_stale: GaugeVec,
     stale_roadmaps: IntGaugeVec,
 }
@@ -146,6 +161,12 @@ impl QueueGauges {
                 &["queue"],
                 registry
             )?,
+            workers: register_int_gauge_vec_with_registry!(
+                "cairn_queue_workers",
+                "Processes that work the queue, according to their heartbeats.",
+                &["queue"],
+                registry
+            )?,
             oldest_stale: register_gauge_vec_with_registry!(
                 "cairn_stale_marker_oldest_seconds",
                 "Age of the oldest stale marker, 0 if none is stale.",
@@ -170,7 +191,7 @@ impl QueueGauges {
             self.show_queue(known(state), state);
         }
         for (marker, seconds) in [("progress", stale.progress_seconds), ("likes", stale.likes_seconds)] {
-            self.oldest_stale.with_label_values(&[marker]).set(seconds.unwrap_or(0.0));
+            self.oldest_stale.with_label_values(&[marker]).set(seconds.unwrap_or(0.0).max(0.0));
         }
         self.stale_roadmaps.with_label_values::<&str>(&[]).set(stale.roadmaps);
     }
@@ -185,6 +206,7 @@ impl QueueGauges {
         ] {
             self.jobs.with_label_values(&[name, label]).add(count);
         }
+        self.workers.with_label_values(&[name]).add(state.workers);
         self.paused.with_label_values(&[name]).add(state.paused_at.is_some().into());
         let oldest = self.oldest_due.with_label_values(&[name]);
         oldest.set(oldest.get().max(state.oldest_due_seconds.unwrap_or(0.0)));
@@ -196,6 +218,7 @@ impl QueueGauges {
         self.jobs.reset();
         self.oldest_due.reset();
         self.paused.reset();
+        self.workers.reset();
         self.oldest_stale.reset();
         self.stale_roadmaps.reset();
     }

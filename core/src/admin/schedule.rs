@@ -12,7 +12,9 @@ use crate::queue::Job;
 pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) -> Result<bool> {
     let due = sqlx::query_scalar!(
         "UPDATE schedules SET last_enqueued_at = now()
-         WHERE name = $1 AND last_enqueued_at <= now() - make_interval(secs => $2)
+         WHERE name = $1
+           -- A minute ahead is no tick of another worker: the clock was set back.
+           AND (last_enqueued_at <= now() - make_interval(secs => $2) OR last_enqueued_at > now() + interval '1 minute')
            AND NOT EXISTS (
                SELECT FROM apalis.jobs
                WHERE job_type = $3 AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
@@ -20,7 +22,7 @@ pub async fn enqueue_scheduled<J: Job>(tx: &mut Tx, job: &J, every: Duration) ->
            AND NOT EXISTS (
                SELECT FROM apalis.workers w JOIN apalis.jobs j ON j.lock_by = w.id
                WHERE w.worker_type = $3 AND j.job_type = $3 AND j.status IN ('Queued', 'Running') AND job_kind(j.job) = $1
-                 AND j.lock_at > now() - make_interval(secs => $4))
+                 AND j.lock_at BETWEEN now() - make_interval(secs => $4) AND now() + interval '1 minute')
          RETURNING true",
         J::KIND,
         every.as_secs_f64(),

@@ -88,6 +88,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `CAIRN_TEST_FAILPOINTS`: places where crash tests kill the process.
     pub failpoints: Failpoints,
+    /// `CAIRN_TEST_CLOCK_SECONDS`: how far the clock of this process is ahead, for tests.
+    pub clock_error_seconds: i64,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector that spans are sent to; `None` to send none.
     pub otlp_endpoint: Option<String>,
 }
@@ -213,6 +215,13 @@ impl Config {
             },
             failpoints: failpoint::parse(get("CAIRN_TEST_FAILPOINTS").unwrap_or_default())
                 .map_err(|error| ConfigError::new(format!("CAIRN_TEST_FAILPOINTS names {error}")))?,
+            clock_error_seconds: parse(
+                get("CAIRN_TEST_CLOCK_SECONDS"),
+                "CAIRN_TEST_CLOCK_SECONDS",
+                "a number of seconds",
+                |_| true,
+            )?
+            .unwrap_or(0),
             otlp_endpoint: get("OTEL_EXPORTER_OTLP_ENDPOINT").map(otlp_endpoint).transpose()?,
         })
     }

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Acquire, Connection};
 use tokio::time::timeout;
 
-use crate::{Error, Result};
+use crate::{Error, Result, hosts};
 
 /// A listener that has heard nothing for so long asks whether its connection is still there.
 const QUIET: Duration = Duration::from_secs(2);
@@ -26,7 +26,9 @@ impl Listener {
     ///
     /// It has a pool of its own: a listener that is dropped waits until the server has confirmed that it no longer listens,
     /// which a silent connection does only when TCP gives it up, and nobody else is to wait for that.
-    pub async fn open(options: PgConnectOptions, channel: &str) -> Result<Self> {
+    pub async fn open(options: &PgConnectOptions, channel: &str) -> Result<Self> {
+        let options = timeout(LIMIT, hosts::writable(options)).await;
+        let options = options.map_err(|_| Error::too_slow("finding the host that accepts writes", LIMIT))?;
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LIMIT).connect_lazy_with(options);
         let mut inner = PgListener::connect_with(&pool).await?;
         inner.eager_reconnect(false);

@@ -4,9 +4,11 @@ mod connection;
 mod limits;
 mod listener;
 mod tx;
+mod url;
+mod waits;
 
 use std::fmt;
-use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -17,12 +19,16 @@ pub use self::connection::{Connection, acquire, connect, within, within_place};
 pub use self::limits::{Limits, Purpose};
 pub use self::listener::Listener;
 pub use self::tx::{Snapshot, Tx, UserTx};
+pub use self::url::{DatabaseUrl, UrlFault};
+pub use self::waits::{WaitFigures, Waits};
 use crate::Result;
 use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
 use crate::queue::Notifier;
+use crate::{Error, hosts, transient};
 pub use cairn_migrations::{
-    APPLICATION, MigrateError, Migrations, OWNER, Role, create_roles, migrate, migrations, schema_fingerprint, set_up,
+    APPLICATION, MigrateError, Migrations, OWNER, Role, create_roles, migrate, migrations, migrations_on,
+    schema_fingerprint, set_up,
 };
 
 /// How long a request or a job waits for a connection. After that, the API answers 503.
@@ -39,6 +45,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Db {
     pool: PgPool,
+    waits: Waits,
     direct: PgConnectOptions,
     notifier: Notifier,
     clock: Clock,
@@ -59,6 +66,7 @@ impl Db {
         let direct = connect_options(direct_url)?;
         Ok(Self {
             pool: lazy_pool(url, max_connections, Purpose::Requests)?,
+            waits: Waits::default(),
             notifier: Notifier::start(direct.clone()),
             direct,
             clock: Clock::default(),
@@ -70,8 +78,8 @@ impl Db {
     #[must_use]
     pub fn share(&self, max_connections: u32) -> Self {
         let options = self.pool.connect_options();
-        let pool = pool_options(max_connections).connect_lazy_with((*options).clone());
-        Self { pool, direct: self.direct.clone(), notifier: self.notifier.clone(), clock: self.clock.clone() }
+        let pool = open_pool(max_connections, (*options).clone());
+        Self { pool, waits: Waits::default(), ..self.clone() }
     }
 
     /// The same database and notifier with a pool of the same size for another purpose.
@@ -79,12 +87,17 @@ impl Db {
     pub fn for_purpose(self, purpose: Purpose) -> Self {
         let options = purpose.apply((*self.pool.connect_options()).clone());
         let max_connections = self.pool.options().get_max_connections();
-        Self { pool: pool_options(max_connections).connect_lazy_with(options), ..self }
+        Self { pool: open_pool(max_connections, options), ..self }
+    }
+
+    /// How long others have waited for connections of this pool.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// A connection, for statements that need no transaction.
     pub async fn acquire(&self) -> Result<Connection> {
-        acquire(&self.pool).await
+        self.waits.count(acquire(&self.pool)).await
     }
 
     /// The pool, which takes back what is taken from it without a limit. Programs use [`Db::acquire`].
@@ -171,25 +184,63 @@ fn is_stale(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Parses a database URL, and adds the options of all connections. A pooler must pass on the startup parameter `options`.
+/// What the program calls itself in the database.
+static PROGRAM: OnceLock<&str> = OnceLock::new();
+
+/// Has the connections of this process bear the name of its program, so that whoever looks at the database sees whose they are.
+pub fn name_program(name: &'static str) {
+    let _ = PROGRAM.set(name); // a process is one program
+}
+
+fn program() -> &'static str {
+    PROGRAM.get().copied().unwrap_or("cairn")
+}
+
+/// Parses a database URL, which may name several hosts: one that accepts writes is used then ([`hosts`]). Adds the options of all
+/// connections. A pooler must pass on the startup parameter `options`.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(url)?.application_name("cairn").options(limits::OPTIONS))
+    let url = DatabaseUrl::parse(url).map_err(|fault| Error::message(format!("the database URL {fault}")))?;
+    let hosts: Vec<PgConnectOptions> =
+        url.hosts.into_iter().map(|host| host.application_name(program()).options(limits::OPTIONS)).collect();
+    if url.must_write {
+        return Ok(hosts::group(hosts));
+    }
+    hosts.into_iter().next().ok_or_else(|| Error::message("a database URL without a host"))
 }
 
 /// A pool for monitoring, separate from the pools that it reports on: two connections, and a statement timeout of 2 s.
 pub fn observer_pool(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(Duration::from_secs(2))
         .idle_timeout(Duration::from_mins(5))
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
-        .connect_lazy_with(options.options([("statement_timeout", "2s")]))
+        // What it says of the server must be what new sessions would find.
+        .before_acquire(|connection, meta| {
+            let is_outdated = transient::is_outdated(meta.age);
+            Box::pin(async move { Ok(!is_outdated && answers(connection).await) })
+        })
+        .connect_lazy_with(options.options([("statement_timeout", "2s")]));
+    hosts::follow(pool)
 }
 
 /// A pool that connects when it is first used.
 pub fn lazy_pool(url: &str, max_connections: u32, purpose: Purpose) -> Result<PgPool> {
-    Ok(pool_options(max_connections).connect_lazy_with(purpose.apply(connect_options(url)?)))
+    Ok(open_pool(max_connections, purpose.apply(connect_options(url)?)))
+}
+
+fn open_pool(max_connections: u32, options: PgConnectOptions) -> PgPool {
+    let group = hosts::of(&options);
+    let pool_options = pool_options(max_connections).after_connect(move |connection, _| {
+        let group = group.clone();
+        Box::pin(async move {
+            match group {
+                Some(group) => group.require_writes(connection).await,
+                None => Ok(()),
+            }
+        })
+    });
+    hosts::follow(pool_options.connect_lazy_with(options))
 }
 
 fn pool_options(max_connections: u32) -> PgPoolOptions {
@@ -201,7 +252,10 @@ fn pool_options(max_connections: u32) -> PgPoolOptions {
         // have been idle for a second are pinged.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < Duration::from_secs(1) || answers(connection).await) })
+            let is_outdated = transient::is_outdated(meta.age);
+            Box::pin(async move {
+                Ok(!is_outdated && (meta.idle_for < Duration::from_secs(1) || answers(connection).await))
+            })
         })
 }
 

@@ -12,7 +12,8 @@ use crate::actor::{Actor, Caller};
 use crate::clock::Clock;
 use crate::events::{self, UserEvent};
 use crate::queue::{Job, NewJob, Notifier, Queue, insert_jobs};
-use crate::{Result, failpoint};
+use crate::transient::Transient;
+use crate::{Error, Result, failpoint, repeat};
 
 /// A database transaction. Jobs enqueued on it are inserted in one statement right before the commit, so the record and
 /// its jobs are stored together or not at all. Workers are notified after the commit.
@@ -98,7 +99,16 @@ impl Tx {
         if !self.events.is_empty() {
             events::insert(&mut self.inner, &self.events).await?;
         }
-        self.inner.commit().await?;
+        repeat::commit_begins();
+        if let Err(error) = self.inner.commit().await {
+            // What the server refuses is rolled back. If it said nothing, or ended the connection, the commit may have taken place.
+            let was_refused =
+                error.as_database_error().is_some() && Transient::of(&error) != Some(Transient::Disconnected);
+            if was_refused {
+                repeat::commit_was_refused();
+            }
+            return Err(Error::from(error).of_commit(was_refused));
+        }
         failpoint::pass(failpoint::AFTER_COMMIT);
         for job in &self.jobs {
             self.notifier.notify_queue_in(job.queue, job.delay.unwrap_or_default());

@@ -231,7 +231,7 @@ pub async fn requeue_waiting(tx: &mut Tx) -> Result<()> {
     let live: Vec<Uuid> = live.into_iter().collect();
     let jobless = sqlx::query_scalar!(
         "SELECT id FROM course_imports
-         WHERE state IN ('queued', 'running') AND created_at < now() - interval '1 minute' AND id <> ALL ($1)
+         WHERE state IN ('queued', 'running') AND created_at NOT BETWEEN now() - interval '1 minute' AND now() + interval '1 minute' AND id <> ALL ($1)
          ORDER BY created_at LIMIT 100",
         &live
     );

@@ -60,7 +60,7 @@ pub async fn lock(db: &Db) -> Result<Option<Lock>> {
 
 /// Carries everything over that is not there yet, and brings what is computed up to date.
 pub async fn import(db: &Db, _lock: &Lock, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
-    let mut state = State::load(&mut *db.pool().acquire().await?, db.clock().now()).await?;
+    let mut state = State::load(&mut *db.acquire().await?, db.clock().now()).await?;
     let report = run(Writer::Database(db), source, &mut state, listener).await?;
     finish::finish(db).await?;
     Ok(report)
@@ -68,7 +68,7 @@ pub async fn import(db: &Db, _lock: &Lock, source: &mut Source, listener: Listen
 
 /// What [`import`] would do, without writing anything.
 pub async fn dry_run(db: &Db, source: &mut Source, listener: Listener<'_>) -> Result<Report> {
-    let mut state = State::load(&mut *db.pool().acquire().await?, db.clock().now()).await?;
+    let mut state = State::load(&mut *db.acquire().await?, db.clock().now()).await?;
     run(Writer::DryRun(db), source, &mut state, listener).await
 }
 
@@ -174,7 +174,7 @@ async fn import_chunk(
             Ok(decided)
         }
         Writer::DryRun(db) => {
-            let there = already_there(&mut *db.pool().acquire().await?, known.name, &keys).await?;
+            let there = already_there(&mut *db.acquire().await?, known.name, &keys).await?;
             Ok(decide(known, &rows, keys, &there, state))
         }
         Writer::Nothing => Ok(decide(known, &rows, keys, &HashSet::new(), state)),

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::Queue;
 use crate::db::connect;
+use crate::hosts::{self, Moves};
 use crate::{Error, Result};
 
 /// The channel for queues. The payload is a comma-separated list of queue names.
@@ -75,12 +76,16 @@ impl Notifier {
         let task_state = Arc::downgrade(&state);
         tokio::spawn(async move {
             let mut connection = None;
+            let mut moves = Moves::of(&options);
             loop {
                 let Some(state) = task_state.upgrade() else { return };
                 // The task must not keep the state alive forever, so it releases it once a second.
                 let _ = tokio::time::timeout(Duration::from_secs(1), state.wake.notified()).await;
                 let pending = state.take();
                 drop(state);
+                if moves.have_happened() {
+                    connection = None;
+                }
                 if !pending.is_empty() {
                     let sent = timeout(SEND_LIMIT, send(&mut connection, &options, pending)).await;
                     let sent = sent.unwrap_or_else(|_| Err(Error::too_slow("notifying", SEND_LIMIT)));
@@ -128,7 +133,10 @@ async fn send(
 ) -> Result<()> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(connect(&options.clone().options([("synchronous_commit", "off")])).await?),
+        None => {
+            let options = hosts::writable(options).await.options([("synchronous_commit", "off")]);
+            connection.insert(connect(&options).await?)
+        }
     };
     let (channels, payloads): (Vec<&str>, Vec<String>) = pending.into_iter().unzip();
     sqlx::query("SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)")

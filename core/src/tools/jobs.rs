@@ -73,7 +73,7 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     let live: Vec<Uuid> = live.into_iter().collect();
     let jobless = sqlx::query!(
         r#"SELECT id, cardinality(retried_at) AS "retry!" FROM ai_replies
-         WHERE state IN ('queued', 'streaming') AND updated_at < now() - interval '1 minute' AND id <> ALL ($1)
+         WHERE state IN ('queued', 'streaming') AND updated_at NOT BETWEEN now() - interval '1 minute' AND now() + interval '1 minute' AND id <> ALL ($1)
          ORDER BY updated_at
          LIMIT 100"#,
         &live

@@ -47,7 +47,9 @@ pub async fn quota(connection: &mut PgConnection, caller: &Caller, settings: &Se
            FROM (SELECT asked.at, row_number() OVER (ORDER BY asked.at DESC) AS nth
                  FROM ai_replies r CROSS JOIN LATERAL unnest(r.retried_at || r.created_at) AS asked (at)
                  WHERE r.user_id = $1 AND r.queued_at > now() - interval '24 hours'
-                   AND asked.at > now() - interval '24 hours') asked"#,
+                   AND asked.at > now() - interval '24 hours'
+                   -- Later than now is what was asked before the clock was set back.
+                   AND asked.at < now() + interval '1 minute') asked"#,
         caller.user_id,
         limit
     )

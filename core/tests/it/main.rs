@@ -6,6 +6,7 @@
 
 mod audit;
 mod course;
+mod hosts;
 mod jobs;
 mod library;
 mod limits;

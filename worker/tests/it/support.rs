@@ -251,6 +251,6 @@ impl Ops {
     }
 }
 
-fn signed_in(at: chrono::DateTime<chrono::Utc>) -> Event {
+pub(crate) fn signed_in(at: chrono::DateTime<chrono::Utc>) -> Event {
     Action::new(Noun::User, Verb::SignedIn).into_event(&Actor::default(), at)
 }

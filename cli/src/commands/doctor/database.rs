@@ -6,6 +6,7 @@ use cairn_core::admin::preflight::{self, Database as Server};
 use cairn_core::admin::{health, verify};
 use cairn_core::clock::Clock;
 use cairn_core::db::connect_options;
+use cairn_core::hosts;
 use chrono::TimeDelta;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -27,7 +28,7 @@ const CONNECTIONS_LIMIT: f64 = 0.9;
 pub(super) async fn connect(report: &mut Report, database: &Database) -> Result<Option<PgConnection>, Failure> {
     let mut last = None;
     for (what, url) in [("database", database.url()), ("direct", database.direct_url())] {
-        let options = connect_options(url.expose())?;
+        let options = hosts::writable(&connect_options(url.expose())?).await;
         let place = format!("{}:{}", options.get_host(), options.get_port());
         let fix = if what == "direct" { "correct DATABASE_DIRECT_URL" } else { "start it, or correct DATABASE_URL" };
         let verdict = match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
@@ -108,7 +109,8 @@ pub(super) async fn server(report: &mut Report, connection: &mut PgConnection) -
 
 /// Reports what poolers may break.
 pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(), Failure> {
-    let (pool, direct) = (connect_options(database.url().expose())?, connect_options(database.direct_url().expose())?);
+    let pool = hosts::writable(&connect_options(database.url().expose())?).await;
+    let direct = hosts::writable(&connect_options(database.direct_url().expose())?).await;
     let notifications = match preflight::notifications_arrive(&pool, &direct).await {
         Ok(true) => Good("what is sent arrives".to_owned()),
         Ok(false) => Bad(preflight::LOSES_NOTIFICATIONS.to_owned()),

@@ -1,5 +1,6 @@
 //! Jobs: storing, claiming, finishing, operating and cleaning up.
 
+mod clocks;
 mod housekeeping;
 mod lease;
 mod operate;

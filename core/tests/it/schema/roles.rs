@@ -114,7 +114,7 @@ async fn functions_with_the_rights_of_their_owner_have_a_fixed_search_path() {
          FROM pg_proc WHERE prosecdef AND pronamespace IN ('public'::regnamespace, 'apalis'::regnamespace)",
     )
     .await;
-    assert_eq!(functions.len(), 2, "{functions:?}");
+    assert_eq!(functions.len(), 3, "{functions:?}");
     for (function, settings, is_public) in functions {
         assert_eq!(settings.as_deref(), Some("search_path=public, pg_temp"), "{function}");
         assert!(!is_public, "{function} may be called by everybody");
