@@ -367,6 +367,16 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.fill_created_at() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.created_at := now();
+    RETURN NEW;
+END;
+$$;
+
 CREATE FUNCTION public.fill_email_key() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -397,6 +407,16 @@ BEGIN
     INSERT INTO stats_marks (quarter) SELECT generate_series(first, last);
     UPDATE stats_state s SET filled_to = greatest(first, last + 1), is_filled = last + 1 >= before;
     RETURN last + 1 < before;
+END;
+$$;
+
+CREATE FUNCTION public.fill_updated_at() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.updated_at := coalesce(NEW.created_at, now());
+    RETURN NEW;
 END;
 $$;
 
@@ -853,18 +873,21 @@ $$;
 CREATE FUNCTION public.observe_sessions(OUT oldest_seconds double precision, OUT application text, OUT state text, OUT replica_lag_seconds double precision) RETURNS record
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
-    AS $$
-    SELECT o.seconds, o.application_name, o.state,
-        (SELECT max(greatest(extract(epoch FROM r.replay_lag), 0)) FROM pg_stat_replication r)::float8
-    FROM (SELECT 1) AS one
-    LEFT JOIN LATERAL (
-        SELECT greatest(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8 AS seconds, a.application_name, a.state
-        FROM pg_stat_activity a
-        WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-            AND a.xact_start IS NOT NULL
-        ORDER BY a.xact_start LIMIT 1
-    ) o ON true
-$$;
+    BEGIN ATOMIC
+ SELECT o.seconds,
+     o.application_name,
+     o.state,
+     (( SELECT max(GREATEST(EXTRACT(epoch FROM r.replay_lag), (0)::numeric)) AS max
+            FROM pg_stat_replication r))::double precision AS max
+    FROM (( SELECT 1 AS "?column?") one
+      LEFT JOIN LATERAL ( SELECT (GREATEST(EXTRACT(epoch FROM (clock_timestamp() - a.xact_start)), (0)::numeric))::double precision AS seconds,
+             a.application_name,
+             a.state
+            FROM pg_stat_activity a
+           WHERE ((a.datname = current_database()) AND (a.backend_type = 'client backend'::text) AND (a.pid <> pg_backend_pid()) AND (a.xact_start IS NOT NULL))
+           ORDER BY a.xact_start
+          LIMIT 1) o ON (true));
+END;
 
 CREATE FUNCTION public.open_quarter() RETURNS timestamp with time zone
     LANGUAGE sql
@@ -1708,6 +1731,17 @@ WITH (fillfactor='50');
 ALTER TABLE ONLY public.late_job_searches
     ADD CONSTRAINT late_job_searches_pkey PRIMARY KEY (queue);
 
+CREATE TABLE public.legacy_ids (
+    kind text NOT NULL,
+    legacy_id text NOT NULL,
+    id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT legacy_ids_kind_length CHECK (((length(kind) >= 1) AND (length(kind) <= 100))),
+    CONSTRAINT legacy_ids_legacy_id_length CHECK (((length(legacy_id) >= 1) AND (length(legacy_id) <= 300)))
+);
+ALTER TABLE ONLY public.legacy_ids
+    ADD CONSTRAINT legacy_ids_pkey PRIMARY KEY (kind, legacy_id);
+
 CREATE TABLE public.lesson_materials (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     lesson_id uuid NOT NULL,
@@ -2349,6 +2383,8 @@ ALTER TABLE ONLY public.tool_chats
     ADD CONSTRAINT tool_chats_user_id_tool_type_key UNIQUE (user_id, tool_type);
 CREATE INDEX tool_chats_tool_type_idx ON public.tool_chats USING btree (tool_type, updated_at DESC, id DESC);
 CREATE INDEX tool_chats_updated_at_idx ON public.tool_chats USING btree (updated_at DESC, id DESC);
+CREATE TRIGGER fill_created_at BEFORE INSERT OR UPDATE OF created_at ON public.tool_chats FOR EACH ROW WHEN ((new.created_at IS NULL)) EXECUTE FUNCTION public.fill_created_at();
+CREATE TRIGGER fill_updated_at BEFORE INSERT OR UPDATE OF updated_at ON public.tool_chats FOR EACH ROW WHEN ((new.updated_at IS NULL)) EXECUTE FUNCTION public.fill_updated_at();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.tool_chats FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.tool_chats
     ADD CONSTRAINT tool_chats_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
@@ -2366,6 +2402,7 @@ ALTER TABLE ONLY public.tool_messages
     ADD CONSTRAINT tool_messages_pkey PRIMARY KEY (id);
 CREATE INDEX idx_tool_messages_chat_id ON public.tool_messages USING btree (chat_id);
 CREATE INDEX tool_messages_page_idx ON public.tool_messages USING btree (chat_id, created_at DESC, id DESC);
+CREATE TRIGGER fill_created_at BEFORE INSERT OR UPDATE OF created_at ON public.tool_messages FOR EACH ROW WHEN ((new.created_at IS NULL)) EXECUTE FUNCTION public.fill_created_at();
 ALTER TABLE ONLY public.tool_messages
     ADD CONSTRAINT tool_messages_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.tool_chats(id) ON DELETE CASCADE;
 

@@ -59,7 +59,7 @@ async fn check(db: &Db) -> Option<&'static str> {
         Ok(true) => {}
         Ok(false) => {
             // Sessions that cannot write are of no use, even if the database accepts writes again.
-            connection.close_on_drop();
+            connection.discard();
             return Some("the database does not accept writes");
         }
         Err(_) => return Some("the database does not answer"),
@@ -70,6 +70,9 @@ async fn check(db: &Db) -> Option<&'static str> {
         Err(MigrateError::Newer(_)) => None,
         Ok(_) => Some("migrations are pending: run `cairn migrate`"),
         Err(MigrateError::Squashed(_)) => Some("the database was made before the first release: use an empty one"),
+        Err(MigrateError::Changed(_) | MigrateError::Unfinished(_)) => {
+            Some("a migration is not as it should be: see `cairn doctor`")
+        }
         Err(_) => Some("the database does not answer"),
     }
 }

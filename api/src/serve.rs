@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_core::admin::preflight::check_pooler;
+use cairn_core::admin::preflight;
 use cairn_core::config::{Config, ConfigError, OPS_API, Ports};
-use cairn_core::db::{Db, MigrateError, migrations};
-use cairn_core::hosts;
+use cairn_core::db::Db;
 use cairn_core::program::Failure;
 use cairn_server::host::Hosts;
 use cairn_server::{Limits, Private, Server, raise_descriptors};
@@ -21,8 +20,6 @@ use crate::{App, endpoint, ops, streams};
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Within which the process has ended after it was asked to stop, whatever hangs.
 pub const STOP_LIMIT: Duration = Duration::from_secs(DRAIN_LIMIT.as_secs() + 5);
-/// How long the database may take to say which migrations it has when the process starts.
-const START_LIMIT: Duration = Duration::from_secs(15);
 /// The same for probes, which end at once.
 const OPS_DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -33,14 +30,8 @@ pub enum ServeError {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// The database does not suit this program, or does not answer.
-    #[error("database: {0}")]
-    Migrations(#[from] MigrateError),
-    /// The database is older than this program.
-    #[error("the database lacks {0} migrations: run `cairn migrate`")]
-    Pending(usize),
-    /// A pooler before the database makes the work impossible, or there was no answer.
     #[error("{0}")]
-    Pooler(#[from] Failure),
+    Database(Failure),
     /// The pool could not be created.
     #[error("{0}")]
     Core(#[from] cairn_core::Error),
@@ -55,9 +46,8 @@ pub enum ServeError {
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Config(_) | ServeError::Pending(_) => Self::setup(error),
-            ServeError::Migrations(error) => error.into(),
-            ServeError::Pooler(failure) => failure,
+            ServeError::Config(_) => Self::setup(error),
+            ServeError::Database(failure) => failure,
             ServeError::Listen(addr, error) => Self::setup(format!(
                 "cannot listen on {addr} ({error}): stop the program that uses it, or set CAIRN_API_ADDR or CAIRN_OPS_ADDR"
             )),
@@ -71,13 +61,7 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     config.require_jwt_secret()?;
     let (url, direct_url) = (config.require_database_url()?, config.require_direct_url()?);
     let db = Db::connect(url.expose(), direct_url.expose(), config.database_connections)?;
-    let state = async { migrations(&hosts::writable(&db.pool().connect_options()).await).await };
-    let state = tokio::time::timeout(START_LIMIT, state).await;
-    let state = state.map_err(|_| cairn_core::Error::too_slow("reading the migrations", START_LIMIT))??;
-    if state.pending > 0 {
-        return Err(ServeError::Pending(state.pending));
-    }
-    check_pooler(&db.pool().connect_options(), &db.direct_options()).await?;
+    preflight::check(&db.pool().connect_options(), &db.direct_options()).await.map_err(ServeError::Database)?;
     let (api, ops) = (listen(config.api_addr).await?, listen(config.ops_addr.unwrap_or(OPS_API)).await?);
     let served = serve(config, db.clone(), api, ops, shutdown).await;
     db.close().await;

@@ -66,8 +66,10 @@ impl From<MigrateError> for Failure {
             MigrateError::Squashed(_)
             | MigrateError::Newer(_)
             | MigrateError::Changed(_)
+            | MigrateError::Unfinished(_)
             | MigrateError::Foreign(_) => Self::Setup(error.to_string()),
             MigrateError::Failed(_) => Self::Failed(format!("cannot migrate the database: {error}")),
+            MigrateError::Unreachable(_) => Self::Failed(format!("the database cannot be used: {error}")),
         }
     }
 }

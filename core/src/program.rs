@@ -119,7 +119,9 @@ impl From<ConfigError> for Failure {
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
-            MigrateError::Failed(_) => Self::Failed(format!("the database cannot be used: {error}")),
+            MigrateError::Failed(_) | MigrateError::Unreachable(_) => {
+                Self::Failed(format!("the database cannot be used: {error}"))
+            }
             _ => Self::setup(error),
         }
     }

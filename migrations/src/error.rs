@@ -28,9 +28,18 @@ pub enum MigrateError {
          does not)"
     )]
     Foreign(String),
-    /// Anything else: no connection, or a statement that failed (its migration is rolled back).
+    /// A migration that is not one transaction has begun and not ended.
+    #[error(
+        "migration {0} has begun and not ended: see what it did in migrations/, undo that, remove its row from _sqlx_migrations, and \
+         run `cairn migrate` again"
+    )]
+    Unfinished(i64),
+    /// A statement that failed; its migration is rolled back.
     #[error("{0}")]
     Failed(#[source] SqlxMigrateError),
+    /// No connection, or a failure outside of migrations.
+    #[error("{0}")]
+    Unreachable(#[source] sqlx::Error),
 }
 
 impl From<SqlxMigrateError> for MigrateError {
@@ -38,6 +47,9 @@ impl From<SqlxMigrateError> for MigrateError {
         match error {
             SqlxMigrateError::VersionMissing(version) => Self::Newer(version),
             SqlxMigrateError::VersionMismatch(version) => Self::Changed(version),
+            SqlxMigrateError::Dirty(version) => Self::Unfinished(version),
+            // Its own words are of executing migrations, and nothing may have been executed.
+            SqlxMigrateError::Execute(error) => Self::Unreachable(error),
             error => Self::Failed(error),
         }
     }
@@ -45,6 +57,6 @@ impl From<SqlxMigrateError> for MigrateError {
 
 impl From<sqlx::Error> for MigrateError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Failed(error.into())
+        Self::Unreachable(error)
     }
 }

@@ -53,7 +53,7 @@ pub async fn set_up(administrator: &str, owner: &str, application: &str) -> Resu
     migrate(owner.options(), Some(&application)).await
 }
 
-/// Tells what [`migrate`] would do, without doing it.
+/// Tells what [`migrate`] would do, without doing it. [`MigrateError::Newer`] comes last: nothing else is wrong then.
 pub async fn migrations(options: &PgConnectOptions) -> Result<Migrations, MigrateError> {
     check(&mut options.connect().await?).await
 }
@@ -76,16 +76,26 @@ async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError
     refuse_squashed(&applied(connection, OUR_TABLE).await?)?;
     refuse_foreign(connection).await?;
     let mut state = Migrations { applied: 0, pending: 0 };
+    let mut newer = None;
     for (migrator, table) in [(&apalis, apalis_table), (&OURS, OUR_TABLE)] {
         let applied = applied(connection, table).await?;
-        if let Some(unknown) = applied.iter().find(|m| !migrator.version_exists(m.version)) {
-            return Err(MigrateError::Newer(unknown.version));
+        for found in &applied {
+            match migrator.iter().find(|known| known.version == found.version) {
+                Some(known) if known.checksum != found.checksum => return Err(MigrateError::Changed(found.version)),
+                Some(_) => {}
+                None => newer = Some(found.version),
+            }
+        }
+        if !applied.is_empty()
+            && let Some(version) = connection.dirty_version(table).await?
+        {
+            return Err(MigrateError::Unfinished(version));
         }
         let known = migrator.iter().filter(|m| m.migration_type.is_up_migration()).count();
         state.applied += applied.len();
         state.pending += known.saturating_sub(applied.len());
     }
-    Ok(state)
+    newer.map_or(Ok(state), |version| Err(MigrateError::Newer(version)))
 }
 
 /// The numbers of squashed migrations are never used again, so a lower number than our first is one of those.

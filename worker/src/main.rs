@@ -1,19 +1,16 @@
 //! `cairn-worker`: processes the queues until it is told to stop.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use cairn_core::admin::preflight::check_pooler;
+use cairn_core::admin::preflight;
 use cairn_core::config::{Config, OPS_WORKER};
-use cairn_core::db::{Db, connect_options, migrations, name_program};
+use cairn_core::db::{Db, connect_options, name_program};
 use cairn_core::program::{Failure, Service};
-use cairn_core::{clock, failpoint, hosts, shutdown, telemetry};
+use cairn_core::{clock, failpoint, shutdown, telemetry};
 use cairn_worker::STOP_LIMIT;
 use tokio::net::TcpListener;
 
 const SERVICE: Service = Service { name: "cairn-worker", about: "Processes the queues of Cairn until it is stopped." };
-/// How long the database may take to say which migrations it has.
-const START_LIMIT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -31,15 +28,7 @@ async fn start() -> Result<(), Failure> {
     clock::set_wrong(config.clock_error_seconds);
     let url = config.require_database_url()?.expose().to_owned();
     let direct_url = config.require_direct_url()?.expose().to_owned();
-    let options = connect_options(&direct_url)?;
-    let state = async { migrations(&hosts::writable(&options).await).await };
-    let state = tokio::time::timeout(START_LIMIT, state).await;
-    let silent = |_| Failure::failed(format!("the database did not answer within {START_LIMIT:?}"));
-    let pending = state.map_err(silent)??.pending;
-    if pending > 0 {
-        return Err(Failure::Setup(format!("the database lacks {pending} migrations: run `cairn migrate`")));
-    }
-    check_pooler(&connect_options(&url)?, &connect_options(&direct_url)?).await?;
+    preflight::check(&connect_options(&url)?, &connect_options(&direct_url)?).await?;
     let db = Db::connect(&url, &direct_url, config.database_connections)?;
     let addr = config.ops_addr.unwrap_or(OPS_WORKER);
     let ops = TcpListener::bind(addr).await.map_err(|error| {

@@ -7,8 +7,12 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::Result;
+use crate::db::{MigrateError, Migrations, migrations};
+use crate::hosts;
 use crate::program::Failure;
 
+/// How long the checks of a service that starts may take.
+const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long a notification may take.
 const NOTIFICATION_LIMIT: Duration = Duration::from_secs(3);
 
@@ -134,8 +138,27 @@ async fn prepare_and_execute(pool: &PgConnectOptions) -> sqlx::Result<()> {
     first.close().await
 }
 
+/// Fails if a service cannot work with its database. A schema that is newer than the program is fine: until a deployment is
+/// complete, and after it was taken back, the previous release runs on it.
+pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
+    let checks = async {
+        let (pool, direct) = (hosts::writable(pool).await, hosts::writable(direct).await);
+        match migrations(&direct).await {
+            Ok(Migrations { pending: 0, .. }) => {}
+            Ok(Migrations { pending, .. }) => {
+                return Err(Failure::Setup(format!("the database lacks {pending} migrations: run `cairn migrate`")));
+            }
+            Err(error @ MigrateError::Newer(_)) => tracing::warn!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
+        check_pooler(&pool, &direct).await
+    };
+    let silent = |_| Failure::Failed(format!("the database did not answer within {START_LIMIT:?}"));
+    timeout(START_LIMIT, checks).await.map_err(silent)?
+}
+
 /// Fails if a pooler between a program and the server makes its work impossible, and logs what makes it slow.
-pub async fn check_pooler(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
+async fn check_pooler(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
     if !statements_stay_prepared(pool).await? {
         return Err(Failure::setup(LOSES_STATEMENTS));
     }

@@ -49,6 +49,11 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
 }
 
 impl Connection {
+    /// Closes the connection instead of giving it back: its session is of no use any more.
+    pub fn discard(mut self) {
+        drop(self.pooled.take().map(PoolConnection::detach));
+    }
+
     /// Begins a transaction with this statement. Whatever happens to the connection, it is rolled back unless
     /// [`Connection::commit`] succeeds.
     pub(super) async fn begin(mut self, statement: &'static str) -> Result<Self, sqlx::Error> {

@@ -92,7 +92,7 @@ async fn roll_up(db: &Db) -> Result<()> {
         let pairs = pairs.fetch_all(&mut *tx).await?;
         let Some(last) = pairs.last() else { return Ok(()) };
         after = Some((last.user_id, last.roadmap_id));
-        rollup::roll_up(&mut tx, &pairs).await?;
+        rollup::roll_up(&mut tx, &pairs, rollup::Skip::Markers).await?;
         tx.commit().await?;
     }
 }

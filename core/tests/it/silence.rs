@@ -71,7 +71,7 @@ async fn nothing_waits_for_ever_for_a_server_that_answers_nobody() {
         assert!(db.begin().await.is_err_and(|error| error.is_unavailable()));
         assert!(acquire(&observer).await.unwrap_err().is_unavailable());
         assert!(connect(&db.direct_options()).await.unwrap_err().is_unavailable());
-        assert!(Listener::open(db.direct_options(), CHANNEL).await.unwrap_err().is_unavailable());
+        assert!(Listener::open(&db.direct_options(), CHANNEL).await.unwrap_err().is_unavailable());
     };
     timeout(PATIENCE, all).await.expect("every wait has a limit");
     proxy.restore();
@@ -146,13 +146,13 @@ async fn a_batch_that_hangs_fails_and_the_next_one_is_done() {
 #[tokio::test]
 async fn a_listener_notices_that_its_connection_is_silent() {
     let (test, proxy, db) = behind_a_proxy(2).await;
-    let mut listener = Listener::open(db.direct_options(), CHANNEL).await.unwrap();
+    let mut listener = Listener::open(&db.direct_options(), CHANNEL).await.unwrap();
     run(test.pool(), format!("SELECT pg_notify('{CHANNEL}', 'one')")).await;
     assert_eq!(listener.next().await.unwrap(), "one");
     proxy.silence_existing();
     let lost = timeout(PATIENCE, listener.next()).await.expect("the listener notices");
     assert!(lost.unwrap_err().is_unavailable());
-    let mut listener = Listener::open(db.direct_options(), CHANNEL).await.unwrap();
+    let mut listener = Listener::open(&db.direct_options(), CHANNEL).await.unwrap();
     // The connection of the notifier is silent as well.
     db.notifier().notify_queue(Queue::Likes);
     eventually("a notification arrives", async || {

@@ -146,13 +146,13 @@ async fn whoever_comes_second_tries_again_and_sees_that_the_time_has_moved() {
     let (first, second) = (event(Some(user), now()), event(Some(user), now() + TimeDelta::seconds(30)));
     let mut open = test.connect().await;
     sqlx::raw_sql("BEGIN").execute(&mut open).await.unwrap();
-    assert_eq!(activity::insert(&mut open, std::slice::from_ref(&first)).await.unwrap(), []);
+    assert!(activity::insert(&mut open, std::slice::from_ref(&first)).await.unwrap().is_empty());
     let mut other = test.connect().await;
     let again = std::slice::from_ref(&second);
     assert_eq!(activity::insert(&mut other, again).await.unwrap(), [user]);
     assert_eq!(logged(&test).await, 1, "the event itself is stored");
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
-    assert_eq!(activity::insert(&mut other, again).await.unwrap(), []);
+    assert!(activity::insert(&mut other, again).await.unwrap().is_empty());
     assert_eq!(last_active(&test, user).await, Some(first.occurred_at));
     assert_eq!(logged(&test).await, 2);
 }
@@ -172,7 +172,7 @@ async fn a_user_who_is_locked_delays_nobody_else() {
     assert_eq!(last_active(&test, free).await, Some(events[1].occurred_at));
     assert_eq!(last_active(&test, locked).await, None);
     sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
-    assert_eq!(activity::insert(&mut other, &events).await.unwrap(), []);
+    assert!(activity::insert(&mut other, &events).await.unwrap().is_empty());
     assert_eq!(last_active(&test, locked).await, Some(events[0].occurred_at));
     assert_eq!(logged(&test).await, 2);
 }
