@@ -208,13 +208,11 @@ impl Group {
 async fn open(options: &PgConnectOptions) -> Option<PgConnection> {
     let connecting = async {
         let mut connection = options.connect().await.ok()?;
-        match can_write(&mut connection).await {
-            Ok(true) => Some(connection),
-            _ => {
-                let _ = connection.close().await; // it is given up in any case
-                None
-            }
+        if matches!(can_write(&mut connection).await, Ok(true)) {
+            return Some(connection);
         }
+        let _ = connection.close().await; // it is given up in any case
+        None
     };
     tokio::time::timeout(ANSWER_LIMIT, connecting).await.ok().flatten()
 }

@@ -88,9 +88,8 @@ impl Transient {
             "55P03" => Some(Self::Locked),
             "57014" => Some(Self::Limited),
             // An idle transaction, or an idle session, or a transaction as a whole took too long, and its connection is gone.
-            "25P03" | "25P04" | "57P05" => Some(Self::Disconnected),
-            // The server shuts down or starts; a connection it has ended.
-            "57P01" | "57P02" | "57P04" | "40003" => Some(Self::Disconnected),
+            // So it is if the server shuts down, or has ended the connection.
+            "25P03" | "25P04" | "57P05" | "57P01" | "57P02" | "57P04" | "40003" => Some(Self::Disconnected),
             "57P03" | "53300" => Some(Self::Unreachable),
             "26000" | "42P05" => Some(Self::Outdated),
             "0A000" if routine == Some("RevalidateCachedQuery") => Some(Self::Outdated),

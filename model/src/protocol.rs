@@ -385,7 +385,7 @@ impl Protocol {
                 forget(worker(&mut next, w));
                 worker(&mut next, w).is_silent = true;
             }
-            Action::OperatorRetry(j) => self.operator_retry(&mut next, j),
+            Action::OperatorRetry(j) => Self::operator_retry(&mut next, j),
         }
         for worker in &mut next.workers {
             worker.entries.sort_unstable();
@@ -558,7 +558,7 @@ impl Protocol {
         self.forget_key(worker, (j, time));
     }
 
-    fn operator_retry(&self, state: &mut State, j: JobId) {
+    fn operator_retry(state: &mut State, j: JobId) {
         let job = &mut state.jobs[usize::from(j)];
         job.is_retried = true;
         let is_running = job.row.status == Status::Running;

@@ -56,7 +56,9 @@ impl JobListener {
         let mut listener = Listener::open(options, CHANNEL).await?;
         health.set_listening(true);
         // Notifications that were sent while nobody listened were missed.
-        Queue::ALL.into_iter().for_each(|queue| self.wake(queue));
+        for queue in Queue::ALL {
+            self.wake(queue);
+        }
         loop {
             listener.next().await?.split(',').filter_map(Queue::from_name).for_each(|queue| self.wake(queue));
         }

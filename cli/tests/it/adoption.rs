@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_core::db::Db;
 use cairn_core::users::accounts::find_credentials;
-use cairn_core::users::passwords::Passwords;
+use cairn_core::users::passwords::{Passwords, Verdict};
 use cairn_core::users::rules::Email;
 use cairn_postgres::testing::{TestDatabase, test_database};
 use serde_json::Value;
@@ -41,11 +41,12 @@ impl Ids {
         let mut sql = types.to_owned() + parts.next().unwrap();
         for part in parts {
             let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap();
-            sql += &match (self, &part[..digits]) {
+            let written = match (self, &part[..digits]) {
                 (_, "") => "#".to_owned(),
                 (Self::Uuids, n) => format!("'{}'", self.id(n)),
                 (Self::Numbers, n) => n.to_owned(),
             };
+            sql.push_str(&written);
             sql += &part[digits..];
         }
         sql
@@ -93,7 +94,8 @@ async fn everything(pool: &PgPool) -> String {
     let mut all = String::new();
     for table in tables {
         let query = format!("SELECT coalesce(md5(string_agg(t::text, ' ' ORDER BY t::text)), '') FROM \"{table}\" t");
-        all += &format!("{table} {}\n", scalar::<String>(pool, &query).await);
+        let line = format!("{table} {}\n", scalar::<String>(pool, &query).await);
+        all.push_str(&line);
     }
     all
 }
@@ -244,7 +246,7 @@ async fn people(sandbox: &Sandbox, pool: &PgPool, ids: Ids) {
             scalar(pool, &format!("SELECT role::text FROM users WHERE id = '{}'", account.user.id)).await;
         assert_eq!(stored, role);
         let verdict = Passwords::patient().verify(PASSWORD, account.password_hash.as_deref()).await;
-        assert!(verdict.is_ok_and(|verdict| verdict.is_match()), "{address}");
+        assert!(verdict.is_ok_and(Verdict::is_match), "{address}");
     }
     // Whoever was active last keeps an address that two accounts had; the other account is there and has none.
     let adopted: i64 = scalar(pool, "SELECT count(*) FROM users WHERE email = id || '@adopted.invalid'").await;

@@ -54,7 +54,9 @@ pub async fn heal(tx: &mut Tx) -> Result<u64> {
     sqlx::query!("UPDATE clock_mark SET seen_at = clock_timestamp()").execute(&mut **tx).await?;
     if moved > 0 {
         tracing::warn!(rows.moved = moved, "stored times were ahead of the clock of the database");
-        Queue::ALL.into_iter().for_each(|queue| tx.notify_queue(queue));
+        for queue in Queue::ALL {
+            tx.notify_queue(queue);
+        }
     }
     Ok(moved)
 }

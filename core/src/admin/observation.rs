@@ -88,7 +88,7 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
 /// How far a time is from the interval in which it was read.
 fn distance(read: DateTime<Utc>, from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
     let nearest = read.clamp(from.min(until), from.max(until));
-    (read - nearest).num_milliseconds().unsigned_abs() as f64 / 1000.0
+    (read - nearest).as_seconds_f64().abs()
 }
 
 #[cfg(test)]

@@ -105,6 +105,17 @@ pub async fn notifications_arrive(pool: &PgConnectOptions, direct: &PgConnectOpt
     Ok(has_arrived)
 }
 
+/// Whether the server got the options that programs connect with. Poolers drop them if they are told to ignore `options`.
+pub async fn options_arrive(pool: &PgConnectOptions) -> Result<bool> {
+    let mut connection = pool.clone().options([("cairn.asked", "yes")]).connect().await?;
+    let asked: Option<String> = sqlx::query_scalar("SELECT current_setting('cairn.asked', true)")
+        .persistent(false)
+        .fetch_one(&mut connection)
+        .await?;
+    connection.close().await?;
+    Ok(asked.as_deref() == Some("yes"))
+}
+
 /// Whether a statement can be prepared in one transaction and executed in another. A pooler in transaction mode may give the
 /// second one another connection to the server, and has to prepare it there.
 pub async fn statements_stay_prepared(pool: &PgConnectOptions) -> Result<bool> {

@@ -278,12 +278,22 @@ fn values() -> Result<HashMap<String, String>, ConfigError> {
     Ok(values)
 }
 
+/// Whether Kubernetes has set the variable: it tells the containers of a namespace where its services are, and one may well be
+/// called `cairn-api`.
+fn is_of_a_service(key: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.chars().all(|character| character.is_ascii_digit());
+    key.ends_with("_SERVICE_HOST")
+        || key.contains("_SERVICE_PORT")
+        || key.ends_with("_PORT")
+        || key.split_once("_PORT_").is_some_and(|(_, rest)| rest.split('_').next().is_some_and(number))
+}
+
 fn reject_unknown(values: &HashMap<String, String>) -> Result<(), ConfigError> {
     let mut unknown: Vec<&str> = values
         .keys()
         .map(String::as_str)
         .filter(|key| key.starts_with("CAIRN_") && !KEYS.contains(key))
-        .filter(|key| !FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
+        .filter(|key| !FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) && !is_of_a_service(key))
         .collect();
     unknown.sort_unstable();
     if unknown.is_empty() {
@@ -376,6 +386,23 @@ mod tests {
         assert_eq!(config.worker_queues.len(), Queue::ALL.len());
         assert!(config.require_database_url().unwrap_err().to_string().contains("DATABASE_URL is not set"));
         assert!(config.require_jwt_secret().is_err());
+    }
+
+    #[test]
+    fn what_kubernetes_says_of_services_is_not_ours() {
+        for key in [
+            "CAIRN_API_SERVICE_HOST",
+            "CAIRN_API_SERVICE_PORT",
+            "CAIRN_API_SERVICE_PORT_HTTP",
+            "CAIRN_API_PORT",
+            "CAIRN_API_PORT_8080_TCP",
+            "CAIRN_API_PORT_8080_TCP_ADDR",
+        ] {
+            assert!(config(&[(key, "tcp://10.0.0.1:8080")]).is_ok(), "{key}");
+        }
+        for key in ["CAIRN_API_PORTS", "CAIRN_API_PORT_X", "CAIRN_SERVICE"] {
+            assert!(config(&[(key, "1")]).is_err(), "{key}");
+        }
     }
 
     #[test]

@@ -172,18 +172,21 @@ impl Drop for Hold {
 /// Does `work`, and ends it when it has held connections for longer than `limit`: the error is that the database is not
 /// available. The connections are given back, and closed if they do not answer. What `work` does without a connection takes
 /// as long as it takes.
-pub async fn within<T, E: From<Error>>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    end_after(limit, Holds::default(), work).await
+pub fn within<T, E: From<Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
+    end_after(limit, Holds::default(), Box::pin(work))
 }
 
 /// As [`within`], for work that somebody occupies a place for: the place is free when the connections have been given back
 /// as well, which may take longer than the work that was cancelled.
-pub async fn within_place<T, E: From<Error>>(
+pub fn within_place<T, E: From<Error>>(
     limit: Duration,
     place: Arc<dyn Any + Send + Sync>,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    end_after(limit, Holds { held: Arc::default(), _place: Some(place) }, work).await
+) -> impl Future<Output = Result<T, E>> {
+    end_after(limit, Holds { held: Arc::default(), _place: Some(place) }, Box::pin(work))
 }
 
 async fn end_after<T, E: From<Error>>(

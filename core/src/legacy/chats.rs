@@ -60,13 +60,11 @@ pub(super) fn old_message(row: &Row, state: &mut State) -> Verdict {
 fn old_message_of(row: &Row, state: &mut State) -> Result<Plan, String> {
     let user_id = state.parent(row, "user_id", "users")?;
     let mut chat = Plan::new(new_id());
-    let chat_id = match state.chats.get(&(user_id, "assistant".to_owned())) {
-        Some(id) => *id,
-        None => {
-            new_chat(state, &mut chat, user_id, "assistant", row);
-            chat.id
-        }
-    };
+    let known = state.chats.get(&(user_id, "assistant".to_owned())).copied();
+    let chat_id = known.unwrap_or_else(|| {
+        new_chat(state, &mut chat, user_id, "assistant", row);
+        chat.id
+    });
     let mut plan = Plan::new(id_for(&row.key()));
     plan.records.append(&mut chat.records);
     message_of(row, state, chat_id, plan)

@@ -70,12 +70,12 @@ pub(super) fn category(row: &Row, state: &mut State) -> Verdict {
         return Verdict::Map(plan);
     }
     let deleted_at = row.time("deleted_at").map(|time| json!(time));
-    new_category(state, &mut plan, &name, row.position(), deleted_at);
+    new_category(state, &mut plan, &name, row.position(), deleted_at.as_ref());
     Verdict::Map(plan)
 }
 
 /// Plans a category with the id of the plan.
-fn new_category(state: &mut State, plan: &mut Plan, name: &str, position: i32, deleted_at: Option<serde_json::Value>) {
+fn new_category(state: &mut State, plan: &mut Plan, name: &str, position: i32, deleted_at: Option<&serde_json::Value>) {
     let kind = match name.to_lowercase().as_str() {
         "лендинг" => "frontend",
         "веб-сервис" | "функции" | "api" => "backend",

@@ -31,13 +31,13 @@ pub(super) fn roadmap(row: &Row, state: &mut State) -> Verdict {
         "id": module_id, "slug": state.slug("module", &slug), "title": title, "summary": "", "position": position,
         "publication": "published", "version": 1, "created_at": created_at, "updated_at": updated_at, "deleted_at": deleted_at,
     });
-    let stage = json!({
+    let new_stage = json!({
         "id": stage_id, "roadmap_id": plan.id, "slug": "steps", "title": title, "summary": "", "position": 0,
         "publication": "published", "version": 1, "created_at": created_at, "updated_at": updated_at, "deleted_at": deleted_at,
     });
     plan.insert(Target::Roadmaps, roadmap);
     plan.insert(Target::Modules, module);
-    plan.insert(Target::Stages, stage);
+    plan.insert(Target::Stages, new_stage);
     plan.name(ROADMAP_STAGE, &key, stage_id);
     plan.name(ROADMAP_MODULE, &key, module_id);
     Verdict::Map(plan)
@@ -79,7 +79,7 @@ pub(super) fn dashboard_stage(row: &Row, state: &mut State) -> Verdict {
     let slug = clean::slug(&title, "stage");
     let summary = clean::cut("subtitle", &row.text("subtitle").unwrap_or_default(), 1000, &mut plan.notes);
     let (created_at, updated_at, deleted_at) = (row.created(state.now), row.updated(state.now), row.time("deleted_at"));
-    let stage = json!({
+    let new_stage = json!({
         "id": stage_id, "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
         "summary": summary, "position": row.position(), "publication": "published", "version": 1, "created_at": created_at,
         "updated_at": updated_at, "deleted_at": deleted_at,
@@ -90,7 +90,7 @@ pub(super) fn dashboard_stage(row: &Row, state: &mut State) -> Verdict {
         "position": row.position(), "publication": "published", "version": 1, "created_at": created_at,
         "updated_at": updated_at, "deleted_at": deleted_at,
     });
-    plan.insert(Target::Stages, stage);
+    plan.insert(Target::Stages, new_stage);
     plan.insert(Target::Lessons, lesson);
     plan.insert(Target::StageLessons, placed(stage_id, plan.id, row.position()));
     Verdict::Map(plan)

@@ -109,7 +109,8 @@ fn shortened(key: String) -> String {
     if key.len() <= 200 {
         return key;
     }
-    let digest = Sha256::digest(key.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest = Sha256::digest(key.as_bytes());
+    let digest = digest.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let start: String = key.chars().take(40).collect();
     format!("{start}…{digest}")
 }

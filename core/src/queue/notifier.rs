@@ -131,12 +131,11 @@ async fn send(
     options: &PgConnectOptions,
     pending: Vec<(&'static str, String)>,
 ) -> Result<()> {
-    let connection = match connection {
-        Some(connection) => connection,
-        None => {
-            let options = hosts::writable(options).await.options([("synchronous_commit", "off")]);
-            connection.insert(connect(&options).await?)
-        }
+    let connection = if let Some(connection) = connection {
+        connection
+    } else {
+        let options = hosts::writable(options).await.options([("synchronous_commit", "off")]);
+        connection.insert(connect(&options).await?)
     };
     let (channels, payloads): (Vec<&str>, Vec<String>) = pending.into_iter().unzip();
     sqlx::query("SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)")

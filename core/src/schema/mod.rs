@@ -32,7 +32,7 @@ const NAMES: [&str; 6] = ["title", "name", "term", "first_name", "last_name", "t
 /// A compiled schema. Compiling takes long: do it once.
 #[derive(Debug)]
 pub struct Schema {
-    schema: Value,
+    document: Value,
     validator: Validator,
     /// Whether texts may have the control characters from U+007F on.
     allows_later_controls: bool,
@@ -57,7 +57,7 @@ impl Schema {
             .with_format("date-time", is_time)
             .build(&schema)
             .map_err(|error| Error::message(format!("the schema is wrong at {}: {error}", error.instance_path())))?;
-        Ok(Self { schema, validator, allows_later_controls: false })
+        Ok(Self { document: schema, validator, allows_later_controls: false })
     }
 
     /// Allows the control characters from U+007F on in texts, though not in names: a document that was written from what the
@@ -117,7 +117,8 @@ impl Schema {
 
     /// The names that the object where `error` surfaced may have.
     fn known(&self, error: &ValidationError<'_>) -> Vec<&str> {
-        let object = error.schema_path().as_str().rsplit_once('/').and_then(|(parent, _)| self.schema.pointer(parent));
+        let object =
+            error.schema_path().as_str().rsplit_once('/').and_then(|(parent, _)| self.document.pointer(parent));
         let properties = object.and_then(|object| object["properties"].as_object());
         properties.into_iter().flat_map(Map::keys).map(String::as_str).collect()
     }

@@ -122,7 +122,17 @@ pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(
         Ok(false) => Bad(preflight::LOSES_STATEMENTS.to_owned()),
         Err(error) => Bad(error.to_string()),
     };
-    report.add("statements", &statements)
+    report.add("statements", &statements)?;
+    let options = match preflight::options_arrive(&pool).await {
+        Ok(true) => Good("the limits of connections are in force".to_owned()),
+        Ok(false) => Note(
+            "the pooler drops them, so single statements have no limits: ALTER ROLE ... SET statement_timeout, see \
+             docs/RUNNING.md"
+                .to_owned(),
+        ),
+        Err(error) => Bad(error.to_string()),
+    };
+    report.add("options", &options)
 }
 
 fn encoding(server: &Server) -> Verdict {
