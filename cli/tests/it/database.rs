@@ -128,10 +128,16 @@ async fn a_database_from_before_the_squash_is_refused_and_left_unchanged() {
 #[tokio::test]
 async fn an_embedded_database_from_before_the_squash_is_refused_and_left_unchanged() {
     let sandbox = Sandbox::new();
-    sandbox.run(&["migrate"]).ok();
-    let server = async || {
+    let start = async || {
         let options = Options::new(sandbox.path().join(".cairn/postgres"), Durability::Relaxed);
         let server = Server::start(options).await.unwrap();
+        server.create_database_if_missing("cairn").await.unwrap();
+        server
+    };
+    start().await.stop().await.unwrap();
+    sandbox.run(&["migrate"]).ok();
+    let server = async || {
+        let server = start().await;
         let pool = PgPool::connect(&server.url("cairn")).await.unwrap();
         (server, pool)
     };
