@@ -576,11 +576,7 @@ class Drill:
         dumped = time.monotonic() - begun
         self.primary.sql("CREATE DATABASE restored", "postgres")
         begun = time.monotonic()
-        # The dump empties the search path, and expressions of generated columns call functions that need it.
-        script = self.machine.run("pg_restore", "--file", "-", dump)
-        script = self.machine.write("restore.sql", script.replace("SELECT pg_catalog.set_config('search_path', '', false);\n", ""))
-        self.machine.run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", "--output",
-                         "/dev/null", *self.primary.where("restored"), "--file", script)
+        self.machine.run("pg_restore", "--exit-on-error", "--single-transaction", *self.primary.where("restored"), dump)
         self.say("restore from pg_dump", f"dumped in {dumped:.1f} s ({dump.stat().st_size // 1024} KiB), "
                                          f"restored in {time.monotonic() - begun:.1f} s")
         self.verify("verify the restored database", self.primary, "restored")

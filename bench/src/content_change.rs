@@ -58,7 +58,7 @@ pub(crate) async fn run(database: &BenchDatabase) -> anyhow::Result<Vec<Measured
         computing.push(while_active(&learners, spawn_blocking(|| compute_for(CALM))).await?.1);
         let publication = if round % 2 == 0 { "published" } else { "draft" };
         let edit = format!("UPDATE lessons SET publication = '{publication}' WHERE position = 60");
-        let (took, latencies) = while_active(&learners, change(database, &edit)).await?;
+        let (took, latencies) = Box::pin(while_active(&learners, change(database, &edit))).await?;
         seconds.push(took?);
         changing.push(latencies);
         // The dead rows of a change must not affect the next baseline.

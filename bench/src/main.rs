@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
             "latency" => latency::run(&database).await?,
             "snapshot" => snapshot::run(&database, minutes).await?,
             "scaling" => scaling::run(&database).await?,
-            "content-change" => content_change::run(&database).await?,
+            "content-change" => Box::pin(content_change::run(&database)).await?,
             "operate" => operate::run(&database).await?,
             "streams" => streams::run(&database).await?,
             "reads" => reads::run(&database).await?,

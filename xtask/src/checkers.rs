@@ -1,13 +1,22 @@
 //! Checks of the sources by programs that others keep.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::steps::{Command, Failure, target};
 use crate::tools;
 
+/// The linters of `deploy/` are installed once, and take seconds then.
+const CHECK: Duration = Duration::from_mins(8);
+
 /// Looks for misspelled words.
 pub(crate) fn spelling() -> Result<(), Failure> {
     checker("typos", &[])?.map_or(Ok(()), Command::run)
+}
+
+/// Checks the files in `deploy/` with their own linters and schemas, of which those that are not installed are skipped.
+pub(crate) fn deployment() -> Result<(), Failure> {
+    Command::new("bash", &["deploy/check.sh"]).run_for(CHECK)
 }
 
 /// Checks licences, sources, duplicates and banned crates.

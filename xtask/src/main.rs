@@ -96,6 +96,7 @@ fn static_checks(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("documents", documents::check)?;
     steps.run("snippets", clients::check_snippets)?;
     steps.run("spelling", checkers::spelling)?;
+    steps.run("deployment files", checkers::deployment)?;
     steps.run("dependencies", checkers::dependencies)?;
     steps.run("lints", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).run()

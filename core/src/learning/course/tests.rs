@@ -257,7 +257,8 @@ fn ascii(json: &str) -> String {
         } else {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04X}"));
+                let escape = format!("\\u{unit:04X}");
+                text.push_str(&escape);
             }
         }
     }
