@@ -337,6 +337,15 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.fill_created_at() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.created_at := now();
+    RETURN NEW;
+END;
+$$;
+
 CREATE FUNCTION public.fill_email_key() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -365,6 +374,15 @@ BEGIN
     INSERT INTO stats_marks (quarter) SELECT generate_series(first, last);
     UPDATE stats_state s SET filled_to = greatest(first, last + 1), is_filled = last + 1 >= before;
     RETURN last + 1 < before;
+END;
+$$;
+
+CREATE FUNCTION public.fill_updated_at() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated_at := coalesce(NEW.created_at, now());
+    RETURN NEW;
 END;
 $$;
 
@@ -1551,6 +1569,17 @@ WITH (fillfactor='50');
 ALTER TABLE ONLY public.job_counts
     ADD CONSTRAINT job_counts_pkey PRIMARY KEY (queue, slot, worker);
 
+CREATE TABLE public.legacy_ids (
+    kind text NOT NULL,
+    legacy_id text NOT NULL,
+    id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT legacy_ids_kind_length CHECK (((length(kind) >= 1) AND (length(kind) <= 100))),
+    CONSTRAINT legacy_ids_legacy_id_length CHECK (((length(legacy_id) >= 1) AND (length(legacy_id) <= 300)))
+);
+ALTER TABLE ONLY public.legacy_ids
+    ADD CONSTRAINT legacy_ids_pkey PRIMARY KEY (kind, legacy_id);
+
 CREATE TABLE public.lesson_materials (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     lesson_id uuid NOT NULL,
@@ -2192,6 +2221,8 @@ ALTER TABLE ONLY public.tool_chats
     ADD CONSTRAINT tool_chats_user_id_tool_type_key UNIQUE (user_id, tool_type);
 CREATE INDEX tool_chats_tool_type_idx ON public.tool_chats USING btree (tool_type, updated_at DESC, id DESC);
 CREATE INDEX tool_chats_updated_at_idx ON public.tool_chats USING btree (updated_at DESC, id DESC);
+CREATE TRIGGER fill_created_at BEFORE INSERT OR UPDATE OF created_at ON public.tool_chats FOR EACH ROW WHEN ((new.created_at IS NULL)) EXECUTE FUNCTION public.fill_created_at();
+CREATE TRIGGER fill_updated_at BEFORE INSERT OR UPDATE OF updated_at ON public.tool_chats FOR EACH ROW WHEN ((new.updated_at IS NULL)) EXECUTE FUNCTION public.fill_updated_at();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.tool_chats FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.tool_chats
     ADD CONSTRAINT tool_chats_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
@@ -2209,6 +2240,7 @@ ALTER TABLE ONLY public.tool_messages
     ADD CONSTRAINT tool_messages_pkey PRIMARY KEY (id);
 CREATE INDEX idx_tool_messages_chat_id ON public.tool_messages USING btree (chat_id);
 CREATE INDEX tool_messages_page_idx ON public.tool_messages USING btree (chat_id, created_at DESC, id DESC);
+CREATE TRIGGER fill_created_at BEFORE INSERT OR UPDATE OF created_at ON public.tool_messages FOR EACH ROW WHEN ((new.created_at IS NULL)) EXECUTE FUNCTION public.fill_created_at();
 ALTER TABLE ONLY public.tool_messages
     ADD CONSTRAINT tool_messages_chat_id_fkey FOREIGN KEY (chat_id) REFERENCES public.tool_chats(id) ON DELETE CASCADE;
 

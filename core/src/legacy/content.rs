@@ -31,12 +31,12 @@ pub(super) fn module(row: &Row, state: &mut State) -> Verdict {
     });
     plan.insert(Target::Modules, module);
     let roadmap_id = special_roadmap(state, &mut plan, "modules", "Курс", "course");
+    let stage_id = new_id();
     let stage = json!({
-        "id": new_id(), "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
+        "id": stage_id, "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
         "summary": summary, "position": row.position(), "publication": "published", "version": 1,
         "created_at": created_at, "updated_at": updated_at, "deleted_at": row.time("deleted_at"),
     });
-    let stage_id = stage["id"].as_str().and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_default();
     plan.insert(Target::Stages, stage);
     plan.name(MODULE_STAGE, &key, stage_id);
     Verdict::Map(plan)
