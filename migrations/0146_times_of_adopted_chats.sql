@@ -3,10 +3,13 @@
 -- best time that is known, and rows that somebody else inserts get the current one. The columns stay as they are.
 SET LOCAL lock_timeout = '2s';
 
+-- Not an edit, so it does not count as one.
+ALTER TABLE tool_chats DISABLE TRIGGER touch_row;
 UPDATE tool_chats c SET created_at = coalesce(c.created_at, c.updated_at, u.created_at),
     updated_at = coalesce(c.updated_at, c.created_at, u.created_at)
 FROM users u
 WHERE u.id = c.user_id AND (c.created_at IS NULL OR c.updated_at IS NULL);
+ALTER TABLE tool_chats ENABLE TRIGGER touch_row;
 UPDATE tool_messages m SET created_at = c.created_at
 FROM tool_chats c
 WHERE c.id = m.chat_id AND m.created_at IS NULL;

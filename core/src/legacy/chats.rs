@@ -65,7 +65,8 @@ fn old_message_of(row: &Row, state: &mut State) -> Result<Plan, String> {
         new_chat(state, &mut chat, user_id, "assistant", row);
         chat.id
     });
-    let mut plan = Plan::new(id_for(&row.key()));
+    // Not the id that it had, which a message of `tool_messages` may have, too.
+    let mut plan = Plan::new(new_id());
     plan.records.append(&mut chat.records);
     message_of(row, state, chat_id, plan)
 }
@@ -103,7 +104,7 @@ pub(super) fn setting(row: &Row, state: &mut State) -> Verdict {
             plan.insert(
                 Target::Settings,
                 json!({
-                    "key": key, "value": value, "version": 2, "created_at": created_at, "updated_at": updated_at,
+                    "key": key, "value": value, "version": 1, "created_at": created_at, "updated_at": updated_at,
                 }),
             );
         }

@@ -31,12 +31,12 @@ pub(super) fn module(row: &Row, state: &mut State) -> Verdict {
     });
     plan.insert(Target::Modules, module);
     let roadmap_id = special_roadmap(state, &mut plan, "modules", "Курс", "course");
+    let stage_id = new_id();
     let new_stage = json!({
-        "id": new_id(), "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
+        "id": stage_id, "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
         "summary": summary, "position": row.position(), "publication": "published", "version": 1,
         "created_at": created_at, "updated_at": updated_at, "deleted_at": row.time("deleted_at"),
     });
-    let stage_id = new_stage["id"].as_str().and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_default();
     plan.insert(Target::Stages, new_stage);
     plan.name(MODULE_STAGE, &key, stage_id);
     Verdict::Map(plan)
@@ -126,14 +126,21 @@ pub(super) fn material(row: &Row, state: &mut State) -> Verdict {
 /// A task of a lesson. It is optional, because it never decided whether the lesson is completed.
 pub(super) fn task(row: &Row, state: &mut State) -> Verdict {
     match state.parent(row, "lesson_id", "lessons") {
-        Ok(lesson_id) => Verdict::Map(task_of(row, state, lesson_id, "text", false)),
+        Ok(lesson_id) => Verdict::Map(task_of(row, state, id_for(&row.key()), lesson_id, "text", false)),
         Err(reason) => Verdict::Skip(reason),
     }
 }
 
 /// A task whose text is in `column`: what does not fit into its title is in its description.
-pub(super) fn task_of(row: &Row, state: &mut State, lesson_id: Uuid, column: &str, is_required: bool) -> Plan {
-    let mut plan = Plan::new(id_for(&row.key()));
+pub(super) fn task_of(
+    row: &Row,
+    state: &mut State,
+    id: Uuid,
+    lesson_id: Uuid,
+    column: &str,
+    is_required: bool,
+) -> Plan {
+    let mut plan = Plan::new(id);
     let text = row.text_of(&[column, "title", "text"]).unwrap_or_default();
     let description =
         if text.chars().count() > 300 { clean::cut(column, &text, 5000, &mut plan.notes) } else { String::new() };

@@ -1,7 +1,8 @@
 //! The old roadmaps with their steps, and the stages of the old dashboard with their tasks.
 //!
 //! What a learner does here is to complete lessons and check tasks. So a step is a lesson in the one stage of its roadmap, and a
-//! stage of the dashboard is a stage with one lesson, which is completed when its tasks are checked.
+//! stage of the dashboard is a stage with one lesson, which is completed when its tasks are checked. They get ids of their own,
+//! because they now share a table with the lessons and tasks of modules.
 
 use serde_json::json;
 
@@ -49,10 +50,9 @@ pub(super) fn step(row: &Row, state: &mut State) -> Verdict {
 }
 
 fn step_of(row: &Row, state: &mut State) -> Result<Plan, String> {
-    state.parent(row, "roadmap_id", "roadmaps")?;
     let stage_id = state.parent(row, "roadmap_id", ROADMAP_STAGE)?;
     let module_id = state.parent(row, "roadmap_id", ROADMAP_MODULE)?;
-    let mut plan = Plan::new(id_for(&row.key()));
+    let mut plan = Plan::new(new_id());
     let title = titled(row, "title", 200, &mut plan);
     let link = clean::url("link_url", row.text("link_url"), &mut plan.notes)
         .map(|url| format!("[{}]({url})", row.text("link_text").unwrap_or_else(|| url.clone())));
@@ -71,7 +71,7 @@ fn step_of(row: &Row, state: &mut State) -> Result<Plan, String> {
 
 /// A stage of the dashboard: a stage with one lesson, whose id is what the tasks of the stage refer to.
 pub(super) fn dashboard_stage(row: &Row, state: &mut State) -> Verdict {
-    let mut plan = Plan::new(id_for(&row.key()));
+    let mut plan = Plan::new(new_id());
     let title = titled(row, "title", 200, &mut plan);
     let roadmap_id = special_roadmap(state, &mut plan, "stages", "Этапы обучения", "stages");
     let module_id = module_of_stages(state, &mut plan);
@@ -115,7 +115,7 @@ fn module_of_stages(state: &mut State, plan: &mut Plan) -> uuid::Uuid {
 /// A task of a stage.
 pub(super) fn stage_task(row: &Row, state: &mut State) -> Verdict {
     match state.parent(row, "stage_id", "dashboard_stages") {
-        Ok(lesson_id) => Verdict::Map(task_of(row, state, lesson_id, "title", true)),
+        Ok(lesson_id) => Verdict::Map(task_of(row, state, new_id(), lesson_id, "title", true)),
         Err(reason) => Verdict::Skip(reason),
     }
 }

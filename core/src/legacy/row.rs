@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// A row as Postgres writes it as JSON.
 #[derive(Clone, Debug)]
@@ -109,10 +110,10 @@ fn shortened(key: String) -> String {
     if key.len() <= 200 {
         return key;
     }
-    let digest = Sha256::digest(key.as_bytes());
-    let digest = digest.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let start: String = key.chars().take(40).collect();
-    format!("{start}…{digest}")
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&Sha256::digest(key.as_bytes())[..16]);
+    format!("{start}…{}", Uuid::from_bytes(digest).simple())
 }
 
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {

@@ -1,7 +1,7 @@
 //! Inserts what was planned: one statement for each table and chunk.
 //!
 //! Rows that are identified by what they connect, such as a like, stay as they are if they exist: two rows of the old database
-//! may say the same, and what somebody did here meanwhile counts.
+//! may say the same, and what somebody did here meanwhile counts. So does a setting, unless it has never been touched.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -183,7 +183,8 @@ async fn insert_into(connection: &mut PgConnection, target: Target, records: Val
             records,
             "platform_settings",
             "key, value, version, created_at, updated_at",
-            "ON CONFLICT DO NOTHING"
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value
+             WHERE platform_settings.value = 'null' AND platform_settings.version = 1"
         ),
     };
     Ok(())
