@@ -10,7 +10,6 @@ use cairn_core::noun::Noun;
 use cairn_core::queue::Queue;
 use cairn_core::queue::claim::{self, Position};
 use cairn_core::queue::lease::{self, Outcome};
-use cairn_testing::rows::add_user;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -19,8 +18,8 @@ use crate::measured::Measured;
 use crate::worker::Worker;
 
 /// Transactions per second, and the jobs that each enqueues.
-const RATE: u32 = 100;
-const JOBS: u32 = 8;
+const RATE: u32 = 40;
+const JOBS: u32 = 20;
 
 /// How long the load runs without a snapshot.
 const QUIET: Duration = Duration::from_secs(30);
@@ -81,8 +80,10 @@ async fn phase(database: &BenchDatabase, length: Duration) -> anyhow::Result<Pha
     let since: chrono::DateTime<chrono::Utc> =
         sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(database.db.pool()).await?;
     let ended = Arc::new(AtomicBool::new(false));
-    let prober = tokio::spawn(probe(database.db.pool().clone(), ended.clone()));
-    let late = tokio::spawn(appear_late(database.db.pool().clone(), ended.clone()));
+    // Connections of their own, which do not wait for those of the load.
+    let options = database.db.pool().connect_options();
+    let prober = tokio::spawn(probe(PgConnection::connect_with(&options).await?, ended.clone()));
+    let late = tokio::spawn(appear_late(PgConnection::connect_with(&options).await?, ended.clone()));
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
     let end = Instant::now() + length;
     while Instant::now() < end {
@@ -113,9 +114,8 @@ async fn phase(database: &BenchDatabase, length: Duration) -> anyhow::Result<Pha
 }
 
 /// Claims a few jobs every 10 ms, as one more worker would, and ends them. Returns how long each claim took, in milliseconds.
-async fn probe(pool: sqlx::PgPool, ended: Arc<AtomicBool>) -> anyhow::Result<Vec<f64>> {
+async fn probe(mut connection: PgConnection, ended: Arc<AtomicBool>) -> anyhow::Result<Vec<f64>> {
     let worker = format!("probe-{}", new_id());
-    let mut connection = pool.acquire().await?.detach();
     let (mut position, mut times, mut beat) = (Position::default(), Vec::new(), None::<Instant>);
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     while !ended.load(Ordering::Relaxed) {
@@ -136,27 +136,27 @@ async fn probe(pool: sqlx::PgPool, ended: Arc<AtomicBool>) -> anyhow::Result<Vec
 }
 
 /// Inserts a job that has been due for an hour every few seconds. Returns the longest time until one was claimed, in seconds.
-async fn appear_late(pool: sqlx::PgPool, ended: Arc<AtomicBool>) -> anyhow::Result<f64> {
-    let user = add_user(&pool).await;
+async fn appear_late(mut connection: PgConnection, ended: Arc<AtomicBool>) -> anyhow::Result<f64> {
+    let nobody = new_id();
     let mut slowest = 0.0_f64;
     while !ended.load(Ordering::Relaxed) {
         let id = new_id().to_string();
         let payload =
-            format!(r#"{{"kind":"roll_up_progress","v":1,"data":{{"user_id":"{user}","roadmap_id":"{user}"}}}}"#);
+            format!(r#"{{"kind":"roll_up_progress","v":1,"data":{{"user_id":"{nobody}","roadmap_id":"{nobody}"}}}}"#);
         sqlx::query(
             "INSERT INTO apalis.jobs (id, job_type, job, run_at, priority)
              VALUES ($1, 'activity', $2, now() - interval '1 hour', 0)",
         )
         .bind(&id)
         .bind(payload.into_bytes())
-        .execute(&pool)
+        .execute(&mut connection)
         .await?;
         let begun = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(20)).await;
             let waits: bool = sqlx::query_scalar("SELECT status = 'Pending' FROM apalis.jobs WHERE id = $1")
                 .bind(&id)
-                .fetch_one(&pool)
+                .fetch_one(&mut connection)
                 .await?;
             if !waits {
                 break;

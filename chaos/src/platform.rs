@@ -69,8 +69,8 @@ impl Platform {
         let postgres = throw_away_server(Durability::Full, &[]).await?;
         let url = set_up_on(&postgres, "cairn").await?;
         let proxy = Arc::new(Proxy::start(&url).await);
-        let world = Arc::new(seed(&url).await?);
         trace::record(&mut connect_options(&postgres.url("cairn"))?.connect().await?).await?;
+        let world = Arc::new(seed(&url).await?);
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
             vec![
