@@ -6,7 +6,7 @@ use std::time::Duration;
 use cairn_core::admin::metrics;
 use cairn_core::config::Ports;
 use cairn_server::host::Hosts;
-use cairn_server::{Limits, Private, Server};
+use cairn_server::{Limits, Private, Server, raise_descriptors};
 use poem::http::StatusCode;
 use poem::web::{Data, Json};
 use poem::{EndpointExt, IntoResponse, Response, Route, get, handler};
@@ -29,6 +29,7 @@ pub(crate) async fn serve(
 ) -> std::io::Result<()> {
     let routes =
         Route::new().at("/health/live", get(live)).at("/health/ready", get(ready)).at("/metrics", get(show_metrics));
+    raise_descriptors();
     let token = ports.ops_token.as_ref().map(|token| token.expose().to_owned());
     let private = Private::new(board::add(routes).data(health), Hosts::private(&ports.ops_hosts), token);
     Server::new("ops", Limits::private()).run(listener, private, stop, SHUTDOWN_GRACE).await

@@ -44,9 +44,14 @@ where
     let job: J = serde_json::from_value(envelope.data)
         .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;
     let work = within(purpose(J::QUEUE).limits().hold, run(context, job));
-    tokio::time::timeout(J::DEADLINE, work)
+    let result = tokio::time::timeout(J::DEADLINE, work)
         .await
-        .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))))
+        .unwrap_or_else(|_| Err(JobError::Retry(format!("not finished within {} s", J::DEADLINE.as_secs()))));
+    result.map_err(|error| match error {
+        // What a provider was paid for counts as an attempt in any case.
+        JobError::Moment(_, error) if matches!(J::QUEUE, Queue::Replies) => JobError::Retry(error),
+        error => error,
+    })
 }
 
 #[cfg(test)]

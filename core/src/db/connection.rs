@@ -38,6 +38,11 @@ pub struct Connection {
 
 /// Takes a connection from a pool. Waits for one for as long as the pool does.
 pub async fn acquire(pool: &PgPool) -> Result<Connection> {
+    Ok(take(pool).await?)
+}
+
+/// As [`acquire`], with the error of the driver.
+pub(super) async fn take(pool: &PgPool) -> Result<Connection, sqlx::Error> {
     let pooled = pool.acquire().await?;
     Ok(Connection { pooled: Some(pooled), is_open: false, hold: HOLDS.try_with(Holds::begin).ok() })
 }
