@@ -348,17 +348,23 @@ async fn refuse_writes(connection: &mut PgConnection, ends_sessions: bool) -> an
 /// Leaves what has been stored ten minutes ahead, as if the clock had been set back by so much. Leases are not changed: their times
 /// identify them.
 async fn set_clock_back(connection: &mut PgConnection) -> anyhow::Result<()> {
-    sqlx::raw_sql(
-        "UPDATE apalis.jobs SET run_at = run_at + interval '10 minutes'
-             WHERE status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts);
-         UPDATE apalis.workers SET last_seen = last_seen + interval '10 minutes' WHERE last_seen > now() - interval '1 minute';
-         UPDATE schedules SET last_enqueued_at = last_enqueued_at + interval '10 minutes';
-         UPDATE progress_dirty SET requested_at = requested_at + interval '10 minutes',
-             queued_at = queued_at + interval '10 minutes' WHERE done_seq < requested_seq;
-         UPDATE likes_dirty SET marked_at = marked_at + interval '10 minutes', queued_at = queued_at + interval '10 minutes';
-         UPDATE clock_mark SET seen_at = seen_at + interval '10 minutes'",
-    )
-    .execute(connection)
-    .await?;
+    // One by one, and without those that somebody has locked, so that nobody waits for this in a circle.
+    for statement in [
+        "UPDATE apalis.jobs SET run_at = run_at + interval '10 minutes' WHERE id IN (
+             SELECT id FROM apalis.jobs WHERE status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts)
+             FOR UPDATE SKIP LOCKED)",
+        "UPDATE apalis.workers SET last_seen = last_seen + interval '10 minutes' WHERE id IN (
+             SELECT id FROM apalis.workers WHERE last_seen > now() - interval '1 minute' FOR UPDATE SKIP LOCKED)",
+        "UPDATE schedules SET last_enqueued_at = last_enqueued_at + interval '10 minutes' WHERE name IN (
+             SELECT name FROM schedules FOR UPDATE SKIP LOCKED)",
+        "UPDATE progress_dirty SET requested_at = requested_at + interval '10 minutes',
+             queued_at = queued_at + interval '10 minutes' WHERE (user_id, roadmap_id) IN (
+             SELECT user_id, roadmap_id FROM progress_dirty WHERE done_seq < requested_seq FOR UPDATE SKIP LOCKED)",
+        "UPDATE likes_dirty SET marked_at = marked_at + interval '10 minutes', queued_at = queued_at + interval '10 minutes'
+         WHERE project_id IN (SELECT project_id FROM likes_dirty FOR UPDATE SKIP LOCKED)",
+        "UPDATE clock_mark SET seen_at = seen_at + interval '10 minutes'",
+    ] {
+        sqlx::raw_sql(statement).execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -87,8 +87,8 @@ impl Transient {
             "25006" => Some(Self::ReadOnly),
             "55P03" => Some(Self::Locked),
             "57014" => Some(Self::Limited),
-            // An idle transaction, or an idle session, or a transaction as a whole took too long, and its connection is gone.
-            // So it is if the server shuts down, or has ended the connection.
+            // An idle transaction, a transaction as a whole, or an idle session took too long, or the server shuts down, crashed,
+            // or cannot say how a commit ended: the connection is gone.
             "25P03" | "25P04" | "57P05" | "57P01" | "57P02" | "57P04" | "40003" => Some(Self::Disconnected),
             "57P03" | "53300" => Some(Self::Unreachable),
             "26000" | "42P05" => Some(Self::Outdated),

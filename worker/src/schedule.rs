@@ -35,12 +35,21 @@ pub(crate) async fn run(db: Db, stop: CancellationToken) {
 }
 
 async fn tick(db: &Db) -> cairn_core::Result<()> {
+    // Apart from the schedules, which must tick whatever is wrong with other times.
+    if let Err(error) = heal(db).await {
+        tracing::warn!(error = %error, "cannot move times that are ahead of the clock; trying again");
+    }
     let mut tx = db.begin().await?;
-    clocks::heal(&mut tx).await?;
     enqueue_scheduled(&mut tx, &Reconcile {}, RECONCILE_EVERY).await?;
     enqueue_scheduled(&mut tx, &Housekeeping {}, HOUSEKEEPING_EVERY).await?;
     enqueue_scheduled(&mut tx, &CountSearchTerms {}, COUNT_SEARCH_TERMS_EVERY).await?;
     enqueue_scheduled(&mut tx, &RefreshTrending {}, REFRESH_TRENDING_EVERY).await?;
     enqueue_scheduled(&mut tx, &RefreshStats {}, REFRESH_STATS_EVERY).await?;
+    tx.commit().await
+}
+
+async fn heal(db: &Db) -> cairn_core::Result<()> {
+    let mut tx = db.begin().await?;
+    clocks::heal(&mut tx).await?;
     tx.commit().await
 }

@@ -76,12 +76,13 @@ async fn bring_jobs_forward(connection: &mut PgConnection, seconds: f64) -> Resu
 /// Jobs that cannot be meant to wait so long, schedules, and workers whose last heartbeat is not yet.
 async fn move_queue(connection: &mut PgConnection) -> Result<u64> {
     let jobs = sqlx::query!(
-        "UPDATE apalis.jobs SET run_at = now() WHERE ctid = ANY (ARRAY(
+        r"UPDATE apalis.jobs SET run_at = now() WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM apalis.jobs
              WHERE job_type = ANY ($1) AND run_at > now() + make_interval(secs => $2)
                AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
                AND (status = 'Pending' OR run_at > now() + make_interval(secs => $3)
-                    OR (last_result #>> '{attempts,-1,at}')::timestamptz > now() + make_interval(secs => $4))
+                    OR CASE WHEN last_result #>> '{attempts,-1,at}' ~ '^\d{4}-\d\d-\d\dT\d\d:'
+                           THEN (last_result #>> '{attempts,-1,at}')::timestamptz > now() + make_interval(secs => $4) END)
              FOR UPDATE SKIP LOCKED))",
         &Queue::ALL.map(Queue::name) as &[&str],
         LONGEST_SNOOZE.as_secs_f64(),

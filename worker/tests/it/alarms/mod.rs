@@ -4,7 +4,7 @@ mod platform;
 mod rules;
 
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use cairn_core::activity::Event;
 use cairn_testing::database::{run, scalar};
@@ -96,18 +96,13 @@ async fn a_database_that_is_gone_and_comes_back() {
     let down = platform.silent("CairnDatabaseDown").await;
     let name = platform.database_name().await;
     let before = platform.scrape().await;
-    // From another database: nobody can connect to this one meanwhile.
-    let options = platform.database.admin().connect_options().as_ref().clone().database("postgres");
-    let mut elsewhere = sqlx::PgConnection::connect_with(&options).await.unwrap();
-    let close = format!(
-        "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(close)).execute(&mut elsewhere).await.unwrap();
+    platform.elsewhere(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+    platform
+        .elsewhere(format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"))
+        .await;
     platform.until(&down, &before, async || ()).await;
     eventually("both are not ready", async || platform.readiness().await == [Some(503), Some(503)]).await;
-    let open = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(open)).execute(&mut elsewhere).await.unwrap();
+    platform.elsewhere(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
     eventually("both are ready", async || platform.readiness().await == [Some(200), Some(200)]).await;
 }
 
@@ -230,13 +225,31 @@ async fn listeners_that_are_lost() {
     // The API listens as long as somebody follows something.
     let stream = platform.client.get(platform.url("/v1/me/events")).bearer_auth(&token).send().await.unwrap();
     assert_eq!(stream.status(), 200);
-    for alarm in ["CairnListenLost", "CairnApiListenLost"] {
-        let rule = rules::named(alarm);
-        let before = platform.scrape().await;
-        eventually("the listener is there", async || !rule.holds(&before, &platform.scrape().await)).await;
-        // They come back by themselves, so they are ended again and again.
-        platform.until(&rule, &before, async || platform.end_sessions("query ILIKE 'LISTEN%'").await).await;
+    let rules = ["CairnListenLost", "CairnApiListenLost"].map(rules::named);
+    let before = platform.scrape().await;
+    eventually("both listen", async || {
+        let after = platform.scrape().await;
+        rules.iter().all(|rule| !rule.holds(&before, &after))
+    })
+    .await;
+    // They would come back by themselves, so nobody may connect meanwhile.
+    let name = platform.database_name().await;
+    platform.elsewhere(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+    platform
+        .elsewhere(format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND query ILIKE '%LISTEN%'
+             AND query NOT ILIKE '%pg_stat_activity%'"
+        ))
+        .await;
+    for rule in &rules {
+        platform.until(rule, &before, async || ()).await;
     }
+    platform.elsewhere(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    eventually("both listen again", async || {
+        let after = platform.scrape().await;
+        rules.iter().all(|rule| !rule.holds(&before, &after))
+    })
+    .await;
     drop(stream);
 }
 
@@ -275,12 +288,13 @@ async fn descriptors_that_are_nearly_used_up() {
     let rule = platform.silent("CairnDescriptorsUsedUp").await;
     let (api, ops) = (free_port().unwrap(), free_port().unwrap());
     let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("cairn-api");
-    let mut process = Command::new("sh")
-        .args(["-c", "ulimit -n 48; exec \"$0\""])
+    let process = Command::new("sh")
+        .args(["-c", "ulimit -n 30; exec \"$0\""])
         .arg(program)
         .env_clear()
         .env("DATABASE_URL", platform.database.url())
         .env("CAIRN_DATABASE_CONNECTIONS", "4")
+        .env("CAIRN_API_CONNECTIONS_PER_ADDRESS", "15")
         .env("CAIRN_JWT_SECRET", "another key of tests, which guards nothing")
         .env("CAIRN_API_ADDR", format!("127.0.0.1:{api}"))
         .env("CAIRN_OPS_ADDR", format!("127.0.0.1:{ops}"))
@@ -288,6 +302,7 @@ async fn descriptors_that_are_nearly_used_up() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let _ended = EndedWhenDropped(process);
     let scrape = async || {
         let answer = platform.client.get(format!("http://127.0.0.1:{ops}/metrics")).send().await.ok()?;
         let mut scrape = rules::Scrape::default();
@@ -301,8 +316,15 @@ async fn descriptors_that_are_nearly_used_up() {
         after.is_some_and(|after| rule.holds(&after, &after))
     })
     .await;
-    process.kill().unwrap();
-    process.wait().unwrap();
+}
+
+struct EndedWhenDropped(Child);
+
+impl Drop for EndedWhenDropped {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
+    }
 }
 
 /// An API whose direct URL leads nowhere serves all requests: it only tells readers late.

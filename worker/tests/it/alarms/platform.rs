@@ -10,7 +10,7 @@ use cairn_testing::database::{TestDb, run, scalar};
 use cairn_testing::eventually;
 use cairn_testing::processes::{Process, Program, free_port};
 use cairn_testing::rows::add_person;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::rules::{Rule, Scrape, named};
 
@@ -50,7 +50,11 @@ impl Platform {
         let ports = vec![("api", ops_api), ("worker", ops_worker)];
         let platform = Self { database, client, api, ports, _processes: processes, logs };
         for (_, port) in &platform.ports {
-            eventually("a process is ready", async || platform.probe(*port).await == Some(200)).await;
+            let started = std::time::Instant::now();
+            while platform.probe(*port).await != Some(200) {
+                assert!(started.elapsed() < Duration::from_secs(50), "a process is not ready: {}", platform.logs());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         platform
     }
@@ -130,6 +134,13 @@ impl Platform {
     /// Does something as a superuser of the server.
     pub(crate) async fn superuser(&self, statement: String) {
         run(self.database.admin(), statement).await;
+    }
+
+    /// Does something as a superuser from another database, to which one can connect whatever happens to this one.
+    pub(crate) async fn elsewhere(&self, statement: String) {
+        let options = self.database.admin().connect_options().as_ref().clone().database("postgres");
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
     /// A connection of a superuser to this database.

@@ -1,4 +1,4 @@
-//! The rules in `deploy/alerts.yml`, and as much of `PromQL` as they need: metrics with conditions on labels, `rate` over a range, `sum`,
+//! The rules in `deploy/alerts.yml`, and as much of their language as they need: metrics with conditions on labels, `rate` over a range, `sum`,
 //! `min` and `max` with or without `by`, the division of what has the same labels, and the comparison with a number.
 //!
 //! `rate` is the increase between two scrapes, whatever the range: the range of the rule is how long Prometheus looks back.
