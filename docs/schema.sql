@@ -1366,6 +1366,19 @@ CREATE INDEX activity_log_target_type_idx ON ONLY public.activity_log USING btre
 CREATE INDEX activity_log_time_idx ON ONLY public.activity_log USING btree (occurred_at DESC, id DESC);
 CREATE TRIGGER log_active_quarters AFTER INSERT ON public.activity_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_active_quarters();
 
+CREATE TABLE public.ai_adjustments (
+    endpoint text NOT NULL,
+    model text NOT NULL,
+    adjustment text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    learnt_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_adjustments_adjustment_check CHECK (((length(adjustment) >= 1) AND (length(adjustment) <= 50))),
+    CONSTRAINT ai_adjustments_endpoint_check CHECK (((length(endpoint) >= 1) AND (length(endpoint) <= 2000))),
+    CONSTRAINT ai_adjustments_model_check CHECK (((length(model) >= 1) AND (length(model) <= 200)))
+);
+ALTER TABLE ONLY public.ai_adjustments
+    ADD CONSTRAINT ai_adjustments_pkey PRIMARY KEY (endpoint, model, adjustment);
+
 CREATE TABLE public.ai_replies (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     chat_id uuid NOT NULL,
@@ -1433,6 +1446,9 @@ CREATE TABLE public.ai_reply_attempts (
     prompt_tokens integer,
     completion_tokens integer,
     cost_micros bigint,
+    thinking_tokens integer,
+    is_estimate boolean DEFAULT false NOT NULL,
+    response_id text,
     CONSTRAINT ai_reply_attempts_attempt_check CHECK ((attempt > 0)),
     CONSTRAINT ai_reply_attempts_completion_tokens_check CHECK ((completion_tokens >= 0)),
     CONSTRAINT ai_reply_attempts_cost_micros_check CHECK ((cost_micros >= 0)),
@@ -1441,7 +1457,9 @@ CREATE TABLE public.ai_reply_attempts (
     CONSTRAINT ai_reply_attempts_model_check CHECK ((length(model) <= 200)),
     CONSTRAINT ai_reply_attempts_prompt_tokens_check CHECK ((prompt_tokens >= 0)),
     CONSTRAINT ai_reply_attempts_provider_check CHECK ((length(provider) <= 300)),
-    CONSTRAINT ai_reply_attempts_reason_check CHECK ((length(reason) <= 100))
+    CONSTRAINT ai_reply_attempts_reason_check CHECK ((length(reason) <= 100)),
+    CONSTRAINT ai_reply_attempts_response_id_check CHECK ((length(response_id) <= 500)),
+    CONSTRAINT ai_reply_attempts_thinking_tokens_check CHECK ((thinking_tokens >= 0))
 );
 ALTER TABLE ONLY public.ai_reply_attempts
     ADD CONSTRAINT ai_reply_attempts_pkey PRIMARY KEY (reply_id, attempt);

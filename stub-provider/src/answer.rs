@@ -24,6 +24,10 @@ pub(crate) enum After {
 pub(crate) async fn play(connection: &mut Connection, script: &Script, asked: &Asked) -> io::Result<After> {
     let request = &asked.body;
     connection.pause(script.headers).await?;
+    if let Some((status, body)) = script.demands.iter().find_map(|demand| demand.refusal(request)) {
+        connection.send(status, &[("content-type", "application/json")], body.to_string().as_bytes()).await?;
+        return Ok(After::KeepOpen);
+    }
     let retry_after = script.retry_after.as_deref().map(|value| ("retry-after", value));
     match script.fault {
         Fault::HangUp => return Ok(After::Close),
@@ -36,7 +40,7 @@ pub(crate) async fn play(connection: &mut Connection, script: &Script, asked: &A
             headers.extend(retry_after);
             connection.send(status, &headers, body.to_string().as_bytes()).await?;
         }
-        Fault::Json => {
+        _ if script.fault == Fault::Json || request["stream"] != true => {
             let body = whole(script, request).to_string();
             connection.send(200, &[("content-type", "application/json")], body.as_bytes()).await?;
         }
@@ -84,6 +88,10 @@ impl Stream<'_> {
             self.raw(b": OPENROUTER PROCESSING\n\n").await?;
         }
         self.connection.pause(self.script.first).await?;
+        for _ in 0..self.script.alive {
+            self.connection.pause(KEEPALIVE_INTERVAL).await?;
+            self.raw(b": still here\n\n").await?;
+        }
         let opening = if self.script.dialect == Dialect::LlamaCpp { Value::Null } else { json!("") };
         self.piece(&json!({"role": "assistant", "content": opening}), None).await?;
         for n in 0..self.script.think {

@@ -53,6 +53,6 @@ pub enum Fault {
     Json,
     /// `no_done`: the stream ends after its finish reason, without `[DONE]`. Valid.
     NoDone,
-    /// `no_reason`: the stream ends with `[DONE]`, without a finish reason. Valid.
+    /// `no_reason`: the stream ends with `[DONE]`, without a finish reason.
     NoReason,
 }

@@ -15,8 +15,11 @@
 
 mod answer;
 mod asked;
+mod demand;
 mod dialect;
 mod fault;
+mod kept;
+mod recorded;
 mod script;
 mod wire;
 
@@ -32,8 +35,11 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::answer::{After, play};
 pub use crate::asked::Asked;
+pub use crate::demand::Demand;
 pub use crate::dialect::Dialect;
 pub use crate::fault::Fault;
+use crate::kept::Shelf;
+pub use crate::recorded::Recorded;
 pub use crate::script::Script;
 use crate::wire::{Connection, Request};
 
@@ -52,8 +58,11 @@ pub struct Stub {
 struct Seen {
     calls: Mutex<HashMap<String, usize>>,
     requests: Mutex<VecDeque<Asked>>,
+    recorded: Mutex<HashMap<String, Recorded>>,
+    shelf: Shelf,
     open: AtomicUsize,
     hung_up: AtomicUsize,
+    abandoned: AtomicUsize,
     out: AtomicBool,
 }
 
@@ -98,9 +107,19 @@ impl Stub {
         self.seen.hung_up.load(Ordering::Acquire)
     }
 
+    /// The number of kept answers that the client has had stopped.
+    pub fn abandoned(&self) -> usize {
+        self.seen.abandoned.load(Ordering::Acquire)
+    }
+
     /// The newest requests in the order in which they were received.
     pub fn requests(&self) -> Vec<Asked> {
         self.seen.requests().iter().cloned().collect()
+    }
+
+    /// Has this response sent to requests whose script is this name, instead of what a script says.
+    pub fn record(&self, name: &str, response: Recorded) {
+        self.seen.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), response);
     }
 
     /// Begins or ends an outage, during which every connection is closed without a response.
@@ -173,9 +192,22 @@ async fn talk(stream: TcpStream, seen: Arc<Seen>) {
 }
 
 async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> io::Result<After> {
-    match (request.method.as_str(), request.path.as_str()) {
-        ("POST", "/v1/chat/completions") => {}
+    let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let is_azure = path.starts_with("/openai/deployments/") && path.ends_with("/chat/completions");
+    match (request.method.as_str(), path) {
+        ("POST", "/v1/chat/completions" | "/v1/responses") => {}
+        ("POST", _) if is_azure => {}
         ("GET", "/v1/models") => return models(connection, &request).await,
+        ("POST", kept) if kept.starts_with("/v1/responses/") && kept.ends_with("/cancel") => {
+            seen.abandoned.fetch_add(1, Ordering::AcqRel);
+            return send(connection, 200, &json!({"object": "response", "status": "cancelled"})).await;
+        }
+        ("GET", kept) if kept.starts_with("/v1/responses/") => {
+            return match seen.shelf.find(kept.trim_start_matches("/v1/responses/")) {
+                Some(kept) => kept.play(connection).await,
+                None => send(connection, 404, &json!({"error": {"message": "Response not found."}})).await,
+            };
+        }
         _ => {
             let body = json!({"error": {"message": "Unknown request URL", "type": "invalid_request_error"}});
             return send(connection, 404, &body).await;
@@ -186,9 +218,23 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         return send(connection, 400, &body).await;
     };
     let name = script_name(&body).to_owned();
-    let asked = Asked { authorization: request.authorization, body };
+    let keeps = path == "/v1/responses";
+    let (path, authorization, api_key) = (request.path, request.authorization, request.api_key);
+    let asked = Asked { path, authorization, api_key, body };
+    let script = name.parse::<Script>();
+    if keeps && let Ok(script) = &script {
+        let (kept, is_new) = seen.shelf.begin(script.clone(), request.idempotency_key.as_deref());
+        if is_new {
+            seen.count(&name, asked);
+        }
+        return kept.play(connection).await;
+    }
     let calls = seen.count(&name, asked.clone());
-    match name.parse::<Script>() {
+    let recorded = seen.recorded.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+    if let Some(recorded) = recorded {
+        return recorded.play(connection).await;
+    }
+    match script {
         Ok(mut script) => {
             if script.times.is_some_and(|times| calls > times) {
                 script.fault = Fault::None;
@@ -216,7 +262,7 @@ async fn send(connection: &mut Connection, status: u16, body: &Value) -> io::Res
 
 /// The script that a request names in its last user message, or else as its model.
 fn script_name(body: &Value) -> &str {
-    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let messages = body["messages"].as_array().or(body["input"].as_array()).map(Vec::as_slice).unwrap_or_default();
     let question = messages.iter().rev().find(|message| message["role"] == "user");
     let words = question.and_then(|message| message["content"].as_str()).unwrap_or_default().split_whitespace();
     words.chain(body["model"].as_str()).find_map(|word| word.strip_prefix("stub:")).unwrap_or_default()

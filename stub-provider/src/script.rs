@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::demand::Demand;
 use crate::dialect::Dialect;
 use crate::fault::Fault;
 
@@ -17,6 +18,7 @@ use crate::fault::Fault;
 /// | `think` | number of reasoning pieces before the answer | 0 |
 /// | `headers` | milliseconds before the status line | 0 |
 /// | `first` | milliseconds from the status line to the first piece | 0 |
+/// | `alive` | number of comments before the first piece, 50 ms apart, while nothing else is sent | 0 |
 /// | `gap` | milliseconds between pieces | 0 |
 /// | `clock` | if 1, each piece is the time at which it is sent, in microseconds since 1970, instead of a word | 0 |
 /// | `write` | bytes per write, which splits characters and events | whole events |
@@ -24,6 +26,7 @@ use crate::fault::Fault;
 /// | `at` | number of pieces before a fault in the stream | half of them |
 /// | `times` | the fault applies only to this many requests with this script | all |
 /// | `retry_after` | the value of a `Retry-After` header of an error | no header |
+/// | `demands` | what requests must not have, as names of [`Demand`] joined by `+` | nothing |
 /// | `as` | the dialect: `openai`, `openrouter`, `vllm`, `ollama`, `llamacpp` | `openai` |
 ///
 /// `stub:words=200,gap=50` is a slow answer, `stub:fault=429,retry_after=2,times=1` a provider that is busy once.
@@ -37,6 +40,8 @@ pub struct Script {
     pub headers: Duration,
     /// Delay from the status line to the first piece.
     pub first: Duration,
+    /// Number of comments before the first piece.
+    pub alive: usize,
     /// Delay between pieces.
     pub gap: Duration,
     /// Whether each piece is the time at which it is sent.
@@ -51,6 +56,8 @@ pub struct Script {
     pub times: Option<usize>,
     /// Value of the `Retry-After` header.
     pub retry_after: Option<String>,
+    /// What is demanded of requests.
+    pub demands: Vec<Demand>,
     /// The dialect.
     pub dialect: Dialect,
 }
@@ -91,6 +98,7 @@ impl Default for Script {
             think: 0,
             headers: Duration::ZERO,
             first: Duration::ZERO,
+            alive: 0,
             gap: Duration::ZERO,
             clock: false,
             write: None,
@@ -98,6 +106,7 @@ impl Default for Script {
             at: None,
             times: None,
             retry_after: None,
+            demands: Vec::new(),
             dialect: Dialect::OpenAi,
         }
     }
@@ -138,6 +147,7 @@ impl FromStr for Script {
                 "think" => script.think = number()?,
                 "headers" => script.headers = milliseconds()?,
                 "first" => script.first = milliseconds()?,
+                "alive" => script.alive = number()?,
                 "gap" => script.gap = milliseconds()?,
                 "clock" => script.clock = number()? > 0,
                 "write" => script.write = Some(number()?.max(1)),
@@ -145,6 +155,10 @@ impl FromStr for Script {
                 "times" => script.times = Some(number()?),
                 "retry_after" => script.retry_after = Some(value.to_owned()),
                 "fault" => script.fault = fault(value)?,
+                "demands" => {
+                    let demand = |name| Demand::from_name(name).ok_or_else(|| format!("`{name}` is not a demand"));
+                    script.demands = value.split('+').map(demand).collect::<Result<_, _>>()?;
+                }
                 "as" => {
                     script.dialect = Dialect::from_name(value).ok_or_else(|| format!("`{value}` is not a dialect"))?;
                 }

@@ -21,6 +21,10 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// The value of the `Authorization` header.
     pub(crate) authorization: Option<String>,
+    /// The value of the `api-key` header.
+    pub(crate) api_key: Option<String>,
+    /// The value of the `Idempotency-Key` header.
+    pub(crate) idempotency_key: Option<String>,
 }
 
 /// A client's connection.
@@ -63,12 +67,13 @@ impl Connection {
         if length > MAX_BODY {
             return Err(io::Error::other("the body is too long"));
         }
-        let authorization = header("authorization");
+        let (authorization, api_key) = (header("authorization"), header("api-key"));
+        let idempotency_key = header("idempotency-key");
         let mut first = lines[0].split(' ').map(str::to_owned);
         let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).await?;
-        Ok(Some(Request { method, path, body, authorization }))
+        Ok(Some(Request { method, path, body, authorization, api_key, idempotency_key }))
     }
 
     /// Sends a complete response.

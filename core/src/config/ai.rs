@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::dialects::{self, AiAdjustment, AiApi};
 use super::endpoints::endpoint;
 use super::values::{ConfigError, Secret, list, parse};
 
-/// An endpoint that speaks OpenAI's chat-completions format, and how to use it.
+/// An endpoint that answers questions, and how to use it.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
-    /// `CAIRN_AI_BASE_URL`, without a slash at its end: what comes before `/chat/completions`.
+    /// `CAIRN_AI_API`: the format of the endpoint.
+    pub api: AiApi,
+    /// `CAIRN_AI_BASE_URL`, without a slash at its end: what comes before `/chat/completions`, `/openai/deployments` or
+    /// `/responses`.
     pub base_url: String,
     /// `CAIRN_AI_API_KEY`; `None` if the endpoint needs none.
     pub api_key: Option<Secret>,
@@ -19,6 +23,8 @@ pub struct AiConfig {
     pub context_tokens: usize,
     /// `CAIRN_AI_PRICES`: prices by the name of the model.
     pub prices: HashMap<String, Price>,
+    /// `CAIRN_AI_ADJUSTMENTS`: how models want to be asked, as far as it is known in advance.
+    pub adjustments: Vec<AiAdjustment>,
     /// Time limits of one answer.
     pub limits: AiLimits,
 }
@@ -61,8 +67,12 @@ impl Default for AiLimits {
 }
 
 /// Keys that have no effect without a base URL.
-const DEPENDENT_KEYS: [&str; 8] = [
+const DEPENDENT_KEYS: [&str; 12] = [
+    "CAIRN_AI_ADJUSTMENTS",
+    "CAIRN_AI_API",
     "CAIRN_AI_API_KEY",
+    "CAIRN_AI_API_VERSION",
+    "CAIRN_AI_BACKGROUND",
     "CAIRN_AI_CONNECT_SECONDS",
     "CAIRN_AI_CONTEXT_TOKENS",
     "CAIRN_AI_FIRST_TOKEN_SECONDS",
@@ -99,6 +109,7 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
         Ok(seconds.map_or(default, Duration::from_secs))
     };
     Ok(Some(AiConfig {
+        api: dialects::api(&get)?,
         base_url: base_url(url)?,
         api_key: api_key.map(Secret::new),
         model: model.to_owned(),
@@ -110,6 +121,7 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
         )?
         .unwrap_or(8192),
         prices: prices(get("CAIRN_AI_PRICES"))?,
+        adjustments: dialects::adjustments(get("CAIRN_AI_ADJUSTMENTS"))?,
         limits: AiLimits {
             connect: seconds("CAIRN_AI_CONNECT_SECONDS", defaults.connect)?,
             first_token: seconds("CAIRN_AI_FIRST_TOKEN_SECONDS", defaults.first_token)?,

@@ -3,6 +3,7 @@
 
 mod ai;
 mod database;
+mod dialects;
 mod edge;
 mod endpoints;
 mod mail;
@@ -14,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
+pub use self::dialects::{Adjustment, AiAdjustment, AiApi};
 pub use self::edge::{ForwardedHeader, RateLimit, RateLimits, TrustedProxies};
 pub use self::mail::MailConfig;
 pub use self::ports::Ports;
@@ -94,8 +96,12 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 37] = [
+const KEYS: [&str; 41] = [
+    "CAIRN_AI_ADJUSTMENTS",
+    "CAIRN_AI_API",
     "CAIRN_AI_API_KEY",
+    "CAIRN_AI_API_VERSION",
+    "CAIRN_AI_BACKGROUND",
     "CAIRN_AI_BASE_URL",
     "CAIRN_AI_CONNECT_SECONDS",
     "CAIRN_AI_CONTEXT_TOKENS",

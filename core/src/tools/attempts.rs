@@ -42,6 +42,8 @@ pub struct Attempt {
     pub request: Request,
     /// The codes of how earlier attempts ended since the reply was last requested.
     pub earlier: Vec<String>,
+    /// The name under which the provider keeps the answer that the last attempt was waiting for; `None` if there is none.
+    pub kept: Option<String>,
 }
 
 /// How long ago the reply of a job was requested; `None` if the reply is finished or removed, or was retried since.
@@ -56,7 +58,9 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
 }
 
 /// Begins an attempt; `None` if the reply is finished or removed, or the job is no longer held under `lease`: whoever holds it
-/// by now makes the attempt. An earlier attempt that is still in progress may no longer write. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
+/// by now makes the attempt. An earlier attempt that is still in progress may no longer write; what it used is estimated from its
+/// text, unless this attempt goes on with its answer. Afterwards readers have to be notified
+/// ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
 pub async fn begin(
     connection: &mut PgConnection,
     reply_id: Uuid,
@@ -73,16 +77,26 @@ pub async fn begin(
                RETURNING id, attempt, chat_id, user_id, instruction_id, question_id, question, context, queued_at
            ), lost AS (
                UPDATE ai_reply_attempts a
-               SET finished_at = now(), reason = 'superseded', error = 'superseded by a later attempt'
+               SET finished_at = now(), reason = 'superseded', error = 'superseded by a later attempt',
+                   prompt_tokens = CASE WHEN a.response_id IS NULL THEN a.prompt_tokens END,
+                   completion_tokens = CASE WHEN a.response_id IS NULL AND a.prompt_tokens IS NOT NULL THEN (
+                       SELECT ceil(coalesce(sum(length(k.content)), 0) / 4.0)::integer FROM ai_reply_chunks k
+                       WHERE k.reply_id = a.reply_id AND k.attempt = a.attempt) END
                FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+           ), kept AS (
+               SELECT a.response_id FROM reply r
+               JOIN ai_reply_attempts a ON a.reply_id = r.id AND a.started_at >= r.queued_at AND a.provider = $2
+               ORDER BY a.attempt DESC LIMIT 1
            ), begun AS (
-               INSERT INTO ai_reply_attempts (reply_id, attempt, provider) SELECT id, attempt, $2 FROM reply
+               INSERT INTO ai_reply_attempts (reply_id, attempt, provider, response_id)
+               SELECT id, attempt, $2, (SELECT response_id FROM kept) FROM reply
            )
            SELECT r.attempt, r.chat_id, r.user_id, r.question_id, r.question, r.context AS "context: Json<Context>",
                i.tool_type, i.content, i.model, i.temperature, i.max_tokens,
                ARRAY(SELECT a.reason FROM ai_reply_attempts a
                      WHERE a.reply_id = r.id AND a.started_at >= r.queued_at AND a.reason IS NOT NULL
-                     ORDER BY a.attempt) AS "earlier!"
+                     ORDER BY a.attempt) AS "earlier!",
+               (SELECT response_id FROM kept) AS kept
            FROM reply r JOIN ai_system_instructions i ON i.id = r.instruction_id"#,
         reply_id,
         provider,
@@ -107,6 +121,7 @@ pub async fn begin(
             max_tokens: row.max_tokens,
         },
         earlier: row.earlier,
+        kept: row.kept,
     }))
 }
 
@@ -118,6 +133,35 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Resu
         attempt.number
     );
     Ok(may.fetch_one(connection).await?)
+}
+
+/// Records that the provider has accepted the request of an attempt, which is billed from now on. The tokens are estimated.
+pub async fn accepted(connection: &mut PgConnection, attempt: &Attempt, prompt_tokens: i32) -> Result<()> {
+    sqlx::query!(
+        "UPDATE ai_reply_attempts SET prompt_tokens = $3, is_estimate = true
+         WHERE reply_id = $1 AND attempt = $2 AND finished_at IS NULL",
+        attempt.reply_id,
+        attempt.number,
+        prompt_tokens
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records the name under which the provider keeps the answer, so that the next attempt can go on with it; `None` if the answer
+/// is of no use any more.
+pub async fn keep(connection: &mut PgConnection, attempt: &Attempt, response_id: Option<&str>) -> Result<()> {
+    sqlx::query!(
+        "UPDATE ai_reply_attempts SET response_id = $3
+         WHERE reply_id = $1 AND attempt = $2 AND finished_at IS NULL",
+        attempt.reply_id,
+        attempt.number,
+        response_id
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Stores the next chunk of an attempt's text. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
@@ -144,8 +188,12 @@ pub struct Usage {
     pub model: Option<String>,
     /// The tokens of the request.
     pub prompt_tokens: Option<i32>,
-    /// The tokens of the answer.
+    /// The tokens of the answer, including those of thoughts.
     pub completion_tokens: Option<i32>,
+    /// The tokens of thoughts, if the provider says how many there were.
+    pub thinking_tokens: Option<i32>,
+    /// Whether a number of tokens is an estimate, because the provider did not say it.
+    pub is_estimate: bool,
     /// The time from the start to the first piece of text.
     pub first_token: Option<Duration>,
     /// Whether the answer was cut off at its maximum length.
@@ -269,7 +317,8 @@ async fn finish(
          SET finished_at = coalesce(finished_at, now()),
              reason = CASE WHEN finished_at IS NULL THEN $3 ELSE reason END,
              error = CASE WHEN finished_at IS NULL THEN left($4, 2000) ELSE error END,
-             model = $5, prompt_tokens = $6, completion_tokens = $7, first_token_ms = $8, is_cut = $9, cost_micros = $10
+             model = $5, prompt_tokens = $6, completion_tokens = $7, first_token_ms = $8, is_cut = $9, cost_micros = $10,
+             thinking_tokens = $11, is_estimate = $12
          WHERE reply_id = $1 AND attempt = $2",
         attempt.reply_id,
         attempt.number,
@@ -280,7 +329,9 @@ async fn finish(
         usage.completion_tokens,
         usage.first_token_ms(),
         usage.is_cut,
-        usage.cost_micros
+        usage.cost_micros,
+        usage.thinking_tokens,
+        usage.is_estimate
     )
     .execute(connection)
     .await?;

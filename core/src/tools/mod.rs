@@ -1,5 +1,6 @@
 //! The AI tools: each learner has one chat with each tool, asks questions in it, and the worker writes the replies.
 
+pub mod adjustments;
 pub mod attempts;
 pub mod cancel;
 pub mod chats;

@@ -20,6 +20,10 @@ pub enum Reason {
     TooSlow,
     /// The answer contained no text.
     EmptyAnswer,
+    /// The model used up the length of its answer without writing one, usually by thinking. The instruction allows too few tokens.
+    OnlyThinking,
+    /// The answer ended, but the provider did not say, or not in a way that is known, that it is complete.
+    UnknownEnd,
     /// The provider's account has no credit left.
     ProviderQuota,
     /// The provider rejected the API key.
@@ -28,7 +32,7 @@ pub enum Reason {
     BadRequest,
     /// The model or the endpoint does not exist.
     ModelNotFound,
-    /// The question and its context exceed the size of the model's context.
+    /// The question, with what is sent along, exceeds the size of the model's context. A shorter question may fit.
     ContextTooLong,
     /// A content filter of the provider blocked the question or the answer.
     ContentFilter,

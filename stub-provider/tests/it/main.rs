@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cairn_stub_provider::{Dialect, Fault, Script, Stub};
+use cairn_stub_provider::{Dialect, Fault, Recorded, Script, Stub};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -115,4 +115,43 @@ async fn mistakes_in_scripts_are_not_mistaken_for_faults() {
     let elsewhere = client().get(format!("{}/embeddings", stub.base_url())).send().await.unwrap();
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND);
     assert_eq!("fault=stall".parse::<Script>().unwrap().fault, Fault::Stall);
+}
+
+#[tokio::test]
+async fn requests_that_do_not_meet_a_demand_are_refused() {
+    let stub = Stub::start().await.unwrap();
+    for (demand, status) in [("no_stream_options", 422), ("no_system_role", 400), ("no_streaming", 400)] {
+        let refused = ask(&stub, &format!("stub:demands={demand}")).await.unwrap();
+        assert_eq!(refused.status().as_u16(), status, "{demand}");
+    }
+    let met = ask(&stub, "stub:words=2,demands=no_temperature+max_completion_tokens").await.unwrap();
+    assert!(met.status().is_success());
+    assert!("demands=kindness".parse::<Script>().unwrap_err().contains("not a demand"));
+}
+
+#[tokio::test]
+async fn recorded_responses_are_sent_as_they_are() {
+    let stub = Stub::start().await.unwrap();
+    stub.record("fine", Recorded { write: 2, ..Recorded::ok("", "any body") });
+    stub.record("slow", Recorded::error(429, "{}").with("retry-after-ms", "5"));
+    let fine = ask(&stub, "stub:fine Hello?").await.unwrap();
+    assert!(fine.headers().get("content-type").is_none());
+    assert_eq!(fine.text().await.unwrap(), "any body");
+    let slow = ask(&stub, "stub:slow Hello?").await.unwrap();
+    assert_eq!((slow.status().as_u16(), &slow.headers()["retry-after-ms"]), (429, &"5".parse().unwrap()));
+    assert_eq!(stub.calls("fine"), 1);
+}
+
+#[tokio::test]
+async fn a_kept_answer_is_written_once_and_can_be_read_again() {
+    let stub = Stub::start().await.unwrap();
+    let url = format!("{}/responses", stub.base_url());
+    let body = json!({"model": "m", "input": [{"role": "user", "content": "stub:words=5 Hello?"}], "background": true});
+    let post = || client().post(&url).header("idempotency-key", "k").json(&body).send();
+    let first = post().await.unwrap().text().await.unwrap();
+    assert_eq!((post().await.unwrap().text().await.unwrap(), stub.calls("words=5")), (first.clone(), 1));
+    let again = client().get(format!("{url}/resp_1?stream=true")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(again, first);
+    assert!(first.contains("event: response.completed"), "{first}");
+    assert_eq!(client().get(format!("{url}/resp_7")).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }

@@ -5,6 +5,7 @@
 //! end means is decided by the job that asked.
 
 mod draft;
+mod patience;
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::draft::Draft;
+use self::patience::{Exceeded, Patience};
 use crate::Context;
-use crate::providers::{Ended, Failure, History, Permit, Piece};
+use crate::providers::{Begun, Ended, Failure, History, Permit, Piece, Question, Tokens};
 use crate::run::JobError;
 
 /// How often the sink is asked whether the answer is still wanted. A cancellation is noticed within this time.
@@ -25,6 +27,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// How many pieces may wait to be stored. A faster provider has to wait for the database.
 const PIECE_BUFFER: usize = 64;
 
+/// How many bytes of thoughts are kept, to estimate what they cost.
+const MAX_THOUGHTS: usize = 1024 * 1024;
+
 /// Where the text of an answer goes while it is being written.
 pub(crate) trait Sink {
     /// Stores more text. Returns `false` if the answer is no longer wanted.
@@ -32,6 +37,16 @@ pub(crate) trait Sink {
 
     /// Whether the answer is still wanted.
     fn is_wanted(&self) -> impl Future<Output = cairn_core::Result<bool>> + Send;
+
+    /// Notes that the request was accepted, and how many tokens it has by our count.
+    fn accepted(&self, _prompt_tokens: i32) -> impl Future<Output = cairn_core::Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Notes the name under which the provider keeps the answer, or that it is of no use any more.
+    fn kept(&self, _response_id: Option<&str>) -> impl Future<Output = cairn_core::Result<()>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// How the generation of an answer ended.
@@ -66,23 +81,48 @@ pub(crate) struct Generation<'a, S> {
     permit: Permit,
     draft: Draft,
     usage: Usage,
+    /// What the model has thought, as far as it was sent.
+    thoughts: String,
+    /// What the provider has counted.
+    counted: Tokens,
+    /// What the sink is to note.
+    notes: Vec<Note>,
+    /// The name under which the provider keeps the answer.
+    kept: Option<String>,
     started: Instant,
-    /// When the provider will have been silent for too long.
-    silent_at: Instant,
+    patience: Patience,
     /// When to check whether the answer is still wanted.
     check_at: Instant,
     /// When to stop because the worker is to stop.
     stop_at: Option<Instant>,
 }
 
+/// What is noted as soon as it is known, because the worker may be killed at any time.
+enum Note {
+    Accepted(i32),
+    Kept(Option<String>),
+}
+
 impl<'a, S: Sink> Generation<'a, S> {
     /// A generation that began at `started`, and has not called the provider yet.
     pub(crate) fn new(context: &'a Context, request: &'a Request, sink: S, permit: Permit, started: Instant) -> Self {
         let usage = Usage { model: context.provider.model(request).map(str::to_owned), ..Usage::default() };
-        let silent_at = started + context.provider.limits().first_token;
-        let check_at = started + CHECK_INTERVAL;
-        let draft = Draft::default();
-        Self { context, request, sink, permit, draft, usage, started, silent_at, check_at, stop_at: None }
+        Self {
+            context,
+            request,
+            sink,
+            permit,
+            draft: Draft::default(),
+            usage,
+            thoughts: String::new(),
+            counted: Tokens::default(),
+            notes: Vec::new(),
+            kept: None,
+            started,
+            patience: Patience::new(context.provider.limits(), started),
+            check_at: started + CHECK_INTERVAL,
+            stop_at: None,
+        }
     }
 
     /// The text so far.
@@ -95,11 +135,17 @@ impl<'a, S: Sink> Generation<'a, S> {
         &self.usage
     }
 
+    /// The name under which the provider keeps the answer; `None` if it keeps none that is of use.
+    pub(crate) fn kept(&self) -> Option<&str> {
+        self.kept.as_deref()
+    }
+
     /// Receives pieces from the provider until there is an end.
-    pub(crate) async fn run(&mut self, history: History) -> Result<End, JobError> {
+    pub(crate) async fn run(&mut self, history: History, begun: Begun) -> Result<End, JobError> {
         let (context, request) = (self.context, self.request);
         let (out, mut pieces) = mpsc::channel(PIECE_BUFFER);
-        let generating = context.provider.generate(request, history, out);
+        let question = Question { request, history, begun, db: Some(&context.db) };
+        let generating = context.provider.generate(question, out);
         tokio::pin!(generating);
         loop {
             tokio::select! {
@@ -132,38 +178,47 @@ impl<'a, S: Sink> Generation<'a, S> {
         if matches!(end, End::Complete(_)) {
             failpoint::pass(failpoint::AFTER_EXTERNAL_CALL);
         }
+        self.note().await?;
         self.record_usage(&end);
         Ok(if self.store_or_check().await? { end } else { End::Lost })
     }
 
     fn receive(&mut self, piece: Piece) {
         match piece {
+            Piece::Unstreamed => return self.patience.expect_silence(),
             Piece::Accepted { prompt_tokens } => {
                 self.usage.prompt_tokens = Some(prompt_tokens);
+                self.notes.push(Note::Accepted(prompt_tokens));
                 return; // not yet a sign of an answer
             }
-            Piece::Thinking => {}
+            Piece::Kept(response_id) => self.notes.push(Note::Kept(response_id)),
+            // The endpoint may still be found not to work: a proxy keeps the line alive as well.
+            Piece::Alive => {}
+            Piece::Used(tokens) => self.counted.update(tokens),
+            Piece::Thoughts(text) => {
+                if self.thoughts.len() < MAX_THOUGHTS {
+                    self.thoughts.push_str(&text);
+                }
+                self.permit.succeeded();
+            }
             Piece::Text(text) => {
                 self.usage.first_token.get_or_insert_with(|| self.started.elapsed());
                 self.draft.push(&text);
+                self.permit.succeeded();
             }
         }
-        self.permit.succeeded();
-        self.silent_at = Instant::now() + self.context.provider.limits().silence;
-    }
-
-    fn too_slow_at(&self) -> Instant {
-        self.started + self.context.provider.limits().total
+        self.patience.heard(Instant::now(), !self.draft.is_empty());
     }
 
     /// When something has to be done even if no piece arrives.
     fn next_check(&self) -> Instant {
-        let times = [Some(self.silent_at), Some(self.check_at), self.stop_at, self.draft.due()];
-        times.into_iter().flatten().fold(self.too_slow_at(), Instant::min)
+        let times = [Some(self.check_at), self.stop_at, self.draft.due()];
+        times.into_iter().flatten().fold(self.patience.ends_at(), Instant::min)
     }
 
     /// Does what is due. Returns `Some` if the generation has ended.
     async fn check(&mut self) -> Result<Option<End>, JobError> {
+        self.note().await?;
         if self.draft.is_too_long() {
             return Ok(Some(End::Failed(too_long())));
         }
@@ -176,16 +231,31 @@ impl<'a, S: Sink> Generation<'a, S> {
         }
         let limits = self.context.provider.limits();
         let silence = |what: &str, time: Duration| format!("no data for {} s {what}", time.as_secs_f64());
-        Ok(if self.too_slow_at() <= now {
-            let detail = format!("not complete after {} s", limits.total.as_secs_f64());
-            Some(End::Failed(Failure::new(Reason::TooSlow, detail)))
-        } else if self.silent_at > now {
-            self.stop_at.filter(|at| *at <= now).map(|_| End::Interrupted)
-        } else if self.draft.is_empty() {
-            Some(End::Failed(Failure::new(Reason::Silent, silence("after the request", limits.first_token))))
-        } else {
-            Some(End::Failed(Failure::new(Reason::BrokenOff, silence("in the middle of the answer", limits.silence))))
-        })
+        let (reason, detail) = match self.patience.exceeded(now) {
+            None => return Ok(self.stop_at.filter(|at| *at <= now).map(|_| End::Interrupted)),
+            Some(Exceeded::TooSlow) => {
+                (Reason::TooSlow, format!("not complete after {} s", limits.total.as_secs_f64()))
+            }
+            Some(Exceeded::Silent) if self.draft.is_empty() => {
+                (Reason::Silent, silence("after the request", limits.first_token))
+            }
+            Some(Exceeded::Silent) => (Reason::BrokenOff, silence("in the middle of the answer", limits.silence)),
+        };
+        Ok(Some(End::Failed(Failure::new(reason, detail))))
+    }
+
+    /// Has the sink note what is to be noted.
+    async fn note(&mut self) -> Result<(), JobError> {
+        for note in self.notes.drain(..) {
+            match note {
+                Note::Accepted(prompt_tokens) => self.sink.accepted(prompt_tokens).await?,
+                Note::Kept(response_id) => {
+                    self.sink.kept(response_id.as_deref()).await?;
+                    self.kept = response_id;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Stores new text, or checks whether it could be stored. Returns `false` if the answer is no longer wanted.
@@ -198,13 +268,11 @@ impl<'a, S: Sink> Generation<'a, S> {
         Ok(is_wanted)
     }
 
-    /// Records what was used and whether the endpoint works.
+    /// Records what was used, however it ended, and whether the endpoint works.
     fn record_usage(&mut self, end: &End) {
         match end {
             End::Complete(ended) => {
                 self.permit.succeeded();
-                self.usage.prompt_tokens = ended.prompt_tokens.or(self.usage.prompt_tokens);
-                self.usage.completion_tokens = ended.completion_tokens;
                 self.usage.is_cut = ended.is_cut;
             }
             End::Failed(failure) => match endpoint_works(failure.reason) {
@@ -214,7 +282,11 @@ impl<'a, S: Sink> Generation<'a, S> {
             },
             End::Interrupted | End::Lost => {}
         }
-        self.context.provider.account(&mut self.usage, self.draft.text());
+        self.usage.is_estimate = self.usage.prompt_tokens.is_some() && self.counted.prompt.is_none();
+        self.usage.prompt_tokens = self.counted.prompt.or(self.usage.prompt_tokens);
+        self.usage.completion_tokens = self.counted.completion;
+        self.usage.thinking_tokens = self.counted.thinking;
+        self.context.provider.account(&mut self.usage, self.draft.text(), &self.thoughts);
         if let Some(metrics) = &self.context.reply_metrics {
             metrics.count(end.name(), &self.usage);
         }
@@ -225,12 +297,18 @@ fn too_long() -> Failure {
     Failure::new(Reason::AnswerTooLong, "the answer exceeds the maximum length")
 }
 
-/// Whether the endpoint works, as far as the failure shows. An endpoint that answers works, whatever the answer is; a
-/// failure that can occur before any call shows nothing.
+/// Whether the endpoint works, as far as the failure shows. An endpoint that answers works, whatever the answer is, unless it
+/// answers nobody. An answer that takes too long shows nothing: another question may be answered at once, so one learner's
+/// slow answer must not make others wait. Neither does a failure that can occur before any call.
 const fn endpoint_works(reason: Reason) -> Option<bool> {
     match reason {
-        Reason::Unreachable | Reason::ProviderError | Reason::Silent => Some(false),
-        Reason::ContextTooLong | Reason::AttemptsExhausted => None,
+        Reason::Unreachable | Reason::ProviderError | Reason::RateLimited => Some(false),
+        Reason::Silent
+        | Reason::TooSlow
+        | Reason::BrokenOff
+        | Reason::ContextTooLong
+        | Reason::AttemptsExhausted
+        | Reason::Interrupted => None,
         _ => Some(true),
     }
 }
@@ -240,14 +318,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_call_shows_whether_the_endpoint_works() {
-        for reason in [Reason::Unreachable, Reason::ProviderError, Reason::Silent] {
+    fn only_failures_of_the_endpoint_count_against_it() {
+        for reason in [Reason::Unreachable, Reason::ProviderError, Reason::RateLimited] {
             assert_eq!(endpoint_works(reason), Some(false), "{reason:?}");
         }
-        for reason in [Reason::RateLimited, Reason::Unauthorized, Reason::BrokenOff, Reason::Refused] {
+        for reason in [Reason::Unauthorized, Reason::Refused, Reason::EmptyAnswer, Reason::BadRequest] {
             assert_eq!(endpoint_works(reason), Some(true), "{reason:?}");
         }
-        for reason in [Reason::ContextTooLong, Reason::AttemptsExhausted] {
+        for reason in [Reason::Silent, Reason::TooSlow, Reason::ContextTooLong, Reason::AttemptsExhausted] {
             assert_eq!(endpoint_works(reason), None, "{reason:?}");
         }
     }

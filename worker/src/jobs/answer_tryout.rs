@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::Context;
 use crate::generation::{End, Generation, Sink};
-use crate::providers::History;
+use crate::providers::{Begun, History};
 use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobError> {
@@ -28,7 +28,7 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
     drop(connection);
     let waiting = Waiting { db: &context.db, attempt: &attempt };
     let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
-    let end = generation.run(History::new()).await?;
+    let end = generation.run(History::new(), Begun::default()).await?;
     let end = generation.conclude(end).await?;
     tracing::info!(
         tryout.id = %attempt.tryout_id,

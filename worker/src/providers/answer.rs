@@ -9,27 +9,60 @@ use tokio::sync::mpsc;
 /// The earlier messages of a conversation, newest first.
 pub type History = Vec<(Author, String)>;
 
+/// An answer that may have been begun before, by a worker that was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// The name under which the provider keeps the answer; `None` if it is not known to keep one.
+    pub kept: Option<String>,
+    /// Identifies the request for the answer, so that a provider that receives it twice does not answer twice.
+    pub key: Option<String>,
+}
+
 /// What a provider sends while it generates an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
+    /// The answer will come as a whole, so nothing shows in between that the provider works.
+    Unstreamed,
     /// The request was accepted and is billed from now on.
     Accepted {
-        /// Tokens of the request by our count. The provider's own count comes at the end, if at all.
+        /// Tokens of the request by our count. The provider's own count comes later, if at all.
         prompt_tokens: i32,
     },
-    /// The provider is working, but there is no text yet.
-    Thinking,
+    /// The provider keeps the answer under this name, so that it can be read again; `None` if that is no longer of use.
+    Kept(Option<String>),
+    /// The provider shows that it works, but says nothing.
+    Alive,
+    /// More of what the model thinks, which is no part of the answer.
+    Thoughts(String),
     /// More of the answer.
     Text(String),
+    /// What the provider has counted so far.
+    Used(Tokens),
+}
+
+/// What a provider has counted, as far as it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Tokens of the request.
+    pub prompt: Option<i32>,
+    /// Tokens of the answer, including thoughts.
+    pub completion: Option<i32>,
+    /// Tokens of thoughts.
+    pub thinking: Option<i32>,
+}
+
+impl Tokens {
+    /// Adds what was said later, which replaces what was said before.
+    pub(crate) fn update(&mut self, later: Self) {
+        self.prompt = later.prompt.or(self.prompt);
+        self.completion = later.completion.or(self.completion);
+        self.thinking = later.thinking.or(self.thinking);
+    }
 }
 
 /// The end of a complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// Tokens of the request, by the provider's count.
-    pub prompt_tokens: Option<i32>,
-    /// Tokens of the answer, by the provider's count.
-    pub completion_tokens: Option<i32>,
     /// Whether the answer was cut off at its maximum length.
     pub is_cut: bool,
 }

@@ -1,4 +1,4 @@
-//! The providers of answers: the built-in one, or an endpoint that implements OpenAI's chat-completions format.
+//! The providers of answers: the built-in one, or an endpoint that implements one of OpenAI's formats.
 //!
 //! A provider receives what was recorded when the question was asked and sends the answer piece by piece. It knows nothing
 //! about jobs, attempts or readers: whoever asks (`generation`, on behalf of a job) decides how long it may take, when to
@@ -12,13 +12,26 @@ pub mod openai;
 use std::time::Duration;
 
 use cairn_core::config::{AiLimits, Config};
+use cairn_core::db::Db;
 use cairn_core::tools::Request;
 use cairn_core::tools::attempts::Usage;
 
-pub use self::answer::{Ended, Failure, History, Out, Piece};
+pub use self::answer::{Begun, Ended, Failure, History, Out, Piece, Tokens};
 pub(crate) use self::breaker::Permit;
 pub use self::library::Library;
 pub use self::openai::OpenAi;
+
+/// What a provider is asked.
+pub struct Question<'a> {
+    /// The question, and what its answer is based on.
+    pub request: &'a Request,
+    /// The earlier messages of the conversation.
+    pub history: History,
+    /// What is known of an answer that was begun before.
+    pub begun: Begun,
+    /// Where is remembered how a model wants to be asked; `None` to remember it for this process only.
+    pub db: Option<&'a Db>,
+}
 
 /// A provider of answers.
 pub enum Provider {
@@ -80,10 +93,17 @@ impl Provider {
     }
 
     /// Generates an answer, sends its pieces in order, and returns when it is complete.
-    pub async fn generate(&self, request: &Request, history: History, out: Out) -> Result<Ended, Failure> {
+    pub async fn generate(&self, question: Question<'_>, out: Out) -> Result<Ended, Failure> {
         match self {
-            Self::Library(library) => Ok(library.generate(request, out).await),
-            Self::OpenAi(provider) => provider.generate(request, history, out).await,
+            Self::Library(library) => Ok(library.generate(question.request, out).await),
+            Self::OpenAi(provider) => provider.generate(question, out).await,
+        }
+    }
+
+    /// Has it stop writing an answer that it keeps and that nobody wants any more. Whether it does is not known.
+    pub async fn abandon(&self, response_id: &str) {
+        if let Self::OpenAi(provider) = self {
+            provider.abandon(response_id).await;
         }
     }
 
@@ -96,10 +116,10 @@ impl Provider {
         }
     }
 
-    /// Fills in what the provider did not report: the number of tokens of `text`, and the cost of the attempt.
-    pub fn account(&self, usage: &mut Usage, text: &str) {
+    /// Fills in what the provider did not report: the number of tokens of `text` and `thoughts`, and the cost of the attempt.
+    pub fn account(&self, usage: &mut Usage, text: &str, thoughts: &str) {
         if let Self::OpenAi(provider) = self {
-            provider.account(usage, text);
+            provider.account(usage, text, thoughts);
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
 use crate::Context;
 use crate::generation::{End, Generation, Sink};
-use crate::providers::{Failure, History};
+use crate::providers::{Begun, Failure, History};
 use crate::run::JobError;
 
 pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobError> {
@@ -44,11 +44,26 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     let end = if retry_policy::crashes_workers(&attempt.earlier) {
         End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost repeatedly"))
     } else {
-        generation.run(history).await?
+        generation.run(history, begun(&attempt, job)).await?
     };
     let end = generation.conclude(end).await?;
+    if let (End::Lost, Some(response_id)) = (&end, generation.kept()) {
+        let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+        // If another attempt has taken over, it goes on with the answer.
+        if attempts::waiting_for(&mut connection, job).await?.is_none() {
+            drop(connection);
+            context.provider.abandon(response_id).await;
+        }
+    }
     log(&context, &attempt, &end, &generation, started);
     finalize(&context, &attempt, end, &generation, waited + started.elapsed()).await
+}
+
+/// What is known of an answer that an earlier attempt was waiting for.
+fn begun(attempt: &Attempt, job: GenerateReply) -> Begun {
+    // An attempt whose worker was lost asked the same question. One that failed did not, because its answer is over.
+    let failed = retry_policy::failed(&attempt.earlier).count();
+    Begun { kept: attempt.kept.clone(), key: Some(format!("{}-{}-{failed}", attempt.reply_id, job.retry)) }
 }
 
 /// Postpones the reply, because the provider does not work and is not being called.
@@ -87,6 +102,16 @@ impl Sink for Chunks<'_> {
     async fn is_wanted(&self) -> Result<bool> {
         let mut connection = self.db.acquire().await?;
         attempts::may_write(&mut connection, self.attempt).await
+    }
+
+    async fn accepted(&self, prompt_tokens: i32) -> Result<()> {
+        let mut connection = self.db.pool().acquire().await?;
+        attempts::accepted(&mut connection, self.attempt, prompt_tokens).await
+    }
+
+    async fn kept(&self, response_id: Option<&str>) -> Result<()> {
+        let mut connection = self.db.pool().acquire().await?;
+        attempts::keep(&mut connection, self.attempt, response_id).await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - If the provider is down or busy, the reply waits in the queue for up to half an hour without occupying anything.
 //! - An answer that broke off or was unusable has been billed, so it is retried only a few times.
-//! - A failure that would repeat itself is final at once.
+//! - A failure that would repeat itself is final at once, and one that probably would after a second attempt.
 
 use std::time::Duration;
 
@@ -52,12 +52,17 @@ enum RetryLimit {
 }
 
 /// Failures of attempts that were billed and that another attempt may not repeat.
-const BILLABLE: [Reason; 4] = [Reason::BrokenOff, Reason::Malformed, Reason::EmptyAnswer, Reason::TooSlow];
+const BILLABLE: [Reason; 6] =
+    [Reason::BrokenOff, Reason::Malformed, Reason::UnknownEnd, Reason::EmptyAnswer, Reason::TooSlow, Reason::Silent];
 
 const fn retry_limit(reason: Reason) -> RetryLimit {
     match reason {
-        Reason::Unreachable | Reason::ProviderError | Reason::RateLimited | Reason::Silent => RetryLimit::ByTime,
-        Reason::BrokenOff | Reason::Malformed | Reason::EmptyAnswer => RetryLimit::Billed(5),
+        Reason::Unreachable | Reason::ProviderError | Reason::RateLimited => RetryLimit::ByTime,
+        Reason::Silent => RetryLimit::Billed(10), // outlasts ten minutes, and is perhaps not billed at all
+        Reason::BrokenOff => RetryLimit::Billed(5),
+        Reason::EmptyAnswer => RetryLimit::Billed(3),
+        // What is not understood will not be understood the next time, unless it was an accident.
+        Reason::Malformed | Reason::UnknownEnd => RetryLimit::Billed(2),
         Reason::TooSlow => RetryLimit::Billed(2), // each takes minutes
         _ => RetryLimit::Billed(1),
     }
@@ -66,9 +71,13 @@ const fn retry_limit(reason: Reason) -> RetryLimit {
 /// Doubles from 1 s with each failed attempt, minus up to half of it at random, so that replies that failed together are
 /// not retried together.
 fn pause(earlier: &[String], jitter: f64) -> Duration {
-    let failed = earlier.iter().filter(|code| !NOT_FAILURES.iter().any(|reason| reason.code() == *code)).count();
-    let exponent = u32::try_from(failed.min(10)).unwrap_or(0);
+    let exponent = u32::try_from(failed(earlier).count().min(10)).unwrap_or(0);
     Duration::from_secs(1 << exponent).min(MAX_PAUSE).mul_f64(0.5 + jitter / 2.0)
+}
+
+/// The attempts that failed because of the provider.
+pub(super) fn failed(earlier: &[String]) -> impl Iterator<Item = &String> {
+    earlier.iter().filter(|code| !NOT_FAILURES.iter().any(|reason| reason.code() == *code))
 }
 
 /// How many workers may be lost while they generate one reply. The attempt limit of the job also counts the waits for a
@@ -153,6 +162,10 @@ mod tests {
             "it is not billed"
         );
         assert!(matches!(decide(Reason::Malformed, &[Reason::Unreachable; 20], MINUTE), RetryDecision::RetryAfter(_)));
+        for reason in [Reason::Malformed, Reason::UnknownEnd] {
+            assert!(matches!(decide(reason, &[], MINUTE), RetryDecision::RetryAfter(_)), "{reason:?}");
+            assert_eq!(decide(reason, &[reason], MINUTE), RetryDecision::GiveUp(reason));
+        }
         assert_eq!(decide(Reason::TooSlow, &[Reason::TooSlow], MINUTE), RetryDecision::GiveUp(Reason::TooSlow));
     }
 
@@ -167,6 +180,7 @@ mod tests {
             Reason::ContentFilter,
             Reason::Refused,
             Reason::AnswerTooLong,
+            Reason::OnlyThinking,
         ] {
             assert_eq!(decide(reason, &[], Duration::ZERO), RetryDecision::GiveUp(reason));
         }

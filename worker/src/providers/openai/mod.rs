@@ -1,27 +1,54 @@
-//! Any endpoint that implements OpenAI's chat-completions format: OpenAI, OpenRouter, vLLM, Ollama, llama.cpp's server.
+//! Any endpoint that implements one of OpenAI's formats: OpenAI, Azure, OpenRouter, vLLM, Ollama, llama.cpp's server and many
+//! others. `docs/AI.md` lists what is understood of each.
 //!
-//! It is implemented with `reqwest` and `sse-stream`, and reads the few fields that matter leniently. The maintained client
-//! library `async-openai` (0.43) is unsuitable: it reads error and answer bodies of any size, drops the headers of an error
+//! | part | what it does |
+//! |---|---|
+//! | [`dialect`] | what differs between the formats: [`chat`], [`azure`], [`responses`] |
+//! | [`frames`] | splits a body into events |
+//! | [`reading`] | collects what the events say until the answer is complete |
+//! | [`thinking`] | keeps apart what a model thinks and what it answers |
+//! | [`refusal`] | what errors mean: [`details`], [`hints`], [`wordings`] |
+//! | [`adjustments`] | how a model wants to be asked, as learnt from what it refuses |
+//!
+//! It is implemented with `reqwest`, and reads the few fields that matter leniently. The maintained client library
+//! `async-openai` (0.43) is unsuitable: it reads error and answer bodies of any size, drops the headers of an error
 //! (and with them `Retry-After`), rejects numeric error codes (OpenRouter, vLLM, llama.cpp) and fields of unexpected types,
 //! logs whole bodies, and reads streams in a separate task into an unbounded channel, through a parser that panics at a byte
 //! order mark.
 
+mod adjustments;
+mod azure;
+mod chat;
+mod content;
+mod details;
+mod dialect;
 mod errors;
+mod frames;
+mod hints;
 mod prompt;
+mod reading;
+mod redact;
 mod refusal;
+mod responses;
+mod said;
 mod stream;
+mod thinking;
+mod wordings;
 
 use std::time::Duration;
 
-use cairn_core::config::{AiConfig, AiLimits};
+use cairn_core::config::{Adjustment, AiApi, AiConfig, AiLimits};
+use cairn_core::db::Db;
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::{Reason, Request};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Response, redirect};
-use serde_json::{Value, json};
+use reqwest::header::ACCEPT;
+use reqwest::{Client, RequestBuilder, Response, redirect};
+use serde_json::Value;
 
-use self::errors::{chain, without_key};
-use self::prompt::Prompt;
+use self::adjustments::Memory;
+use self::dialect::{Asking, Dialect};
+use self::errors::chain;
+use super::Question;
 use super::answer::{Ended, Failure, History, Out, Piece};
 use super::breaker::{Breaker, Permit};
 
@@ -32,8 +59,10 @@ const MAX_CHARS_PER_TOKEN: usize = 8;
 pub struct OpenAi {
     http: Client,
     config: AiConfig,
+    dialect: Box<dyn Dialect>,
     host: String,
     breaker: Breaker,
+    memory: Memory,
 }
 
 impl OpenAi {
@@ -53,7 +82,9 @@ impl OpenAi {
             http = http.no_proxy();
         }
         let host = rest.split('/').next().unwrap_or_default().to_owned();
-        Ok(Self { http: http.build()?, config: config.clone(), host, breaker: Breaker::default() })
+        let memory = Memory::new(config.base_url.clone(), config.adjustments.clone());
+        let (dialect, breaker) = (dialect::of(config), Breaker::default());
+        Ok(Self { http: http.build()?, config: config.clone(), dialect, host, breaker, memory })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -76,76 +107,140 @@ impl OpenAi {
         self.breaker.admit()
     }
 
-    pub(super) async fn generate(&self, request: &Request, history: History, out: Out) -> Result<Ended, Failure> {
-        let prompt = prompt::build(request, history, self.config.context_tokens).await?;
-        let response = self.send(request, &prompt).await?;
-        let is_stream = mime(&response).starts_with("text/event-stream");
-        if !response.status().is_success() {
-            return Err(refusal::read(response, self.config.api_key.as_ref()).await);
-        }
-        let accepted = Piece::Accepted { prompt_tokens: prompt.tokens };
-        let ended = if out.send(accepted).await.is_err() {
-            Ok(Ended::default()) // the receiver is gone
-        } else if is_stream {
-            stream::read(response, &out).await
-        } else {
-            stream::read_whole(response, &out).await
+    pub(super) async fn generate(&self, question: Question<'_>, out: Out) -> Result<Ended, Failure> {
+        let Question { request, history, begun, db } = question;
+        let model = self.model(request);
+        let mut asking = Asking {
+            model,
+            prompt: prompt::build(request, history, self.config.context_tokens).await?,
+            temperature: request.temperature,
+            max_tokens: request.max_tokens,
+            adjustments: self.memory.recall(db, model).await,
         };
-        ended.map_err(|failure| without_key(failure, self.config.api_key.as_ref()))
+        let response = match self.kept(begun.kept.as_deref(), &out).await? {
+            Some(response) => response,
+            None => match self.ask(&mut asking, begun.key.as_deref(), db, &out).await {
+                // The model takes less than is configured. The learner can shorten the question, but not the conversation.
+                Err(failure) if failure.reason == Reason::ContextTooLong && asking.prompt.has_history() => {
+                    asking.prompt = prompt::build(request, History::new(), self.config.context_tokens).await?;
+                    self.ask(&mut asking, begun.key.as_deref(), db, &out).await?
+                }
+                asked => asked?,
+            },
+        };
+        if out.send(Piece::Accepted { prompt_tokens: asking.prompt.tokens }).await.is_err() {
+            return Ok(Ended::default()); // the receiver is gone
+        }
+        let thinks_first = asking.has(Adjustment::ThinksFirst);
+        let (ended, learnt) = stream::read(response, self.dialect.as_ref(), thinks_first, &out).await;
+        self.memory.learn(db, model, learnt.as_slice()).await;
+        let key = self.config.api_key.as_ref();
+        ended.map_err(|failure| Failure { detail: refusal::detail(&failure.detail, key), ..failure })
+    }
+
+    /// Asks, and asks differently if a refusal says how. What was accepted then is remembered.
+    async fn ask(
+        &self,
+        asking: &mut Asking<'_>,
+        key: Option<&str>,
+        db: Option<&Db>,
+        out: &Out,
+    ) -> Result<Response, Failure> {
+        let mut made = Vec::new();
+        loop {
+            if !asking.is_streamed() {
+                let _ = out.send(Piece::Unstreamed).await; // the end is noticed below if the receiver is gone
+            }
+            let body = self.dialect.body(asking);
+            let mut call = self.http.post(self.dialect.url(asking.model)).json(&body);
+            if body["background"] == true
+                && let Some(key) = key
+            {
+                call = call.header("idempotency-key", key);
+            }
+            let response = self.send(call).await?;
+            if response.status().is_success() {
+                self.memory.learn(db, asking.model, &made).await;
+                return Ok(response);
+            }
+            let refusal = refusal::read(response, self.config.api_key.as_ref()).await;
+            let adjustment = adjustments::from_refusal(&refusal, &body)
+                .filter(|adjustment| self.memory.allows(asking.model, *adjustment))
+                .filter(|adjustment| asking.adjustments.add(*adjustment));
+            let Some(adjustment) = adjustment else {
+                // All but the last one were accepted, because the refusals after them were about something else.
+                made.pop();
+                self.memory.learn(db, asking.model, &made).await;
+                return Err(refusal.failure);
+            };
+            made.push(adjustment);
+        }
+    }
+
+    /// Reads an answer again that the provider keeps. `None` if there is none, or it is not kept any more.
+    async fn kept(&self, response_id: Option<&str>, out: &Out) -> Result<Option<Response>, Failure> {
+        let Some(response_id) = response_id else { return Ok(None) };
+        if let Some(url) = self.dialect.kept_url(response_id) {
+            let response = self.send(self.http.get(format!("{url}?stream=true"))).await?;
+            if response.status().is_success() {
+                return Ok(Some(response));
+            }
+            let refusal = refusal::read(response, self.config.api_key.as_ref()).await;
+            if !matches!(refusal.status, 400 | 404 | 410) {
+                return Err(refusal.failure);
+            }
+        }
+        let _ = out.send(Piece::Kept(None)).await; // the end is noticed later if the receiver is gone
+        Ok(None)
+    }
+
+    /// Has the provider stop writing an answer that it keeps.
+    pub(super) async fn abandon(&self, response_id: &str) {
+        let Some(url) = self.dialect.kept_url(response_id) else { return };
+        let request = self.http.post(format!("{url}/cancel")).timeout(self.config.limits.connect);
+        if let Err(failure) = self.send(request).await {
+            tracing::debug!(reason = failure.reason.code(), "an answer that nobody wants could not be stopped");
+        }
     }
 
     /// Lists the models, which is free, to find out whether the endpoint answers, accepts the key and offers the configured
-    /// model. `Ok(None)` means that it has no list.
+    /// model. `Ok(None)` means that it has no list, or one that says nothing about this.
     pub(super) async fn offers_model(&self) -> Result<Option<bool>, Failure> {
-        let mut request =
-            self.http.get(format!("{}/models", self.config.base_url)).timeout(self.config.limits.first_token);
-        if let Some(key) = &self.config.api_key {
-            request = request.bearer_auth(key.expose());
-        }
-        let response = request.send().await.map_err(unreachable)?;
+        let request = self.http.get(self.dialect.models_url()).timeout(self.config.limits.first_token);
+        let response = self.send(request).await?;
         if !response.status().is_success() {
-            let failure = refusal::read(response, self.config.api_key.as_ref()).await;
+            let failure = refusal::read(response, self.config.api_key.as_ref()).await.failure;
             return if failure.reason == Reason::ModelNotFound { Ok(None) } else { Err(failure) };
         }
-        let Ok(list) = serde_json::from_slice::<Value>(&stream::body(response).await?) else { return Ok(None) };
+        if matches!(self.config.api, AiApi::Azure { .. }) {
+            return Ok(None); // it lists models, and is asked for deployments
+        }
+        let Ok(list) = serde_json::from_slice::<Value>(&stream::list(response).await?) else { return Ok(None) };
         let models = list["data"].as_array();
         Ok(models.map(|models| models.iter().any(|model| model["id"] == self.config.model.as_str())))
     }
 
-    async fn send(&self, request: &Request, prompt: &Prompt) -> Result<Response, Failure> {
-        let url = format!("{}/chat/completions", self.config.base_url);
-        let mut call = self.http.post(url).header(ACCEPT, "text/event-stream").json(&self.body(request, prompt));
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, Failure> {
         if let Some(key) = &self.config.api_key {
-            call = call.bearer_auth(key.expose());
+            request = self.dialect.authorize(request, key);
         }
-        call.send().await.map_err(unreachable)
+        let sent = request.header(ACCEPT, "text/event-stream, application/json").send().await;
+        sent.map_err(|error| Failure::new(Reason::Unreachable, chain(&error.without_url())))
     }
 
-    fn body(&self, request: &Request, prompt: &Prompt) -> Value {
-        let mut body = json!({
-            "model": self.model(request),
-            "messages": prompt.messages,
-            "stream": true,
-            "stream_options": {"include_usage": true},
-        });
-        // OpenAI's newer models reject the name that all others use.
-        let limit = if self.host == "api.openai.com" { "max_completion_tokens" } else { "max_tokens" };
-        body[limit] = json!(request.max_tokens);
-        if let Some(temperature) = request.temperature {
-            body["temperature"] = json!(temperature);
-        }
-        body
-    }
-
-    pub(super) fn account(&self, usage: &mut Usage, text: &str) {
+    /// Fills in what the provider did not say. `thoughts` is what the model has thought, as far as it was sent.
+    pub(super) fn account(&self, usage: &mut Usage, text: &str, thoughts: &str) {
         if usage.prompt_tokens.is_none() {
             return; // the request was not accepted, so it is not billed
         }
-        let completion = *usage.completion_tokens.get_or_insert_with(|| prompt::count(text));
+        if usage.completion_tokens.is_none() {
+            usage.is_estimate = true;
+            usage.completion_tokens = Some(prompt::count(text).saturating_add(prompt::count(thoughts)));
+        }
         let price = usage.model.as_deref().and_then(|model| self.config.prices.get(model));
         usage.cost_micros = price.map(|price| {
-            let tokens = |n: i32| f64::from(n.max(0));
-            let micros = tokens(usage.prompt_tokens.unwrap_or(0)) * price.input + tokens(completion) * price.output;
+            let tokens = |n: Option<i32>| f64::from(n.unwrap_or(0).max(0));
+            let micros = tokens(usage.prompt_tokens) * price.input + tokens(usage.completion_tokens) * price.output;
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "prices and token counts are far too small to overflow"
@@ -154,12 +249,4 @@ impl OpenAi {
             micros
         });
     }
-}
-
-fn unreachable(error: reqwest::Error) -> Failure {
-    Failure::new(Reason::Unreachable, chain(&error.without_url()))
-}
-
-fn mime(response: &Response) -> &str {
-    response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use tiktoken::CoreBpe;
 use tokio::task::spawn_blocking;
 
 use super::super::answer::{Failure, History};
+use super::thinking::without_thoughts;
 
 /// Tokens of a message beyond its text.
 const PER_MESSAGE: usize = 4;
@@ -18,8 +19,8 @@ const PER_MESSAGE: usize = 4;
 /// A message in the provider's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Message {
-    role: &'static str,
-    content: String,
+    pub(super) role: &'static str,
+    pub(super) content: String,
 }
 
 /// Messages, and their tokens by our count.
@@ -27,6 +28,13 @@ pub(super) struct Message {
 pub(super) struct Prompt {
     pub(super) messages: Vec<Message>,
     pub(super) tokens: i32,
+}
+
+impl Prompt {
+    /// Whether there is more than the instruction and the question.
+    pub(super) fn has_history(&self) -> bool {
+        self.messages.len() > 2
+    }
 }
 
 /// The vocabulary is part of the binary. Unpacking it takes 100 ms and 25 MB.
@@ -62,6 +70,8 @@ fn fit(system: String, question: String, history: History, budget: usize) -> Res
     }
     let mut messages = vec![Message { role: "user", content: question }];
     for (author, text) in history {
+        // Answers that were stored before thoughts were kept apart contain them.
+        let text = if author == Author::Assistant { without_thoughts(&text) } else { text };
         used += tokens(&text) + PER_MESSAGE;
         if used > budget {
             used -= tokens(&text) + PER_MESSAGE;
@@ -178,6 +188,17 @@ mod tests {
         let prompt = fit("s".into(), "now".into(), history, 1000).unwrap();
         assert_eq!(roles(&prompt), ["system", "user"]);
         assert_eq!(prompt.messages[1].content, "nor this\n\nnever answered\n\nnow");
+    }
+
+    #[test]
+    fn thoughts_of_earlier_answers_are_not_sent() {
+        let history = vec![
+            message(Author::Assistant, "<think>Hm.</think>\n\nYes."),
+            message(Author::User, "Is `<think>` a tag? <think>no</think>"),
+        ];
+        let prompt = fit("s".into(), "now".into(), history, 1000).unwrap();
+        assert_eq!(prompt.messages[1].content, "Is `<think>` a tag? <think>no</think>");
+        assert_eq!(prompt.messages[2].content, "Yes.");
     }
 
     #[test]

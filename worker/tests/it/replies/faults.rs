@@ -11,10 +11,9 @@ use cairn_testing::eventually;
 async fn answers_in_every_dialect_and_form_are_stored_unchanged() {
     let fixture = ReplyHarness::new().await;
     let worker = fixture.harness.start();
-    let mut scripts: Vec<String> =
-        ["think=5", "write=1", "fault=json", "fault=no_done", "fault=no_reason", "fault=length", "words=3000"]
-            .map(|script| format!("{script},times=9"))
-            .to_vec();
+    let mut scripts: Vec<String> = ["think=5", "write=1", "fault=json", "fault=no_done", "fault=length", "words=3000"]
+        .map(|script| format!("{script},times=9"))
+        .to_vec();
     scripts.extend(Dialect::ALL.map(|dialect| format!("write=2,think=1,as={}", dialect.name())));
     for script in &scripts {
         let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
@@ -42,6 +41,8 @@ async fn permanent_failures_are_not_retried_and_have_their_reason() {
         ("fault=filter".to_owned(), "content_filter"),
         ("fault=refusal".to_owned(), "refused"),
         ("words=40000".to_owned(), "answer_too_long"),
+        // The same question would be thought about for as long as before.
+        ("think=50,words=0,fault=length".to_owned(), "only_thinking"),
     ];
     for dialect in Dialect::ALL.map(Dialect::name) {
         for (fault, reason) in [
@@ -69,7 +70,7 @@ async fn permanent_failures_are_not_retried_and_have_their_reason() {
     // Jobs of failures that need an operator are dead, the others are done.
     let dead = fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Killed'").await;
     let done = fixture.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'replies' AND status = 'Done'").await;
-    assert_eq!((dead, done), (4 + 2 * 5, 3 + 2 * 5));
+    assert_eq!((dead, done), (5 + 2 * 5, 3 + 2 * 5));
     worker.stop().await;
 }
 
@@ -91,6 +92,7 @@ async fn transient_failures_are_retried_and_the_text_starts_over() {
         ("line".to_owned(), "malformed"),
         ("html".to_owned(), "malformed"),
         ("empty".to_owned(), "empty_answer"),
+        ("no_reason".to_owned(), "unknown_end"),
     ];
     for dialect in Dialect::ALL.map(Dialect::name) {
         // An answer that has begun is billed, whatever the error is.
@@ -112,12 +114,18 @@ async fn transient_failures_are_retried_and_the_text_starts_over() {
 async fn billed_failures_are_retried_only_a_few_times() {
     let fixture = ReplyHarness::new().await;
     let worker = fixture.harness.start();
-    for (fault, reason) in [("end", "broken_off"), ("garbage", "malformed"), ("empty", "empty_answer")] {
+    // What is not understood would not be understood the next time either, so there is only one more attempt.
+    for (fault, reason, calls) in [
+        ("end", "broken_off", 5),
+        ("empty", "empty_answer", 3),
+        ("garbage", "malformed", 2),
+        ("no_reason", "unknown_end", 2),
+    ] {
         let script = format!("words=8,fault={fault}");
         let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
         let stored = fixture.finished(reply).await;
         assert_eq!((stored.state.as_str(), stored.reason.as_deref()), ("failed", Some(reason)), "{stored:?}");
-        assert_eq!((stored.attempt, fixture.stub.calls(&script)), (5, 5));
+        assert_eq!((usize::try_from(stored.attempt), fixture.stub.calls(&script)), (Ok(calls), calls));
         assert!(stored.ends.iter().all(|end| end.as_deref() == Some(reason)), "{stored:?}");
         assert!(answer(&script).starts_with(&stored.text));
     }
@@ -130,11 +138,7 @@ async fn a_silent_provider_is_disconnected() {
     fixture.ai().limits.first_token = Duration::from_secs(2);
     fixture.ai().limits.silence = Duration::from_secs(2);
     let worker = fixture.harness.start();
-    for (script, reason) in [
-        ("fault=stall,at=0,times=1", "silent"),
-        ("fault=stall,times=1", "broken_off"),
-        ("fault=keepalive,times=1,as=openrouter", "broken_off"),
-    ] {
+    for (script, reason) in [("fault=stall,at=0,times=1", "silent"), ("fault=stall,times=1", "broken_off")] {
         let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
         let stored = fixture.completed(reply).await;
         assert_eq!((stored.text, stored.ends), (answer(script), vec![Some(reason.to_owned()), None]), "{script}");
@@ -143,7 +147,28 @@ async fn a_silent_provider_is_disconnected() {
     let reply = fixture.ask("stub:headers=600000 What is a viewport?").await;
     eventually("the reply is requeued", async || fixture.stored(reply).await.ends == [Some("silent".to_owned())]).await;
     assert_eq!(fixture.stored(reply).await.state, "queued");
-    eventually("all of the connections are closed", async || fixture.stub.hung_up() == 4).await;
+    eventually("all of the connections are closed", async || fixture.stub.hung_up() == 3).await;
+    worker.stop().await;
+}
+
+/// Comments and thoughts for longer than a provider may be silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_shows_that_it_works_may_think() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().limits.first_token = Duration::from_secs(2);
+    fixture.ai().limits.silence = Duration::from_secs(2);
+    let worker = fixture.harness.start();
+    for script in ["alive=60,words=5", "think=60,gap=50,words=5"] {
+        let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+        let stored = fixture.completed(reply).await;
+        assert_eq!((stored.text, stored.attempt, fixture.stub.calls(script)), (answer(script), 1, 1), "{script}");
+    }
+    // Up to the limit of the whole answer.
+    worker.stop().await;
+    fixture.ai().limits.total = Duration::from_secs(3);
+    let worker = fixture.harness.start();
+    let reply = fixture.ask("stub:fault=keepalive,at=0 What is a viewport?").await;
+    assert_eq!(fixture.finished(reply).await.reason.as_deref(), Some("too_slow"));
     worker.stop().await;
 }
 

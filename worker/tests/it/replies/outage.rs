@@ -1,5 +1,7 @@
 //! Replies wait for a provider that is down.
 
+use std::time::Duration;
+
 use super::{ReplyHarness, answer};
 use cairn_testing::eventually;
 
@@ -77,5 +79,49 @@ async fn an_endpoint_that_is_down_is_not_called_by_every_reply() {
     assert!((5..20).contains(&calls), "{calls} calls for 40 replies");
     let attempts = fixture.count("SELECT count(*) FROM ai_reply_attempts").await;
     assert_eq!(usize::try_from(attempts).unwrap(), calls, "a deferral is not an attempt");
+    worker.stop().await;
+}
+
+/// Each of them is silent for too long, which says nothing about the next question.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_answers_do_not_make_other_learners_wait() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().limits.first_token = Duration::from_secs(1);
+    fixture.ai().limits.silence = Duration::from_secs(1);
+    let (worker, ops) = fixture.harness.serve().await;
+    let mut slow = Vec::new();
+    for n in 0..8 {
+        let script = if n % 2 == 0 { "headers=600000" } else { "fault=stall,at=0" };
+        slow.push(fixture.ask(&format!("stub:{script} Hello?")).await);
+    }
+    for reply in slow {
+        eventually("the attempt has ended", async || {
+            fixture.stored(reply).await.ends.first() == Some(&Some("silent".to_owned()))
+        })
+        .await;
+    }
+    let reply = fixture.ask("stub:words=5 Hello?").await;
+    eventually("the reply is final", async || fixture.is_final(reply).await).await;
+    assert_eq!(fixture.stored(reply).await.text, answer("words=5"));
+    assert_eq!(ops.metric("cairn_replies_deferred_total").await, Some(0.0));
+    worker.stop().await;
+}
+
+/// A limit on the rate concerns everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_limits_everybody_is_left_alone() {
+    let mut fixture = ReplyHarness::new().await;
+    for (queue, concurrency) in &mut fixture.harness.config.worker_queues {
+        if queue.name() == "replies" {
+            *concurrency = 1;
+        }
+    }
+    for _ in 0..20 {
+        fixture.ask("stub:fault=429 Hello?").await;
+    }
+    let worker = fixture.harness.start();
+    eventually("all replies wait", async || fixture.waiting().await == 20).await;
+    let calls = fixture.stub.total_calls();
+    assert!((5..15).contains(&calls), "{calls} calls for 20 replies");
     worker.stop().await;
 }

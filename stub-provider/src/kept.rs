@@ -1,0 +1,85 @@
+//! OpenAI's Responses API: answers that the provider writes on its own and keeps, so that they can be read again.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::answer::After;
+use crate::fault::Fault;
+use crate::script::Script;
+use crate::wire::Connection;
+
+/// An answer that is being written, or has been.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    id: String,
+    script: Script,
+    since: Instant,
+}
+
+/// All answers.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    kept: Mutex<HashMap<String, Kept>>,
+    /// Names of answers by the keys of the requests for them.
+    by_key: Mutex<HashMap<String, String>>,
+}
+
+impl Shelf {
+    /// Begins an answer. A request with the key of an earlier one gets its answer. Returns whether it is a new one.
+    pub(crate) fn begin(&self, script: Script, key: Option<&str>) -> (Kept, bool) {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = key.and_then(|key| by_key.get(key)).and_then(|id| self.find(id)) {
+            return (kept, false);
+        }
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = format!("resp_{}", all.len() + 1);
+        if let Some(key) = key {
+            by_key.insert(key.to_owned(), id.clone());
+        }
+        let kept = Kept { id: id.clone(), script, since: Instant::now() };
+        all.insert(id, kept.clone());
+        (kept, true)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
+
+impl Kept {
+    /// Sends what is written so far, and then the rest while it is being written.
+    pub(crate) async fn play(&self, connection: &mut Connection) -> io::Result<After> {
+        connection.begin(&[("content-type", "text/event-stream")]).await?;
+        self.event(connection, "response.created", &json!({"response": self.response("queued")})).await?;
+        for n in 0..self.script.words {
+            let due = self.since + self.script.first + self.script.gap * u32::try_from(n).unwrap_or(u32::MAX);
+            connection.pause(due.saturating_duration_since(Instant::now())).await?;
+            self.event(connection, "response.output_text.delta", &json!({"delta": self.script.piece(n)})).await?;
+        }
+        let status = if self.script.fault == Fault::Error { "failed" } else { "completed" };
+        self.event(connection, &format!("response.{status}"), &json!({"response": self.response(status)})).await?;
+        connection.end().await?;
+        Ok(After::KeepOpen)
+    }
+
+    fn response(&self, status: &str) -> Value {
+        let mut response = json!({"id": self.id, "object": "response", "status": status, "output": []});
+        if status == "completed" {
+            response["usage"] = json!({"input_tokens": 10, "output_tokens": self.script.words});
+        }
+        if status == "failed" {
+            response["error"] = json!({"code": "server_error", "message": "The model failed."});
+        }
+        response
+    }
+
+    async fn event(&self, connection: &mut Connection, kind: &str, data: &Value) -> io::Result<()> {
+        let mut data = data.clone();
+        data["type"] = json!(kind);
+        connection.piece(format!("event: {kind}\ndata: {data}\n\n").as_bytes(), self.script.write).await
+    }
+}

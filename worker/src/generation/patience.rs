@@ -1,0 +1,109 @@
+//! How long to wait for a provider.
+//!
+//! Whatever arrives shows that the provider works, so it may think for as long as it says so, up to the limit for the whole
+//! answer. A provider that answers as a whole can say nothing in between.
+
+use cairn_core::config::AiLimits;
+use tokio::time::Instant;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    limits: AiLimits,
+    started: Instant,
+    /// When the provider will have been silent for too long.
+    silent_at: Instant,
+}
+
+/// Which limit was exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    /// Nothing arrived for too long.
+    Silent,
+    /// The answer is not complete after the limit for the whole answer.
+    TooSlow,
+}
+
+impl Patience {
+    /// For a request that is sent at `started`.
+    pub(super) fn new(limits: AiLimits, started: Instant) -> Self {
+        Self { limits, started, silent_at: started + limits.first_token }
+    }
+
+    /// Something arrived.
+    pub(super) fn heard(&mut self, now: Instant, has_text: bool) {
+        let limit = if has_text { self.limits.silence } else { self.limits.silence.max(self.limits.first_token) };
+        self.silent_at = now + limit;
+    }
+
+    /// Nothing will arrive before the end.
+    pub(super) fn expect_silence(&mut self) {
+        self.silent_at = self.too_slow_at();
+    }
+
+    /// When a limit will be exceeded.
+    pub(super) fn ends_at(&self) -> Instant {
+        self.silent_at.min(self.too_slow_at())
+    }
+
+    pub(super) fn exceeded(&self, now: Instant) -> Option<Exceeded> {
+        if self.too_slow_at() <= now {
+            Some(Exceeded::TooSlow)
+        } else {
+            (self.silent_at <= now).then_some(Exceeded::Silent)
+        }
+    }
+
+    fn too_slow_at(&self) -> Instant {
+        self.started + self.limits.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn patience() -> (Patience, Instant) {
+        let started = Instant::now();
+        let limits =
+            AiLimits { first_token: seconds(30), silence: seconds(10), total: seconds(120), ..AiLimits::default() };
+        (Patience::new(limits, started), started)
+    }
+
+    #[test]
+    fn a_provider_that_is_heard_from_may_think_up_to_the_limit_of_the_answer() {
+        let (mut patience, started) = patience();
+        for n in 1..=119 {
+            patience.heard(started + seconds(n), false);
+            assert_eq!(patience.exceeded(started + seconds(n)), None);
+        }
+        assert_eq!(patience.exceeded(started + seconds(120)), Some(Exceeded::TooSlow));
+    }
+
+    #[test]
+    fn silence_is_noticed_before_and_after_the_first_text() {
+        let (mut patience, started) = patience();
+        assert_eq!(patience.exceeded(started + seconds(29)), None);
+        assert_eq!(patience.exceeded(started + seconds(30)), Some(Exceeded::Silent));
+        patience.heard(started + seconds(20), false);
+        assert_eq!(patience.exceeded(started + seconds(49)), None, "the first text may still take its time");
+        patience.heard(started + seconds(40), true);
+        assert_eq!(patience.exceeded(started + seconds(49)), None);
+        assert_eq!(patience.exceeded(started + seconds(50)), Some(Exceeded::Silent));
+        assert_eq!(patience.ends_at(), started + seconds(50));
+    }
+
+    #[test]
+    fn an_answer_that_comes_as_a_whole_has_all_of_the_time() {
+        let (mut patience, started) = patience();
+        patience.expect_silence();
+        assert_eq!(patience.exceeded(started + seconds(119)), None);
+        assert_eq!(patience.exceeded(started + seconds(120)), Some(Exceeded::TooSlow));
+    }
+}

@@ -1,0 +1,327 @@
+//! Keeps apart what a model thinks and what it answers, if both come as one text.
+//!
+//! Models put their thoughts between tags at the beginning of the answer, some also in between. Tags in code are part of the
+//! answer, because learners ask about such things. A model whose prompt already contains the opening tag sends only the closing
+//! one: that is noticed too late for an answer whose beginning has been passed on, so it is remembered for the next request
+//! ([`Splitter::of_a_model_that_thinks_first`]).
+
+use std::mem::take;
+
+/// Opening and closing tags: DeepSeek, Qwen and most others; Claude and others through proxies; Gemma and Gemini; Seed; Mistral;
+/// Kimi; and three of gpt-oss, of a server that does not read its markers: its thoughts, and what introduces its answer.
+static TAGS: [(&str, &str); 10] = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+    ("<|channel|>final", "<|message|>"),
+    ("<|start|>", "<|message|>"),
+];
+
+/// The length of the longest tag, in bytes.
+const MAX_TAG: usize = 14;
+
+/// A closing tag was read without an opening one, after text had been passed on as the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ThoughtBeforeTag;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Nothing of the answer was read yet.
+    #[default]
+    Beginning,
+    Answer,
+    /// Thoughts up to this tag, at the beginning.
+    Thoughts(&'static str),
+    /// What is between two tags within the answer. If the closing one never comes, it is part of the answer.
+    Between(&'static (&'static str, &'static str), String),
+    /// The beginning of a model that thinks first, up to a closing tag. So many bytes were searched for one.
+    Unopened(usize),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them can be true")]
+pub(super) struct Splitter {
+    state: State,
+    /// Text that was not decided on.
+    held: String,
+    /// The last character that was decided on, if it is part of the answer.
+    last: Option<char>,
+    in_fence: bool,
+    in_code: bool,
+    has_thoughts: bool,
+    /// Whether an earlier part had text of the answer.
+    has_passed_on: bool,
+}
+
+/// A text, split.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Split {
+    pub(super) answer: String,
+    pub(super) thoughts: String,
+}
+
+impl Splitter {
+    /// For a model of which it is known that its answers begin with thoughts without an opening tag.
+    pub(super) fn of_a_model_that_thinks_first() -> Self {
+        Self { state: State::Unopened(0), ..Self::default() }
+    }
+
+    /// Splits the next part of the text. `split` is empty.
+    pub(super) fn push(&mut self, text: &str, split: &mut Split) -> Result<(), ThoughtBeforeTag> {
+        self.held.push_str(text);
+        while self.step(split)? {}
+        self.has_passed_on |= !split.answer.is_empty();
+        Ok(())
+    }
+
+    /// Splits what is left at the end.
+    pub(super) fn finish(&mut self, split: &mut Split) {
+        let rest = take(&mut self.held);
+        match take(&mut self.state) {
+            State::Thoughts(_) => split.thoughts.push_str(&rest),
+            State::Between((open, _), text) => {
+                split.answer.push_str(open);
+                split.answer.push_str(&text);
+                split.answer.push_str(&rest);
+            }
+            State::Beginning if self.has_thoughts => split.answer.push_str(rest.trim_start()),
+            State::Beginning | State::Answer | State::Unopened(_) => split.answer.push_str(&rest),
+        }
+    }
+
+    /// Decides on the next part of the held text. Returns `false` if more text is needed.
+    fn step(&mut self, split: &mut Split) -> Result<bool, ThoughtBeforeTag> {
+        match &mut self.state {
+            State::Beginning => Ok(self.begin()),
+            State::Answer => self.answer(split),
+            State::Thoughts(close) => {
+                let close = *close;
+                let is_closed = cut(&mut self.held, close, &mut split.thoughts);
+                if is_closed {
+                    self.state = State::Beginning;
+                }
+                Ok(is_closed)
+            }
+            State::Between((_, close), text) => {
+                let is_closed = cut(&mut self.held, close, text);
+                if is_closed {
+                    split.thoughts.push_str(text);
+                    self.state = State::Answer;
+                }
+                Ok(is_closed)
+            }
+            State::Unopened(searched) => {
+                let searched = *searched;
+                Ok(self.unopened(searched, split))
+            }
+        }
+    }
+
+    fn begin(&mut self) -> bool {
+        let text = self.held.trim_start();
+        if let Some((open, close)) = TAGS.iter().find(|(open, _)| text.starts_with(open)) {
+            self.held = text[open.len()..].to_owned();
+            self.has_thoughts = true;
+            self.state = State::Thoughts(close);
+            return true;
+        }
+        if TAGS.iter().any(|(open, _)| open.starts_with(text)) {
+            return false; // white space, or the beginning of a tag
+        }
+        if self.has_thoughts {
+            self.held = text.to_owned();
+        }
+        self.state = State::Answer;
+        true
+    }
+
+    fn answer(&mut self, split: &mut Split) -> Result<bool, ThoughtBeforeTag> {
+        let held = take(&mut self.held);
+        let mut at = 0;
+        while let Some(next) = held[at..].chars().next() {
+            let rest = &held[at..];
+            let is_code = self.in_fence || self.in_code;
+            let mut length = next.len_utf8();
+            match next {
+                '`' if !self.in_code && rest.starts_with("```") => {
+                    self.in_fence = !self.in_fence;
+                    length = 3;
+                }
+                '`' if rest.len() < 3 && rest.bytes().all(|byte| byte == b'`') => break,
+                '`' if !self.in_fence => self.in_code = !self.in_code,
+                '\n' => self.in_code = false,
+                '<' | '[' | '◁' if !is_code => {
+                    if let Some(tags) = TAGS.iter().find(|(open, _)| rest.starts_with(open)) {
+                        split.answer.push_str(&held[..at]);
+                        self.has_thoughts = true;
+                        self.state = State::Between(tags, String::new());
+                        self.held = rest[tags.0.len()..].to_owned();
+                        return Ok(true);
+                    }
+                    let is_line_start = self.last.is_none_or(|last| last == '\n');
+                    if let Some((_, close)) = TAGS.iter().find(|(_, close)| rest.starts_with(close)) {
+                        if self.has_thoughts || is_line_start {
+                            self.held = rest[close.len()..].to_owned();
+                            return self.unexpected_close(&held[..at], split);
+                        }
+                    } else if TAGS.iter().any(|(open, close)| open.starts_with(rest) || close.starts_with(rest)) {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+            at += length;
+            self.last = Some(next);
+        }
+        split.answer.push_str(&held[..at]);
+        self.held = held[at..].to_owned();
+        Ok(false)
+    }
+
+    /// A closing tag without an opening one. `before` is the text of this part that precedes it.
+    fn unexpected_close(&mut self, before: &str, split: &mut Split) -> Result<bool, ThoughtBeforeTag> {
+        if self.has_thoughts {
+            split.answer.push_str(before); // one tag too many
+            return Ok(true);
+        }
+        if self.has_passed_on {
+            return Err(ThoughtBeforeTag);
+        }
+        split.thoughts.push_str(&take(&mut split.answer));
+        split.thoughts.push_str(before);
+        (self.has_thoughts, self.last) = (true, None);
+        self.state = State::Beginning;
+        Ok(true)
+    }
+
+    fn unopened(&mut self, searched: usize, split: &mut Split) -> bool {
+        let text = self.held.trim_start();
+        if TAGS.iter().any(|(open, _)| text.starts_with(open)) {
+            self.state = State::Beginning;
+            return true;
+        }
+        let from = self.held.floor_char_boundary(searched.saturating_sub(MAX_TAG));
+        let found = TAGS.iter().filter_map(|(_, close)| Some((from + self.held[from..].find(close)?, close.len())));
+        let Some((at, length)) = found.min() else {
+            self.state = State::Unopened(self.held.len());
+            return false;
+        };
+        split.thoughts.push_str(&self.held[..at]);
+        self.held = self.held[at + length..].to_owned();
+        self.has_thoughts = true;
+        self.state = State::Beginning;
+        true
+    }
+}
+
+/// Moves the text before a tag, and removes the tag. Without the tag, moves what cannot be part of it. Returns whether there
+/// was one.
+fn cut(held: &mut String, tag: &str, into: &mut String) -> bool {
+    if let Some(at) = held.find(tag) {
+        into.push_str(&held[..at]);
+        held.drain(..at + tag.len());
+        return true;
+    }
+    let starts = tag.char_indices().map(|(end, _)| end).filter(|end| held.ends_with(&tag[..*end]));
+    let kept = starts.max().unwrap_or(0);
+    into.extend(held.drain(..held.len() - kept));
+    false
+}
+
+/// The answer alone, of a text that may contain thoughts.
+pub(super) fn without_thoughts(text: &str) -> String {
+    let (mut splitter, mut split) = (Splitter::default(), Split::default());
+    // The text is a single part, so nothing can have been passed on.
+    let _ = splitter.push(text, &mut split);
+    splitter.finish(&mut split);
+    split.answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Splits a text that arrives in parts of this many characters.
+    fn split(mut splitter: Splitter, text: &str, size: usize) -> Result<(String, String), ThoughtBeforeTag> {
+        let (mut answer, mut thoughts) = (String::new(), String::new());
+        let chars: Vec<char> = text.chars().collect();
+        for part in chars.chunks(size) {
+            let mut split = Split::default();
+            splitter.push(&part.iter().collect::<String>(), &mut split)?;
+            answer += &split.answer;
+            thoughts += &split.thoughts;
+        }
+        let mut split = Split::default();
+        splitter.finish(&mut split);
+        Ok((answer + &split.answer, thoughts + &split.thoughts))
+    }
+
+    #[track_caller]
+    fn check(text: &str, answer: &str, thoughts: &str) {
+        for size in [1, 2, 3, 5, 8, 1000] {
+            let found = split(Splitter::default(), text, size);
+            assert_eq!(found, Ok((answer.to_owned(), thoughts.to_owned())), "{text:?} in parts of {size}");
+        }
+        assert_eq!(without_thoughts(text), answer);
+    }
+
+    #[test]
+    fn thoughts_at_the_beginning_are_kept_apart_wherever_the_text_is_split() {
+        for (open, close) in TAGS {
+            check(&format!("{open}слово <b> [x] {close}\n\nAnswer"), "Answer", "слово <b> [x] ");
+            check(&format!(" \n{open}a{close}{open}b{close} Answer {close}"), "Answer ", "ab");
+            check(&format!("{open}never ends [SPEC_START]"), "", "never ends [SPEC_START]");
+            check(&format!("{open}{close}"), "", "");
+        }
+    }
+
+    #[test]
+    fn thoughts_in_between_are_kept_apart_and_code_is_not_touched() {
+        check("One <think>two</think>three", "One three", "two");
+        check("<think>a</think>One\n<think>b</think>two", "One\ntwo", "ab");
+        check(
+            "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>One",
+            "One",
+            "hmassistant<|channel|>final",
+        );
+        for text in [
+            "plain",
+            "  indented",
+            "a < b and <b>bold</b> <thin> [THIN",
+            "Use `<think>` and `</think>`.",
+            "```html\n<think>a</think>\n</think>\n```\nDone",
+            "`a` ``b`` <",
+            "An unclosed <think> is text, and so is the rest.",
+            "inline </think> is text",
+            "",
+            " \n",
+        ] {
+            check(text, text, "");
+        }
+    }
+
+    #[test]
+    fn a_closing_tag_alone_shows_that_the_model_thinks_first() {
+        for text in ["Hm.\n</think>\n\nAnswer", "Hm.\nWell.\n</think>Answer"] {
+            assert_eq!(split(Splitter::default(), text, 2), Err(ThoughtBeforeTag), "{text}");
+            let (answer, thoughts) = split(Splitter::default(), text, 1000).unwrap();
+            assert_eq!((answer.as_str(), thoughts.starts_with("Hm.")), ("Answer", true), "nothing was passed on yet");
+            for size in [1, 3, 1000] {
+                let known = split(Splitter::of_a_model_that_thinks_first(), text, size).unwrap();
+                assert_eq!((known.0.as_str(), known.1), ("Answer", thoughts.clone()), "{text} in parts of {size}");
+            }
+        }
+        check("</think>\nAnswer", "Answer", "");
+        // A model of which this is known may answer without thinking, or open the tag.
+        for (text, answer) in [("Answer", "Answer"), (" <think>a</think>Answer", "Answer")] {
+            let known = split(Splitter::of_a_model_that_thinks_first(), text, 1).unwrap();
+            assert_eq!(known.0, answer);
+        }
+    }
+}
