@@ -113,7 +113,7 @@ pub(super) fn api<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<AiApi, Co
 /// Reads `CAIRN_AI_ADJUSTMENTS`: names of adjustments, of a single model as `model=name`, and with `!` before the name if it
 /// must not be made.
 pub(super) fn adjustments(value: Option<&str>) -> Result<Vec<AiAdjustment>, ConfigError> {
-    list(value)
+    list(value, "CAIRN_AI_ADJUSTMENTS")?
         .into_iter()
         .map(|item| {
             // Names of models may contain `=`, so the adjustment is what follows the last one.

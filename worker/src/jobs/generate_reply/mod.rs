@@ -48,7 +48,7 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     let end = generation.conclude(end).await?;
     if let (End::Lost, Some(response_id)) = (&end, generation.kept()) {
-        let mut connection = context.db.pool().acquire().await.map_err(Error::from)?;
+        let mut connection = context.db.acquire().await?;
         // If another attempt has taken over, it goes on with the answer.
         if attempts::waiting_for(&mut connection, job).await?.is_none() {
             drop(connection);
@@ -105,12 +105,12 @@ impl Sink for Chunks<'_> {
     }
 
     async fn accepted(&self, prompt_tokens: i32) -> Result<()> {
-        let mut connection = self.db.pool().acquire().await?;
+        let mut connection = self.db.acquire().await?;
         attempts::accepted(&mut connection, self.attempt, prompt_tokens).await
     }
 
     async fn kept(&self, response_id: Option<&str>) -> Result<()> {
-        let mut connection = self.db.pool().acquire().await?;
+        let mut connection = self.db.acquire().await?;
         attempts::keep(&mut connection, self.attempt, response_id).await
     }
 }

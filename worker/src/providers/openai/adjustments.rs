@@ -95,12 +95,12 @@ impl Memory {
 }
 
 async fn recall(db: &Db, endpoint: &str, model: &str) -> cairn_core::Result<BTreeSet<Adjustment>> {
-    let mut connection = db.pool().acquire().await?;
+    let mut connection = db.acquire().await?;
     Ok(adjustments::learnt(&mut connection, endpoint, model).await?.into_iter().collect())
 }
 
 async fn learn(db: &Db, endpoint: &str, model: &str, accepted: &[Adjustment]) -> cairn_core::Result<()> {
-    let mut connection = db.pool().acquire().await?;
+    let mut connection = db.acquire().await?;
     adjustments::learn(&mut connection, endpoint, model, accepted).await
 }
 
