@@ -120,44 +120,53 @@ CREATE TYPE public.user_status AS ENUM (
 
 CREATE FUNCTION public.at_least(gaps integer[], most integer) RETURNS integer[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT array_agg(number ORDER BY n)
-    FROM (
-        SELECT n, (sum(count(g.gap)) OVER (ORDER BY n DESC))::integer AS number
-        FROM generate_series(1, most) AS n LEFT JOIN unnest(gaps) AS g (gap) ON least(g.gap, most) = n
-        GROUP BY n
-    ) counts
-$$;
+    BEGIN ATOMIC
+ SELECT array_agg(counts.number ORDER BY counts.n) AS array_agg
+    FROM ( SELECT n.n,
+             (sum(count(g.gap)) OVER (ORDER BY n.n DESC))::integer AS number
+            FROM (generate_series(1, at_least.most) n(n)
+              LEFT JOIN unnest(at_least.gaps) g(gap) ON ((LEAST(g.gap, at_least.most) = n.n)))
+           GROUP BY n.n) counts;
+END;
 
 CREATE FUNCTION public.attempt_wait(failures integer, free integer) RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT make_interval(secs => CASE WHEN failures >= free THEN least(900, power(2, least(failures - free, 10))) ELSE 0 END)
-$$;
+    BEGIN ATOMIC
+ SELECT make_interval(secs =>
+         CASE
+             WHEN (failures >= free) THEN LEAST((900)::double precision, power((2)::double precision, (LEAST((failures - free), 10))::double precision))
+             ELSE (0)::double precision
+         END) AS make_interval;
+END;
 
 CREATE FUNCTION public.attempts_forgotten(counted_at timestamp with time zone, moment timestamp with time zone, seconds double precision) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT least(1000000000, floor(greatest(0, extract(epoch FROM moment - counted_at)) / seconds))::integer
-$$;
+    BEGIN ATOMIC
+ SELECT (LEAST((1000000000)::double precision, floor(((GREATEST((0)::numeric, EXTRACT(epoch FROM (moment - counted_at))))::double precision / seconds))))::integer AS "least";
+END;
 
 CREATE FUNCTION public.bump_content_version(roadmap_ids uuid[]) RETURNS void
     LANGUAGE sql
-    AS $$
-    UPDATE roadmaps SET content_version = content_version + 1
-    WHERE id IN (SELECT id FROM roadmaps WHERE id = ANY (roadmap_ids) ORDER BY id FOR NO KEY UPDATE);
-$$;
+    BEGIN ATOMIC
+ UPDATE public.roadmaps SET content_version = (roadmaps.content_version + 1)
+   WHERE (roadmaps.id IN ( SELECT roadmaps_1.id
+            FROM public.roadmaps roadmaps_1
+           WHERE (roadmaps_1.id = ANY (bump_content_version.roadmap_ids))
+           ORDER BY roadmaps_1.id
+          FOR NO KEY UPDATE OF roadmaps_1));
+END;
 
 CREATE FUNCTION public.catalog_changes_since(since pg_snapshot) RETURNS SETOF xid8
     LANGUAGE sql STABLE
-    AS $$
-    SELECT xact FROM catalog_changes
-    WHERE xact >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(xact, since)
-      AND xact < pg_snapshot_xmax(pg_current_snapshot())
-$$;
+    BEGIN ATOMIC
+ SELECT catalog_changes.xact
+    FROM public.catalog_changes
+   WHERE ((catalog_changes.xact >= pg_snapshot_xmin(catalog_changes_since.since)) AND (NOT pg_visible_in_snapshot(catalog_changes.xact, catalog_changes_since.since)) AND (catalog_changes.xact < pg_snapshot_xmax(pg_current_snapshot())));
+END;
 
 CREATE FUNCTION public.content_changed_lessons() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM bump_content_version(roadmaps_of_lessons(array(
@@ -170,6 +179,7 @@ $$;
 
 CREATE FUNCTION public.content_changed_modules() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM bump_content_version(roadmaps_of_lessons(array(
@@ -182,6 +192,7 @@ $$;
 
 CREATE FUNCTION public.content_changed_roadmaps() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     roadmap_ids uuid[] := array(
@@ -199,6 +210,7 @@ $$;
 
 CREATE FUNCTION public.content_changed_stage_lessons() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -220,6 +232,7 @@ $$;
 
 CREATE FUNCTION public.content_changed_stages() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -236,43 +249,57 @@ $$;
 
 CREATE FUNCTION public.count_roadmaps(learner uuid, roadmaps uuid[]) RETURNS TABLE(roadmap_id uuid, lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, is_started boolean, completed_at timestamp with time zone)
     LANGUAGE sql STABLE
-    AS $$
-    SELECT s.roadmap_id, sum(s.total)::integer, sum(s.completed)::integer,
-        count(*) FILTER (WHERE s.total > 0)::integer,
-        count(*) FILTER (WHERE s.total > 0 AND s.completed = s.total)::integer,
-        bool_or(s.is_started),
-        CASE WHEN sum(s.completed) = sum(s.total) THEN max(s.last_completed_at) END
-    FROM (
-        SELECT s.roadmap_id, s.id,
-            count(l.id) FILTER (WHERE sl.is_required) AS total,
-            count(f.lesson_id) FILTER (WHERE sl.is_required AND f.status = 'completed') AS completed,
-            count(f.lesson_id) > 0 AS is_started,
-            max(f.completed_at) FILTER (WHERE sl.is_required) AS last_completed_at
-        FROM unnest(roadmaps) r (id)
-        JOIN visible_stages s ON s.roadmap_id = r.id
-        LEFT JOIN stage_lessons sl ON sl.stage_id = s.id
-        LEFT JOIN visible_lessons l ON l.id = sl.lesson_id
-        LEFT JOIN user_lesson_progress f ON f.user_id = learner AND f.lesson_id = l.id
-        GROUP BY s.roadmap_id, s.id
-    ) s
-    GROUP BY s.roadmap_id
-$$;
+    BEGIN ATOMIC
+ SELECT s.roadmap_id,
+     (sum(s.total))::integer AS sum,
+     (sum(s.completed))::integer AS sum,
+     (count(*) FILTER (WHERE (s.total > 0)))::integer AS count,
+     (count(*) FILTER (WHERE ((s.total > 0) AND (s.completed = s.total))))::integer AS count,
+     bool_or(s.is_started) AS bool_or,
+         CASE
+             WHEN (sum(s.completed) = sum(s.total)) THEN max(s.last_completed_at)
+             ELSE NULL::timestamp with time zone
+         END AS "case"
+    FROM ( SELECT s_1.roadmap_id,
+             s_1.id,
+             count(l.id) FILTER (WHERE sl.is_required) AS total,
+             count(f.lesson_id) FILTER (WHERE (sl.is_required AND (f.status = 'completed'::public.lesson_status))) AS completed,
+             (count(f.lesson_id) > 0) AS is_started,
+             max(f.completed_at) FILTER (WHERE sl.is_required) AS last_completed_at
+            FROM ((((unnest(count_roadmaps.roadmaps) r(id)
+              JOIN public.visible_stages s_1 ON ((s_1.roadmap_id = r.id)))
+              LEFT JOIN public.stage_lessons sl ON ((sl.stage_id = s_1.id)))
+              LEFT JOIN public.visible_lessons l ON ((l.id = sl.lesson_id)))
+              LEFT JOIN public.user_lesson_progress f ON (((f.user_id = count_roadmaps.learner) AND (f.lesson_id = l.id))))
+           GROUP BY s_1.roadmap_id, s_1.id) s
+   GROUP BY s.roadmap_id;
+END;
 
 CREATE FUNCTION public.count_search_lexemes() RETURNS void
     LANGUAGE sql
-    AS $$
-    INSERT INTO search_lexemes (lexeme, objects)
-    SELECT lexeme, count(*) FROM search_postings GROUP BY lexeme
-    UNION ALL
-    SELECT '', count(DISTINCT object_id) FROM search_postings HAVING count(*) > 0
-    ORDER BY 1
-    ON CONFLICT (lexeme) DO UPDATE SET objects = excluded.objects WHERE search_lexemes.objects <> excluded.objects;
-    DELETE FROM search_lexemes l WHERE l.lexeme <> '' AND NOT EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme);
-$$;
+    BEGIN ATOMIC
+ INSERT INTO public.search_lexemes (lexeme, objects)  SELECT search_postings.lexeme,
+             count(*) AS count
+            FROM public.search_postings
+           GROUP BY search_postings.lexeme
+         UNION ALL
+          SELECT ''::text,
+             count(DISTINCT search_postings.object_id) AS count
+            FROM public.search_postings
+          HAVING (count(*) > 0)
+   ORDER BY 1 ON CONFLICT(lexeme) DO UPDATE SET objects = excluded.objects
+   WHERE (search_lexemes.objects <> excluded.objects);
+ DELETE FROM public.search_lexemes l
+   WHERE ((l.lexeme <> ''::text) AND (NOT (EXISTS ( SELECT
+            FROM public.search_postings p
+           WHERE (p.lexeme = l.lexeme)))));
+END;
 
 CREATE FUNCTION public.create_activity_partitions(start timestamp with time zone, months integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
     AS $$
 DECLARE
     lower_bound timestamptz;
@@ -303,6 +330,8 @@ $$;
 CREATE FUNCTION public.drop_activity_partitions(today timestamp with time zone, keep_months integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
     AS $_$
 DECLARE
     oldest timestamp := date_trunc('month', today AT TIME ZONE 'UTC' - make_interval(months => keep_months));  -- in UTC
@@ -325,6 +354,7 @@ $_$;
 
 CREATE FUNCTION public.end_sessions() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     UPDATE sessions SET revoked_at = now(), revoke_reason = CASE
@@ -348,6 +378,7 @@ $$;
 
 CREATE FUNCTION public.fill_email_key() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.email_key := NEW.email;
@@ -357,6 +388,7 @@ $$;
 
 CREATE FUNCTION public.fill_stats(filled_to integer, before integer) RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     first integer := coalesce(filled_to, quarter_of(least(
@@ -388,26 +420,25 @@ $$;
 
 CREATE FUNCTION public.fold_case(content text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
-$$;
+    BEGIN ATOMIC
+ SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'::text, 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя'::text) AS translate;
+END;
 
 CREATE FUNCTION public.fold_name(name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ', 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
-$$;
+    BEGIN ATOMIC
+ SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'::text, 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя'::text) AS translate;
+END;
 
 CREATE FUNCTION public.folded(text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $_$
-    SELECT translate(lower($1 COLLATE "C"),
-        'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё',
-        'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее')
-$_$;
+    BEGIN ATOMIC
+ SELECT translate(lower(($1 COLLATE "C")), 'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё'::text, 'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее'::text) AS translate;
+END;
 
 CREATE FUNCTION public.forget_verification() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.email_verified_at := NULL;
@@ -417,6 +448,7 @@ $$;
 
 CREATE FUNCTION public.index_changed_object() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM index_for_search(TG_ARGV[0]::search_kind, ARRAY[NEW.id]);
@@ -426,6 +458,7 @@ $$;
 
 CREATE FUNCTION public.index_changed_rows() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     ids uuid[] := array(SELECT id FROM changed_rows);
@@ -437,26 +470,42 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.search_vector(title text, about text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((setweight(to_tsvector('russian'::regconfig, public.folded(title)), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, public.folded(about)), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, public.folded(body)), 'C'::"char"));
+END;
+
 CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) RETURNS void
     LANGUAGE sql
-    AS $$
-    INSERT INTO search_changes DEFAULT VALUES;
-    DELETE FROM search_postings WHERE object_id = ANY (ids) AND kind = of_kind;
-    INSERT INTO search_postings (lexeme, kind, weight, object_id)
-    SELECT w.lexeme, of_kind, 2.2 * w.frequency / (w.frequency + 1.2 * (0.25 + 0.75 * w.words / 100.0)), w.id
-    FROM (
-        SELECT s.id, l.lexeme,
-            (SELECT sum(CASE p WHEN 'A' THEN 4 WHEN 'B' THEN 2 ELSE 1 END) FROM unnest(l.weights) p) AS frequency,
-            length(v.vector) AS words
-        FROM searchable s
-        CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector OFFSET 0) v
-        CROSS JOIN LATERAL unnest(v.vector) l
-        WHERE s.kind = of_kind AND s.id = ANY (ids)
-    ) w
-$$;
+    BEGIN ATOMIC
+ INSERT INTO public.search_changes DEFAULT VALUES;
+ DELETE FROM public.search_postings
+   WHERE ((search_postings.object_id = ANY (index_for_search.ids)) AND (search_postings.kind = index_for_search.of_kind));
+ INSERT INTO public.search_postings (lexeme, kind, weight, object_id)  SELECT w.lexeme,
+             index_for_search.of_kind AS of_kind,
+             ((2.2 * (w.frequency)::numeric) / ((w.frequency)::numeric + (1.2 * (0.25 + ((0.75 * (w.words)::numeric) / 100.0))))),
+             w.id
+            FROM ( SELECT s.id,
+                     l.lexeme,
+                     ( SELECT sum(
+                                 CASE p.p
+                                     WHEN 'A'::text THEN 4
+                                     WHEN 'B'::text THEN 2
+                                     ELSE 1
+                                 END) AS sum
+                            FROM unnest(l.weights) p(p)) AS frequency,
+                     length(v.vector) AS words
+                    FROM ((public.searchable s
+                      CROSS JOIN LATERAL ( SELECT public.search_vector(s.title, s.about, s.text) AS vector
+                          OFFSET 0) v)
+                      CROSS JOIN LATERAL unnest(v.vector) l(lexeme, positions, weights))
+                   WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w;
+END;
 
 CREATE FUNCTION public.index_lessons_of_module() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM index_for_search('lesson', array(SELECT id FROM lessons WHERE module_id = NEW.id));
@@ -466,6 +515,7 @@ $$;
 
 CREATE FUNCTION public.index_prompts_of_category() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM index_for_search('prompt', array(SELECT id FROM prompts WHERE category_id = NEW.id));
@@ -475,37 +525,43 @@ $$;
 
 CREATE FUNCTION public.invite_state(uses integer, max_uses integer, revoked_at timestamp with time zone, expires_at timestamp with time zone, moment timestamp with time zone) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN uses >= max_uses THEN 'used_up'
-        WHEN revoked_at IS NOT NULL THEN 'revoked'
-        WHEN expires_at <= moment THEN 'expired'
-        ELSE 'active'
-    END
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (uses >= max_uses) THEN 'used_up'::text
+             WHEN (revoked_at IS NOT NULL) THEN 'revoked'::text
+             WHEN (expires_at <= moment) THEN 'expired'::text
+             ELSE 'active'::text
+         END AS "case";
+END;
 
 CREATE FUNCTION public.job_kind(job bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(substring(encode(substr(job, 1, 60), 'escape') FROM '^\{"kind":"([a-z0-9_-]+)"'), '')
-$$;
+    BEGIN ATOMIC
+ SELECT COALESCE("substring"(encode(substr(job, 1, 60), 'escape'::text), '^\{"kind":"([a-z0-9_-]+)"'::text), ''::text) AS "coalesce";
+END;
 
 CREATE FUNCTION public.job_state(job apalis.jobs) RETURNS text
     LANGUAGE sql STABLE
-    AS $$
-    SELECT CASE
-        WHEN job.status = 'Done' THEN 'done'
-        WHEN job.status IN ('Queued', 'Running') THEN 'running'
-        WHEN job.status = 'Killed' OR (job.status = 'Failed' AND job.attempts >= job.max_attempts) THEN
-            CASE WHEN (job.metadata -> 'discarded') IS NULL THEN 'dead' ELSE 'discarded' END
-        WHEN job.run_at <= now() THEN 'due'
-        WHEN job.status = 'Failed' THEN 'retrying'
-        ELSE 'scheduled'
-    END
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((job).status = 'Done'::text) THEN 'done'::text
+             WHEN ((job).status = ANY (ARRAY['Queued'::text, 'Running'::text])) THEN 'running'::text
+             WHEN (((job).status = 'Killed'::text) OR (((job).status = 'Failed'::text) AND ((job).attempts >= (job).max_attempts))) THEN
+             CASE
+                 WHEN (((job).metadata OPERATOR(public.->) 'discarded'::text) IS NULL) THEN 'dead'::text
+                 ELSE 'discarded'::text
+             END
+             WHEN ((job).run_at <= now()) THEN 'due'::text
+             WHEN ((job).status = 'Failed'::text) THEN 'retrying'::text
+             ELSE 'scheduled'::text
+         END AS "case";
+END;
 
 CREATE FUNCTION public.keep_an_admin() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('users: keep an admin', 0));
@@ -520,12 +576,13 @@ $$;
 
 CREATE FUNCTION public.likes_lock_key(project_id uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE
-    AS $$
-    SELECT hashtextextended('likes:' || project_id::text, 0)
-$$;
+    BEGIN ATOMIC
+ SELECT hashtextextended(('likes:'::text || (project_id)::text), (0)::bigint) AS hashtextextended;
+END;
 
 CREATE FUNCTION public.lock_checked_lessons() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM lock_lessons(array(SELECT t.lesson_id FROM changed_rows c JOIN lesson_tasks t ON t.id = c.task_id), true);
@@ -535,6 +592,7 @@ $$;
 
 CREATE FUNCTION public.lock_content() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('content', 0));
@@ -544,6 +602,7 @@ $$;
 
 CREATE FUNCTION public.lock_lessons(lesson_ids uuid[], shared boolean) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF shared THEN
@@ -558,6 +617,7 @@ $$;
 
 CREATE FUNCTION public.log_active_quarters() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     WITH added AS (
@@ -576,6 +636,7 @@ $$;
 
 CREATE FUNCTION public.mark_active_user() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO stats_marks (user_id) VALUES (OLD.id);
@@ -585,6 +646,7 @@ $$;
 
 CREATE FUNCTION public.mark_lesson_stats() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO stats_marks (lesson_id) SELECT DISTINCT lesson_id FROM changed_rows;
@@ -594,6 +656,7 @@ $$;
 
 CREATE FUNCTION public.mark_lesson_tasks(lesson_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM lock_lessons(lesson_ids, false);
@@ -607,6 +670,7 @@ $$;
 CREATE FUNCTION public.mark_lessons_dirty(user_ids uuid[], lesson_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO progress_dirty AS d (user_id, roadmap_id, requested_seq, done_version)
@@ -625,6 +689,7 @@ $$;
 
 CREATE FUNCTION public.mark_likes_dirty() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     project uuid;
@@ -643,6 +708,7 @@ $$;
 
 CREATE FUNCTION public.mark_moved_stages() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     moved uuid[] := array(SELECT n.id FROM new_rows n JOIN old_rows o USING (id) WHERE n.roadmap_id <> o.roadmap_id);
@@ -666,6 +732,7 @@ $$;
 
 CREATE FUNCTION public.mark_placed() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     stage_ids uuid[];
@@ -684,6 +751,7 @@ $$;
 
 CREATE FUNCTION public.mark_placed_lessons(stage_ids uuid[], lesson_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM lock_lessons(lesson_ids, false);
@@ -699,6 +767,7 @@ $$;
 
 CREATE FUNCTION public.mark_progress_dirty() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     user_ids uuid[];
@@ -721,6 +790,7 @@ $$;
 
 CREATE FUNCTION public.mark_released_tasks() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     lesson_ids uuid[];
@@ -742,6 +812,7 @@ $$;
 
 CREATE FUNCTION public.mark_remaining_roadmaps() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     UPDATE progress_dirty d
@@ -761,6 +832,7 @@ $$;
 
 CREATE FUNCTION public.mark_rule_changed() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     lesson_ids uuid[] := array(
@@ -775,6 +847,7 @@ $$;
 
 CREATE FUNCTION public.mark_stats() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO stats_marks (quarter)
@@ -787,6 +860,7 @@ $$;
 
 CREATE FUNCTION public.note_catalog_change() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO catalog_changes DEFAULT VALUES ON CONFLICT DO NOTHING;
@@ -796,68 +870,79 @@ $$;
 
 CREATE FUNCTION public.open_quarter() RETURNS timestamp with time zone
     LANGUAGE sql
-    AS $$
-    SELECT date_bin('15 minutes', clock_timestamp(), timestamptz '1970-01-01 00:00+00')
-$$;
-
-CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id uuid, percent smallint)
-    LANGUAGE sql STABLE
-    AS $$
-    WITH place AS MATERIALIZED (
-        SELECT s.roadmap_id, sl.lesson_id, sl.is_required
-        FROM visible_stages s
-        JOIN stage_lessons sl ON sl.stage_id = s.id
-        JOIN visible_lessons l ON l.id = sl.lesson_id
-        WHERE s.roadmap_id IN (SELECT d.roadmap_id FROM progress_dirty d WHERE d.user_id = ANY (learners))
-    ),
-    learner AS MATERIALIZED (
-        SELECT u.id AS user_id,
-            count(DISTINCT f.lesson_id) FILTER (WHERE p.is_required AND f.status = 'completed')::integer AS completed,
-            array_agg(DISTINCT p.roadmap_id) AS started
-        FROM (SELECT DISTINCT id FROM unnest(learners) AS t (id)) u
-        CROSS JOIN LATERAL (
-            SELECT f.lesson_id, f.status FROM user_lesson_progress f WHERE f.user_id = u.id OFFSET 0
-        ) f
-        JOIN place p ON p.lesson_id = f.lesson_id
-        GROUP BY u.id
-    ),
-    total AS (
-        SELECT started, (
-            SELECT count(DISTINCT p.lesson_id)::integer FROM place p WHERE p.is_required AND p.roadmap_id = ANY (started)
-        ) AS total
-        FROM (SELECT DISTINCT started FROM learner) s
-    )
-    SELECT u.id, progress_percent(coalesce(l.completed, 0), coalesce(t.total, 0))
-    FROM (SELECT DISTINCT id FROM unnest(learners) AS t (id)) u
-    LEFT JOIN learner l ON l.user_id = u.id
-    LEFT JOIN total t ON t.started = l.started
-$$;
-
-CREATE FUNCTION public.person_query(content text) RETURNS tsquery
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
-    FROM unnest(tsvector_to_array(person_words(content))) AS w (word)
-$$;
-
-CREATE FUNCTION public.person_words(content text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT array_to_tsvector(array_remove(regexp_split_to_array(fold_case(content), '[\s!-/:-@\[-`{-~]+'), ''))
-$$;
+    BEGIN ATOMIC
+ SELECT date_bin('00:15:00'::interval, clock_timestamp(), '1970-01-01 00:00:00+00'::timestamp with time zone) AS date_bin;
+END;
 
 CREATE FUNCTION public.progress_percent(completed integer, total integer) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN total = 0 THEN NULL
-        WHEN completed = 0 THEN 0
-        ELSE greatest(1, completed * 100 / total)
-    END::smallint
-$$;
+    BEGIN ATOMIC
+ SELECT (
+         CASE
+             WHEN (total = 0) THEN NULL::integer
+             WHEN (completed = 0) THEN 0
+             ELSE GREATEST(1, ((completed * 100) / total))
+         END)::smallint AS "greatest";
+END;
+
+CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id uuid, percent smallint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH place AS MATERIALIZED (
+          SELECT s.roadmap_id,
+             sl.lesson_id,
+             sl.is_required
+            FROM ((public.visible_stages s
+              JOIN public.stage_lessons sl ON ((sl.stage_id = s.id)))
+              JOIN public.visible_lessons l_1 ON ((l_1.id = sl.lesson_id)))
+           WHERE (s.roadmap_id IN ( SELECT d.roadmap_id
+                    FROM public.progress_dirty d
+                   WHERE (d.user_id = ANY (overall_percents.learners))))
+         ), learner AS MATERIALIZED (
+          SELECT u_1.id AS user_id,
+             (count(DISTINCT f.lesson_id) FILTER (WHERE (p.is_required AND (f.status = 'completed'::public.lesson_status))))::integer AS completed,
+             array_agg(DISTINCT p.roadmap_id) AS started
+            FROM ((( SELECT DISTINCT t_1.id
+                    FROM unnest(overall_percents.learners) t_1(id)) u_1
+              CROSS JOIN LATERAL ( SELECT f_1.lesson_id,
+                     f_1.status
+                    FROM public.user_lesson_progress f_1
+                   WHERE (f_1.user_id = u_1.id)
+                  OFFSET 0) f)
+              JOIN place p ON ((p.lesson_id = f.lesson_id)))
+           GROUP BY u_1.id
+         ), total AS (
+          SELECT s.started,
+             ( SELECT (count(DISTINCT p.lesson_id))::integer AS count
+                    FROM place p
+                   WHERE (p.is_required AND (p.roadmap_id = ANY (s.started)))) AS total
+            FROM ( SELECT DISTINCT learner.started
+                    FROM learner) s
+         )
+  SELECT u.id,
+     public.progress_percent(COALESCE(l.completed, 0), COALESCE(t.total, 0)) AS progress_percent
+    FROM ((( SELECT DISTINCT t_1.id
+            FROM unnest(overall_percents.learners) t_1(id)) u
+      LEFT JOIN learner l ON ((l.user_id = u.id)))
+      LEFT JOIN total t ON ((t.started = l.started)));
+END;
+
+CREATE FUNCTION public.person_words(content text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT array_to_tsvector(array_remove(regexp_split_to_array(public.fold_case(content), '[\s!-/:-@\[-`{-~]+'::text), ''::text)) AS array_to_tsvector;
+END;
+
+CREATE FUNCTION public.person_query(content text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (COALESCE(string_agg(((''''::text || w.word) || ''':*'::text), ' & '::text), ''::text))::tsquery AS "coalesce"
+    FROM unnest(tsvector_to_array(public.person_words(person_query.content))) w(word);
+END;
 
 CREATE FUNCTION public.prompt_category_is_live() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM FROM prompt_categories WHERE id = NEW.category_id AND deleted_at IS NULL FOR SHARE;
@@ -872,34 +957,42 @@ $$;
 
 CREATE FUNCTION public.prompt_steps_as_json(prompt uuid) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        jsonb_agg(jsonb_build_object('id', id, 'title', title, 'body', body) ORDER BY position, id), '[]'
-    ) FROM prompt_steps WHERE prompt_id = prompt AND deleted_at IS NULL
-$$;
+    BEGIN ATOMIC
+ SELECT COALESCE(jsonb_agg(jsonb_build_object('id', prompt_steps.id, 'title', prompt_steps.title, 'body', prompt_steps.body) ORDER BY prompt_steps."position", prompt_steps.id), '[]'::jsonb) AS "coalesce"
+    FROM public.prompt_steps
+   WHERE ((prompt_steps.prompt_id = prompt_steps_as_json.prompt) AND (prompt_steps.deleted_at IS NULL));
+END;
 
 CREATE FUNCTION public.quarter_of(t timestamp with time zone) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN t >= '1970-01-01 00:00+00' AND t < '2200-01-01 00:00+00'
-        THEN floor(extract(epoch FROM t - timestamptz '1970-01-01 00:00+00') / 900)::integer END
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((t >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (t < '2200-01-01 00:00:00+00'::timestamp with time zone)) THEN (floor((EXTRACT(epoch FROM (t - '1970-01-01 00:00:00+00'::timestamp with time zone)) / (900)::numeric)))::integer
+             ELSE NULL::integer
+         END AS "case";
+END;
 
 CREATE FUNCTION public.quarter_start(quarter integer) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT timestamptz '1970-01-01 00:00+00' + quarter * interval '15 minutes'
-$$;
+    BEGIN ATOMIC
+ SELECT ('1970-01-01 00:00:00+00'::timestamp with time zone + ((quarter)::double precision * '00:15:00'::interval));
+END;
 
 CREATE FUNCTION public.readable_time(t timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
-    AS $$
-    SELECT CASE WHEN t >= '0001-01-01 00:00+00' THEN least(t, '9999-12-31 00:00+00') END
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (t >= '0001-01-01 00:00:00+00'::timestamp with time zone) THEN LEAST(t, '9999-12-31 00:00:00+00'::timestamp with time zone)
+             ELSE NULL::timestamp with time zone
+         END AS "case";
+END;
 
 CREATE FUNCTION public.recompute_stats(quarters integer[]) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO stats_quarters AS s (quarter, students, mentors, admins, completions, roadmaps_completed,
@@ -952,6 +1045,7 @@ $$;
 
 CREATE FUNCTION public.refresh_stats() RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     state stats_state;
@@ -1015,6 +1109,7 @@ $$;
 
 CREATE FUNCTION public.remove_active_user() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     WITH gone AS (DELETE FROM active_quarters WHERE user_id = OLD.id RETURNING quarter)
@@ -1026,6 +1121,7 @@ $$;
 
 CREATE FUNCTION public.remove_uses() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     DELETE FROM library_uses WHERE item_kind = TG_ARGV[0]::library_item_kind AND item_id = OLD.id;
@@ -1036,57 +1132,90 @@ $$;
 
 CREATE FUNCTION public.roadmap_numbers(learner uuid, roadmaps uuid[]) RETURNS TABLE(roadmap_id uuid, status public.lesson_status, percent smallint, lessons_total integer, lessons_completed integer, stages_total integer, stages_completed integer, completed_at timestamp with time zone, achieved_at timestamp with time zone, seq bigint, is_current boolean, is_recalculating boolean, is_started boolean)
     LANGUAGE sql STABLE
-    AS $$
-    WITH stored AS MATERIALIZED (
-        SELECT r.id, d.requested_seq, d.done_seq, p.status, p.lessons_total, p.lessons_completed, p.stages_total,
-            p.stages_completed, p.completed_at, p.achieved_at,
-            d.user_id IS NOT NULL AS has_marker,
-            coalesce(d.done_version < r.content_version, false) AS is_recalculating,
-            coalesce(p.user_id IS NOT NULL AND d.done_version = r.content_version, false) AS is_stored
-        FROM roadmaps r
-        LEFT JOIN user_roadmap_progress p ON p.user_id = learner AND p.roadmap_id = r.id
-        LEFT JOIN progress_dirty d ON d.user_id = learner AND d.roadmap_id = r.id
-        WHERE r.id = ANY (roadmap_numbers.roadmaps)
-    ),
-    numbers AS (
-        SELECT s.id, s.status, s.lessons_total, s.lessons_completed, s.stages_total, s.stages_completed, s.completed_at
-        FROM stored s
-        WHERE s.is_stored
-        UNION ALL
-        SELECT s.id,
-            (CASE
-                WHEN c.lessons_total > 0 AND c.lessons_completed = c.lessons_total THEN 'completed'
-                WHEN c.is_started THEN 'in_progress'
-                ELSE 'available'
-            END)::lesson_status,
-            coalesce(c.lessons_total, 0), coalesce(c.lessons_completed, 0), coalesce(c.stages_total, 0),
-            coalesce(c.stages_completed, 0), c.completed_at
-        FROM stored s
-        LEFT JOIN count_roadmaps(learner, array(SELECT id FROM stored WHERE NOT is_stored)) c ON c.roadmap_id = s.id
-        WHERE NOT s.is_stored
-    )
-    SELECT s.id, n.status, progress_percent(n.lessons_completed, n.lessons_total), n.lessons_total, n.lessons_completed,
-        n.stages_total, n.stages_completed,
-        CASE WHEN n.status = 'completed' THEN coalesce(s.completed_at, n.completed_at) END,
-        coalesce(s.achieved_at, n.completed_at),
-        coalesce(CASE WHEN s.is_stored THEN s.done_seq ELSE s.requested_seq END, 0),
-        NOT s.is_stored OR s.done_seq = s.requested_seq,
-        s.is_recalculating,
-        s.has_marker AND n.status IN ('in_progress', 'completed')
-    FROM stored s
-    JOIN numbers n ON n.id = s.id
-$$;
+    BEGIN ATOMIC
+ WITH stored AS MATERIALIZED (
+          SELECT r.id,
+             d.requested_seq,
+             d.done_seq,
+             p.status,
+             p.lessons_total,
+             p.lessons_completed,
+             p.stages_total,
+             p.stages_completed,
+             p.completed_at,
+             p.achieved_at,
+             (d.user_id IS NOT NULL) AS has_marker,
+             COALESCE((d.done_version < r.content_version), false) AS is_recalculating,
+             COALESCE(((p.user_id IS NOT NULL) AND (d.done_version = r.content_version)), false) AS is_stored
+            FROM ((public.roadmaps r
+              LEFT JOIN public.user_roadmap_progress p ON (((p.user_id = roadmap_numbers.learner) AND (p.roadmap_id = r.id))))
+              LEFT JOIN public.progress_dirty d ON (((d.user_id = roadmap_numbers.learner) AND (d.roadmap_id = r.id))))
+           WHERE (r.id = ANY (roadmap_numbers.roadmaps))
+         ), numbers AS (
+          SELECT s_1.id,
+             s_1.status,
+             s_1.lessons_total,
+             s_1.lessons_completed,
+             s_1.stages_total,
+             s_1.stages_completed,
+             s_1.completed_at
+            FROM stored s_1
+           WHERE s_1.is_stored
+         UNION ALL
+          SELECT s_1.id,
+             (
+                 CASE
+                     WHEN ((c.lessons_total > 0) AND (c.lessons_completed = c.lessons_total)) THEN 'completed'::text
+                     WHEN c.is_started THEN 'in_progress'::text
+                     ELSE 'available'::text
+                 END)::public.lesson_status AS lesson_status,
+             COALESCE(c.lessons_total, 0) AS "coalesce",
+             COALESCE(c.lessons_completed, 0) AS "coalesce",
+             COALESCE(c.stages_total, 0) AS "coalesce",
+             COALESCE(c.stages_completed, 0) AS "coalesce",
+             c.completed_at
+            FROM (stored s_1
+              LEFT JOIN public.count_roadmaps(roadmap_numbers.learner, ARRAY( SELECT stored.id
+                    FROM stored
+                   WHERE (NOT stored.is_stored))) c(roadmap_id, lessons_total, lessons_completed, stages_total, stages_completed, is_started, completed_at) ON ((c.roadmap_id = s_1.id)))
+           WHERE (NOT s_1.is_stored)
+         )
+  SELECT s.id,
+     n.status,
+     public.progress_percent(n.lessons_completed, n.lessons_total) AS progress_percent,
+     n.lessons_total,
+     n.lessons_completed,
+     n.stages_total,
+     n.stages_completed,
+         CASE
+             WHEN (n.status = 'completed'::public.lesson_status) THEN COALESCE(s.completed_at, n.completed_at)
+             ELSE NULL::timestamp with time zone
+         END AS "case",
+     COALESCE(s.achieved_at, n.completed_at) AS "coalesce",
+     COALESCE(
+         CASE
+             WHEN s.is_stored THEN s.done_seq
+             ELSE s.requested_seq
+         END, (0)::bigint) AS "coalesce",
+     ((NOT s.is_stored) OR (s.done_seq = s.requested_seq)),
+     s.is_recalculating,
+     (s.has_marker AND (n.status = ANY (ARRAY['in_progress'::public.lesson_status, 'completed'::public.lesson_status])))
+    FROM (stored s
+      JOIN numbers n ON ((n.id = s.id)));
+END;
 
 CREATE FUNCTION public.roadmaps_of_lessons(lesson_ids uuid[]) RETURNS uuid[]
     LANGUAGE sql STABLE
-    AS $$
-    SELECT coalesce(array_agg(DISTINCT s.roadmap_id), '{}')
-    FROM stage_lessons sl JOIN stages s ON s.id = sl.stage_id
-    WHERE sl.lesson_id = ANY (lesson_ids);
-$$;
+    BEGIN ATOMIC
+ SELECT COALESCE(array_agg(DISTINCT s.roadmap_id), '{}'::uuid[]) AS "coalesce"
+    FROM (public.stage_lessons sl
+      JOIN public.stages s ON ((s.id = sl.stage_id)))
+   WHERE (sl.lesson_id = ANY (roadmaps_of_lessons.lesson_ids));
+END;
 
 CREATE FUNCTION public.roll_up_uses(kind public.library_item_kind, item uuid) RETURNS integer
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     counted integer;
@@ -1124,15 +1253,9 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION public.search_vector(title text, about text, body text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT setweight(to_tsvector('russian', folded(title)), 'A') || setweight(to_tsvector('russian', folded(about)), 'B')
-        || setweight(to_tsvector('russian', folded(body)), 'C')
-$$;
-
 CREATE FUNCTION public.touch_row() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.updated_at = now();
@@ -2457,6 +2580,100 @@ CREATE VIEW public.visible_lessons AS
      JOIN public.course_modules m ON ((m.id = l.module_id)))
   WHERE ((l.deleted_at IS NULL) AND (l.publication = 'published'::public.publication) AND (m.deleted_at IS NULL) AND (m.publication = 'published'::public.publication));
 
+CREATE VIEW public.visible_roadmaps AS
+ SELECT id,
+    slug,
+    title,
+    summary,
+    is_sequential,
+    "position",
+    publication,
+    content_version,
+    recomputed_version,
+    version,
+    created_at,
+    updated_at,
+    deleted_at
+   FROM public.roadmaps
+  WHERE ((deleted_at IS NULL) AND (publication = 'published'::public.publication));
+
+CREATE VIEW public.visible_stages AS
+ SELECT s.id,
+    s.roadmap_id,
+    s.slug,
+    s.title,
+    s.summary,
+    s."position",
+    s.publication,
+    s.version,
+    s.created_at,
+    s.updated_at,
+    s.deleted_at
+   FROM (public.stages s
+     JOIN public.visible_roadmaps r ON ((r.id = s.roadmap_id)))
+  WHERE ((s.deleted_at IS NULL) AND (s.publication = 'published'::public.publication));
+
+CREATE VIEW public.visible_prompts AS
+ SELECT p.id,
+    p.category_id,
+    p.slug,
+    p.title,
+    p.description,
+    p.body,
+    p.tags,
+    p.copy_count,
+    p."position",
+    p.version,
+    p.created_at,
+    p.updated_at
+   FROM (public.prompts p
+     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
+  WHERE ((p.deleted_at IS NULL) AND (p.publication = 'published'::public.publication) AND (c.deleted_at IS NULL));
+
+CREATE VIEW public.searchable AS
+ SELECT 'lesson'::public.search_kind AS kind,
+    id,
+    (slug)::text AS slug,
+    title,
+    summary AS about,
+    body AS text
+   FROM public.visible_lessons
+UNION ALL
+ SELECT 'prompt'::public.search_kind AS kind,
+    id,
+    slug,
+    title,
+    COALESCE(NULLIF(description, ''::text), "left"(body, 500)) AS about,
+    body AS text
+   FROM public.visible_prompts
+UNION ALL
+ SELECT 'glossary_term'::public.search_kind AS kind,
+    id,
+    slug,
+    term AS title,
+    definition AS about,
+    ''::text AS text
+   FROM public.glossary_terms
+  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
+UNION ALL
+ SELECT 'style_card'::public.search_kind AS kind,
+    id,
+    slug,
+    title,
+    description AS about,
+    ((array_to_string(tags, ' '::text) || ' '::text) || prompt) AS text
+   FROM public.style_cards
+  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
+UNION ALL
+ SELECT 'project'::public.search_kind AS kind,
+    id,
+    (id)::text AS slug,
+    title,
+    summary AS about,
+    description AS text
+   FROM public.showcase_projects
+  WHERE ((status = 'published'::public.project_status) AND (deleted_at IS NULL));
+
 CREATE VIEW public.admin_dashboard_stats AS
  SELECT t.students,
     t.mentors,
@@ -2538,97 +2755,3 @@ CREATE VIEW public.recent_student_activity AS
    FROM (public.activity_log a
      JOIN public.users u ON ((u.id = a.actor_id)))
   WHERE ((u.role = 'student'::public.user_role) AND (u.deleted_at IS NULL));
-
-CREATE VIEW public.visible_prompts AS
- SELECT p.id,
-    p.category_id,
-    p.slug,
-    p.title,
-    p.description,
-    p.body,
-    p.tags,
-    p.copy_count,
-    p."position",
-    p.version,
-    p.created_at,
-    p.updated_at
-   FROM (public.prompts p
-     JOIN public.prompt_categories c ON ((c.id = p.category_id)))
-  WHERE ((p.deleted_at IS NULL) AND (p.publication = 'published'::public.publication) AND (c.deleted_at IS NULL));
-
-CREATE VIEW public.searchable AS
- SELECT 'lesson'::public.search_kind AS kind,
-    id,
-    (slug)::text AS slug,
-    title,
-    summary AS about,
-    body AS text
-   FROM public.visible_lessons
-UNION ALL
- SELECT 'prompt'::public.search_kind AS kind,
-    id,
-    slug,
-    title,
-    COALESCE(NULLIF(description, ''::text), "left"(body, 500)) AS about,
-    body AS text
-   FROM public.visible_prompts
-UNION ALL
- SELECT 'glossary_term'::public.search_kind AS kind,
-    id,
-    slug,
-    term AS title,
-    definition AS about,
-    ''::text AS text
-   FROM public.glossary_terms
-  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
-UNION ALL
- SELECT 'style_card'::public.search_kind AS kind,
-    id,
-    slug,
-    title,
-    description AS about,
-    ((array_to_string(tags, ' '::text) || ' '::text) || prompt) AS text
-   FROM public.style_cards
-  WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
-UNION ALL
- SELECT 'project'::public.search_kind AS kind,
-    id,
-    (id)::text AS slug,
-    title,
-    summary AS about,
-    description AS text
-   FROM public.showcase_projects
-  WHERE ((status = 'published'::public.project_status) AND (deleted_at IS NULL));
-
-CREATE VIEW public.visible_roadmaps AS
- SELECT id,
-    slug,
-    title,
-    summary,
-    is_sequential,
-    "position",
-    publication,
-    content_version,
-    recomputed_version,
-    version,
-    created_at,
-    updated_at,
-    deleted_at
-   FROM public.roadmaps
-  WHERE ((deleted_at IS NULL) AND (publication = 'published'::public.publication));
-
-CREATE VIEW public.visible_stages AS
- SELECT s.id,
-    s.roadmap_id,
-    s.slug,
-    s.title,
-    s.summary,
-    s."position",
-    s.publication,
-    s.version,
-    s.created_at,
-    s.updated_at,
-    s.deleted_at
-   FROM (public.stages s
-     JOIN public.visible_roadmaps r ON ((r.id = s.roadmap_id)))
-  WHERE ((s.deleted_at IS NULL) AND (s.publication = 'published'::public.publication));

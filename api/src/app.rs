@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_core::activity::Target;
+use cairn_core::activity::{Action, Target};
 use cairn_core::actor::{Caller, Origin};
 use cairn_core::admin::metrics::Metrics;
 use cairn_core::config::{RateLimits, Secret, TrustedProxies};
@@ -122,6 +122,30 @@ impl App {
     /// The pool of connections.
     pub fn pool(&self) -> &PgPool {
         self.db.pool()
+    }
+
+    /// Counts an event, and writes it to the log and, as `action`, to the activity log. Nothing is answered if that fails, so
+    /// nobody reads what is private without a trace.
+    pub(crate) async fn record_access(
+        &self,
+        caller: &Caller,
+        event: SecurityEvent,
+        action: Action,
+    ) -> Result<(), Problem> {
+        self.security.note(event, Some(caller.user_id), caller.origin.ip);
+        let mut tx = self.begin_as(caller).await?;
+        tx.record(action)?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Counts a call that the caller's role does not allow, writes it to the log and, if it is the first in a while, to the
+    /// activity log.
+    pub(crate) async fn record_refusal(&self, caller: &Caller, action: Action) -> Result<(), Problem> {
+        if self.security.is_first_refusal(caller.user_id, self.now()) {
+            return self.record_access(caller, SecurityEvent::Forbidden, action).await;
+        }
+        self.security.note(SecurityEvent::Forbidden, Some(caller.user_id), caller.origin.ip);
+        Ok(())
     }
 
     /// Counts an attempt at a password, before the password is checked. Otherwise a problem, `too_many_requests`.

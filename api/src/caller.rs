@@ -3,18 +3,23 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
+use cairn_core::activity::{Action, Verb};
 use cairn_core::actor::{Caller, Origin, Role};
+use cairn_core::noun::Noun;
 use cairn_core::users::sessions;
+use cairn_core::users::tokens::TokenSubject;
 use poem::http::header;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
+use serde_json::json;
 
-use crate::security::SecurityEvent;
 use crate::{App, Problem};
 
 /// The maximum length of a stored `User-Agent`, in characters.
 const MAX_USER_AGENT: usize = 400;
+/// The maximum length of a recorded path, in characters.
+const MAX_PATH: usize = 200;
 
 macro_rules! callers {
     ($($(#[$doc:meta])* $name:ident $scheme:literal $checker:ident $role:expr, $needs_verification:literal;)*) => {$(
@@ -72,15 +77,19 @@ async fn authenticate(
     let subject = app.tokens.verify(token, now).ok_or_else(Problem::unauthorized)?;
     let mut connection = app.connection().await?;
     let access = sessions::authenticate(&mut connection, subject, now).await?.ok_or_else(Problem::unauthorized)?;
-    let (role, origin) = (access.role, origin(request));
-    if role < least {
-        app.security.note(SecurityEvent::Forbidden, Some(subject.user_id), origin.ip);
+    drop(connection);
+    let TokenSubject { user_id, session_id } = subject;
+    let caller = Caller { user_id, session_id, role: access.role, origin: origin(request) };
+    if caller.role < least {
+        let path: String = "/v1".chars().chain(request.uri().path().chars()).take(MAX_PATH).collect();
+        let refused = json!({ "method": request.method().as_str(), "path": path });
+        app.record_refusal(&caller, Action::new(Noun::Operation, Verb::Refused).with(refused)).await?;
         return Err(Problem::forbidden());
     }
     if needs_verification && access.must_verify_email {
         return Err(Problem::email_not_verified());
     }
-    Ok(Caller { user_id: subject.user_id, session_id: subject.session_id, role, origin })
+    Ok(caller)
 }
 
 /// Whether a request has a token of ours that has not expired. Its session may have ended; only [`authenticate`] knows.

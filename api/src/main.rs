@@ -2,27 +2,25 @@
 
 use std::process::ExitCode;
 
-use cairn_api::{ServeError, run};
 use cairn_core::config::Config;
+use cairn_core::program::{Failure, Service};
 use cairn_core::{failpoint, shutdown, telemetry};
+
+const SERVICE: Service = Service { name: "cairn-api", about: "Serves the API of Cairn until it is stopped." };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match start().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cairn-api: {error}");
-            let is_setup = matches!(error, ServeError::Config(_) | ServeError::Pending(_) | ServeError::Migrations(_));
-            ExitCode::from(if is_setup { 2 } else { 1 })
-        }
+    if let Some(code) = SERVICE.answer(std::env::args_os().skip(1)) {
+        return code;
     }
+    start().await.map_or_else(|failure| SERVICE.fail(&failure), |()| ExitCode::SUCCESS)
 }
 
-async fn start() -> Result<(), ServeError> {
+async fn start() -> Result<(), Failure> {
     let config = Config::load()?;
-    let traces = telemetry::init_service(&config, "cairn-api")?;
+    let traces = telemetry::init_service(&config, SERVICE.name)?;
     failpoint::arm(&config.failpoints);
-    let served = run(&config, shutdown::on_signal().map_err(ServeError::Server)?).await;
+    let served = cairn_api::run(&config, shutdown::on_signal().map_err(Failure::failed)?).await;
     traces.flush().await;
-    served
+    Ok(served?)
 }

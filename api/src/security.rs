@@ -1,9 +1,19 @@
 //! What operators should notice: each is counted, and written to the log with the address and the account that it is about.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
 use uuid::Uuid;
+
+/// Of the operations that a user may not call, one is recorded in this time. Whoever tries all of them is seen, and cannot fill
+/// the activity log.
+const REFUSAL_INTERVAL: TimeDelta = TimeDelta::minutes(1);
+
+/// The maximum number of users whose last recorded refusal is remembered.
+const MAX_REFUSED_USERS: usize = 10_000;
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +75,8 @@ impl SecurityEvent {
 #[derive(Clone, Debug)]
 pub(crate) struct SecurityEvents {
     total: IntCounterVec,
+    /// When a refusal of a user was last recorded.
+    refused: Arc<Mutex<HashMap<Uuid, DateTime<Utc>>>>,
 }
 
 impl SecurityEvents {
@@ -79,7 +91,7 @@ impl SecurityEvents {
         for event in SecurityEvent::ALL {
             total.with_label_values(&[event.name()]);
         }
-        Ok(Self { total })
+        Ok(Self { total, refused: Arc::default() })
     }
 
     /// Counts an event that comes in floods and has a line in the log anyway, that of the request.
@@ -92,5 +104,20 @@ impl SecurityEvents {
         self.count(event);
         let (user, ip) = (user_id.map(tracing::field::display), ip.map(tracing::field::display));
         tracing::warn!(security.event = event.name(), user.id = user, client.ip = ip, "security event");
+    }
+    /// Whether a refusal of this user is to be recorded: the first one in a while is.
+    pub(crate) fn is_first_refusal(&self, user_id: Uuid, now: DateTime<Utc>) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |at: &DateTime<Utc>| (now - *at).abs() < REFUSAL_INTERVAL;
+        if refused.get(&user_id).is_some_and(is_recent) {
+            return false;
+        }
+        if refused.len() >= MAX_REFUSED_USERS {
+            refused.retain(|_, at| is_recent(at));
+        }
+        if refused.len() < MAX_REFUSED_USERS {
+            refused.insert(user_id, now);
+        }
+        true
     }
 }

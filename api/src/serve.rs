@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::admin::preflight::check_pooler;
 use cairn_core::config::{Config, ConfigError, OPS_API, Ports};
 use cairn_core::db::{Db, MigrateError, migrations};
+use cairn_core::program::Failure;
 use cairn_server::host::Hosts;
 use cairn_server::{Limits, Private, Server, raise_descriptors};
 use tokio::net::TcpListener;
@@ -31,6 +33,9 @@ pub enum ServeError {
     /// The database is older than this program.
     #[error("the database lacks {0} migrations: run `cairn migrate`")]
     Pending(usize),
+    /// A pooler before the database makes the work impossible, or there was no answer.
+    #[error("{0}")]
+    Pooler(#[from] Failure),
     /// The pool could not be created.
     #[error("{0}")]
     Core(#[from] cairn_core::Error),
@@ -42,6 +47,20 @@ pub enum ServeError {
     Server(#[source] std::io::Error),
 }
 
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Config(_) | ServeError::Pending(_) => Self::setup(error),
+            ServeError::Migrations(error) => error.into(),
+            ServeError::Pooler(failure) => failure,
+            ServeError::Listen(addr, error) => Self::setup(format!(
+                "cannot listen on {addr} ({error}): stop the program that uses it, or set CAIRN_API_ADDR or CAIRN_OPS_ADDR"
+            )),
+            ServeError::Core(_) | ServeError::Server(_) => Self::failed(error),
+        }
+    }
+}
+
 /// Runs a process that only serves the API, with its health and metrics on `CAIRN_OPS_ADDR`, until `shutdown`.
 pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), ServeError> {
     config.require_jwt_secret()?;
@@ -51,6 +70,7 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), Ser
     if state.pending > 0 {
         return Err(ServeError::Pending(state.pending));
     }
+    check_pooler(&db.pool().connect_options(), &db.direct_options()).await?;
     let (api, ops) = (listen(config.api_addr).await?, listen(config.ops_addr.unwrap_or(OPS_API)).await?);
     let served = serve(config, db.clone(), api, ops, shutdown).await;
     db.close().await;

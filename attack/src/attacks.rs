@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{ATTACKER, connect, get, http2, json_client, send};
+use crate::client::{connect, get, http2, json_client, send};
 use crate::guesses;
 use crate::target::Target;
 
@@ -170,7 +170,7 @@ fn login(n: usize) -> Value {
 
 /// 5,000 sign-ins to accounts that do not exist, all at once.
 async fn random_sign_ins(target: &Target) -> anyhow::Result<String> {
-    let client = json_client(ATTACKER)?;
+    let client = json_client(target.attacker)?;
     let url = format!("http://127.0.0.1:{}/v1/auth/login", target.api);
     let attempts = (0..5000).map(|n| {
         let request = client.post(&url).json(&login(n)).send();
@@ -233,7 +233,7 @@ async fn answers_not_taken(target: &Target) -> anyhow::Result<String> {
 /// One learner asks for what is expensive as often as they can, on 64 connections.
 async fn flood_of_one(target: &Target) -> anyhow::Result<String> {
     let person = target.person("flood", Role::Student).await?;
-    let client = json_client(ATTACKER)?;
+    let client = json_client(target.attacker)?;
     let url = format!("http://127.0.0.1:{}/v1/search?q=grid+table+layout", target.api);
     let started = Instant::now();
     let asking = (0..64).map(|_| {
@@ -258,7 +258,7 @@ async fn flood_of_one(target: &Target) -> anyhow::Result<String> {
 async fn duplicate_keys(target: &Target) -> anyhow::Result<String> {
     let person = target.person("keys", Role::Student).await?;
     let body = format!("{{{}}}", vec!["\"a\":1"; 40_000].join(","));
-    let client = json_client(ATTACKER)?;
+    let client = json_client(target.attacker)?;
     let url = format!("http://127.0.0.1:{}/v1/projects", target.api);
     let started = Instant::now();
     let asking = (0..4).map(|_| {

@@ -12,13 +12,11 @@ use crate::target::Target;
 
 /// The address of users.
 pub(crate) const USERS: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// The address of the attacker. All of 127.0.0.0/8 is loopback.
-pub(crate) const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
 /// A connection from the attacker's address.
 pub(crate) async fn connect(target: &Target) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((ATTACKER, 0)))?;
+    socket.bind(SocketAddr::from((target.attacker, 0)))?;
     socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, target.api))).await
 }
 

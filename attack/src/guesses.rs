@@ -7,7 +7,7 @@ use cairn_core::actor::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::client::{ATTACKER, USERS, json_client};
+use crate::client::{USERS, json_client};
 use crate::target::{PASSWORD, Target};
 
 /// The most guesses of one attack that a server may check.
@@ -22,7 +22,7 @@ struct Outcome {
 
 /// Sends sign-ins, 50 at a time. An answer 200 fails the attack's defence.
 async fn sign_in(target: &Target, attempts: Vec<Value>) -> anyhow::Result<Outcome> {
-    let client = json_client(ATTACKER)?;
+    let client = json_client(target.attacker)?;
     let url = format!("http://127.0.0.1:{}/v1/auth/login", target.api);
     let mut outcome = Outcome { checked: 0, refused: 0, shed: 0 };
     for some in attempts.chunks(50) {
@@ -43,7 +43,7 @@ async fn sign_in(target: &Target, attempts: Vec<Value>) -> anyhow::Result<Outcom
 /// sign in from elsewhere all the time, or at the latest after the wait that an answer tells.
 pub(crate) async fn many_for_one_account(target: &Target) -> anyhow::Result<String> {
     let owner = target.person("admin-of-guesses", Role::Admin).await?;
-    let client = json_client(ATTACKER)?;
+    let client = json_client(target.attacker)?;
     let register = format!("http://127.0.0.1:{}/v1/auth/register", target.api);
     let refused = (0..2000).map(|n| {
         let body = json!({"email": format!("flood-{n}@example.test"), "password": PASSWORD, "first_name": "F",

@@ -10,8 +10,9 @@ mod guesses;
 mod target;
 mod watch;
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -29,6 +30,8 @@ struct Args {
 
 /// How long the API is watched without an attack.
 const QUIET: Duration = Duration::from_secs(8);
+/// How long the API is watched at least for each attack.
+const LEAST: Duration = Duration::from_secs(4);
 /// The most memory that the API may have at any time, in megabytes.
 const MEMORY_LIMIT: u64 = 200;
 /// Differences below this time are those of a machine that the attacker shares.
@@ -48,7 +51,7 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> anyhow::Result<bool> {
     let logs = tempfile::tempdir()?;
-    let target = Target::start(logs.path()).await?;
+    let mut target = Target::start(logs.path()).await?;
     let quiet = {
         let watch = Watch::start(&target).await?;
         tokio::time::sleep(QUIET).await;
@@ -58,9 +61,13 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
     println!("{:<22} {quiet}", "quiet");
     let mut has_held = true;
     let chosen = attacks::ALL.iter().filter(|attack| args.name.as_ref().is_none_or(|name| attack.name.contains(name)));
-    for attack in chosen {
-        let watch = Watch::start(&target).await?;
+    for (attack, number) in chosen.zip(1..) {
+        // All of 127.0.0.0/8 is loopback. An address of its own: what the one before has used up is not there for the next.
+        target.attacker = Ipv4Addr::new(127, 0, 1, number);
+        let (watch, started) = (Watch::start(&target).await?, Instant::now());
         let outcome = tokio::time::timeout(attacks::LIMIT, (attack.run)(&target)).await;
+        // What comes after a short one counts too, and a percentile needs its numbers.
+        tokio::time::sleep(LEAST.saturating_sub(started.elapsed())).await;
         let noticed = watch.stop().await?;
         let outcome = outcome.context("an attack did not end").and_then(|outcome| outcome);
         let mut faults = noticed.faults(&quiet, MEMORY_LIMIT, SHARED_MACHINE);

@@ -1,5 +1,6 @@
 //! The API under attack, and the people who use it.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) pool: PgPool,
     pub(crate) api: u16,
     pub(crate) ops: u16,
+    /// The address of the attacker.
+    pub(crate) attacker: Ipv4Addr,
     log: PathBuf,
     /// The hash of [`PASSWORD`].
     hash: String,
@@ -59,7 +62,7 @@ impl Target {
         let pool = lazy_pool(&url, 4, Purpose::Maintenance)?;
         let password = Password::parse(PASSWORD).ok().context("the password is refused")?;
         let hash = Passwords::default().hash(&password).await?;
-        let mut target = Self { postgres, process, pool, api, ops, log, hash };
+        let mut target = Self { postgres, process, pool, api, ops, attacker: Ipv4Addr::LOCALHOST, log, hash };
         target.wait_until_ready().await?;
         Ok(target)
     }

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use cairn_core::admin::preflight;
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::{
     APPLICATION, Db, MigrateError, Migrations, OWNER, Purpose, Role, connect_options, create_roles, migrate, migrations,
 };
 use cairn_postgres::{Durability, Options, Server, role_url};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::failure::Failure;
+use crate::output::report;
 
 /// The name of the database on the embedded server.
 const NAME: &str = "cairn";
@@ -33,7 +36,8 @@ pub(crate) enum Sharing {
 }
 
 impl Database {
-    /// Opens the configured database, or the embedded one, without looking at its contents.
+    /// Opens the configured database, or the embedded one, without looking at its contents. Only `cairn dev`, which has it
+    /// alone, makes the embedded one; whoever shares it is told which database it is.
     pub(crate) async fn open(config: &Config, data_dir: &Path, sharing: Sharing) -> Result<Self, Failure> {
         let connections = config.database_connections;
         if let Some(url) = config.database_url.clone() {
@@ -46,7 +50,21 @@ impl Database {
                 server: None,
             });
         }
-        let mut options = Options::new(data_dir.join("postgres"), Durability::Full);
+        let cluster = data_dir.join("postgres");
+        if sharing == Sharing::Shared {
+            if !cluster.exists() {
+                return Err(Failure::setup(format!(
+                    "DATABASE_URL is not set, and there is no embedded database in {}: set DATABASE_URL, or make \
+                     one with `cairn dev`",
+                    cluster.display()
+                )));
+            }
+            report(&format!(
+                "cairn: DATABASE_URL is not set, so this is the embedded database in {}",
+                cluster.display()
+            ));
+        }
+        let mut options = Options::new(cluster, Durability::Full);
         options.reuse = sharing == Sharing::Shared;
         let server = Server::start(options).await?;
         server.create_database_if_missing(NAME).await?;
@@ -79,6 +97,11 @@ impl Database {
         self.server.is_some()
     }
 
+    /// The directory of the embedded server's own programs.
+    pub(crate) fn programs(&self) -> Option<&Path> {
+        self.server.as_ref().and_then(Server::programs)
+    }
+
     /// The URL for a pool.
     pub(crate) fn url(&self) -> &Secret {
         &self.url
@@ -91,9 +114,25 @@ impl Database {
 
     /// Brings the schema up to date, and lets the programs use it.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
+        self.check_suitable().await?;
         let application = self.owner_url.is_some().then(|| Role::from_url(self.url.expose())).transpose()?;
         let migrated = migrate(&connect_options(self.owner_url().expose())?, application.as_ref()).await;
         migrated.map_err(|error| self.migration_failure(error))
+    }
+
+    /// Fails if the database does not suit Cairn, before anything is written to it.
+    async fn check_suitable(&self) -> Result<(), Failure> {
+        let connecting = connect_options(self.owner_url().expose())?.connect().await;
+        let mut connection = connecting.map_err(cairn_core::Error::from)?;
+        let database = preflight::database(&mut connection).await?;
+        connection.close().await.map_err(cairn_core::Error::from)?;
+        match preflight::unsuitable(&database) {
+            Some(reason) => Err(Failure::setup(reason)),
+            None if database.is_read_only => Err(Failure::failed(
+                "the database is read-only: correct DATABASE_OWNER_URL or DATABASE_URL, or promote it",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Which migrations are applied and pending.
@@ -103,7 +142,7 @@ impl Database {
     }
 
     /// The URL of the role that owns the schema, for session connections.
-    fn owner_url(&self) -> &Secret {
+    pub(crate) fn owner_url(&self) -> &Secret {
         self.owner_url.as_ref().unwrap_or(&self.direct_url)
     }
 

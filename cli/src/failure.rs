@@ -1,11 +1,12 @@
 //! How commands fail: one line on standard error that says what to do, and an exit code.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use cairn_api::ServeError;
 use cairn_core::config::ConfigError;
 use cairn_core::db::MigrateError;
+use cairn_core::program;
 use cairn_core::schema::printable;
 
 /// Why a command failed.
@@ -40,9 +41,7 @@ impl Failure {
         };
         // Kept on one line, whatever the message of a driver contains.
         let line = message.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        // If standard error is closed, there is nowhere left to report it.
-        let _ = writeln!(io::stderr().lock(), "cairn: {}", printable(&line.join(" ")));
-        ExitCode::from(code)
+        program::report("cairn", &printable(&line.join(" ")), code)
     }
 }
 
@@ -81,12 +80,9 @@ impl From<cairn_postgres::Error> for Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        match error {
-            ServeError::Config(error) => error.into(),
-            ServeError::Listen(addr, error) => Self::Setup(format!(
-                "cannot listen on {addr} ({error}): stop the program that uses it, or set CAIRN_API_ADDR or CAIRN_OPS_ADDR"
-            )),
-            error => Self::Failed(error.to_string()),
+        match error.into() {
+            program::Failure::Setup(message) => Self::Setup(message),
+            program::Failure::Failed(message) => Self::Failed(message),
         }
     }
 }

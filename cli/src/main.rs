@@ -16,7 +16,7 @@ use cairn_core::config::Config;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    admin, adopt, dev, doctor, export, import, import_legacy, invite, jobs, migrate, simulate, verify,
+    admin, adopt, dev, doctor, export, import, import_legacy, invite, jobs, migrate, psql, simulate, verify,
 };
 use crate::failure::Failure;
 
@@ -32,7 +32,9 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "Settings are read from the environment, .env.local and .env. If DATABASE_URL is not set, \
-                          commands use the embedded database of `cairn dev`, whether or not it is running.";
+                          commands use the embedded database of `cairn dev`, whether or not it is running, and say so.\n\n\
+                          Exit codes: 0 it is done; 1 it failed, and may work the next time; 2 the command line, the \
+                          configuration or the database must be mended first.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -57,6 +59,8 @@ enum Command {
     /// Inspect queues and jobs, retry or discard jobs, and pause queues.
     #[command(subcommand)]
     Jobs(jobs::Args),
+    /// Open psql on the database, with the password where no list of processes shows it.
+    Psql(psql::Args),
     /// Recompute every derived value and list the differences.
     Verify(verify::Args),
     /// Simulate learners who use a running platform over HTTP.
@@ -98,6 +102,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Admin(args) => admin::run(&load()?, data_dir, args).await,
         Command::Invite(args) => invite::run(&load()?, data_dir, args).await,
         Command::Jobs(args) => jobs::run(&load()?, data_dir, args).await,
+        Command::Psql(args) => psql::run(&load()?, data_dir, &args).await,
         Command::Verify(args) => verify::run(&load()?, data_dir, &args).await,
         Command::Simulate(args) => simulate::run(&load()?, data_dir, args).await,
         Command::Doctor => doctor::run(data_dir).await,

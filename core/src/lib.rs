@@ -21,6 +21,7 @@ pub mod learning;
 pub mod legacy;
 pub mod library;
 pub mod noun;
+pub mod program;
 pub mod queue;
 pub mod refusal;
 mod repetition;

@@ -19,6 +19,7 @@ pub enum Noun {
     Lesson,
     Message,
     Module,
+    Operation,
     Password,
     PasswordReset,
     Project,

@@ -9,7 +9,7 @@ use crate::{Error, Result, checksums, download};
 /// The oldest supported major version.
 const OLDEST: u32 = 14;
 /// The version that is downloaded if the machine has none.
-const FETCHED: u32 = 17;
+pub(crate) const FETCHED: u32 = 17;
 /// Where packages install several versions side by side: the parent directory and the prefix of the versions' directories.
 const INSTALLED: [(&str, &str); 6] = [
     ("/usr/lib/postgresql", ""),

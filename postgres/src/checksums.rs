@@ -81,6 +81,7 @@ fn target() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binaries::FETCHED;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -90,6 +91,16 @@ mod tests {
         assert_eq!(pins_in(PINS).count(), lines);
         for [version, _, sha256] in pins_in(PINS) {
             assert!(is_sha256(sha256) && version.split('.').count() == 3, "{version} {sha256}");
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_without_a_choice_has_a_checksum_for_usual_machines() {
+        for target in
+            ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"]
+        {
+            let expected = Expected::among(PINS, FETCHED, target, None).unwrap();
+            assert!(expected.sha256.is_some(), "{target}");
         }
     }
 

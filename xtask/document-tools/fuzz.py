@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 FOLDER = pathlib.Path(__file__).parent
@@ -25,7 +26,7 @@ SCHEMATHESIS = pathlib.Path(sys.executable).with_name("schemathesis")
 # Streams do not end by themselves; `api/tests/it` follows them.
 STREAMS = ["streamMyEvents", "streamReply"]
 # These end the session or the account that sends the requests.
-ENDING = ["logout", "deleteMe", "revokeMySession"]
+ENDING = ["logout", "deleteMe", "revokeMySession", "revokeMyOtherSessions"]
 # These can do so to the admin who sends the requests, so they come last.
 LAST = ["suspendUser", "deleteUser", "updateUser", "updateUsers", "createPasswordReset"]
 
@@ -108,15 +109,19 @@ class Session:
         self.tokens = self.post("login", {"email": f"{who}@demo.test", "password": "cairn-demo-2026"})
 
     def access_token(self):
+        """A new access token. It is refused if requests have ended the session, and then most of them tested nothing."""
         self.tokens = self.post("refresh", {"refresh_token": self.tokens["refresh_token"]})
         return self.tokens["access_token"]
 
     def post(self, operation, body):
         address = f"{self.api}/v1/auth/{operation}"
         request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            answer = json.load(answer)
-            return answer.get("tokens", answer)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                answer = json.load(answer)
+        except urllib.error.HTTPError as error:
+            sys.exit(f"{operation} as {self.who} answers {error.code}. If a request ended the session, add its operation to ENDING.")
+        return answer.get("tokens", answer)
 
 
 def run(session, arguments, choice, operations):
@@ -129,7 +134,10 @@ def run(session, arguments, choice, operations):
     for operation in operations:
         arguments += [f"--{choice}-operation-id", operation]
     print(f"\n== as {who}, {'only' if choice == 'include' else 'without'} {', '.join(operations)}", flush=True)
-    return subprocess.run(arguments, cwd=FOLDER).returncode
+    code = subprocess.run(arguments, cwd=FOLDER).returncode
+    if operations is not LAST:
+        session.access_token()
+    return code
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 //! No dependencies, so that it builds in a second and shares no build with the rest: everything else is built once, as
 //! the whole workspace, and then used by path.
 
+mod checkers;
 mod clients;
 mod documents;
 mod migration;
@@ -92,8 +93,8 @@ fn static_checks(steps: &mut Steps) -> Result<(), Failure> {
     steps.run("imports and layout", rules::check)?;
     steps.run("documents", documents::check)?;
     steps.run("snippets", clients::check_snippets)?;
-    steps.run("spelling", steps::spelling)?;
-    steps.run("dependencies", steps::dependencies)?;
+    steps.run("spelling", checkers::spelling)?;
+    steps.run("dependencies", checkers::dependencies)?;
     steps.run("lints", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).run()
     })

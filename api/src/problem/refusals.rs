@@ -86,6 +86,7 @@ impl Code {
             | Noun::PasswordReset
             | Noun::Question
             | Noun::Queue
+            | Noun::Operation
             | Noun::RefreshToken => Self::NotFound,
         }
     }

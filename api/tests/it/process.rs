@@ -160,14 +160,63 @@ async fn health_tells_whether_requests_can_be_answered() {
 
 /// Runs the program with nothing in its environment but this.
 async fn start(environment: &[(&str, &str)]) -> Output {
+    start_with(&[], environment).await
+}
+
+async fn start_with(arguments: &'static [&'static str], environment: &[(&str, &str)]) -> Output {
     let environment: Vec<(String, String)> =
         environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let run = move || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-api"));
         // A directory without .env files.
-        command.env_clear().envs(environment).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).output()
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
+            .output()
     };
     tokio::task::spawn_blocking(run).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn asking_for_help_or_its_version_starts_nothing() {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    for (arguments, says) in [
+        (&["--version"][..], concat!("cairn-api ", env!("CARGO_PKG_VERSION"), "\n")),
+        (&["-V"], concat!("cairn-api ", env!("CARGO_PKG_VERSION"), "\n")),
+        (&["--help"], "Usage: cairn-api\n"),
+        (&["-h"], "Exit codes:"),
+    ] {
+        // Nothing is configured, and it is not asked for.
+        let output = start_with(arguments, &[]).await;
+        assert_eq!((output.status.code(), text(output.stderr)), (Some(0), String::new()));
+        assert!(text(output.stdout).contains(says), "{arguments:?}");
+    }
+    for arguments in [&["--verbose"][..], &["serve"], &[""]] {
+        let output = start_with(arguments, &[]).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(output.stderr).contains("see --help"), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn errors_at_the_start_have_the_format_of_the_log_and_tell_whether_to_try_again() {
+    let json = ("CAIRN_LOG_FORMAT", "json");
+    let nowhere = ("DATABASE_URL", "postgres://cairn:hunter2@127.0.0.1:1/nothing");
+    for (environment, code, says) in [
+        (vec![json, ("CAIRN_API_ADDR", "nowhere")], 2, "CAIRN_API_ADDR"),
+        (vec![json], 2, "CAIRN_JWT_SECRET is not set"),
+        (vec![json, nowhere, ("CAIRN_JWT_SECRET", JWT_SECRET)], 1, "the database cannot be used"),
+    ] {
+        let output = start(&environment).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["level"], &lines[0]["program"]), (&"ERROR".into(), &"cairn-api".into()), "{said}");
+        assert!(lines.len() == 1 && lines[0]["message"].as_str().unwrap().contains(says), "{said}");
+        assert!(lines[0]["timestamp"].as_str().unwrap().ends_with('Z') && !said.contains("hunter2"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -10,5 +10,6 @@ pub(crate) mod import_legacy;
 pub(crate) mod invite;
 pub(crate) mod jobs;
 pub(crate) mod migrate;
+pub(crate) mod psql;
 pub(crate) mod simulate;
 pub(crate) mod verify;

@@ -18,6 +18,28 @@ async fn migrating_twice_changes_nothing() {
 }
 
 #[tokio::test]
+async fn no_command_but_dev_makes_a_database() {
+    let sandbox = Sandbox::new();
+    for args in [&["migrate"][..], &["verify"], &["export"], &["invite", "create"], &["jobs", "stats"], &["psql"]] {
+        sandbox.run(args).fails(2, &["DATABASE_URL is not set", "cairn dev"]);
+    }
+    assert!(sandbox.run(&["doctor"]).out.contains("cairn dev"));
+    assert!(std::fs::read_dir(sandbox.path()).unwrap().next().is_none(), "no files may be left behind");
+}
+
+#[tokio::test]
+async fn psql_gets_the_database_and_its_password_but_not_as_an_argument() {
+    let sandbox = Sandbox::with_database().await;
+    let ask = |args: &[&str]| sandbox.run(args).ok().trim().to_owned();
+    assert_eq!(ask(&["psql", "--", "-Atc", "SELECT current_user"]), cairn_core::db::APPLICATION);
+    assert_eq!(ask(&["psql", "--owner", "--", "-Atc", "SELECT current_user"]), cairn_core::db::OWNER);
+    assert_eq!(sandbox.run(&["psql", "--", "-c", "SELECT nonsense"]).code, 1);
+    let mut nowhere = sandbox.command(&["psql", "--", "-c", "SELECT 1"]);
+    nowhere.env("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d").env("PATH", "/nonexistent");
+    finish(nowhere).fails(2, &["psql is not installed"]);
+}
+
+#[tokio::test]
 async fn several_processes_can_migrate_at_once() {
     let sandbox = Sandbox::with_empty_database().await;
     let running: Vec<_> = (0..4)
@@ -106,10 +128,16 @@ async fn a_database_from_before_the_squash_is_refused_and_left_unchanged() {
 #[tokio::test]
 async fn an_embedded_database_from_before_the_squash_is_refused_and_left_unchanged() {
     let sandbox = Sandbox::new();
-    sandbox.run(&["migrate"]).ok();
-    let server = async || {
+    let start = async || {
         let options = Options::new(sandbox.path().join(".cairn/postgres"), Durability::Relaxed);
         let server = Server::start(options).await.unwrap();
+        server.create_database_if_missing("cairn").await.unwrap();
+        server
+    };
+    start().await.stop().await.unwrap();
+    sandbox.run(&["migrate"]).ok();
+    let server = async || {
+        let server = start().await;
         let pool = PgPool::connect(&server.url("cairn")).await.unwrap();
         (server, pool)
     };

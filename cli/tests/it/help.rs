@@ -2,7 +2,7 @@
 
 use crate::support::Sandbox;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "dev",
     "migrate",
     "import",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 14] = [
     "admin",
     "invite",
     "jobs",
+    "psql",
     "verify",
     "simulate",
     "doctor",

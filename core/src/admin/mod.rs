@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod kinds;
 pub mod maintenance;
 pub mod metrics;
+pub mod preflight;
 pub mod queues;
 pub mod schedule;
 pub mod verify;

@@ -143,15 +143,17 @@ impl Config {
 
     /// As [`Config::load`], with values that take precedence over all others, such as those of the command line.
     pub fn load_with(overrides: &[(&str, &str)]) -> Result<Self, ConfigError> {
-        let mut values = HashMap::new();
-        for file in [".env", ".env.local"] {
-            read_file(Path::new(file), &mut values)?;
-        }
-        values.extend(
-            std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))),
-        );
+        let mut values = values()?;
         values.extend(overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         Self::from_values(&values)
+    }
+
+    /// The configured format of the log, whatever else is wrong with the configuration.
+    pub fn log_format() -> LogFormat {
+        let is_json = |values: HashMap<String, String>| {
+            values.get("CAIRN_LOG_FORMAT").is_some_and(|format| format.trim() == "json")
+        };
+        if values().is_ok_and(is_json) { LogFormat::Json } else { LogFormat::Text }
     }
 
     /// Builds the configuration from keys and values.
@@ -243,6 +245,25 @@ pub const fn default_concurrency(queue: Queue) -> usize {
         Queue::Likes => 16,
         Queue::Replies => 8,
     }
+}
+
+/// The keys and values of this process: its environment, and where that says nothing `.env.local` and `.env`.
+fn values() -> Result<HashMap<String, String>, ConfigError> {
+    let mut values = HashMap::new();
+    for file in [".env", ".env.local"] {
+        read_file(Path::new(file), &mut values)?;
+    }
+    for (key, value) in std::env::vars_os() {
+        let Some(key) = key.to_str() else { continue };
+        match value.into_string() {
+            Ok(value) => drop(values.insert(key.to_owned(), value)),
+            Err(_) if KEYS.contains(&key) || key.starts_with("DATABASE_") => {
+                return Err(ConfigError::new(format!("{key} is not UTF-8")));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(values)
 }
 
 fn reject_unknown(values: &HashMap<String, String>) -> Result<(), ConfigError> {

@@ -19,6 +19,7 @@ const STOREYS: [(&str, &[&str]); 3] = [
             "events",
             "failpoint",
             "noun",
+            "program",
             "queue",
             "refusal",
             "repetition",

@@ -6,10 +6,12 @@ mod features;
 mod graph;
 mod imports;
 mod layout;
+mod migrations;
 mod servers;
 mod source;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::steps::{Failure, read};
@@ -38,12 +40,28 @@ pub(crate) fn check() -> Result<(), Failure> {
     findings.extend(crates::directions(&manifests));
     findings.extend(layout::module_files(&workspace));
     findings.extend(servers::findings(&workspace));
+    let migrations = sql_files(Path::new("migrations"))?;
+    findings.extend(migrations::findings(migrations.iter().map(|(name, text)| (name.as_str(), text.as_str()))));
     // What operators do to queues and jobs is an area of the API alone: its rules are in the rooms `queue` and `admin`.
     findings.extend(layout::resources(&workspace, imports::rooms().chain(["operations"])));
     if findings.is_empty() {
         return Ok(());
     }
     Err(Failure::new(format!("{} findings:\n\n  {}", findings.len(), findings.join("\n  "))))
+}
+
+/// The SQL files of a folder, by name.
+fn sql_files(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.insert(name, read(&path)?);
+        }
+    }
+    Ok(files)
 }
 
 /// Folders of the workspace's crates, from its manifest.

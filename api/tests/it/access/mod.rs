@@ -3,6 +3,7 @@
 
 mod check;
 mod community;
+mod dumps;
 mod examples;
 mod extremes;
 mod learning;

@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
     row("listActivity", Admins, 2),
     row("getActivity", Admins, 2),
     row("listRecentStudentActivity", Admins, 2),
-    row("exportActivity", Admins, 5),
+    row("exportActivity", Admins, 7),
     row("listHistory", Admins, 2),
 
     row("listQueues", Admins, 2),

@@ -92,6 +92,10 @@ const LISTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Whoever tries what is not allowed, or reads what is private, leaves a trace in the activity log, which changes nothing else.
+const NO_TRACES: &str =
+    "convert_from(job, 'UTF8') !~ '\"(operation\\.refused|chat\\.read|chat\\.exported|activity\\.exported)\"'";
+
 /// The id of that name.
 pub(super) fn named(name: &str) -> Uuid {
     let mut bytes = [0; 16];
@@ -237,8 +241,10 @@ impl School {
     async fn read(&self) -> Vec<(i64, String)> {
         let count = |(n, table): (usize, &Table)| {
             let name = &table.name;
+            let condition = if name == "apalis.jobs" { NO_TRACES } else { "true" };
             format!(
-                "SELECT {n} AS n, count(*), coalesce(sum(hashtextextended(t::text || xmin, 0)), 0)::text FROM {name} t"
+                "SELECT {n} AS n, count(*), coalesce(sum(hashtextextended(t::text || xmin, 0)), 0)::text FROM {name} t
+                 WHERE {condition}"
             )
         };
         let query = self.tables.iter().enumerate().map(count).collect::<Vec<_>>().join(" UNION ALL ");

@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     row("getTryout", Admins, 2),
     row("listChats", Admins, 2),
     row("getChat", Admins, 2),
-    row("listChatMessages", Admins, 3),
-    row("exportChats", Admins, 6).given(&[("tool_type", "tz_helper")]),
+    row("listChatMessages", Admins, 5),
+    row("exportChats", Admins, 8).given(&[("tool_type", "tz_helper")]),
     row("getToolStats", Admins, 4),
 ];

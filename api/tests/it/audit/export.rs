@@ -12,6 +12,8 @@ const EXPORT: &str = "/v1/admin/activity/export";
 #[tokio::test]
 async fn a_file_has_every_row_and_no_formula() {
     let app = TestApp::new().await;
+    // Each export is recorded.
+    app.leave_jobs();
     let (root, lesson) = (app.admin("root").await, Uuid::from_u128(1));
     for (at, title) in [("2026-10-01T00:00:00Z", "=HYPERLINK(\"http://x\")"), ("2026-10-02T00:00:00Z", "A, b")] {
         logged(&app, at, root.id, "lesson.updated", Some(("lesson", lesson, title)), json!({"after": {"n": 1}})).await;
@@ -44,6 +46,8 @@ async fn a_file_has_every_row_and_no_formula() {
 #[tokio::test]
 async fn a_long_file_is_complete_and_has_each_row_once() {
     let app = TestApp::new().await;
+    // Each export is recorded.
+    app.leave_jobs();
     let root = app.admin("root").await;
     sqlx::query(
         "INSERT INTO activity_log (id, occurred_at, action)
@@ -65,6 +69,8 @@ async fn a_long_file_is_complete_and_has_each_row_once() {
 #[tokio::test]
 async fn an_export_ends_when_the_caller_is_no_longer_an_admin() {
     let app = TestApp::new().await;
+    // Each export is recorded.
+    app.leave_jobs();
     let root = app.admin("root").await;
     // The last active admin cannot be demoted.
     app.admin("other").await;

@@ -1,5 +1,6 @@
 //! The activity log, as admins read it.
 
+mod access;
 mod activity;
 mod export;
 mod history;

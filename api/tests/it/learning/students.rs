@@ -252,4 +252,6 @@ async fn mentors_see_live_students_and_nobody_else() {
     for query in ["", "sort=name", "q=an"] {
         assert_eq!(names(&mia, query).await, [""; 0], "{query}");
     }
+    // What was refused or read is recorded.
+    app.run_jobs().await;
 }

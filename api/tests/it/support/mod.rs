@@ -241,7 +241,12 @@ impl TestApp {
 
     /// A connection of a superuser, for what the programs may not do.
     pub(crate) async fn superuser(&self) -> PgConnection {
-        PgConnection::connect(self.database.as_ref().unwrap().admin_url()).await.unwrap()
+        PgConnection::connect(self.superuser_url()).await.unwrap()
+    }
+
+    /// The URL of a superuser.
+    pub(crate) fn superuser_url(&self) -> &str {
+        self.database.as_ref().unwrap().admin_url()
     }
 
     /// Runs a query that returns one number.

@@ -51,4 +51,6 @@ async fn chats_are_listed_the_last_used_first_and_read() {
     }
     ada.get("/v1/admin/chats?tool_type=x").invalid().await.expect(400);
     ada.get("/v1/admin/chats?user_id=x").invalid().await.expect(400);
+    // What was refused or read is recorded.
+    app.run_jobs().await;
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::support::{Actor, Reply, TestApp};
 
-const ASSISTANT: &str = "/v1/tools/assistant/messages";
+pub(crate) const ASSISTANT: &str = "/v1/tools/assistant/messages";
 
 const TZ_HELPER: &str = "/v1/tools/tz_helper/messages";
 
@@ -32,7 +32,7 @@ async fn ask(actor: &Actor, path: &str, message: &str) -> Reply {
 }
 
 /// Asks, and gives the id of the reply.
-async fn asked(actor: &Actor, path: &str, message: &str) -> Uuid {
+pub(crate) async fn asked(actor: &Actor, path: &str, message: &str) -> Uuid {
     id(&ask(actor, path, message).await.expect(202).json["reply_id"])
 }
 

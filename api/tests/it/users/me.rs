@@ -46,6 +46,8 @@ async fn each_role_has_the_rights_of_the_ones_below() {
     assert_eq!(visit("/admin", &people[0].token).await, Some(Code::Unauthorized));
     assert_eq!(visit("/admin", &people[2].token).await, None);
     assert_eq!(visit("/admin", &people[0].another_session().await.token).await, None);
+    // What was refused or read is recorded.
+    app.run_jobs().await;
 }
 
 #[tokio::test]

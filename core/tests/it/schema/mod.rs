@@ -2,6 +2,7 @@
 
 mod checks;
 mod content_versions;
+mod functions;
 mod partitions;
 mod roles;
 mod tables;

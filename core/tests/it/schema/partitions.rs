@@ -49,6 +49,41 @@ async fn the_next_months_have_partitions_from_the_start() {
 }
 
 #[tokio::test]
+async fn the_session_does_not_decide_where_months_begin() {
+    let test = TestDb::new().await;
+    let mut connection = test.pool().acquire().await.unwrap();
+    for (year, zone, style) in
+        [(2051, "Asia/Kathmandu", "SQL, DMY"), (2052, "America/Caracas", "German"), (2053, "UTC", "Postgres, MDY")]
+    {
+        let set = format!("SET TimeZone = '{zone}'; SET DateStyle = '{style}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *connection).await.unwrap();
+        let start = Utc.with_ymd_and_hms(year, 2, 28, 23, 30, 0).unwrap();
+        let created: i32 = sqlx::query_scalar("SELECT create_activity_partitions($1, 1)")
+            .bind(start)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(created, 2);
+        for (day, month) in [((1, 0, 0), 2), ((28, 23, 59), 2), ((1, 0, 0), 3)] {
+            let at = Utc.with_ymd_and_hms(year, month, day.0, day.1, day.2, 0).unwrap();
+            let id = new_id();
+            sqlx::query("INSERT INTO activity_log (id, occurred_at, action) VALUES ($1, $2, 'user.registered')")
+                .bind(id)
+                .bind(at)
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+            let place: String = sqlx::query_scalar("SELECT tableoid::regclass::text FROM activity_log WHERE id = $1")
+                .bind(id)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            assert_eq!(place, format!("activity_log_{year}_{month:02}"), "{at} in {zone}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn partitions_are_created_once_and_take_their_rows_over() {
     let test = TestDb::new().await;
     log(&test, time(2040, 3, 31)).await;

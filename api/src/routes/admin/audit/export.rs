@@ -1,10 +1,13 @@
 //! The activity log as a file.
 
 use cairn_core::Result as CoreResult;
+use cairn_core::activity::{Action, Verb};
 use cairn_core::audit::{self, Filter, Key};
+use cairn_core::noun::Noun;
 use chrono::{DateTime, Utc};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -62,7 +65,12 @@ impl ActivityExportApi {
     ) -> Result<Export<AdminActivityDetails>, Problem> {
         let filter = filter((user_id.0, action.0), (target_type.0, target_id.0), (from.0, to.0))?;
         let format = accepted.format(format.0).unwrap_or(ExportFormat::Csv);
-        self.app.security.note(SecurityEvent::ActivityExported, Some(caller.user_id), caller.origin.ip);
+        let selected = json!({
+            "user_id": filter.actor_id, "action": filter.action, "target_type": filter.target_type,
+            "target_id": filter.target_id, "from": filter.from, "to": filter.to,
+        });
+        let exported = Action::new(Noun::Activity, Verb::Exported).with(selected);
+        self.app.record_access(&caller, SecurityEvent::ActivityExported, exported).await?;
         Export::start(&self.app, &caller, format, "activity", Activities { filter, before: None }).await
     }
 }

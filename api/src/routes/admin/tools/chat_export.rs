@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use cairn_core::Result;
+use cairn_core::activity::{Action, Verb};
 use cairn_core::actor::Caller;
+use cairn_core::noun::Noun;
 use cairn_core::schema::is_visible;
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Chat, Filter};
@@ -14,6 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::answers::Markdown;
@@ -65,8 +68,10 @@ impl ChatExportApi {
         /// Only chats of this learner.
         user_id: Query<Option<Uuid>>,
     ) -> Result<ExportChatsResponse, Problem> {
-        self.app.security.note(SecurityEvent::ChatsExported, Some(caller.user_id), caller.origin.ip);
         let filter = Filter { tool: tool_type.0.map(Tool::from), user_id: user_id.0 };
+        let exported = json!({ "tool_type": filter.tool.map(Tool::name), "user_id": filter.user_id });
+        let action = Action::new(Noun::Chat, Verb::Exported).with(exported);
+        self.app.record_access(&caller, SecurityEvent::ChatsExported, action).await?;
         let mut export = Export {
             app: self.app.clone(),
             caller: Caller::clone(&caller),

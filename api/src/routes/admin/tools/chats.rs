@@ -1,11 +1,14 @@
 //! The learners' chats with the AI tools.
 
+use cairn_core::activity::{Action, Verb};
+use cairn_core::noun::Noun;
 use cairn_core::tools::Tool;
 use cairn_core::tools::chats::{self, Filter};
 use cairn_core::tools::messages;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::caller::Admin;
@@ -128,9 +131,10 @@ impl ChatsApi {
         cursor: Query<Option<Cursor>>,
     ) -> Result<Json<Page<ToolMessage>>, Problem> {
         let page = PageRequest::new(limit.0, cursor.0);
+        let chat = chats::find(&mut *self.app.connection().await?, chat_id.0).await?;
+        let read = Action::new(Noun::Chat, Verb::Read).on(chat.id, "").with(json!({ "user_id": chat.user_id }));
+        self.app.record_access(&caller, SecurityEvent::ChatRead, read).await?;
         let mut connection = self.app.connection().await?;
-        chats::find(&mut connection, chat_id.0).await?;
-        self.app.security.note(SecurityEvent::ChatRead, Some(caller.user_id), caller.origin.ip);
         let rows = messages::page(&mut connection, chat_id.0, page.after()?, page.rows()).await?;
         page.answer_within(rows, |message| message.content.len(), |last| Some((last.created_at, last.id)))
     }

@@ -1,0 +1,208 @@
+//! What the database is like, and how it is reached.
+
+use std::time::Duration;
+
+use cairn_core::admin::preflight::{self, Database as Server};
+use cairn_core::admin::{health, verify};
+use cairn_core::clock::Clock;
+use cairn_core::db::connect_options;
+use chrono::TimeDelta;
+use sqlx::{ConnectOptions, PgConnection};
+
+use super::report::Report;
+use super::report::Verdict::{self, Bad, Good, Note};
+use crate::database::Database;
+use crate::failure::Failure;
+
+/// How far the clocks may differ, in milliseconds.
+const SKEW_LIMIT: i64 = 2000;
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a transaction may be open, in seconds. The server cleans up nothing that was deleted since.
+const TRANSACTION_LIMIT: f64 = 600.0;
+/// The share of the server's connections that may be in use.
+const CONNECTIONS_LIMIT: f64 = 0.9;
+
+/// Connects as the programs do. `None` if that fails, which is reported.
+pub(super) async fn connect(report: &mut Report, database: &Database) -> Result<Option<PgConnection>, Failure> {
+    let mut last = None;
+    for (what, url) in [("database", database.url()), ("direct", database.direct_url())] {
+        let options = connect_options(url.expose())?;
+        let place = format!("{}:{}", options.get_host(), options.get_port());
+        let fix = if what == "direct" { "correct DATABASE_DIRECT_URL" } else { "start it, or correct DATABASE_URL" };
+        let verdict = match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
+            Ok(Ok(connection)) => {
+                last = Some(connection);
+                Good(format!("{place} answers"))
+            }
+            Ok(Err(error)) => Bad(format!("{place} cannot be used ({error}): {fix}")),
+            Err(_) => Bad(format!("{place} does not answer within {CONNECT_LIMIT:?}: {fix}")),
+        };
+        report.add(what, &verdict)?;
+        if matches!(verdict, Bad(_)) {
+            return Ok(None);
+        }
+    }
+    Ok(last)
+}
+
+/// Whether the keys by which email addresses are compared are those that this program computes.
+pub(super) async fn addresses(connection: &mut PgConnection) -> Verdict {
+    match verify::foreign_email_keys(connection).await {
+        Ok(0) => Good("every email address has the key that this program looks it up by".to_owned()),
+        Ok(count) => Bad(format!(
+            "{count} accounts cannot sign in, because their email address is stored with another key: `cairn verify` names \
+             them; save their addresses again, or give them others"
+        )),
+        Err(error) => Bad(error.to_string()),
+    }
+}
+
+/// Whether the role of the programs may do more than it has to. The embedded database has its own.
+pub(super) async fn role(connection: &mut PgConnection) -> Verdict {
+    let role = match health::role(connection).await {
+        Ok(role) => role,
+        Err(error) => return Bad(error.to_string()),
+    };
+    let too_much = match (role.is_superuser, role.owns_schema) {
+        (true, _) => "is a superuser",
+        (false, true) => "owns the tables, so it can change the schema",
+        (false, false) => return Good(format!("{} reads and writes rows and nothing else", role.name)),
+    };
+    Note(format!("{} {too_much}: give the programs a role of their own with `cairn migrate --roles`", role.name))
+}
+
+pub(super) async fn clock(connection: &mut PgConnection) -> Verdict {
+    let clock = Clock::default();
+    let before = clock.now();
+    let theirs = match health::database_time(connection).await {
+        Ok(time) => time,
+        Err(error) => return Bad(error.to_string()),
+    };
+    let after = clock.now();
+    // The database read its clock somewhere in between.
+    let skew = if theirs < before {
+        before - theirs
+    } else if theirs > after {
+        theirs - after
+    } else {
+        TimeDelta::zero()
+    };
+    match skew.num_milliseconds() {
+        ms if ms > SKEW_LIMIT => Bad(format!("{ms} ms off the database's clock: set up NTP on both machines")),
+        ms => Good(format!("{ms} ms off the database's clock")),
+    }
+}
+
+/// Reports what the server is like.
+pub(super) async fn server(report: &mut Report, connection: &mut PgConnection) -> Result<(), Failure> {
+    let server = match preflight::database(connection).await {
+        Ok(server) => server,
+        Err(error) => return report.add("server", &Bad(error.to_string())),
+    };
+    report.add("encoding", &encoding(&server))?;
+    report.add("writing", &writing(&server))?;
+    report.add("snapshots", &snapshots(&server))?;
+    report.add("budget", &connections(&server))
+}
+
+/// Reports what poolers may break.
+pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(), Failure> {
+    let (pool, direct) = (connect_options(database.url().expose())?, connect_options(database.direct_url().expose())?);
+    let notifications = match preflight::notifications_arrive(&pool, &direct).await {
+        Ok(true) => Good("what is sent arrives".to_owned()),
+        Ok(false) => Bad(preflight::LOSES_NOTIFICATIONS.to_owned()),
+        Err(error) => Bad(error.to_string()),
+    };
+    report.add("notify", &notifications)?;
+    let statements = match preflight::statements_stay_prepared(&pool).await {
+        Ok(true) => Good("they can be executed whenever they were prepared".to_owned()),
+        Ok(false) => Bad(preflight::LOSES_STATEMENTS.to_owned()),
+        Err(error) => Bad(error.to_string()),
+    };
+    report.add("statements", &statements)
+}
+
+fn encoding(server: &Server) -> Verdict {
+    match preflight::unsuitable(server) {
+        Some(reason) => Bad(reason),
+        None => Good(format!("{}, version {}, locale {}", server.encoding, server.version / 10_000, server.ctype)),
+    }
+}
+
+fn writing(server: &Server) -> Verdict {
+    if server.is_read_only {
+        return Bad("the database is read-only: it is a standby, or default_transaction_read_only is on; correct DATABASE_URL, or \
+                    promote it"
+            .to_owned());
+    }
+    Good("the database can be written to".to_owned())
+}
+
+fn snapshots(server: &Server) -> Verdict {
+    if let Some(holder) = server.holders.first() {
+        return Note(format!(
+            "{holder} keeps the server from cleaning up, so queries become slower and the disk fills: drop it if nobody needs it"
+        ));
+    }
+    match &server.oldest_transaction {
+        Some(program) if server.oldest_transaction_seconds > TRANSACTION_LIMIT => Note(format!(
+            "{program} has had a transaction open for {:.0} s, and meanwhile the server cleans up nothing: end it if it hangs, with \
+             SELECT pg_terminate_backend(PID)",
+            server.oldest_transaction_seconds
+        )),
+        _ => Good("no transaction has been open for long".to_owned()),
+    }
+}
+
+fn connections(server: &Server) -> Verdict {
+    let (used, all) = (server.connections, i64::from(server.max_connections));
+    let text = format!("{used} of the server's {all} connections are in use");
+    #[expect(clippy::cast_precision_loss, reason = "there are never so many connections")]
+    if used as f64 > all as f64 * CONNECTIONS_LIMIT {
+        return Note(format!("{text}: raise max_connections, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer"));
+    }
+    Good(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Server {
+        Server {
+            encoding: "UTF8".to_owned(),
+            ctype: "C.UTF-8".to_owned(),
+            version: 150_014,
+            is_read_only: false,
+            max_connections: 97,
+            connections: 20,
+            oldest_transaction_seconds: 3.0,
+            oldest_transaction: Some("psql (12)".to_owned()),
+            holders: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_fault_of_a_server_is_told_with_its_fix() {
+        let all = |server: &Server| [encoding(server), writing(server), snapshots(server), connections(server)];
+        assert!(all(&healthy()).iter().all(|verdict| matches!(verdict, Good(_))));
+        for (server, fix) in [
+            (Server { encoding: "LATIN1".to_owned(), ..healthy() }, "ENCODING 'UTF8'"),
+            (Server { version: 130_012, ..healthy() }, "14 or newer"),
+            (Server { is_read_only: true, ..healthy() }, "promote it"),
+            (Server { oldest_transaction_seconds: 601.0, ..healthy() }, "psql (12)"),
+            (Server { holders: vec!["replication slot old".to_owned()], ..healthy() }, "drop it"),
+            (Server { connections: 95, ..healthy() }, "max_connections"),
+        ] {
+            let said: Vec<String> = all(&server)
+                .into_iter()
+                .filter_map(|verdict| match verdict {
+                    Bad(text) | Note(text) => Some(text),
+                    Good(_) => None,
+                })
+                .collect();
+            assert!(said.len() == 1 && said[0].contains(fix), "{said:?}");
+        }
+    }
+}

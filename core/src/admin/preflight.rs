@@ -1,0 +1,154 @@
+//! Whether a database suits Cairn: what is asked before anything is written to it, and by `cairn doctor`.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::time::timeout;
+
+use crate::Result;
+use crate::program::Failure;
+
+/// How long a notification may take.
+const NOTIFICATION_LIMIT: Duration = Duration::from_secs(3);
+
+/// The oldest server that the migrations suit, as `server_version_num`.
+const OLDEST: i32 = 140_000;
+
+/// What a database is like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    /// The encoding, such as `UTF8`.
+    pub encoding: String,
+    /// The locale of upper and lower case, such as `C.UTF-8`.
+    pub ctype: String,
+    /// The version of the server, such as 150014.
+    pub version: i32,
+    /// Whether nothing can be written: a standby, or a database that was set to read-only.
+    pub is_read_only: bool,
+    /// The number of connections that the server accepts from roles that are not superusers.
+    pub max_connections: i32,
+    /// How many there are, of all databases.
+    pub connections: i64,
+    /// How long the oldest transaction of this database has been open, in seconds; 0 if there is none.
+    pub oldest_transaction_seconds: f64,
+    /// Who has it open: the name of its program and its process id on the server.
+    pub oldest_transaction: Option<String>,
+    /// Replication slots and prepared transactions that keep the server from cleaning up.
+    pub holders: Vec<String>,
+}
+
+/// Reads what a database is like. Needs no table of ours.
+pub async fn database(connection: &mut PgConnection) -> Result<Database> {
+    let database = sqlx::query_as!(
+        Database,
+        r#"SELECT pg_encoding_to_char(d.encoding)::text AS "encoding!", d.datctype::text AS "ctype!",
+               current_setting('server_version_num')::int AS "version!",
+               pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "is_read_only!",
+               current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+                   AS "max_connections!",
+               (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS "connections!",
+               coalesce(extract(epoch FROM clock_timestamp() - oldest.xact_start), 0)::float8
+                   AS "oldest_transaction_seconds!",
+               coalesce(nullif(oldest.application_name, ''), oldest.usename::text) || ' (' || oldest.pid || ')'
+                   AS oldest_transaction,
+               ARRAY(SELECT 'replication slot ' || slot_name FROM pg_replication_slots
+                     WHERE NOT active AND coalesce(xmin, catalog_xmin) IS NOT NULL
+                     UNION ALL
+                     SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE database = current_database())
+                   AS "holders!"
+           FROM pg_database d
+           LEFT JOIN LATERAL (
+               SELECT application_name, usename, pid, xact_start FROM pg_stat_activity
+               WHERE datname = d.datname AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+               ORDER BY xact_start LIMIT 1
+           ) oldest ON true
+           WHERE d.datname = current_database()"#
+    );
+    Ok(database.fetch_one(connection).await?)
+}
+
+/// Why Cairn cannot use such a database, and what to do. `None` if it can.
+pub fn unsuitable(database: &Database) -> Option<String> {
+    if database.version < OLDEST {
+        return Some(format!(
+            "the server is PostgreSQL {}, and 14 or newer is needed: upgrade it",
+            database.version / 10_000
+        ));
+    }
+    if database.encoding != "UTF8" {
+        return Some(format!(
+            "the database has the encoding {}, which cannot store every text: make another one with \
+             CREATE DATABASE cairn ENCODING 'UTF8' TEMPLATE template0",
+            database.encoding
+        ));
+    }
+    None
+}
+
+/// Whether a notification that is sent on a connection of `pool` arrives on one of `direct`. A pooler in transaction mode takes
+/// `LISTEN` and forgets it.
+pub async fn notifications_arrive(pool: &PgConnectOptions, direct: &PgConnectOptions) -> Result<bool> {
+    let channel = format!("cairn_doctor_{}", crate::clock::new_id().simple());
+    let listeners = PgPoolOptions::new().max_connections(1).connect_lazy_with(direct.clone());
+    let mut listener = PgListener::connect_with(&listeners).await?;
+    listener.listen(&channel).await?;
+    let mut sender = pool.connect().await?;
+    sqlx::query("SELECT pg_notify($1, '')").bind(&channel).execute(&mut sender).await?;
+    let has_arrived = timeout(NOTIFICATION_LIMIT, listener.recv()).await.is_ok_and(|received| received.is_ok());
+    drop(listener);
+    sender.close().await?;
+    Ok(has_arrived)
+}
+
+/// Whether a statement can be prepared in one transaction and executed in another. A pooler in transaction mode may give the
+/// second one another connection to the server, and has to prepare it there.
+pub async fn statements_stay_prepared(pool: &PgConnectOptions) -> Result<bool> {
+    match prepare_and_execute(pool).await {
+        Ok(()) => Ok(true),
+        // invalid_sql_statement_name, and duplicate_prepared_statement: one that somebody else has left.
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("26000" | "42P05")) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn prepare_and_execute(pool: &PgConnectOptions) -> sqlx::Result<()> {
+    const ASKED: &str = "SELECT pg_backend_pid()";
+    let mut first = pool.connect().await?;
+    let before: i32 = sqlx::query_scalar(ASKED).fetch_one(&mut first).await?;
+    // Others occupy the connection to the server on which the statement was prepared, if it is not the first one's own.
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let mut other = pool.connect().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut other).await?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid() + 0").fetch_one(&mut other).await?;
+        others.push(other);
+        if pid == before {
+            break;
+        }
+    }
+    sqlx::query_scalar::<_, i32>(ASKED).fetch_one(&mut first).await?;
+    for other in others {
+        other.close().await?;
+    }
+    first.close().await
+}
+
+/// Fails if a pooler between a program and the server makes its work impossible, and logs what makes it slow.
+pub async fn check_pooler(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
+    if !statements_stay_prepared(pool).await? {
+        return Err(Failure::setup(LOSES_STATEMENTS));
+    }
+    if !notifications_arrive(pool, direct).await? {
+        tracing::warn!("{LOSES_NOTIFICATIONS}");
+    }
+    Ok(())
+}
+
+/// What to do about [`statements_stay_prepared`].
+pub const LOSES_STATEMENTS: &str = "the pooler in DATABASE_URL loses prepared statements: set max_prepared_statements in PgBouncer \
+                                    (1.21 or newer), or pool_mode = session, or connect to the server itself";
+
+/// What to do about [`notifications_arrive`].
+pub const LOSES_NOTIFICATIONS: &str = "no notification arrives, so jobs start and streams go on up to a second late: set \
+                                       DATABASE_DIRECT_URL to the server itself, or to a pooler in session mode";
