@@ -84,14 +84,12 @@ impl Connection {
 
 impl Deref for Connection {
     type Target = PgConnection;
-    #[expect(clippy::expect_used, reason = "only dropping takes the connection")]
     fn deref(&self) -> &PgConnection {
         self.pooled.as_ref().expect("a connection that was not given back")
     }
 }
 
 impl DerefMut for Connection {
-    #[expect(clippy::expect_used, reason = "only dropping takes the connection")]
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.pooled.as_mut().expect("a connection that was not given back")
     }

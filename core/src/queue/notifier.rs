@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Queue;
-use crate::db::connect;
 use crate::hosts::{self, Moves};
 use crate::{Error, Result};
 
@@ -135,7 +134,7 @@ async fn send(
         connection
     } else {
         let options = hosts::writable(options).await.options([("synchronous_commit", "off")]);
-        connection.insert(connect(&options).await?)
+        connection.insert(options.connect().await?)
     };
     let (channels, payloads): (Vec<&str>, Vec<String>) = pending.into_iter().unzip();
     sqlx::query("SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)")

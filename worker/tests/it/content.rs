@@ -163,17 +163,27 @@ async fn a_recomputation_hands_over_when_its_worker_is_told_to_stop() {
     let course = add_course(&harness).await;
     record_rollups(&harness).await;
     edit(&harness, &format!("UPDATE lessons SET publication = 'published' WHERE id = '{}'", course.draft_lesson)).await;
-    // The second chunk has to wait for the lock of one of its learners.
-    let mut holder = harness.pool().begin().await.unwrap();
-    let of_the_second = "SELECT FROM users
-                         WHERE id = (SELECT user_id FROM progress_dirty ORDER BY user_id OFFSET $1 LIMIT 1) FOR UPDATE";
-    sqlx::query(of_the_second).bind(CHUNK).execute(&mut *holder).await.unwrap();
+    // The second chunk takes as long as one of its learners is in this table. It would not wait for a lock.
+    let statements = "
+        CREATE TABLE slow (user_id uuid);
+        CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            WHILE EXISTS (SELECT FROM slow WHERE user_id = NEW.user_id) LOOP PERFORM pg_sleep(0.01); END LOOP;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER take_long AFTER UPDATE ON progress_dirty FOR EACH ROW EXECUTE FUNCTION take_long()";
+    harness.alter(statements).await;
+    let mut superuser = harness.superuser().await;
+    let of_the_second = "INSERT INTO slow SELECT user_id FROM progress_dirty ORDER BY user_id OFFSET $1 LIMIT 1";
+    sqlx::query(of_the_second).bind(CHUNK).execute(&mut superuser).await.unwrap();
     let worker = harness.start();
     let computed = "SELECT count(*) FROM computed";
-    let waits = async || scalar::<i64>(harness.pool(), computed).await == CHUNK && harness.is_lock_awaited().await;
+    let sleeps = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                                 WHERE datname = current_database() AND wait_event = 'PgSleep')";
+    let waits = async || scalar::<i64>(harness.pool(), computed).await == CHUNK && scalar(harness.pool(), sleeps).await;
     eventually("the second chunk waits", waits).await;
     worker.begin_stop();
-    holder.rollback().await.unwrap();
+    sqlx::query("DELETE FROM slow").execute(&mut superuser).await.unwrap();
     worker.stop().await;
     assert_eq!(
         scalar::<i64>(harness.pool(), computed).await,

@@ -1,6 +1,7 @@
 //! The life of a job.
 
 use cairn_core::admin;
+use cairn_core::db::Purpose;
 use cairn_core::queue::{JobKind, Queue};
 use serde_json::{Value, json};
 
@@ -191,7 +192,8 @@ async fn housekeeping_continues_until_everything_is_removed() {
              FOR EACH STATEMENT EXECUTE FUNCTION take_long()";
     harness.alter(statements).await;
     harness.insert_raw("maintenance", br#"{"kind":"housekeeping","v":1,"data":{}}"#).await;
-    assert_eq!(cairn_worker::testing::run_jobs(&harness.db).await.unwrap(), 2);
+    let db = harness.db.clone().for_purpose(Purpose::Maintenance);
+    assert_eq!(cairn_worker::testing::run_jobs(&db).await.unwrap(), 2);
     assert_eq!(harness.count("likes", "Done").await, 0);
     assert_eq!(harness.count("maintenance", "Done").await, 2);
 }
