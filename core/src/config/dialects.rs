@@ -122,16 +122,15 @@ pub(super) fn adjustments(value: Option<&str>) -> Result<Vec<AiAdjustment>, Conf
                 None => (None, item.as_str()),
             };
             let (name, is_forbidden) = name.strip_prefix('!').map_or((name, false), |name| (name, true));
-            match Adjustment::from_str(name) {
-                Ok(adjustment) => Ok(AiAdjustment { model, adjustment, is_forbidden }),
-                Err(_) => {
-                    let all = <Adjustment as strum::VariantArray>::VARIANTS.iter().map(|known| known.name());
-                    Err(ConfigError::new(format!(
-                        "CAIRN_AI_ADJUSTMENTS has `{item}`: it must be one of {}, with `model=` before it for a single model",
-                        all.collect::<Vec<_>>().join(", ")
-                    )))
-                }
-            }
+            let unknown = |_| {
+                let all = <Adjustment as strum::VariantArray>::VARIANTS.iter().map(|known| known.name());
+                ConfigError::new(format!(
+                    "CAIRN_AI_ADJUSTMENTS has `{item}`: it must be one of {}, with `model=` before it for a single model",
+                    all.collect::<Vec<_>>().join(", ")
+                ))
+            };
+            let adjustment = Adjustment::from_str(name).map_err(unknown)?;
+            Ok(AiAdjustment { model, adjustment, is_forbidden })
         })
         .collect()
 }

@@ -154,8 +154,8 @@ impl Db {
     async fn open(&self, begin: &'static str) -> Result<Connection> {
         let mut stale = 0;
         loop {
-            let begun = async { self.waits.count(connection::take(&self.pool)).await?.begin(begin).await };
-            match begun.await {
+            let opening = async { self.waits.count(connection::take(&self.pool)).await?.begin(begin).await };
+            match opening.await {
                 Ok(transaction) => return Ok(transaction),
                 Err(error) if is_stale(&error) && stale < self.pool.options().get_max_connections() => stale += 1,
                 Err(error) => return Err(error.into()),

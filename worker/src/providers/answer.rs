@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use cairn_core::tools::Reason;
+use cairn_core::db::Db;
 use cairn_core::tools::messages::Author;
+use cairn_core::tools::{Reason, Request};
 use tokio::sync::mpsc;
 
 /// The earlier messages of a conversation, newest first.
@@ -16,6 +17,18 @@ pub struct Begun {
     pub kept: Option<String>,
     /// Identifies the request for the answer, so that a provider that receives it twice does not answer twice.
     pub key: Option<String>,
+}
+
+/// What a provider is asked.
+pub struct Question<'a> {
+    /// The question, and what its answer is based on.
+    pub request: &'a Request,
+    /// The earlier messages of the conversation.
+    pub history: History,
+    /// What is known of an answer that was begun before.
+    pub begun: Begun,
+    /// Where is remembered how a model wants to be asked; `None` to remember it for this process only.
+    pub db: Option<&'a Db>,
 }
 
 /// What a provider sends while it generates an answer.

@@ -12,26 +12,13 @@ pub mod openai;
 use std::time::Duration;
 
 use cairn_core::config::{AiLimits, Config};
-use cairn_core::db::Db;
 use cairn_core::tools::Request;
 use cairn_core::tools::attempts::Usage;
 
-pub use self::answer::{Begun, Ended, Failure, History, Out, Piece, Tokens};
+pub use self::answer::{Begun, Ended, Failure, History, Out, Piece, Question, Tokens};
 pub(crate) use self::breaker::Permit;
 pub use self::library::Library;
 pub use self::openai::OpenAi;
-
-/// What a provider is asked.
-pub struct Question<'a> {
-    /// The question, and what its answer is based on.
-    pub request: &'a Request,
-    /// The earlier messages of the conversation.
-    pub history: History,
-    /// What is known of an answer that was begun before.
-    pub begun: Begun,
-    /// Where is remembered how a model wants to be asked; `None` to remember it for this process only.
-    pub db: Option<&'a Db>,
-}
 
 /// A provider of answers.
 pub enum Provider {

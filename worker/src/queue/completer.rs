@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::LEASE_LIMIT;
+use super::leased::LEASE_LIMIT;
 use super::leased::{LeasedJobs, OUTCOME_BATCH};
 use super::producer::POLL_INTERVAL;
 use crate::health::QueueHealth;

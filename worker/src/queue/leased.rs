@@ -12,6 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::QueueHealth;
 
+/// How long a statement about leases may hold its connection, which may no longer answer. Well within the heartbeat timeout, so
+/// that the next try is in time.
+pub(crate) const LEASE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Most outcomes that one statement stores, and most that may wait for it while further jobs are claimed.
 pub(super) const OUTCOME_BATCH: usize = 500;
 

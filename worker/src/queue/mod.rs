@@ -20,7 +20,6 @@ mod tests;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use apalis::prelude::{Backend, Task, TaskBuilder, TaskId, WorkerContext};
 use apalis_core::backend::BackendConfig;
@@ -34,13 +33,10 @@ use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 
 pub(crate) use self::completer::Completer;
+pub(crate) use self::leased::LEASE_LIMIT;
 use self::leased::LeasedJobs;
 use self::producer::{CLAIM_ACK_TIMEOUT, Producer};
 use crate::health::QueueHealth;
-
-/// How long a statement about leases may hold its connection, which may no longer answer. Well within the heartbeat timeout, so
-/// that the next try is in time.
-pub(crate) const LEASE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Starts claiming jobs of a queue under the name `worker`, until `stop` is cancelled. Returns the source of claimed
 /// jobs, and what takes their outcomes.

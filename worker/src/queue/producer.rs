@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::LEASE_LIMIT;
+use super::leased::LEASE_LIMIT;
 use super::leased::LeasedJobs;
 use crate::health::QueueHealth;
 

@@ -44,7 +44,7 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     let end = if retry_policy::crashes_workers(&attempt.earlier) {
         End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost repeatedly"))
     } else {
-        generation.run(history, begun(&attempt, job)).await?
+        Box::pin(generation.run(history, begun(&attempt, job))).await?
     };
     let end = generation.conclude(end).await?;
     if let (End::Lost, Some(response_id)) = (&end, generation.kept()) {

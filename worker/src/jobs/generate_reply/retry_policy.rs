@@ -62,8 +62,8 @@ const fn retry_limit(reason: Reason) -> RetryLimit {
         Reason::BrokenOff => RetryLimit::Billed(5),
         Reason::EmptyAnswer => RetryLimit::Billed(3),
         // What is not understood will not be understood the next time, unless it was an accident.
-        Reason::Malformed | Reason::UnknownEnd => RetryLimit::Billed(2),
-        Reason::TooSlow => RetryLimit::Billed(2), // each takes minutes
+        // Slow ones take minutes each.
+        Reason::Malformed | Reason::UnknownEnd | Reason::TooSlow => RetryLimit::Billed(2),
         _ => RetryLimit::Billed(1),
     }
 }

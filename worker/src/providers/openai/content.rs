@@ -29,7 +29,9 @@ impl Content {
             Value::String(text) if is_thought => self.thoughts.push_str(text),
             Value::String(text) => self.text.push_str(text),
             Value::Array(parts) if depth > 0 => {
-                parts.iter().for_each(|part| self.add(part, is_thought, depth - 1));
+                for part in parts {
+                    self.add(part, is_thought, depth - 1);
+                }
             }
             Value::Object(part) if depth > 0 => {
                 let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();

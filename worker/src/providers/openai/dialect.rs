@@ -2,15 +2,12 @@
 
 use std::fmt;
 
-use cairn_core::config::{Adjustment, AiApi, AiConfig, Secret};
+use cairn_core::config::{Adjustment, Secret};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
 use super::adjustments::Adjustments;
-use super::azure::Azure;
-use super::chat::Chat;
 use super::prompt::Prompt;
-use super::responses::Responses;
 use super::said::Said;
 
 /// A question, and how this model is to be asked.
@@ -55,15 +52,5 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync {
     /// Where an answer that the provider keeps can be read again; `None` if it keeps none.
     fn kept_url(&self, _response_id: &str) -> Option<String> {
         None
-    }
-}
-
-/// The configured dialect. It is never guessed from the name of a host.
-pub(super) fn of(config: &AiConfig) -> Box<dyn Dialect> {
-    let base_url = config.base_url.clone();
-    match &config.api {
-        AiApi::Chat => Box::new(Chat { base_url }),
-        AiApi::Azure { version } => Box::new(Azure { base_url, version: version.clone() }),
-        AiApi::Responses { is_background } => Box::new(Responses { base_url, is_background: *is_background }),
     }
 }

@@ -46,10 +46,12 @@ use reqwest::{Client, RequestBuilder, Response, redirect};
 use serde_json::Value;
 
 use self::adjustments::Memory;
+use self::azure::Azure;
+use self::chat::Chat;
 use self::dialect::{Asking, Dialect};
 use self::errors::chain;
-use super::Question;
-use super::answer::{Ended, Failure, History, Out, Piece};
+use self::responses::Responses;
+use super::answer::{Ended, Failure, History, Out, Piece, Question};
 use super::breaker::{Breaker, Permit};
 
 /// The most characters that a token stands for in any reasonable text.
@@ -63,6 +65,16 @@ pub struct OpenAi {
     host: String,
     breaker: Breaker,
     memory: Memory,
+}
+
+/// The configured dialect. It is never guessed from the name of a host.
+fn configured(config: &AiConfig) -> Box<dyn Dialect> {
+    let base_url = config.base_url.clone();
+    match &config.api {
+        AiApi::Chat => Box::new(Chat { base_url }),
+        AiApi::Azure { version } => Box::new(Azure { base_url, version: version.clone() }),
+        AiApi::Responses { is_background } => Box::new(Responses { base_url, is_background: *is_background }),
+    }
 }
 
 impl OpenAi {
@@ -83,7 +95,7 @@ impl OpenAi {
         }
         let host = rest.split('/').next().unwrap_or_default().to_owned();
         let memory = Memory::new(config.base_url.clone(), config.adjustments.clone());
-        let (dialect, breaker) = (dialect::of(config), Breaker::default());
+        let (dialect, breaker) = (configured(config), Breaker::default());
         Ok(Self { http: http.build()?, config: config.clone(), dialect, host, breaker, memory })
     }
 

@@ -66,9 +66,8 @@ impl Dialect for Responses {
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 Said { thoughts: delta(), ..Said::default() }
             }
-            "error" => Said { error: refusal::in_answer(value), ..Said::default() },
             "" if value["object"] == "response" => response(value),
-            "" => Said { error: refusal::in_answer(value), ..Said::default() },
+            "error" | "" => Said { error: refusal::in_answer(value), ..Said::default() },
             _ if value["response"].is_object() => response(&value["response"]),
             _ => Said::default(),
         };

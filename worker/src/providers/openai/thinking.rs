@@ -161,13 +161,13 @@ impl Splitter {
                         split.answer.push_str(&held[..at]);
                         self.has_thoughts = true;
                         self.state = State::Between(tags, String::new());
-                        self.held = rest[tags.0.len()..].to_owned();
+                        self.held = String::from(&rest[tags.0.len()..]);
                         return Ok(true);
                     }
                     let is_line_start = self.last.is_none_or(|last| last == '\n');
                     if let Some((_, close)) = TAGS.iter().find(|(_, close)| rest.starts_with(close)) {
                         if self.has_thoughts || is_line_start {
-                            self.held = rest[close.len()..].to_owned();
+                            self.held = String::from(&rest[close.len()..]);
                             return self.unexpected_close(&held[..at], split);
                         }
                     } else if TAGS.iter().any(|(open, close)| open.starts_with(rest) || close.starts_with(rest)) {

@@ -85,9 +85,8 @@ fn reason(status: u16, is_timed: bool, said: &str) -> Reason {
         402 => Reason::ProviderQuota,
         401 | 407 => Reason::Unauthorized,
         413 => Reason::ContextTooLong,
-        408 | 409 | 425 | 501..=599 => Reason::ProviderError,
         500 if says(said, CONTEXT_TOO_LONG) => Reason::ContextTooLong,
-        500 => Reason::ProviderError,
+        408 | 409 | 425 | 500..=599 => Reason::ProviderError,
         _ => reason_of_request(said).unwrap_or(match status {
             403 => Reason::Unauthorized,
             404 | 405 | 410 => Reason::ModelNotFound,
