@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -11,6 +13,9 @@ use crate::answer::After;
 use crate::fault::Fault;
 use crate::script::Script;
 use crate::wire::Connection;
+
+/// How often is checked whether an answer that stalls may go on.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// An answer that is being written, or has been.
 #[derive(Clone, Debug)]
@@ -52,10 +57,16 @@ impl Shelf {
 
 impl Kept {
     /// Sends what is written so far, and then the rest while it is being written.
-    pub(crate) async fn play(&self, connection: &mut Connection) -> io::Result<After> {
+    pub(crate) async fn play(&self, connection: &mut Connection, is_released: &AtomicBool) -> io::Result<After> {
         connection.begin(&[("content-type", "text/event-stream")]).await?;
         self.event(connection, "response.created", &json!({"response": self.response("queued")})).await?;
         for n in 0..self.script.words {
+            while self.script.fault == Fault::Stall
+                && n >= self.script.pieces_before_fault()
+                && !is_released.load(Ordering::Acquire)
+            {
+                connection.pause(POLL_INTERVAL).await?;
+            }
             let due = self.since + self.script.first + self.script.gap * u32::try_from(n).unwrap_or(u32::MAX);
             connection.pause(due.saturating_duration_since(Instant::now())).await?;
             self.event(connection, "response.output_text.delta", &json!({"delta": self.script.piece(n)})).await?;

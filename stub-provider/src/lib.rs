@@ -63,6 +63,7 @@ struct Seen {
     open: AtomicUsize,
     hung_up: AtomicUsize,
     abandoned: AtomicUsize,
+    released: AtomicBool,
     out: AtomicBool,
 }
 
@@ -120,6 +121,11 @@ impl Stub {
     /// Has this response sent to requests whose script is this name, instead of what a script says.
     pub fn record(&self, name: &str, response: Recorded) {
         self.seen.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), response);
+    }
+
+    /// Lets kept answers go on that stall.
+    pub fn release(&self) {
+        self.seen.released.store(true, Ordering::Release);
     }
 
     /// Begins or ends an outage, during which every connection is closed without a response.
@@ -204,7 +210,7 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         }
         ("GET", kept) if kept.starts_with("/v1/responses/") => {
             return match seen.shelf.find(kept.trim_start_matches("/v1/responses/")) {
-                Some(kept) => kept.play(connection).await,
+                Some(kept) => kept.play(connection, &seen.released).await,
                 None => send(connection, 404, &json!({"error": {"message": "Response not found."}})).await,
             };
         }
@@ -227,7 +233,7 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         if is_new {
             seen.count(&name, asked);
         }
-        return kept.play(connection).await;
+        return kept.play(connection, &seen.released).await;
     }
     let calls = seen.count(&name, asked.clone());
     let recorded = seen.recorded.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();

@@ -71,12 +71,12 @@ async fn an_answer_in_the_background_is_paid_once_however_often_its_worker_is_ki
         ("CAIRN_AI_BACKGROUND", "on".to_owned()),
     ];
     let program = Program::new("cairn-worker", environment, logs.path().join("worker.log"));
-    let script = "words=100,gap=50";
+    let script = "words=100,fault=stall,at=20";
     let reply = fixture.ask(&format!("stub:{script} Hello?")).await;
     // Four, because a reply that seems to crash its workers is given up.
     for kill in 1..=4 {
         let mut process = program.start(None).unwrap();
-        // At different points: as soon as the provider has been asked, and with more and more text.
+        // At different points: as soon as the provider has been asked, and when there is text.
         eventually("the worker reads the answer", async || {
             fixture.stored(reply).await.attempt == kill && fixture.stub.open() == 1
         })
@@ -94,6 +94,7 @@ async fn an_answer_in_the_background_is_paid_once_however_often_its_worker_is_ki
         .unwrap();
         eventually("the provider has noticed", async || fixture.stub.open() == 0).await;
     }
+    fixture.stub.release();
     let process = program.start(None).unwrap();
     let stored = fixture.completed(reply).await;
     assert_eq!((stored.text, stored.attempt), (answer(script), 5));
