@@ -224,7 +224,7 @@ async fn pages(connection: &mut PgConnection, sql: &str, from: bool) -> i64 {
     let query =
         sqlx::query_scalar::<_, Value>(sqlx::AssertSqlSafe(explain)).bind("likes").bind("w").bind(10_i64).bind(0.5);
     let query = if from {
-        query.bind(chrono::Utc::now() - chrono::TimeDelta::seconds(1)).bind(Vec::<String>::new())
+        query.bind(cairn_core::clock::Clock::default().now() - chrono::TimeDelta::seconds(1)).bind(Vec::<String>::new())
     } else {
         query
     };

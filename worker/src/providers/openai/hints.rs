@@ -175,7 +175,7 @@ mod tests {
 
     fn read(headers: &[(&str, &str)], body: &Value) -> Hints {
         let headers = headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
-        Hints::read(&HeaderMap::from_iter(headers), &ErrorDetails::of(body.clone()), now())
+        Hints::read(&headers.collect::<HeaderMap>(), &ErrorDetails::of(body.clone()), now())
     }
 
     #[test]

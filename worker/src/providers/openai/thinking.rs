@@ -126,7 +126,7 @@ impl Splitter {
     fn begin(&mut self) -> bool {
         let text = self.held.trim_start();
         if let Some((open, close)) = TAGS.iter().find(|(open, _)| text.starts_with(open)) {
-            self.held = text[open.len()..].to_owned();
+            self.held = String::from(&text[open.len()..]);
             self.has_thoughts = true;
             self.state = State::Thoughts(close);
             return true;
@@ -180,7 +180,7 @@ impl Splitter {
             self.last = Some(next);
         }
         split.answer.push_str(&held[..at]);
-        self.held = held[at..].to_owned();
+        self.held = String::from(&held[at..]);
         Ok(false)
     }
 
