@@ -50,6 +50,8 @@ pub(super) fn step(row: &Row, state: &mut State) -> Verdict {
 }
 
 fn step_of(row: &Row, state: &mut State) -> Result<Plan, String> {
+    // First the one whose name is in the reason.
+    state.parent(row, "roadmap_id", "roadmaps")?;
     let stage_id = state.parent(row, "roadmap_id", ROADMAP_STAGE)?;
     let module_id = state.parent(row, "roadmap_id", ROADMAP_MODULE)?;
     let mut plan = Plan::new(new_id());
