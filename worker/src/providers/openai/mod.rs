@@ -3,12 +3,12 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`dialect`] | what differs between the formats: [`chat`], [`azure`], [`responses`] |
-//! | [`frames`] | splits a body into events |
-//! | [`reading`] | collects what the events say until the answer is complete |
-//! | [`thinking`] | keeps apart what a model thinks and what it answers |
-//! | [`refusal`] | what errors mean: [`details`], [`hints`], [`wordings`] |
-//! | [`adjustments`] | how a model wants to be asked, as learnt from what it refuses |
+//! | `dialect` | what differs between the formats: `chat`, `azure`, `responses` |
+//! | `frames` | splits a body into events |
+//! | `reading` | collects what the events say until the answer is complete |
+//! | `thinking` | keeps apart what a model thinks and what it answers |
+//! | `refusal` | what errors mean: `details`, `hints`, `wordings` |
+//! | `adjustments` | how a model wants to be asked, as learnt from what it refuses |
 //!
 //! It is implemented with `reqwest`, and reads the few fields that matter leniently. The maintained client library
 //! `async-openai` (0.43) is unsuitable: it reads error and answer bodies of any size, drops the headers of an error
