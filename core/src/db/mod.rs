@@ -169,7 +169,7 @@ impl Db {
     }
 }
 
-/// Closes a pool, after waiting for the connections in use for [`CLOSE_LIMIT`].
+/// Closes a pool, after waiting for the connections in use for 2 s.
 pub async fn close(pool: &PgPool) {
     if timeout(CLOSE_LIMIT, pool.close()).await.is_err() {
         tracing::warn!("connections to the database were still in use when the process stopped");
