@@ -202,7 +202,9 @@ impl Drop for Admission {
         let mut clients = self.table.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = clients.buckets.get_mut(&self.key) {
             bucket.in_flight = bucket.in_flight.saturating_sub(1);
-            if bucket.in_flight == 0 {
+            // A place is free only when its connection is back, which may be later.
+            let total = self.table.places;
+            if bucket.in_flight == 0 && self.places.available_permits() == total {
                 bucket.places = None;
             }
         }

@@ -45,7 +45,8 @@ impl TestDb {
     /// A database with a larger pool, for tests that need many connections at once.
     pub async fn with_connections(max: u32) -> Self {
         let database = migrated_database().await;
-        let db = Db::connect(database.url(), database.url(), max).unwrap();
+        // Tests write rows by the thousand, with several others at the same time.
+        let db = Db::connect(database.url(), database.url(), max).unwrap().for_purpose(Purpose::Maintenance);
         let owner = lazy_pool(&database.url_for(OWNER), 4, Purpose::Maintenance).unwrap();
         Self { db, owner, admin: lazy_pool(database.admin_url(), 4, Purpose::Maintenance).unwrap(), database }
     }

@@ -117,7 +117,7 @@ impl<E: Endpoint> Edge<E> {
             if !has_body(&request.method().as_str().to_ascii_lowercase()) {
                 request.set_body(Body::empty());
             }
-            let place = Arc::new((admission.place().await?, admission));
+            let place = Arc::new(admission.place().await?);
             let work = async {
                 let answer = AssertUnwindSafe(self.call_repeatedly(request, &commits)).catch_unwind().await;
                 answer.map_err(|panic| Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))))

@@ -59,11 +59,10 @@ pub async fn stale(connection: &mut PgConnection) -> Result<Stale> {
     let stale = sqlx::query_as!(
         Stale,
         r#"SELECT
-               greatest(extract(epoch FROM
-                   now() - (SELECT min(requested_at) FROM progress_dirty WHERE done_seq < requested_seq)), 0)::float8
-                   AS progress_seconds,
-               greatest(extract(epoch FROM now() - (SELECT min(marked_at) FROM likes_dirty)), 0)::float8
-                   AS likes_seconds,
+               (SELECT greatest(extract(epoch FROM now() - min(requested_at)), CASE WHEN min(requested_at) IS NOT NULL THEN 0 END)
+                FROM progress_dirty WHERE done_seq < requested_seq)::float8 AS progress_seconds,
+               (SELECT greatest(extract(epoch FROM now() - min(marked_at)), CASE WHEN min(marked_at) IS NOT NULL THEN 0 END)
+                FROM likes_dirty)::float8 AS likes_seconds,
                (SELECT count(*) FROM roadmaps WHERE recomputed_version < content_version) AS "roadmaps!""#
     );
     Ok(stale.fetch_one(connection).await?)

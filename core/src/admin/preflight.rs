@@ -94,7 +94,8 @@ pub fn unsuitable(database: &Database) -> Option<String> {
 /// `LISTEN` and forgets it.
 pub async fn notifications_arrive(pool: &PgConnectOptions, direct: &PgConnectOptions) -> Result<bool> {
     let channel = format!("cairn_doctor_{}", crate::clock::new_id().simple());
-    let listeners = PgPoolOptions::new().max_connections(1).connect_lazy_with(direct.clone());
+    let listeners =
+        PgPoolOptions::new().max_connections(1).acquire_timeout(NOTIFICATION_LIMIT).connect_lazy_with(direct.clone());
     let mut listener = PgListener::connect_with(&listeners).await?;
     listener.listen(&channel).await?;
     let mut sender = pool.connect().await?;
@@ -154,7 +155,10 @@ async fn prepare_and_execute(pool: &PgConnectOptions) -> sqlx::Result<()> {
 pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
     let checks = async {
         let (pool, direct) = (hosts::writable(pool).await, hosts::writable(direct).await);
-        match migrations(&direct).await {
+        if !statements_stay_prepared(&pool).await? {
+            return Err(Failure::setup(LOSES_STATEMENTS));
+        }
+        match migrations(&pool).await {
             Ok(Migrations { pending: 0, .. }) => {}
             Ok(Migrations { pending, .. }) => {
                 return Err(Failure::Setup(format!("the database lacks {pending} migrations: run `cairn migrate`")));
@@ -162,21 +166,18 @@ pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::r
             Err(error @ MigrateError::Newer(_)) => tracing::warn!("{error}"),
             Err(error) => return Err(error.into()),
         }
-        check_pooler(&pool, &direct).await
+        // A service works without notifications, if more slowly.
+        match notifications_arrive(&pool, &direct).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("{LOSES_NOTIFICATIONS}"),
+            Err(error) => {
+                tracing::warn!(error = %error, "cannot listen for notifications: correct DATABASE_DIRECT_URL")
+            }
+        }
+        Ok(())
     };
     let silent = |_| Failure::Failed(format!("the database did not answer within {START_LIMIT:?}"));
     timeout(START_LIMIT, checks).await.map_err(silent)?
-}
-
-/// Fails if a pooler between a program and the server makes its work impossible, and logs what makes it slow.
-async fn check_pooler(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
-    if !statements_stay_prepared(pool).await? {
-        return Err(Failure::setup(LOSES_STATEMENTS));
-    }
-    if !notifications_arrive(pool, direct).await? {
-        tracing::warn!("{LOSES_NOTIFICATIONS}");
-    }
-    Ok(())
 }
 
 /// What to do about [`statements_stay_prepared`].

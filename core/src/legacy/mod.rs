@@ -28,8 +28,9 @@ mod state;
 mod target;
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::PgConnection;
 
 pub use self::check::{Loss, check};
 use self::plan::{Plan, Verdict};
@@ -39,8 +40,8 @@ pub use self::shape::{Column, Kind, Table, table_named, tables, why_not};
 pub use self::source::{Source, SourceColumn, SourceTable};
 use self::state::State;
 use crate::clock::Clock;
-use crate::db::{Db, Tx};
-use crate::{Error, Result};
+use crate::db::{Db, Tx, connect};
+use crate::{Error, Result, hosts};
 
 /// What is told of each row that was skipped or changed, as soon as it was.
 pub type Listener<'a> = &'a mut (dyn FnMut(&Entry) + Send);
@@ -50,12 +51,21 @@ pub struct Lock {
     _session: PgConnection,
 }
 
+/// How long the session of an import that was killed may still have the lock: the server looks for its client every second.
+const LOCK_WAIT: Duration = Duration::from_secs(4);
+
 /// Takes the lock; `None` if another import has it.
 pub async fn lock(db: &Db) -> Result<Option<Lock>> {
-    let mut session = db.direct_options().connect().await?;
+    let mut session = connect(&hosts::writable(&db.direct_options()).await).await?;
     let query = "SELECT pg_try_advisory_lock(hashtextextended('cairn import-legacy', 0))";
-    let is_ours: bool = sqlx::query_scalar(query).fetch_one(&mut session).await?;
-    Ok(is_ours.then_some(Lock { _session: session }))
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        let is_ours: bool = sqlx::query_scalar(query).fetch_one(&mut session).await?;
+        if is_ours || Instant::now() > until {
+            return Ok(is_ours.then_some(Lock { _session: session }));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Carries everything over that is not there yet, and brings what is computed up to date.

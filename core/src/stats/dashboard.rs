@@ -40,7 +40,8 @@ pub async fn read(connection: &mut PgConnection) -> Result<Dashboard> {
                roadmaps_completed AS "roadmaps_completed!", projects_published AS "projects_published!",
                projects_waiting AS "projects_waiting!", likes AS "likes!", questions_today AS "questions_today!",
                replies_open AS "replies_open!", replies_failed_week AS "replies_failed_week!", as_of,
-               greatest(extract(epoch FROM clock_timestamp() - as_of), 0)::float8 AS age_seconds
+               greatest(extract(epoch FROM clock_timestamp() - as_of), CASE WHEN as_of IS NOT NULL THEN 0 END)::float8
+                   AS age_seconds
            FROM admin_dashboard_stats"#
     );
     Ok(dashboard.fetch_one(connection).await?)

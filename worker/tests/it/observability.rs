@@ -113,7 +113,8 @@ async fn metrics_are_valid_prometheus_text() {
         assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{line}");
         let name = name.split('{').next().unwrap();
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        assert!(types.contains(&family) && family.starts_with("cairn_"), "{line}");
+        let is_ours = ["cairn_", "process_"].iter().any(|prefix| family.starts_with(prefix));
+        assert!(types.contains(&family) && is_ours, "{line}");
     }
     // Counters have the right suffix, and no label contains an id.
     for (family, kind) in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {

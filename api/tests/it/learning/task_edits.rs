@@ -78,7 +78,8 @@ async fn an_edit_in_sql_completes_the_lesson_as_well() {
         assert_eq!(fixture.status(&anna).await, "completed");
         assert_eq!(progress(&anna, fixture.roadmap, "").await["percent"], 100);
         let report = cairn_core::admin::verify::verify(app.app.pool(), cairn_core::admin::verify::Mode::Strict);
-        assert!(report.await.unwrap().is_clean());
+        let report = report.await.unwrap();
+        assert!(report.is_clean(), "{report:?}");
     }
 }
 
