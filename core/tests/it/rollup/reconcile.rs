@@ -119,8 +119,10 @@ async fn content_edited_by_hand_is_recomputed_by_one_job() {
     assert_eq!(found, [(roadmap_id, None)]);
 
     // Nothing is enqueued while a live job exists, whatever its state.
+    let worker = "INSERT INTO apalis.workers (id, worker_type, storage_name) VALUES ('w', 'progress-bulk', 'cairn')";
+    run(test.pool(), worker).await;
     for state in ["status = 'Running'", "status = 'Queued'", "status = 'Failed', attempts = 1"] {
-        run(test.pool(), format!("UPDATE apalis.jobs SET {state}")).await;
+        run(test.pool(), format!("UPDATE apalis.jobs SET lock_by = 'w', {state}")).await;
         reconcile(&test).await;
         assert_eq!(jobs::<RecomputeRoadmap>(test.pool()).await.len(), 1, "{state}");
     }
