@@ -171,7 +171,7 @@ pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::r
             Ok(true) => {}
             Ok(false) => tracing::warn!("{LOSES_NOTIFICATIONS}"),
             Err(error) => {
-                tracing::warn!(error = %error, "cannot listen for notifications: correct DATABASE_DIRECT_URL")
+                tracing::warn!(error = %error, "cannot listen for notifications: correct DATABASE_DIRECT_URL");
             }
         }
         Ok(())
