@@ -116,15 +116,22 @@ const OUTDATE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Has the sessions that began until now replaced, if the failure says that they cannot be used.
 pub(crate) fn note(transient: Option<Transient>) {
-    if transient.is_some_and(Transient::ends_session) {
-        outdate_sessions();
+    match transient {
+        // A new session has none of the old statements, whatever is changed next.
+        Some(Transient::Outdated) => outdate_sessions_again_after(Duration::ZERO),
+        Some(reason) if reason.ends_session() => outdate_sessions(),
+        _ => {}
     }
 }
 
 /// Has the sessions that began until now replaced.
 pub(crate) fn outdate_sessions() {
+    outdate_sessions_again_after(OUTDATE_INTERVAL);
+}
+
+fn outdate_sessions_again_after(interval: Duration) {
     let mut outdated = OUTDATED.lock().unwrap_or_else(PoisonError::into_inner);
-    if outdated.is_none_or(|at| at.elapsed() >= OUTDATE_INTERVAL) {
+    if outdated.is_none_or(|at| at.elapsed() >= interval) {
         *outdated = Some(Instant::now());
     }
 }

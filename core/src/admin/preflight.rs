@@ -6,10 +6,10 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 
-use crate::Result;
 use crate::db::{MigrateError, Migrations, migrations};
 use crate::hosts;
 use crate::program::Failure;
+use crate::{Error, Result};
 
 /// How long the checks of a service that starts may take.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -155,7 +155,8 @@ async fn prepare_and_execute(pool: &PgConnectOptions) -> sqlx::Result<()> {
 pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
     let checks = async {
         let (pool, direct) = (hosts::writable(pool).await, hosts::writable(direct).await);
-        if !statements_stay_prepared(&pool).await? {
+        let unusable = |error: Error| Failure::Failed(format!("the database cannot be used: {error}"));
+        if !statements_stay_prepared(&pool).await.map_err(unusable)? {
             return Err(Failure::setup(LOSES_STATEMENTS));
         }
         match migrations(&pool).await {

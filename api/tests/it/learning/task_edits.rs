@@ -73,6 +73,7 @@ async fn an_edit_in_sql_completes_the_lesson_as_well() {
         sqlx::query(edit).execute(app.app.pool()).await.unwrap();
         let mut tx = app.app.db.begin().await.unwrap();
         cairn_core::learning::jobs::stale_tasks(&mut tx).await.unwrap();
+        cairn_core::learning::jobs::stale_roadmaps(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         app.run_jobs().await;
         assert_eq!(fixture.status(&anna).await, "completed");

@@ -8,8 +8,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
 /// Statements that are not the request's own: those by which a new connection looks up types, and notifications, which are sent and
-/// listened to in the background. Of the two that every transaction has, the end is counted.
-const NOT_COUNTED: [&str; 6] = ["LISTEN", "notify", "pg_catalog", "pg_type", "regtype", "\"BEGIN"];
+/// listened to in the background. Of what every transaction has, only its commit is counted.
+const NOT_COUNTED: [&str; 7] = ["LISTEN", "notify", "pg_catalog", "pg_type", "regtype", "\"BEGIN", "\"ROLLBACK"];
 
 thread_local! {
     /// What this thread has sent, while it listens.
