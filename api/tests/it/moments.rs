@@ -183,6 +183,7 @@ async fn what_has_committed_something_is_not_done_again() {
 #[tokio::test]
 async fn statements_from_before_a_migration_are_prepared_again() {
     let app = TestApp::new().await;
+    app.leave_jobs();
     let admin = app.admin("root").await;
     let id = a_style(&admin).await;
     // It depends on the column whose type changes.

@@ -206,7 +206,7 @@ mod tests {
         // Three more leave; a thread computes what is left, in order.
         waiting.drain(..3).for_each(drop);
         HashQueue::add_thread(&queue);
-        for (nth, result) in waiting.into_iter().take(3).enumerate() {
+        for (nth, result) in waiting.iter_mut().take(3).enumerate() {
             assert_eq!(result.await.unwrap().unwrap(), nth);
         }
         assert_eq!(patient.await.unwrap().unwrap(), 3);

@@ -92,7 +92,7 @@ pub(super) const ROWS: &[Row] = &[
     row("putStageLesson", Admins, 16).body(r#"{"is_required": false}"#),
     row("deleteStageLesson", Admins, 15),
 
-    row("exportCourse", Admins, 14),
+    row("exportCourse", Admins, 13),
     row("createCourseImport", Admins, 4).body(r#"{"document": "{\"version\": 1, \"modules\": []}"}"#),
     row("listCourseImports", Admins, 2),
     row("getCourseImport", Admins, 2),
