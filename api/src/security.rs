@@ -115,9 +115,11 @@ impl SecurityEvents {
         if refused.len() >= MAX_REFUSED_USERS {
             refused.retain(|_, at| is_recent(at));
         }
-        if refused.len() < MAX_REFUSED_USERS {
+        // Beyond that, refusals are in the log and the metrics alone.
+        let has_room = refused.len() < MAX_REFUSED_USERS;
+        if has_room {
             refused.insert(user_id, now);
         }
-        true
+        has_room
     }
 }
