@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgDatabaseError;
+use tokio::time::sleep;
 
 /// Why a failure is one of the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,6 +105,15 @@ impl Transient {
     const fn ends_session(self) -> bool {
         matches!(self, Self::ReadOnly | Self::Outdated)
     }
+
+    /// Waits until the same transaction gets a new session, if it needs one: a session that began just after others were
+    /// replaced may have met the same server in the same state. Takes at most [`OUTDATE_INTERVAL`].
+    pub async fn settle(self) {
+        if self == Self::ReadOnly {
+            sleep(OUTDATE_INTERVAL.saturating_sub(since_outdated())).await;
+            outdate_sessions();
+        }
+    }
 }
 
 /// Sessions that began before this moment are not used again. A pool does not tell on which of its sessions a statement failed,
@@ -134,6 +144,11 @@ fn outdate_sessions_again_after(interval: Duration) {
     if outdated.is_none_or(|at| at.elapsed() >= interval) {
         *outdated = Some(Instant::now());
     }
+}
+
+/// How long ago sessions were outdated the last time.
+fn since_outdated() -> Duration {
+    OUTDATED.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::MAX, |at| at.elapsed())
 }
 
 /// Whether a session that began so long ago must be replaced.

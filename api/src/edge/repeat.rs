@@ -73,6 +73,7 @@ impl<E: Endpoint> Edge<E> {
         let Some(request) = original.again() else { return Err(error) };
         tracing::info!(error = %error, "a request failed for a reason of the moment and is done again");
         self.app.http.record_repeated(reason);
+        reason.settle().await;
         commits.count_in(self.inner.call(request)).await
     }
 }

@@ -96,6 +96,29 @@ async fn what_has_waited_long_enough_is_told_to_come_back() {
     app.run_jobs().await;
 }
 
+/// The sessions that a refused request was given are as new as can be, and all of them refuse writes.
+#[tokio::test]
+async fn the_first_request_after_a_time_without_writes_succeeds() {
+    let app = TestApp::new().await;
+    let admin = app.admin("root").await;
+    let id = a_style(&admin).await;
+    let mut superuser = app.superuser().await;
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut superuser).await.unwrap();
+    let refuse = format!(
+        "ALTER DATABASE {name} SET default_transaction_read_only = on;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(refuse)).execute(&mut superuser).await.unwrap();
+    for _ in 0..3 {
+        assert_unavailable(&retitle(&admin, &id, 1, "Never").await, "while writes are refused");
+    }
+    let accept = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    sqlx::raw_sql(AssertSqlSafe(accept)).execute(&mut superuser).await.unwrap();
+    retitle(&admin, &id, 1, "At last").await.expect(200);
+    app.run_jobs().await;
+}
+
 /// As between an editor and an import: each waits for what the other has. The database ends the transaction of the request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_loses_a_deadlock_is_done_again() {
