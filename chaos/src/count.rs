@@ -8,6 +8,7 @@ use cairn_core::admin::verify::{Mode, verify};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::answers::Share;
 use crate::expected::{Edits, Expected};
 use crate::fault::Fault;
 
@@ -34,8 +35,12 @@ pub struct Report {
     pub changes: usize,
     /// How often each step was recorded.
     pub steps: Vec<(String, usize)>,
+    /// How many requests were answered at once, by the latest fault.
+    pub answers: Vec<Share>,
+    /// The longest call, with all its repetitions.
+    pub longest_call: Duration,
     /// For each fault, the time until everything accepted before it had its effect, shortest first.
-    pub recoveries: Vec<Duration>,
+    pub recoveries: Vec<(Duration, Fault)>,
     /// The time from the end of the load until all work was done.
     pub settled_after: Duration,
 }
@@ -44,6 +49,11 @@ impl Report {
     /// Whether nothing was lost, duplicated or wrong.
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.wrong.is_empty()
+    }
+
+    /// The faults of which others noticed too much, although their API was not concerned.
+    pub fn noticed(&self) -> impl Iterator<Item = &Share> {
+        self.answers.iter().filter(|share| share.is_too_small())
     }
 
     /// How many processes were killed.
@@ -58,7 +68,7 @@ impl Report {
 
     /// The longest recovery.
     pub fn slowest_recovery(&self) -> Duration {
-        self.recoveries.last().copied().unwrap_or_default()
+        self.recoveries.last().map(|(took, _)| *took).unwrap_or_default()
     }
 }
 
@@ -80,10 +90,18 @@ impl fmt::Display for Report {
         for (step, times) in &self.steps {
             row(&format!("  {step}"), times.to_string())?;
         }
+        row("requests answered at once after", String::new())?;
+        for Share { fault, sent, answered } in &self.answers {
+            row(&format!("  {}", fault.name()), format!("{answered} of {sent}"))?;
+        }
+        row("longest call, repetitions included", seconds(self.longest_call))?;
         row("wrong", self.wrong.len().to_string())?;
-        let median = self.recoveries.get(self.recoveries.len() / 2).copied().unwrap_or_default();
+        let median = self.recoveries.get(self.recoveries.len() / 2).map(|(took, _)| *took).unwrap_or_default();
         row("recovery p50", seconds(median))?;
-        row("recovery max", seconds(self.slowest_recovery()))?;
+        row("the slowest recoveries, after", String::new())?;
+        for (took, fault) in self.recoveries.iter().rev().take(5) {
+            row(&format!("  {}", fault.name()), seconds(*took))?;
+        }
         row("settled after", seconds(self.settled_after))?;
         for what in self.wrong.iter().take(20) {
             f.write_char('\n')?;

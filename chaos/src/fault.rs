@@ -85,6 +85,20 @@ impl Fault {
         }
     }
 
+    /// Whether the API and its connections are as before, so that only those whose rows are held may notice anything.
+    pub fn spares_the_api(self) -> bool {
+        matches!(
+            self,
+            Self::KillWorker
+                | Self::WorkerAt(_)
+                | Self::StopWorker
+                | Self::FreezeWorker
+                | Self::OldSnapshot
+                | Self::HangTransaction
+                | Self::SetClockBack
+        )
+    }
+
     /// Whether it kills a process.
     pub fn is_kill(self) -> bool {
         matches!(self, Self::KillWorker | Self::KillApi | Self::WorkerAt(_) | Self::ApiAt(_))

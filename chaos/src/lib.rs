@@ -10,6 +10,7 @@
 //! the queues are empty, every accepted action must have had exactly one effect, and every derived value must be correct.
 //! `cargo xtask chaos` injects faults for minutes; its own tests inject each of them once.
 
+mod answers;
 mod count;
 mod course;
 mod editor;
@@ -23,6 +24,7 @@ mod run;
 mod session;
 mod trace;
 
+pub use self::answers::Share;
 pub use self::count::Report;
 pub use self::fault::Fault;
 pub use self::run::{People, Plan, Progress, Schedule, run};

@@ -16,6 +16,9 @@ struct Args {
     /// How long to inject faults, in minutes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
+    /// Seconds without a new fault after each one. With fewer than a recovery takes, faults meet those who recover from others.
+    #[arg(long, default_value_t = 2.2)]
+    pause: f64,
     /// Seed of the order of the faults. The same seed gives the same order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -43,7 +46,10 @@ async fn main() -> ExitCode {
     }
     let is_terminal = std::io::stderr().is_terminal();
     let people = People { learners: args.learners.into(), mentors: args.mentors.into(), editors: args.editors.into() };
-    let plan = Plan::lasting(duration, args.seed, people);
+    let plan = Plan {
+        pause: Duration::from_secs_f64(args.pause.clamp(0.1, 600.0)),
+        ..Plan::lasting(duration, args.seed, people)
+    };
     let result = run(plan, |progress| {
         let text = format!("{} accepted, {}", progress.accepted.load(Ordering::Relaxed), progress.fault.name());
         if is_terminal {
@@ -67,5 +73,13 @@ async fn main() -> ExitCode {
     if !in_time {
         eprintln!("chaos: recovery took longer than {} s", args.recovery_limit);
     }
-    if report.is_clean() && in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    for share in report.noticed() {
+        let (fault, left) = (share.fault.name(), share.sent - share.answered);
+        eprintln!("chaos: {left} of {} requests were not answered at once after \"{fault}\"", share.sent);
+    }
+    if report.is_clean() && in_time && report.noticed().next().is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

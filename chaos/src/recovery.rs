@@ -6,12 +6,17 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
+use crate::fault::Fault;
+
 /// How often the queues are polled, which is the resolution of the measurement.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Measures until the sender of the times of faults is dropped and the platform has recovered from all of them.
-pub(crate) async fn measure(pool: PgPool, mut faults: mpsc::UnboundedReceiver<SystemTime>) -> Vec<Duration> {
-    let mut open: Vec<SystemTime> = Vec::new();
+pub(crate) async fn measure(
+    pool: PgPool,
+    mut faults: mpsc::UnboundedReceiver<(SystemTime, Fault)>,
+) -> Vec<(Duration, Fault)> {
+    let mut open: Vec<(SystemTime, Fault)> = Vec::new();
     let mut recovered = Vec::new();
     let mut over = false;
     while !over || !open.is_empty() {
@@ -28,10 +33,10 @@ pub(crate) async fn measure(pool: PgPool, mut faults: mpsc::UnboundedReceiver<Sy
         let polled = SystemTime::now();
         // While the database is unavailable, nothing has recovered.
         if let Ok(oldest) = oldest_unfinished(&pool).await {
-            open.retain(|&fault| {
-                let done = fault < polled && oldest.is_none_or(|oldest| oldest > fault);
+            open.retain(|&(at, fault)| {
+                let done = at < polled && oldest.is_none_or(|oldest| oldest > at);
                 if done {
-                    recovered.push(polled.duration_since(fault).unwrap_or_default());
+                    recovered.push((polled.duration_since(at).unwrap_or_default(), fault));
                 }
                 !done
             });

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::answers::Answers;
 use crate::count::{Report, count};
 use crate::expected::Expected;
 use crate::fault::{Fault, shuffled_faults};
@@ -104,7 +105,8 @@ async fn run_with_logs(
     let mut platform = Platform::start(logs).await?;
     let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-    let entrance = Entrance { base: platform.base_url(), client, accepted: accepted.clone() };
+    let answers = Arc::new(Answers::default());
+    let entrance = Entrance { base: platform.base_url(), client, accepted: accepted.clone(), answers: answers.clone() };
     let mut people = start(plan.people, &platform, &entrance, &stop);
     let (fault_times, times) = mpsc::unbounded_channel();
     let recoveries = tokio::spawn(recovery::measure(platform.pool().clone(), times));
@@ -123,7 +125,8 @@ async fn run_with_logs(
             break;
         }
         platform.resume_frozen(false)?;
-        fault_times.send(SystemTime::now())?;
+        fault_times.send((SystemTime::now(), fault))?;
+        answers.begin(fault);
         platform.inject(fault).await.with_context(|| fault.name())?;
         *report.faults.entry(fault).or_default() += 1;
         on_progress(Progress { elapsed: started.elapsed(), fault, accepted: &accepted });
@@ -139,6 +142,7 @@ async fn run_with_logs(
     while let Some(person) = people.join_next().await {
         expected.push(person??);
     }
+    (report.answers, report.longest_call) = (answers.shares(), answers.longest());
     report.settled_after = wait_until_idle(platform.pool()).await?;
     drop(fault_times);
     report.recoveries = recoveries.await?;

@@ -10,6 +10,8 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::answers::Answers;
+
 const PASSWORD: &str = "a long enough password";
 
 /// A call that is not answered for this long is a failure of the platform.
@@ -18,12 +20,13 @@ const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Answers that say that something has changed meanwhile or is not there now.
 const CONFLICTS: [StatusCode; 3] = [StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED];
 
-/// How to reach the platform. `accepted` is incremented with every accepted action.
+/// How to reach the platform. `accepted` is incremented with every accepted action, and `answers` counts all requests.
 #[derive(Clone)]
 pub(crate) struct Entrance {
     pub(crate) base: String,
     pub(crate) client: Client,
     pub(crate) accepted: Arc<AtomicU64>,
+    pub(crate) answers: Arc<Answers>,
 }
 
 pub(crate) struct Session {
@@ -166,12 +169,17 @@ impl Session {
             if let Some((name, value)) = header {
                 request = request.header(*name, value);
             }
-            if let Some((status, answer)) = answer(request).await {
+            let (answers, place) = (&self.entrance.answers, self.entrance.answers.now());
+            let answered = answer(request).await;
+            answers
+                .count(place, answered.as_ref().is_some_and(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE));
+            if let Some((status, answer)) = answered {
                 let is_success = status.is_success();
                 let is_expected = codes.iter().any(|code| answer["code"] == **code)
                     || (*may_conflict && CONFLICTS.contains(&status))
                     || (status == StatusCode::UNAUTHORIZED && !self.token.is_empty());
                 if is_success || is_expected {
+                    answers.took(started.elapsed());
                     return Ok(Answer { body: answer, is_success, was_interrupted });
                 }
                 if status != StatusCode::SERVICE_UNAVAILABLE {
