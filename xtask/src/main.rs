@@ -30,7 +30,7 @@ const TASKS: [(&str, &str); 15] = [
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
     ("clients [LANGUAGE…]", "generate clients from openapi.json, and run their programs against a Cairn"),
-    ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
+    ("chaos [--minutes N] [--pause S]", "kill processes under load, then count what was lost or done twice"),
     ("model", "check the protocol of leases in every state that can be reached, and that faults are caught"),
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
