@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use cairn_api::ServeError;
 use cairn_core::config::ConfigError;
 use cairn_core::db::MigrateError;
-use cairn_core::program;
+use cairn_core::program::{self, refusal_of_connection};
 use cairn_core::schema::printable;
 
 /// Why a command failed.
@@ -53,6 +53,9 @@ impl From<ConfigError> for Failure {
 
 impl From<cairn_core::Error> for Failure {
     fn from(error: cairn_core::Error) -> Self {
+        if let Some(refusal) = refusal_of_connection(&error) {
+            return Self::Setup(refusal);
+        }
         if error.is_unavailable() {
             return Self::Failed(format!("the database does not answer ({error}): run `cairn doctor` for details"));
         }
@@ -62,6 +65,9 @@ impl From<cairn_core::Error> for Failure {
 
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
+        if let Some(refusal) = refusal_of_connection(&error) {
+            return Self::Setup(refusal);
+        }
         match error {
             MigrateError::Squashed(_)
             | MigrateError::Newer(_)

@@ -116,8 +116,30 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// What is to be mended if a server, or a pooler before it, does not let anybody in as it is asked to. `None` if the failure is
+/// another one.
+pub fn refusal_of_connection(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let refusal = causes.find_map(|error| error.downcast_ref::<sqlx::Error>()?.as_database_error())?;
+    let advice = match &*refusal.code()? {
+        // PgBouncer (https://www.pgbouncer.org/config.html#ignore_startup_parameters).
+        "08P01" if refusal.message().contains("startup parameter") => {
+            "set ignore_startup_parameters = extra_float_digits,options in PgBouncer"
+        }
+        "28000" | "28P01" => {
+            "correct the user and the password in the URL, or create the roles with `cairn migrate --roles`"
+        }
+        "3D000" => "correct the name of the database in the URL, or create it",
+        _ => return None,
+    };
+    Some(format!("the database cannot be used ({}): {advice}", refusal.message()))
+}
+
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
+        if let Some(refusal) = refusal_of_connection(&error) {
+            return Self::Setup(refusal);
+        }
         match error {
             MigrateError::Failed(_) | MigrateError::Unreachable(_) => {
                 Self::Failed(format!("the database cannot be used: {error}"))
@@ -129,6 +151,6 @@ impl From<MigrateError> for Failure {
 
 impl From<crate::Error> for Failure {
     fn from(error: crate::Error) -> Self {
-        Self::failed(error)
+        refusal_of_connection(&error).map_or_else(|| Self::failed(error), Self::Setup)
     }
 }

@@ -1,5 +1,8 @@
 //! Help texts, and errors about usage and configuration.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use crate::support::Sandbox;
 
 const COMMANDS: [&str; 15] = [
@@ -128,6 +131,53 @@ fn an_unreachable_database_is_reported_on_one_line_without_its_password() {
     assert_eq!(run.code, 1);
     assert!(run.out.contains("FAIL  database") && run.out.contains("127.0.0.1:1"), "{run:?}");
     assert!(!run.out.contains("hunter2"), "{run:?}");
+}
+
+/// Answers whoever connects like PgBouncer does when it is not told to ignore what drivers ask for. Returns its port.
+fn pooler_that_refuses() -> u16 {
+    const REFUSAL: &[u8] = b"SFATAL\0C08P01\0Munsupported startup parameter: extra_float_digits\0\0";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut request = [0; 8192];
+            // The request for TLS has eight bytes, and is refused.
+            while let Ok(read @ 1..) = socket.read(&mut request) {
+                if read == 8 {
+                    let _ = socket.write_all(b"N");
+                    continue;
+                }
+                let length = u32::try_from(REFUSAL.len() + 4).unwrap().to_be_bytes();
+                let _ = socket.write_all(&[b"E", &length[..], REFUSAL].concat());
+                break;
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn who_is_not_let_in_is_told_what_to_correct() {
+    let sandbox = Sandbox::new();
+    let postgres = std::env::var("CAIRN_TEST_POSTGRES_URL").expect("run tests with `cargo xtask test`");
+    let (role, at) = postgres.split_once("://").unwrap().1.split_once(':').unwrap();
+    let host = at.split_once('@').unwrap().1.split_once('/').unwrap().0;
+    let database = postgres.rsplit_once('/').unwrap().0;
+    for (url, says) in [
+        (format!("postgres://nobody-here:hunter2@{host}/postgres"), "cairn migrate --roles"),
+        (format!("postgres://{role}:hunter2@{host}/postgres"), "correct the user and the password"),
+        (format!("{database}/none-here"), "correct the name of the database"),
+        (format!("postgres://u:hunter2@127.0.0.1:{}/d", pooler_that_refuses()), "ignore_startup_parameters"),
+    ] {
+        for command in [&["migrate", "--check"][..], &["migrate"], &["verify"], &["jobs", "stats"]] {
+            let mut command = sandbox.command(command);
+            command.env("DATABASE_URL", &url);
+            let run = crate::support::finish(command);
+            run.fails(2, &[says]);
+            assert!(!run.err.contains("hunter2") && run.err.lines().count() == 1, "{run:?}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::db::{MigrateError, Migrations, migrations};
 use crate::hosts;
-use crate::program::Failure;
+use crate::program::{Failure, refusal_of_connection};
 use crate::{Error, Result};
 
 /// How long the checks of a service that starts may take.
@@ -155,7 +155,10 @@ async fn prepare_and_execute(pool: &PgConnectOptions) -> sqlx::Result<()> {
 pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::result::Result<(), Failure> {
     let checks = async {
         let (pool, direct) = (hosts::writable(pool).await, hosts::writable(direct).await);
-        let unusable = |error: Error| Failure::Failed(format!("the database cannot be used: {error}"));
+        let unusable = |error: Error| match refusal_of_connection(&error) {
+            Some(refusal) => Failure::Setup(refusal),
+            None => Failure::Failed(format!("the database cannot be used: {error}")),
+        };
         if !statements_stay_prepared(&pool).await.map_err(unusable)? {
             return Err(Failure::setup(LOSES_STATEMENTS));
         }
