@@ -1,4 +1,4 @@
-//! How many requests were answered, by the fault that was the latest when they were sent.
+//! How many requests were answered, by the fault that was the latest when their outcome was known.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,12 +19,12 @@ struct Counts {
     answered: AtomicU64,
 }
 
-/// What became of the requests that were sent after a fault, until the next one.
+/// What became of requests after a fault, until the next one.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
     /// The fault.
     pub fault: Fault,
-    /// How many requests were sent.
+    /// How many requests there were.
     pub sent: u64,
     /// How many of them were answered at once.
     pub answered: u64,
@@ -37,15 +37,11 @@ impl Answers {
         self.latest.store(index, Ordering::Relaxed);
     }
 
-    /// The place to count a request that is sent now.
-    pub(crate) fn now(&self) -> usize {
-        self.latest.load(Ordering::Relaxed)
-    }
-
-    /// Counts a request.
-    pub(crate) fn count(&self, place: usize, is_answered: bool) {
-        self.by_fault[place].sent.fetch_add(1, Ordering::Relaxed);
-        self.by_fault[place].answered.fetch_add(u64::from(is_answered), Ordering::Relaxed);
+    /// Counts a request whose outcome is known. What was sent before a fault and ended by it counts as one of its requests.
+    pub(crate) fn count(&self, is_answered: bool) {
+        let counts = &self.by_fault[self.latest.load(Ordering::Relaxed)];
+        counts.sent.fetch_add(1, Ordering::Relaxed);
+        counts.answered.fetch_add(u64::from(is_answered), Ordering::Relaxed);
     }
 
     /// Notes how long a call took with all its repetitions.
