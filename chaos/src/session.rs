@@ -169,10 +169,9 @@ impl Session {
             if let Some((name, value)) = header {
                 request = request.header(*name, value);
             }
-            let (answers, place) = (&self.entrance.answers, self.entrance.answers.now());
+            let answers = &self.entrance.answers;
             let answered = answer(request).await;
-            answers
-                .count(place, answered.as_ref().is_some_and(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE));
+            answers.count(answered.as_ref().is_some_and(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE));
             if let Some((status, answer)) = answered {
                 let is_success = status.is_success();
                 let is_expected = codes.iter().any(|code| answer["code"] == **code)
