@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 15] = [
+const TASKS: [(&str, &str); 16] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -33,6 +33,7 @@ const TASKS: [(&str, &str); 15] = [
     ("chaos [--minutes N] [--seed N]", "kill processes under load, then count what was lost or done twice"),
     ("model", "check the protocol of leases in every state that can be reached, and that faults are caught"),
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
+    ("evals [--accept] [--show]", "measure which sources questions find, and fail if they are worse than before"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("sbom", "print what the programs are made of, with licences and checksums (CycloneDX)"),
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ["chaos", options @ ..] => chaos(options),
         ["model"] => model(),
         ["attack", options @ ..] => attack(options),
+        ["evals", options @ ..] => evals(options),
         ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
         ["sbom"] => sbom::print(),
@@ -176,6 +178,12 @@ fn model_check(command: &[&str]) -> Result<(), Failure> {
 fn attack(options: &[&str]) -> Result<(), Failure> {
     cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
     steps::released("cairn-attack", options).run()
+}
+
+/// In a database of its own, with the content of the demo course.
+fn evals(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bin", "cairn-evals"]).run()?;
+    built("cairn-evals", options).run()
 }
 
 fn lint() -> Result<(), Failure> {
