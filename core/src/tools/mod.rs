@@ -4,6 +4,7 @@ pub mod adjustments;
 pub mod attempts;
 pub mod cancel;
 pub mod chats;
+mod citations;
 mod context;
 mod copyable;
 pub mod instructions;
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
+pub use self::citations::Citations;
 pub use self::context::{Context, Learner, Position};
 pub use self::copyable::{copyable_block, has_copyable_content};
 pub use self::reason::Reason;
