@@ -57,11 +57,12 @@ BEGIN
 END;
 $$;
 
--- The texts of what can be found, in passages. A passage of a lesson may be shown only to those for whom the lesson is open.
+-- The texts of what can be found, in passages, and the titles as passages of the number 0. A passage of a lesson's text may be
+-- shown only to those for whom the lesson is open.
 CREATE TABLE search_passages (
     object_id uuid NOT NULL,
     kind search_kind NOT NULL,
-    nth integer NOT NULL CHECK (nth > 0),
+    nth integer NOT NULL CHECK (nth >= 0),
     content text NOT NULL CHECK (length(content) BETWEEN 1 AND 1200),
     vector tsvector NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -112,7 +113,12 @@ BEGIN ATOMIC
     DELETE FROM search_passages WHERE object_id = ANY (ids) AND kind = of_kind;
     INSERT INTO search_passages (object_id, kind, nth, content, vector)
     SELECT s.id, of_kind, p.nth, p.content, search_vector('', '', p.content)
-    FROM searchable s CROSS JOIN LATERAL passages_of(s.text) WITH ORDINALITY AS p (content, nth)
+    FROM searchable s
+    CROSS JOIN LATERAL (
+        SELECT 0 AS nth, s.title AS content
+        UNION ALL
+        SELECT nth, content FROM passages_of(s.text) WITH ORDINALITY AS p (content, nth)
+    ) p
     WHERE s.kind = of_kind AND s.id = ANY (ids);
 END;
 

@@ -124,7 +124,10 @@ fn compare(now: &Table, accept: bool) -> anyhow::Result<()> {
         let before = before.get(name).copied().unwrap_or_default();
         let pair = |figure: fn(&Figures) -> f64| format!("{:.3} ({:.3})", figure(now), figure(&before));
         let columns = [pair(|f| f.hit_1), pair(|f| f.hit_3), pair(|f| f.mrr), pair(|f| f.ndcg)];
-        println!("{name:<20} {:>4}  {:<15}{:<15}{:<15}{:<15}", now.questions, columns[0], columns[1], columns[2], columns[3]);
+        println!(
+            "{name:<20} {:>4}  {:<15}{:<15}{:<15}{:<15}",
+            now.questions, columns[0], columns[1], columns[2], columns[3]
+        );
     }
     if accept {
         std::fs::write(&file, serde_json::to_string_pretty(now)? + "\n")?;

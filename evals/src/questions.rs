@@ -52,7 +52,13 @@ mod tests {
         assert_eq!((question.language.as_str(), question.form.as_str()), ("en", "everyday"));
         assert_eq!(question.text, "how do I undo this?");
         assert_eq!((question.grades["lesson/git"], question.grades["glossary_term/commit"]), (2, 1));
-        for wrong in ["", "en everyday | no sources", "en | text | lesson/a", "en exact | text | lesson/a:x", "en exact | a | lesson/a:1"] {
+        for wrong in [
+            "",
+            "en everyday | no sources",
+            "en | text | lesson/a",
+            "en exact | text | lesson/a:x",
+            "en exact | a | lesson/a:1",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -19,7 +19,7 @@ use crate::Result;
 const MAX_QUERY_CHARS: usize = 1000;
 
 /// How many words of a query are used.
-const MAX_WORDS: usize = 24;
+const MAX_WORDS: usize = 32;
 
 /// How many objects of each kind are read from the list of one word.
 const LIST_HEAD: i64 = 200;
@@ -106,12 +106,32 @@ impl Words {
 
 /// Finds at most `limit` hits of these kinds, and never more than [`MAX_HITS`], best first.
 ///
-/// Any text is a valid query, from one word to a question. Russian and English words match in all their forms, and words that
-/// mean the same; the last of a few words also matches what begins with it; a word that occurs nowhere matches words that are
-/// spelled similarly. Objects with a word after a minus sign are left out. No word has to occur: rare words count more than
-/// frequent ones, words that say little in any text count least, and each word that occurs adds to the score.
+/// Any text is a valid query. Russian and English words match in all their forms; the last of a few words also matches what
+/// begins with it; a word that occurs nowhere matches words that are spelled similarly. Objects with a word after a minus sign
+/// are left out. No word has to occur: rare words count more than frequent ones, words that say little in any text count
+/// least, and each word that occurs adds to the score.
 pub async fn search(connection: &mut PgConnection, query: &str, kinds: &[HitKind], limit: i64) -> Result<Vec<Hit>> {
-    let words = Words::of(query);
+    find(connection, &Words::of(query), kinds, limit, false).await
+}
+
+/// Finds what may answer a question, like [`search`]. A question is asked in the words that a learner has, so they also match
+/// words that mean about the same, and a minus sign in it is no instruction.
+pub async fn answering(
+    connection: &mut PgConnection,
+    question: &str,
+    kinds: &[HitKind],
+    limit: i64,
+) -> Result<Vec<Hit>> {
+    find(connection, &Words::of(&question.replace('-', " ")), kinds, limit, true).await
+}
+
+async fn find(
+    connection: &mut PgConnection,
+    words: &Words,
+    kinds: &[HitKind],
+    limit: i64,
+    with_synonyms: bool,
+) -> Result<Vec<Hit>> {
     if words.wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -122,7 +142,8 @@ pub async fn search(connection: &mut PgConnection, query: &str, kinds: &[HitKind
         &words.unwanted,
         kinds as &[HitKind],
         LIST_HEAD,
-        limit.clamp(1, MAX_HITS)
+        limit.clamp(1, MAX_HITS),
+        with_synonyms
     );
     Ok(hits.fetch_all(connection).await?)
 }

@@ -1,4 +1,5 @@
--- $1 wanted words, $2 unwanted words, $3 kinds, $4 how much of each list is read, $5 limit.
+-- $1 wanted words, $2 unwanted words, $3 kinds, $4 how much of each list is read, $5 limit, $6 whether words of the same meaning
+-- match.
 WITH word AS MATERIALIZED (
     SELECT DISTINCT ON (l.lexeme) w.nth, w.word, l.lexeme COLLATE "C" AS lexeme, w.nth = cardinality($1::text[]) AS is_last,
         coalesce(c.weight, 1)::double precision AS weight,
@@ -20,6 +21,7 @@ meant AS MATERIALIZED (
     SELECT w.nth, w.lexeme, w.weight AS likeness FROM word w
     UNION ALL
     SELECT w.nth, s.other, 0.6 * w.weight FROM word w JOIN search_synonyms s ON s.lexeme = w.lexeme
+    WHERE $6::boolean
     UNION ALL
     SELECT w.nth, longer.lexeme, 0.5
     FROM word w
@@ -76,10 +78,11 @@ candidate AS MATERIALIZED (
 first_candidate AS MATERIALIZED (
     SELECT kind, object_id FROM candidate ORDER BY score DESC, kind, object_id LIMIT 20
 ),
--- The best passage of each of the first candidates: BM25 again, for a passage of about 45 different words. OFFSET keeps the
--- planner from reading all passages.
+-- The best passages of the first candidates: BM25 again, for a passage of about 45 different words. The title counts as one, but
+-- is none to quote. OFFSET keeps the planner from reading all passages.
 passage AS MATERIALIZED (
-    SELECT DISTINCT ON (c.kind, c.object_id) c.kind, c.object_id, p.content, m.score
+    SELECT c.kind, c.object_id, max(m.score) AS score,
+        (array_agg(p.content ORDER BY m.score DESC, p.nth) FILTER (WHERE p.nth > 0))[1] AS content
     FROM first_candidate c
     CROSS JOIN LATERAL (
         SELECT p.nth, p.content, p.vector FROM search_passages p WHERE p.object_id = c.object_id AND p.kind = c.kind OFFSET 0
@@ -93,10 +96,10 @@ passage AS MATERIALIZED (
         ) best
     ) m
     WHERE m.score > 0
-    ORDER BY c.kind, c.object_id, m.score DESC, p.nth
+    GROUP BY c.kind, c.object_id
 ),
 best AS MATERIALIZED (
-    SELECT c.kind, c.object_id, c.score + 0.4 * coalesce(p.score, 0) AS score, p.content AS passage
+    SELECT c.kind, c.object_id, c.score + 0.3 * coalesce(p.score, 0) AS score, p.content AS passage
     FROM candidate c LEFT JOIN passage p USING (kind, object_id)
 ),
 unwanted AS MATERIALIZED (

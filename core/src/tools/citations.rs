@@ -24,7 +24,11 @@ impl Citations {
         let (mut used, mut invented) = (BTreeSet::new(), BTreeSet::new());
         for number in numbers(&text) {
             let is_source = (1..=sources.len()).contains(&number);
-            if is_source { used.insert(number) } else { invented.insert(number.to_string()) };
+            if is_source {
+                used.insert(number)
+            } else {
+                invented.insert(number.to_string())
+            };
         }
         for id in ids(&text) {
             match sources.iter().position(|source| source.id == id) {

@@ -40,7 +40,7 @@ pub struct Source {
 /// more than terms and prompts, that a text in the language of the question is better than one in another, and that of about
 /// equal matches the one in a roadmap that the user has begun comes first.
 pub async fn find(connection: &mut PgConnection, user_id: Uuid, question: &str) -> Result<Vec<Source>> {
-    let mut hits = search::search(&mut *connection, question, SOURCE_KINDS, CANDIDATES).await?;
+    let mut hits = search::answering(&mut *connection, question, SOURCE_KINDS, CANDIDATES).await?;
     let lessons: Vec<Uuid> = hits.iter().filter(|hit| hit.kind == HitKind::Lesson).map(|hit| hit.id).collect();
     if !lessons.is_empty() {
         let begun = begun(&mut *connection, user_id, &lessons).await?;
@@ -74,7 +74,11 @@ fn suitability(hit: &Hit, question: &str) -> f64 {
 /// Whether a question contains all words of a title.
 fn names(question: &str, title: &str) -> bool {
     let words = |text: &str| -> HashSet<String> {
-        text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        text.to_lowercase()
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     words(title).is_subset(&words(question))
 }
@@ -132,7 +136,11 @@ struct Row {
 }
 
 /// The sources of a completed reply of the caller. What the caller may no longer see is left out, whatever the answer says.
-pub(super) async fn of_reply(connection: &mut PgConnection, caller: &Caller, reply_id: Uuid) -> Result<Vec<ReplySource>> {
+pub(super) async fn of_reply(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    reply_id: Uuid,
+) -> Result<Vec<ReplySource>> {
     // OFFSET keeps the planner from joining the few sources with everything that is searchable.
     let rows = sqlx::query_as!(
         Row,

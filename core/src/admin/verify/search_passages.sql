@@ -15,7 +15,11 @@ expected AS (
     SELECT s.kind, s.id, p.nth, p.content
     FROM object o
     CROSS JOIN LATERAL (SELECT * FROM searchable WHERE id = o.id) s
-    CROSS JOIN LATERAL passages_of(s.text) WITH ORDINALITY AS p (content, nth)
+    CROSS JOIN LATERAL (
+        SELECT 0 AS nth, s.title AS content
+        UNION ALL
+        SELECT nth, content FROM passages_of(s.text) WITH ORDINALITY AS p (content, nth)
+    ) p
 ),
 stored AS (
     SELECT p.kind, p.object_id AS id, p.nth::bigint, p.content, p.vector

@@ -163,7 +163,13 @@ async fn finalize<S: Sink>(
 }
 
 /// Stores the answer, and counts what it cites.
-async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage, metrics: Option<&ReplyMetrics>) -> Result<bool> {
+async fn complete(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    text: &str,
+    usage: &Usage,
+    metrics: Option<&ReplyMetrics>,
+) -> Result<bool> {
     let is_completed = attempts::complete(tx, attempt, text, usage).await?;
     if let Some(metrics) = metrics.filter(|_| is_completed) {
         metrics.count_citations(&Citations::of(text, &attempt.request.context.sources));

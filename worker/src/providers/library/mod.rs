@@ -78,7 +78,8 @@ fn answer(tool: Tool, question: &str, sources: &[Source]) -> String {
         let _ = writeln!(text, "{}", quote(passage, QUOTE_LENGTH));
     }
     if !named.is_empty() {
-        let names = named.iter().map(|(number, source)| format!("{} ({}) [{number}]", source.title, kind(source, phrases)));
+        let names =
+            named.iter().map(|(number, source)| format!("{} ({}) [{number}]", source.title, kind(source, phrases)));
         let _ = write!(text, "{}: {}.\n\n", phrases.see_also, names.collect::<Vec<_>>().join("; "));
     }
     text.push_str(phrases.closing);
@@ -88,7 +89,8 @@ fn answer(tool: Tool, question: &str, sources: &[Source]) -> String {
 /// The sources with their numbers; first those in the language of the question, if there are any.
 fn in_the_language_of<'a>(question: &str, sources: &'a [Source]) -> Vec<(usize, &'a Source)> {
     let mut ordered: Vec<(usize, &Source)> = (1..).zip(sources).collect();
-    ordered.sort_by_key(|(_, source)| is_russian(&format!("{} {}", source.title, source.about)) != is_russian(question));
+    ordered
+        .sort_by_key(|(_, source)| is_russian(&format!("{} {}", source.title, source.about)) != is_russian(question));
     ordered
 }
 

@@ -63,7 +63,9 @@ fn heading(paragraph: &str) -> Option<String> {
 /// Whole lines if some fit, or else whole sentences, or else words.
 fn beginning(paragraph: &str, max: usize) -> String {
     let cut: String = paragraph.chars().take(max).collect();
-    let end = cut.rfind('\n').or_else(|| cut.rfind(['.', '!', '?', '…']).map(|end| end + cut[end..].chars().next().map_or(0, char::len_utf8)));
+    let end = cut.rfind('\n').or_else(|| {
+        cut.rfind(['.', '!', '?', '…']).map(|end| end + cut[end..].chars().next().map_or(0, char::len_utf8))
+    });
     let end = end.filter(|end| *end * 3 > cut.len()).or_else(|| cut.rfind(' '));
     end.map_or(cut.as_str(), |end| &cut[..end]).trim_end().to_owned()
 }
@@ -107,7 +109,10 @@ mod tests {
 
     #[test]
     fn code_is_quoted_as_a_whole_or_not_at_all() {
-        assert_eq!(quote("So:\n```css\na {}\n\nb {}\n```\nEnd.", 100), "> So:\n>\n> ```css\n> a {}\n>\n> b {}\n> ```\n> End.\n");
+        assert_eq!(
+            quote("So:\n```css\na {}\n\nb {}\n```\nEnd.", 100),
+            "> So:\n>\n> ```css\n> a {}\n>\n> b {}\n> ```\n> End.\n"
+        );
         assert_eq!(quote("So:\n\n```css\na {}\n\nb {}\n```", 10), "> So: …\n");
         assert_eq!(quote("```\nnever ends", 100), "> ```\n> never ends\n> ```\n");
     }

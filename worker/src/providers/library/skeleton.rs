@@ -106,13 +106,30 @@ fn read_first(text: &mut String, sources: &[Source], words: &SkeletonPhrases) {
 /// The first sentence without the words that say that something is wanted.
 fn title(question: &str) -> String {
     const BEGINNINGS: [&str; 16] = [
-        "i want to build ", "i want to make ", "i want to create ", "i want ", "i would like to build ", "i'd like to build ",
-        "i need ", "help me build ", "build me ", "make me ", "хочу сделать ", "хочу создать ", "хочу ", "мне нужен ", "мне нужна ",
+        "i want to build ",
+        "i want to make ",
+        "i want to create ",
+        "i want ",
+        "i would like to build ",
+        "i'd like to build ",
+        "i need ",
+        "help me build ",
+        "build me ",
+        "make me ",
+        "хочу сделать ",
+        "хочу создать ",
+        "хочу ",
+        "мне нужен ",
+        "мне нужна ",
         "нужен ",
     ];
-    let sentence = question.split(['.', '!', '?', '\n']).map(str::trim).find(|part| !part.is_empty()).unwrap_or_default();
+    let sentence =
+        question.split(['.', '!', '?', '\n']).map(str::trim).find(|part| !part.is_empty()).unwrap_or_default();
     let lower = sentence.to_lowercase();
-    let skipped = BEGINNINGS.iter().find(|beginning| lower.starts_with(**beginning)).map_or(0, |beginning| beginning.chars().count());
+    let skipped = BEGINNINGS
+        .iter()
+        .find(|beginning| lower.starts_with(**beginning))
+        .map_or(0, |beginning| beginning.chars().count());
     let rest: String = sentence.chars().skip(skipped).collect();
     let line = one_line(&rest, 80);
     let mut letters = line.chars();
@@ -126,9 +143,17 @@ mod tests {
 
     #[test]
     fn a_specification_contains_what_was_asked_for() {
-        let text = specification("I want to build a site where neighbours book my pottery classes and pay.", &[], &ENGLISH);
-        assert!(text.starts_with("[SPEC_START]\n# Specification: A site where neighbours book my pottery classes and pay\n"), "{text}");
-        for expected in ["- booking a time\n", "- a list of dates\n", "- payment\n", "Booking: time, name", "Two people who choose"] {
+        let text =
+            specification("I want to build a site where neighbours book my pottery classes and pay.", &[], &ENGLISH);
+        assert!(
+            text.starts_with(
+                "[SPEC_START]\n# Specification: A site where neighbours book my pottery classes and pay\n"
+            ),
+            "{text}"
+        );
+        for expected in
+            ["- booking a time\n", "- a list of dates\n", "- payment\n", "Booking: time, name", "Two people who choose"]
+        {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
         assert!(text.contains("Not in this version: search and filters, comments, accounts, an admin page."), "{text}");

@@ -123,7 +123,10 @@ fn system(instruction: &str, context: &Context) -> String {
         for (number, source) in (1..).zip(&context.sources) {
             let (kind, id) = (source.kind.name(), source.id);
             let (title, about) = (escaped(&source.title), escaped(&source.about));
-            let _ = write!(text, "\n<item number=\"{number}\" kind=\"{kind}\" id=\"{id}\">\n<title>{title}</title>\n{about}");
+            let _ = write!(
+                text,
+                "\n<item number=\"{number}\" kind=\"{kind}\" id=\"{id}\">\n<title>{title}</title>\n{about}"
+            );
             if let Some(passage) = source.passage.as_deref().filter(|passage| *passage != source.about) {
                 let _ = write!(text, "\n<passage>\n{}\n</passage>", escaped(passage));
             }
@@ -222,7 +225,10 @@ mod tests {
         let text = system("Be brief.", &Context { sources: vec![source], learner: Some(learner) });
         assert!(text.starts_with("Be brief.\n\nWhat follows"), "{text}");
         assert_eq!((text.matches("</platform_content>").count(), text.matches("</learner>").count()), (1, 1), "{text}");
-        assert!(text.contains("<item number=\"1\" kind=\"lesson\" id=\"00000000-0000-0000-0000-000000000007\">"), "{text}");
+        assert!(
+            text.contains("<item number=\"1\" kind=\"lesson\" id=\"00000000-0000-0000-0000-000000000007\">"),
+            "{text}"
+        );
         assert!(text.contains("<passage>\nA grid &lt;b&gt;\n</passage>"), "{text}");
         assert!(text.contains("Rows &amp; columns") && text.contains("roadmap: First site (40 % done)"), "{text}");
         assert_eq!(system("Be brief.", &Context::default()), "Be brief.");

@@ -71,14 +71,18 @@ async fn a_completed_reply_lists_its_sources_and_marks_those_that_it_used() {
     let anna = app.student("anna").await;
     let reply = answered(&app, &anna, &format!("See [1], and the prompt {}. Not [7].", item(31))).await;
     let mut found = sources(&reply);
-    let numbers: Vec<i64> = reply["sources"].as_array().unwrap().iter().map(|s| s["number"].as_i64().unwrap()).collect();
+    let numbers: Vec<i64> =
+        reply["sources"].as_array().unwrap().iter().map(|s| s["number"].as_i64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
     assert!(found[0].1, "{found:?}");
     found.sort_unstable();
     assert_eq!(found.iter().map(|(slug, _)| *slug).collect::<Vec<_>>(), ["grid", "grids", "locked", "open"]);
     assert_eq!(found.iter().filter(|(_, is_used)| *is_used).count(), 2, "{found:?}");
     let open = source(&reply, "open");
-    assert_eq!((&open["type"], &open["title"], &open["is_locked"]), (&json!("lesson"), &json!("The grid open"), &json!(false)));
+    assert_eq!(
+        (&open["type"], &open["title"], &open["is_locked"]),
+        (&json!("lesson"), &json!("The grid open"), &json!(false))
+    );
     assert_eq!(open["passage"], "## Grids\n\nSecret of open grids.");
     assert_eq!(source(&reply, "grid")["passage"], "Rows and columns.");
     app.run_jobs().await;
@@ -143,16 +147,38 @@ async fn no_answer_makes_a_source_of_what_it_was_not_given() {
     let app = school().await;
     let (anna, ben) = (app.student("anna").await, app.student("ben").await);
     // A project of somebody else that is not published is foreign.
-    let project = ben.post("/v1/projects", json!({"title": "Grid of mine", "summary": "A grid"})).await.expect(201).json;
+    let project =
+        ben.post("/v1/projects", json!({"title": "Grid of mine", "summary": "A grid"})).await.expect(201).json;
     let foreign: Uuid = project["id"].as_str().unwrap().parse().unwrap();
-    let ids = vec![item(11), item(12), item(13), item(14), item(21), item(22), item(31), foreign, anna.id, ben.id, Uuid::nil()];
+    let ids = vec![
+        item(11),
+        item(12),
+        item(13),
+        item(14),
+        item(21),
+        item(22),
+        item(31),
+        foreign,
+        anna.id,
+        ben.id,
+        Uuid::nil(),
+    ];
     let citation = prop_oneof![
         prop::sample::select(ids).prop_map(|id| id.to_string()),
         any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string().to_uppercase()),
         (0..120u32).prop_map(|n| format!("[{n}]")),
         (0..9u32, 0..9u32).prop_map(|(a, b)| format!("【{a}, {b}】")),
-        prop::sample::select(vec!["The grid drafted", "THE GRID OPEN", "[[1", "]", "`[2]`", "```", "<item number=\"9\">", "\u{202e}[1]"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "The grid drafted",
+            "THE GRID OPEN",
+            "[[1",
+            "]",
+            "`[2]`",
+            "```",
+            "<item number=\"9\">",
+            "\u{202e}[1]"
+        ])
+        .prop_map(str::to_owned),
         any::<String>(),
     ];
     let mut runner = TestRunner::deterministic();
@@ -173,7 +199,11 @@ async fn no_answer_makes_a_source_of_what_it_was_not_given() {
             let number = source["number"].as_i64().unwrap();
             assert!((1..=4).contains(&number), "{source}");
             if source["is_used"] == true {
-                let cited = [number.to_string(), source["id"].as_str().unwrap().to_owned(), source["title"].as_str().unwrap().to_lowercase()];
+                let cited = [
+                    number.to_string(),
+                    source["id"].as_str().unwrap().to_owned(),
+                    source["title"].as_str().unwrap().to_lowercase(),
+                ];
                 let text = text.to_lowercase();
                 assert!(cited.iter().any(|cited| text.contains(cited)), "{source} is not cited by {text}");
             }
