@@ -118,6 +118,22 @@ CREATE TYPE public.user_status AS ENUM (
     'suspended'
 );
 
+CREATE FUNCTION public.folded(text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT translate(lower(($1 COLLATE "C")), 'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё'::text, 'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее'::text) AS translate;
+END;
+
+CREATE FUNCTION public.add_search_synonyms(words text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.search_synonyms (lexeme, other)  SELECT a.lexeme,
+             b.lexeme
+            FROM (unnest(to_tsvector('russian'::regconfig, public.folded(add_search_synonyms.words))) a(lexeme, positions, weights)
+              CROSS JOIN unnest(to_tsvector('russian'::regconfig, public.folded(add_search_synonyms.words))) b(lexeme, positions, weights))
+           WHERE (a.lexeme <> b.lexeme) ON CONFLICT DO NOTHING;
+END;
+
 CREATE FUNCTION public.at_least(gaps integer[], most integer) RETURNS integer[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -432,12 +448,6 @@ CREATE FUNCTION public.fold_name(name text) RETURNS text
  SELECT translate(lower(name), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'::text, 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя'::text) AS translate;
 END;
 
-CREATE FUNCTION public.folded(text) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT translate(lower(($1 COLLATE "C")), 'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЂЃЄЅІЇЈЉЊЋЌЍЎЏҐÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞЁё'::text, 'абвгдежзийклмнопрстуфхцчшщъыьэюяѐђѓєѕіїјљњћќѝўџґàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþее'::text) AS translate;
-END;
-
 CREATE FUNCTION public.forget_verification() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -472,10 +482,52 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.passages_of(body text) RETURNS SETOF text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    soft CONSTANT integer := 600;
+    hard CONSTANT integer := 1200;
+    paragraph text;
+    passage text := '';
+    in_code boolean := false;
+    cut integer;
+BEGIN
+    FOREACH paragraph IN ARRAY regexp_split_to_array(body, E'\n[ \t\r]*\n') LOOP
+        paragraph := btrim(paragraph, E' \t\r\n');
+        CONTINUE WHEN paragraph = '';
+        IF passage <> '' AND (
+            length(passage) + length(paragraph) + 2 > hard
+            OR NOT in_code AND passage !~ '^#[^\n]*$' AND (
+                paragraph ~ '^#{1,6} ' OR length(passage) + length(paragraph) > soft)
+        ) THEN
+            RETURN NEXT passage;
+            passage := '';
+        END IF;
+        WHILE length(paragraph) > hard LOOP
+            cut := hard - strpos(reverse(left(paragraph, hard)), ' ');
+            IF cut < soft OR cut = hard THEN
+                cut := hard;
+            END IF;
+            RETURN NEXT left(paragraph, cut);
+            paragraph := ltrim(substr(paragraph, cut + 1));
+        END LOOP;
+        IF (length(paragraph) - length(replace(paragraph, '```', ''))) / 3 % 2 = 1 THEN
+            in_code := NOT in_code;
+        END IF;
+        passage := passage || CASE WHEN passage = '' THEN '' ELSE E'\n\n' END || paragraph;
+    END LOOP;
+    IF passage <> '' THEN
+        RETURN NEXT passage;
+    END IF;
+END;
+$_$;
+
 CREATE FUNCTION public.search_vector(title text, about text, body text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT ((setweight(to_tsvector('russian'::regconfig, public.folded(title)), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, public.folded(about)), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, public.folded(body)), 'C'::"char"));
+ SELECT ((setweight(to_tsvector('russian'::regconfig, translate(public.folded(title), '<>./_@:=?&#'::text, '           '::text)), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, translate(public.folded(about), '<>./_@:=?&#'::text, '           '::text)), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, translate(public.folded(body), '<>./_@:=?&#'::text, '           '::text)), 'C'::"char"));
 END;
 
 CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) RETURNS void
@@ -503,6 +555,21 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                           OFFSET 0) v)
                       CROSS JOIN LATERAL unnest(v.vector) l(lexeme, positions, weights))
                    WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w;
+ DELETE FROM public.search_passages
+   WHERE ((search_passages.object_id = ANY (index_for_search.ids)) AND (search_passages.kind = index_for_search.of_kind));
+ INSERT INTO public.search_passages (object_id, kind, nth, content, vector)  SELECT s.id,
+             index_for_search.of_kind AS of_kind,
+             p.nth,
+             p.content,
+             public.search_vector(''::text, ''::text, p.content) AS search_vector
+            FROM (public.searchable s
+              CROSS JOIN LATERAL ( SELECT 0 AS nth,
+                     s.title AS content
+                 UNION ALL
+                  SELECT p_1.nth,
+                     p_1.content
+                    FROM public.passages_of(s.text) WITH ORDINALITY p_1(content, nth)) p)
+           WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)));
 END;
 
 CREATE FUNCTION public.index_lessons_of_module() RETURNS trigger
@@ -1287,6 +1354,9 @@ BEGIN
 END;
 $$;
 
+ALTER TABLE public.ai_replies
+    ADD CONSTRAINT ai_replies_cited CHECK ((cardinality(cited) <= 100)) NOT VALID;
+
 ALTER TABLE public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_derivation CHECK (((num_nonnulls(predecessor, nonce) = ANY (ARRAY[0, 2])) AND (length(predecessor) = 32) AND (length(nonce) = 32))) NOT VALID;
 
@@ -1400,6 +1470,7 @@ CREATE TABLE public.ai_replies (
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
     chunks_removed boolean DEFAULT false NOT NULL,
+    cited smallint[] DEFAULT '{}'::smallint[] NOT NULL,
     CONSTRAINT ai_replies_answer CHECK (((answer_id IS NULL) OR (state = ANY (ARRAY['completed'::public.reply_state, 'cancelled'::public.reply_state])))),
     CONSTRAINT ai_replies_finished_at CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::public.reply_state, 'failed'::public.reply_state, 'cancelled'::public.reply_state])))),
     CONSTRAINT ai_replies_reason CHECK (((reason IS NOT NULL) = (state = ANY (ARRAY['failed'::public.reply_state, 'cancelled'::public.reply_state])))),
@@ -2126,6 +2197,15 @@ CREATE TABLE public.search_changes (
     at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.search_common_words (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    weight real NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT search_common_words_weight_check CHECK (((weight > (0)::double precision) AND (weight < (1)::double precision)))
+);
+ALTER TABLE ONLY public.search_common_words
+    ADD CONSTRAINT search_common_words_pkey PRIMARY KEY (lexeme);
+
 CREATE TABLE public.search_lexemes (
     lexeme text NOT NULL COLLATE pg_catalog."C",
     objects integer NOT NULL,
@@ -2133,6 +2213,19 @@ CREATE TABLE public.search_lexemes (
 );
 ALTER TABLE ONLY public.search_lexemes
     ADD CONSTRAINT search_lexemes_pkey PRIMARY KEY (lexeme);
+
+CREATE TABLE public.search_passages (
+    object_id uuid NOT NULL,
+    kind public.search_kind NOT NULL,
+    nth integer NOT NULL,
+    content text NOT NULL,
+    vector tsvector NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT search_passages_content_check CHECK (((length(content) >= 1) AND (length(content) <= 1200))),
+    CONSTRAINT search_passages_nth_check CHECK ((nth >= 0))
+);
+ALTER TABLE ONLY public.search_passages
+    ADD CONSTRAINT search_passages_pkey PRIMARY KEY (object_id, kind, nth);
 
 CREATE TABLE public.search_postings (
     lexeme text NOT NULL COLLATE pg_catalog."C",
@@ -2142,6 +2235,14 @@ CREATE TABLE public.search_postings (
 );
 CREATE INDEX search_postings_lexeme_idx ON public.search_postings USING btree (lexeme, kind, weight DESC) INCLUDE (object_id);
 CREATE INDEX search_postings_object_idx ON public.search_postings USING btree (object_id);
+
+CREATE TABLE public.search_synonyms (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    other text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.search_synonyms
+    ADD CONSTRAINT search_synonyms_pkey PRIMARY KEY (lexeme, other);
 
 CREATE TABLE public.sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -1,6 +1,7 @@
 //! The metrics of the worker. Labels are bounded: `kind` is a known kind of job or `unknown`.
 
 use cairn_core::admin::metrics::SECONDS;
+use cairn_core::tools::Citations;
 use cairn_core::tools::attempts::Usage;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
@@ -111,6 +112,7 @@ pub(crate) struct ReplyMetrics {
     ended: IntCounterVec,
     first_token: Histogram,
     tokens: IntCounterVec,
+    citations: IntCounterVec,
     pub(crate) deferred: IntCounter,
 }
 
@@ -135,12 +137,25 @@ impl ReplyMetrics {
                 &["kind"],
                 registry
             )?,
+            citations: register_int_counter_vec_with_registry!(
+                "cairn_reply_citations_total",
+                "What completed answers cite: used (a source they were given) and invented (anything else).",
+                &["kind"],
+                registry
+            )?,
             deferred: register_int_counter_with_registry!(
                 "cairn_replies_deferred_total",
                 "Replies deferred because the provider does not work and is not being called.",
                 registry
             )?,
         })
+    }
+
+    /// Counts what a completed answer cites.
+    pub(crate) fn count_citations(&self, citations: &Citations) {
+        for (kind, count) in [("used", citations.used.len()), ("invented", citations.invented)] {
+            self.citations.with_label_values(&[kind]).inc_by(u64::try_from(count).unwrap_or(0));
+        }
     }
 
     /// Counts an ended attempt.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 16] = [
+const TASKS: [(&str, &str); 17] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
@@ -34,6 +34,7 @@ const TASKS: [(&str, &str); 16] = [
     ("model", "check the protocol of leases in every state that can be reached, and that faults are caught"),
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("drill", "the layout of docs/RUNNING.md: restart everything, restore, recover, fail over"),
+    ("evals [--accept] [--show]", "measure which sources questions find, and fail if they are worse than before"),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("sbom", "print what the programs are made of, with licences and checksums (CycloneDX)"),
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ["model"] => model(),
         ["attack", options @ ..] => attack(options),
         ["drill", options @ ..] => drill(options),
+        ["evals", options @ ..] => evals(options),
         ["lint"] => lint(),
         ["fuzz", options @ ..] => fuzz(options),
         ["sbom"] => sbom::print(),
@@ -185,6 +187,12 @@ fn drill(options: &[&str]) -> Result<(), Failure> {
     let programs = steps::target("debug");
     let script = ["deploy/drill.py", "--programs", &programs.to_string_lossy()];
     steps::Command::new("python3", &[&script, options].concat()).run()
+}
+
+/// In a database of its own, with the content of the demo course.
+fn evals(options: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bin", "cairn-evals"]).run()?;
+    built("cairn-evals", options).run()
 }
 
 fn lint() -> Result<(), Failure> {

@@ -168,7 +168,7 @@ async fn placements_of(
     caller: &Caller,
     lesson_id: Uuid,
 ) -> Result<Vec<LessonPlacement>> {
-    Ok(locks::placements(connection, caller, &[lesson_id]).await?.remove(&lesson_id).unwrap_or_default())
+    Ok(locks::placements(connection, caller.user_id, &[lesson_id]).await?.remove(&lesson_id).unwrap_or_default())
 }
 
 async fn materials(connection: &mut PgConnection, lesson_id: Uuid) -> Result<Vec<Material>> {

@@ -2,14 +2,13 @@
 //! content, never from the rollup, so that completing the last lesson of a stage opens the next one for the very next
 //! request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rules::{StageCounts, missing_before};
 use crate::Result;
-use crate::actor::Caller;
 
 /// A visible stage that contains a lesson.
 #[derive(Clone, Debug)]
@@ -40,11 +39,17 @@ pub(super) fn is_locked(placements: &[LessonPlacement]) -> bool {
     !placements.is_empty() && placements.iter().all(LessonPlacement::is_locked)
 }
 
+/// Those of the lessons that are locked for a user.
+pub async fn locked(connection: &mut PgConnection, user_id: Uuid, lesson_ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+    let placements = placements(connection, user_id, lesson_ids).await?;
+    Ok(placements.into_iter().filter(|(_, placements)| is_locked(placements)).map(|(id, _)| id).collect())
+}
+
 /// The stages that contain each of the lessons, in the order of roadmaps and stages. A lesson that is in no visible stage
 /// has no entry.
 pub(super) async fn placements(
     connection: &mut PgConnection,
-    caller: &Caller,
+    user_id: Uuid,
     lesson_ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Vec<LessonPlacement>>> {
     let rows = sqlx::query_as!(
@@ -71,7 +76,7 @@ pub(super) async fn placements(
                SELECT hs.roadmap_id FROM stage_lessons h JOIN stages hs ON hs.id = h.stage_id
                WHERE h.lesson_id = ANY ($2))
            ORDER BY r.position, r.id, s.position, s.id"#,
-        caller.user_id,
+        user_id,
         lesson_ids,
     )
     .fetch_all(connection)

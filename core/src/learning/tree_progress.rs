@@ -305,7 +305,7 @@ async fn open_elsewhere(
     if elsewhere.is_empty() {
         return Ok(HashSet::new());
     }
-    let placements = locks::placements(connection, caller, &elsewhere).await?;
+    let placements = locks::placements(connection, caller.user_id, &elsewhere).await?;
     Ok(placements.into_iter().filter(|(_, placements)| !is_locked(placements)).map(|(id, _)| id).collect())
 }
 

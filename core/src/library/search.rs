@@ -1,8 +1,13 @@
 //! Search in everything that learners may see: lessons, prompts, glossary terms, style cards and projects.
 //!
 //! The index is kept by triggers (`migrations/0116_search.sql`): for each word the objects that contain it, the best first. A
-//! query reads the heads of the lists of its words, so its cost does not depend on how many objects match. What is found is
-//! looked up in the view `searchable`, so nothing is returned that is not visible now.
+//! query reads the heads of the lists of its words, so its cost does not depend on how many objects match. The order of the
+//! first ones also depends on their best passages (`migrations/0149_search_passages.sql`). What is found is looked up in the
+//! view `searchable`, so nothing is returned that is not visible now.
+//!
+//! Both whole objects and passages are ranked by BM25 with k1 = 1.2 and b = 0.75, in the middle of what its authors recommend
+//! (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, section 3.5). Other values were no better in
+//! `cargo xtask evals`.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -14,7 +19,7 @@ use crate::Result;
 const MAX_QUERY_CHARS: usize = 1000;
 
 /// How many words of a query are used.
-const MAX_WORDS: usize = 24;
+const MAX_WORDS: usize = 32;
 
 /// How many objects of each kind are read from the list of one word.
 const LIST_HEAD: i64 = 200;
@@ -65,6 +70,11 @@ pub struct Hit {
     pub marked_title: String,
     /// The most fitting part of the summary, description or definition, marked in the same way.
     pub marked_snippet: String,
+    /// How well it matches; comparable within one search.
+    pub score: f64,
+    /// The most fitting passage of the text itself; `None` if it has none that matches. It may be shown only to those who may
+    /// read the whole, which a search does not know: a lesson can be locked.
+    pub passage: Option<String>,
 }
 
 /// Begins a match in a marked text. A character for private use, which is removed from what is searched.
@@ -96,11 +106,32 @@ impl Words {
 
 /// Finds at most `limit` hits of these kinds, and never more than [`MAX_HITS`], best first.
 ///
-/// Any text is a valid query. Russian and English words match in all their forms; the last word also matches what begins with
-/// it; a word that occurs nowhere matches words that are spelled similarly. Objects with a word after a minus sign are left
-/// out. Rare words count more than frequent ones, and an object that has all words more than one that has some.
+/// Any text is a valid query. Russian and English words match in all their forms; the last of a few words also matches what
+/// begins with it; a word that occurs nowhere matches words that are spelled similarly. Objects with a word after a minus sign
+/// are left out. No word has to occur: rare words count more than frequent ones, words that say little in any text count
+/// least, and each word that occurs adds to the score.
 pub async fn search(connection: &mut PgConnection, query: &str, kinds: &[HitKind], limit: i64) -> Result<Vec<Hit>> {
-    let words = Words::of(query);
+    find(connection, &Words::of(query), kinds, limit, false).await
+}
+
+/// Finds what may answer a question, like [`search`]. A question is asked in the words that a learner has, so they also match
+/// words that mean about the same, and a minus sign in it is no instruction.
+pub async fn answering(
+    connection: &mut PgConnection,
+    question: &str,
+    kinds: &[HitKind],
+    limit: i64,
+) -> Result<Vec<Hit>> {
+    find(connection, &Words::of(&question.replace('-', " ")), kinds, limit, true).await
+}
+
+async fn find(
+    connection: &mut PgConnection,
+    words: &Words,
+    kinds: &[HitKind],
+    limit: i64,
+    with_synonyms: bool,
+) -> Result<Vec<Hit>> {
     if words.wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -111,7 +142,8 @@ pub async fn search(connection: &mut PgConnection, query: &str, kinds: &[HitKind
         &words.unwanted,
         kinds as &[HitKind],
         LIST_HEAD,
-        limit.clamp(1, MAX_HITS)
+        limit.clamp(1, MAX_HITS),
+        with_synonyms
     );
     Ok(hits.fetch_all(connection).await?)
 }

@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Context, Reason, Request, has_copyable_content, stored_tool};
+use super::{Citations, Context, Reason, Request, has_copyable_content, stored_tool};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
@@ -220,7 +220,7 @@ pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage)
     let text = storable(text);
     let completed = sqlx::query!(
         "WITH reply AS (
-             UPDATE ai_replies SET state = 'completed', answer_id = $3, model = $6, finished_at = now()
+             UPDATE ai_replies SET state = 'completed', answer_id = $3, model = $6, cited = $7, finished_at = now()
              WHERE id = $1 AND attempt = $2 AND state = 'streaming'
              RETURNING chat_id, answer_id
          )
@@ -234,6 +234,7 @@ pub async fn complete(tx: &mut Tx, attempt: &Attempt, text: &str, usage: &Usage)
         text,
         has_copyable_content(&text),
         usage.model,
+        &Citations::of(&text, &attempt.request.context.sources).used
     );
     if completed.execute(&mut **tx).await?.rows_affected() == 0 {
         return Ok(false);

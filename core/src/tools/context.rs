@@ -4,14 +4,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::sources::{self, Source};
 use crate::Result;
-use crate::library::search::{self, HitKind};
-
-/// Most items of the platform's content in a context.
-const MAX_SOURCES: i64 = 5;
-
-/// What answers refer to. Style cards are pictures rather than explanations, and projects are other learners' words.
-const SOURCE_KINDS: &[HitKind] = &[HitKind::Lesson, HitKind::Prompt, HitKind::GlossaryTerm];
 
 /// What was known when a question was asked. It is stored with the reply, so that later edits do not affect the answer or
 /// further attempts.
@@ -23,19 +17,6 @@ pub struct Context {
     /// The learner, if the instruction asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learner: Option<Learner>,
-}
-
-/// An item of the platform's content that an answer can refer to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Source {
-    /// The kind of item.
-    pub kind: HitKind,
-    /// The id of the item.
-    pub id: Uuid,
-    /// The title.
-    pub title: String,
-    /// A summary of the item.
-    pub about: String,
 }
 
 /// The learner who asks.
@@ -66,9 +47,7 @@ pub(super) async fn gather(
     question: &str,
     include_learner: bool,
 ) -> Result<Context> {
-    let hits = search::search(&mut *connection, question, SOURCE_KINDS, MAX_SOURCES).await?;
-    let sources = hits.into_iter().map(|hit| Source { kind: hit.kind, id: hit.id, title: hit.title, about: hit.about });
-    let sources = sources.collect();
+    let sources = sources::find(&mut *connection, user_id, question).await?;
     let learner = if include_learner { learner(connection, user_id).await? } else { None };
     Ok(Context { sources, learner })
 }

@@ -4,6 +4,7 @@ pub mod adjustments;
 pub mod attempts;
 pub mod cancel;
 pub mod chats;
+mod citations;
 mod context;
 mod copyable;
 pub mod instructions;
@@ -14,6 +15,7 @@ mod reason;
 pub mod replies;
 mod request;
 pub mod retry;
+pub mod sources;
 pub mod stats;
 pub mod stream;
 pub mod tryouts;
@@ -22,10 +24,12 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-pub use self::context::{Context, Learner, Position, Source};
+pub use self::citations::Citations;
+pub use self::context::{Context, Learner, Position};
 pub use self::copyable::{copyable_block, has_copyable_content};
 pub use self::reason::Reason;
 pub use self::request::Request;
+pub use self::sources::Source;
 use crate::{Error, Result};
 
 /// An AI tool. It is stored as its name, in columns of the type varchar.

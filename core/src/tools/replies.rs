@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::sources::{self, ReplySource};
 use super::{Reason, Tool};
 use crate::Result;
 use crate::actor::Caller;
@@ -54,12 +55,13 @@ pub struct Reply {
     pub created_at: DateTime<Utc>,
     /// When the reply reached its final state; `None` before.
     pub finished_at: Option<DateTime<Utc>>,
+    /// What the answer could refer to, the best match first; empty until the reply is completed.
+    pub sources: Vec<ReplySource>,
 }
 
 /// Finds a reply of the caller.
 pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Reply, Rejected<NotFound>> {
-    let reply = sqlx::query_as!(
-        Reply,
+    let row = sqlx::query!(
         r#"SELECT r.id, c.tool_type AS "tool: Tool", r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
                (SELECT count(*) FROM ai_reply_attempts a WHERE a.reply_id = r.id)::integer AS "attempts!",
                r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
@@ -72,7 +74,25 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         id,
         caller.user_id
     );
-    reply.fetch_optional(connection).await?.or_not_found(Noun::Reply)
+    let row = row.fetch_optional(&mut *connection).await?.or_not_found(Noun::Reply)?;
+    let sources = match row.state {
+        ReplyState::Completed => sources::of_reply(connection, caller, id).await?,
+        _ => Vec::new(),
+    };
+    Ok(Reply {
+        id: row.id,
+        tool: row.tool,
+        state: row.state,
+        reason: row.reason,
+        text: row.text,
+        attempts: row.attempts,
+        has_copyable_content: row.has_copyable_content,
+        question_id: row.question_id,
+        answer_id: row.answer_id,
+        created_at: row.created_at,
+        finished_at: row.finished_at,
+        sources,
+    })
 }
 
 /// Fails an open reply that no worker is writing, whatever attempt it is in. Returns false if the reply is finished or no

@@ -81,11 +81,11 @@ async fn finds_postings_that_are_missing_wrong_or_double() {
         Kind::SearchIndex,
         &format!(
             "ALTER TABLE glossary_terms DISABLE TRIGGER USER;
-             UPDATE glossary_terms SET term = 'Flexbox' WHERE slug = 'grid'{uncounted}"
+             UPDATE glossary_terms SET definition = 'Flexbox' WHERE slug = 'grid'{uncounted}"
         ),
     )
     .await;
-    assert!(stored["grid"].is_array() && expected["flexbox"].is_array(), "{stored} {expected}");
+    assert!(stored["row"].is_array() && expected["flexbox"].is_array(), "{stored} {expected}");
 }
 
 #[tokio::test]
@@ -108,6 +108,55 @@ async fn finds_postings_of_what_cannot_be_found() {
     // The id of another kind of object, which has postings of its own.
     let (stored, _) = only(Kind::SearchIndex, &add("SELECT id FROM prompts")).await;
     assert!(stored["word"].is_array());
+}
+
+#[tokio::test]
+async fn finds_passages_that_are_missing_wrong_or_left_over() {
+    let lesson = "object_id = (SELECT id FROM lessons WHERE slug = 'module-lesson')";
+    let (stored, expected) =
+        only(Kind::SearchPassage, &format!("DELETE FROM search_passages WHERE {lesson} AND nth = 1")).await;
+    assert!(stored.is_null() && expected.as_str().unwrap().starts_with("Сетки и гриды"), "{stored} {expected}");
+    let (stored, _) =
+        only(Kind::SearchPassage, &format!("UPDATE search_passages SET content = 'x' WHERE {lesson} AND nth = 1"))
+            .await;
+    assert_eq!(stored, "x");
+    let (stored, expected) =
+        only(Kind::SearchPassage, &format!("UPDATE search_passages SET vector = '' WHERE {lesson} AND nth = 1")).await;
+    assert_eq!(stored, expected);
+    for id in ["SELECT id FROM lessons WHERE slug = 'later-lesson'", "SELECT gen_random_uuid()"] {
+        let statement = format!(
+            "INSERT INTO search_passages (object_id, kind, nth, content, vector) VALUES (({id}), 'lesson', 1, 'secret', '')"
+        );
+        let (stored, expected) = only(Kind::SearchPassage, &statement).await;
+        assert!(stored == "secret" && expected.is_null(), "{id}: {stored} {expected}");
+    }
+}
+
+/// Passages end at headings and paragraphs, code stays together, and together they are the whole text.
+#[tokio::test]
+async fn texts_are_split_into_passages() {
+    let test = TestDb::new().await;
+    let split = async |text: &str| -> Vec<String> {
+        sqlx::query_scalar("SELECT passages_of($1)").bind(text).fetch_all(test.pool()).await.unwrap()
+    };
+    assert_eq!(split("").await, [""; 0]);
+    assert_eq!(split(" \n\n \t\n").await, [""; 0]);
+    assert_eq!(
+        split("One.\n\nTwo.\n\n## Three\n\nFour.\r\n\r\nFive.").await,
+        ["One.\n\nTwo.", "## Three\n\nFour.\n\nFive."]
+    );
+    let paragraph = "word ".repeat(80);
+    let passages = split(&format!("## Heading\n\n{paragraph}\n\n{paragraph}\n\nEnd.")).await;
+    assert_eq!(passages.len(), 2, "{passages:?}");
+    assert!(passages[0].starts_with("## Heading\n\nword") && passages[1].ends_with("End."));
+    let code = format!("```sql\nSELECT 1;\n\n{}\n\n# no heading\n```", "SELECT 2; ".repeat(70));
+    assert_eq!(split(&format!("Before.\n\n{code}")).await.len(), 1);
+    for text in ["x".repeat(100_000), "слово ".repeat(16_000), "a\n\n".repeat(30_000), "`".repeat(100_000)] {
+        let passages = split(&text).await;
+        assert!(passages.iter().all(|passage| (1..=1200).contains(&passage.chars().count())));
+        let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+        assert_eq!(passages.iter().map(|passage| letters(passage)).sum::<usize>(), letters(&text));
+    }
 }
 
 #[tokio::test]
@@ -171,11 +220,39 @@ async fn a_search_reads_what_it_finds_and_not_everything() {
     assert!((5..100).contains(&read), "{read} of {TERMS} terms were read for 5 hits");
 }
 
-async fn terms_read(connection: &mut sqlx::PgConnection) -> i64 {
-    sqlx::query_scalar(
-        "SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables
-         WHERE relname = 'glossary_terms'",
+/// As above, for lessons: only the passages of the best objects are read.
+#[tokio::test]
+async fn a_search_reads_the_passages_of_the_best_objects_only() {
+    let test = TestDb::with_connections(1).await;
+    let pool = test.pool();
+    run(
+        pool,
+        "ANALYZE; SET plan_cache_mode = force_generic_plan;
+         INSERT INTO course_modules (slug, title, publication) VALUES ('module', 'Module', 'published');
+         INSERT INTO lessons (module_id, slug, title, body, duration_minutes, publication)
+             SELECT m.id, 'lesson-' || n, 'Grid ' || n, E'## Rows\n\nA grid.\n\n## Columns\n\nA grid.\n\n## Gaps\n\nNone.', 5, 'published'
+             FROM course_modules m, generate_series(1, 1000) n",
     )
+    .await;
+    let mut tx = test.db.begin().await.unwrap();
+    search::count_terms(&mut tx).await.unwrap();
+    let before = rows_read(&mut tx, "search_passages").await;
+    let hits = search::answering(&mut tx, "how do I make a grid", search::HitKind::ALL, 5).await.unwrap();
+    let read = rows_read(&mut tx, "search_passages").await - before;
+    assert_eq!(hits.len(), 5);
+    assert_eq!(hits[0].passage.as_deref(), Some("## Rows\n\nA grid."));
+    assert!((5..=100).contains(&read), "{read} of 3000 passages were read for 5 hits");
+}
+
+async fn terms_read(connection: &mut sqlx::PgConnection) -> i64 {
+    rows_read(connection, "glossary_terms").await
+}
+
+async fn rows_read(connection: &mut sqlx::PgConnection, table: &str) -> i64 {
+    sqlx::query_scalar(
+        "SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables WHERE relname = $1",
+    )
+    .bind(table)
     .fetch_one(connection)
     .await
     .unwrap()

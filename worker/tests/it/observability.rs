@@ -2,6 +2,7 @@
 
 use cairn_postgres::Durability;
 use cairn_postgres::testing::throw_away_server;
+use cairn_stub_provider::Recorded;
 
 use crate::replies::ReplyHarness;
 use crate::support::Harness;
@@ -69,6 +70,30 @@ async fn metrics_count_how_reply_attempts_ended() {
         eventually(&format!("{sample} is {value}"), async || ops.metric(sample).await == Some(value)).await;
     }
     assert!(ops.metric(r#"cairn_reply_tokens_total{kind="completion"}"#).await > Some(0.0));
+    worker.stop().await;
+}
+
+/// The model cites a term that it was given, and what it has made up.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_answers_cite() {
+    let fixture = ReplyHarness::new().await;
+    sqlx::raw_sql("INSERT INTO glossary_terms (slug, term, definition, publication) VALUES ('viewport', 'Viewport', 'A part.', 'published')")
+        .execute(fixture.harness.pool())
+        .await
+        .unwrap();
+    let (worker, ops) = fixture.harness.serve().await;
+    let answer = "See [1], [1] and [8], or 00000000-0000-7000-8000-000000000009.";
+    let whole = format!(
+        "{{\"choices\":[{{\"message\":{{\"role\":\"assistant\",\"content\":\"{answer}\"}},\"finish_reason\":\"stop\"}}]}}"
+    );
+    fixture.stub.record("hostile", Recorded::ok("application/json", whole));
+    let reply = fixture.ask("stub:hostile What is a viewport?").await;
+    assert_eq!(fixture.completed(reply).await.answer.as_deref(), Some(answer));
+    for (kind, value) in [("used", 1.0), ("invented", 2.0)] {
+        let sample = format!("cairn_reply_citations_total{{kind=\"{kind}\"}}");
+        eventually(&format!("{sample} is {value}"), async || ops.metric(&sample).await == Some(value)).await;
+    }
+    assert_eq!(fixture.count("SELECT count(*) FROM ai_replies WHERE cited = '{1}'").await, 1);
     worker.stop().await;
 }
 

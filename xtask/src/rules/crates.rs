@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(crate) type Manifests = BTreeMap<String, String>;
 
 /// A crate by its folder, and the crates (by name) that it may depend on. Its tests may use any but those of [`NEVER`].
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("migrations", &[]),
     ("model", &[]),
     ("postgres", &[]),
@@ -33,11 +33,12 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "cairn-worker",
         ],
     ),
+    ("evals", &["cairn-core", "cairn-postgres", "cairn-testing"]),
     ("xtask/with-postgres", &["cairn-migrations", "cairn-postgres"]),
 ];
 
 /// Programs at the top, which nothing depends on, not even tests.
-const NEVER: [&str; 4] = ["cairn", "cairn-attack", "cairn-bench", "cairn-chaos"];
+const NEVER: [&str; 5] = ["cairn", "cairn-attack", "cairn-bench", "cairn-chaos", "cairn-evals"];
 
 /// Dependencies between our crates that run against the direction.
 pub(crate) fn directions(manifests: &Manifests) -> Vec<String> {

@@ -85,10 +85,10 @@ impl SearchApi {
     /// Search the platform
     ///
     /// Finds lessons, prompts, glossary terms, style cards and published projects that you may see, best first: rare words
-    /// count more than frequent ones, titles more than texts, and what has all words more than what has some. Russian and
-    /// English words match in all their forms. The last word also matches what begins with it, so you can search while
-    /// somebody types, and a word that occurs nowhere matches words that are spelled similarly. `-word` leaves out what
-    /// contains the word.
+    /// count more than frequent ones, titles more than texts, and each word that occurs adds to the rest. Russian and English
+    /// words match in all their forms. The last of up to four words also matches what begins with it, so you can search
+    /// while somebody types, and a word that occurs nowhere matches words that are spelled similarly. `-word` leaves out
+    /// what contains the word.
     ///
     /// There are no further pages: ask for more hits, or for a narrower query.
     #[oai(path = "/search", method = "get", operation_id = "search", tag = Tag::Library)]

@@ -4,6 +4,7 @@ use cairn_core::actor::Caller;
 use cairn_core::tools::cancel;
 use cairn_core::tools::replies;
 use cairn_core::tools::retry;
+use cairn_core::tools::sources;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, OpenApi};
@@ -14,6 +15,7 @@ use super::ToolType;
 use crate::answers::Accepted;
 use crate::caller::Member;
 use crate::operation::{Problems, Tag};
+use crate::routes::library::search::SearchHitType;
 use crate::time::{OptionalTime, Time};
 use crate::view::view;
 use crate::{App, Code, Problem};
@@ -74,6 +76,36 @@ view! {
         created_at: Time,
         /// When the reply reached its final state; null until then.
         finished_at: OptionalTime,
+    } with {
+        /// What the answer could refer to, the best match first; empty until the reply is completed. What you may no longer
+        /// see is left out.
+        #[oai(validator(max_items = 100))]
+        sources: Vec<ReplySource>,
+    }
+}
+
+view! {
+    /// An item of the platform's content that an answer was given.
+    pub struct ReplySource from sources::ReplySource {
+        /// Its number, by which the answer cites it in square brackets, such as `[1]`. Other numbers in the answer are
+        /// inventions of the model.
+        #[oai(validator(minimum(value = "1")))]
+        number: i32,
+        /// What it is, and so where to get it.
+        #[oai(rename = "type")]
+        kind: SearchHitType,
+        /// Identifies it among those of its type.
+        id: Uuid,
+        /// The name in URLs.
+        slug: String,
+        /// The title, or the term.
+        title: String,
+        /// The passage of its text that fits the question best, in Markdown; its summary or definition if there is none.
+        passage: String,
+        /// Whether the answer refers to it.
+        is_used: bool,
+        /// Whether it is a lesson that you cannot read yet. Its passage is its summary then.
+        is_locked: bool,
     }
 }
 

@@ -63,6 +63,23 @@ async fn some_words_are_enough_when_no_text_has_all() {
     assert_eq!(found(&app, "the of and").await, [""; 0], "stop words only");
 }
 
+/// Whoever searches for a word gets what has it. Whoever asks a question gets what answers it, in whatever words.
+#[tokio::test]
+async fn questions_also_find_words_of_the_same_meaning() {
+    let app = library().await;
+    assert_eq!(found(&app, "what does a smartphone screen show").await, [""; 0]);
+    let mut connection = app.app.pool().acquire().await.unwrap();
+    let mut asked = async |question: &str| -> Vec<String> {
+        let hits = search::answering(&mut connection, question, HitKind::ALL, 10).await.unwrap();
+        hits.into_iter().map(|hit| hit.slug).collect()
+    };
+    assert_eq!(asked("what does a smartphone screen show").await, ["viewport"]);
+    let mut both = asked("- flexbox\n-grid").await;
+    both.sort_unstable();
+    assert_eq!(both, ["flexbox", "grid"], "a list leaves out nothing");
+    assert_eq!(asked("???").await, [""; 0]);
+}
+
 #[tokio::test]
 async fn hits_are_typed_and_show_no_lesson_body() {
     let app = library().await;

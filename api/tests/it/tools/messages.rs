@@ -92,9 +92,11 @@ async fn answers_name_what_they_come_from() {
         .unwrap();
     let reply_id = asked(&anna, ASSISTANT, "what are viewports").await;
     app.run_jobs().await;
-    let text = reply(&anna, reply_id).await["text"].as_str().unwrap().to_owned();
-    assert!(text.contains(&format!("**Viewport** (glossary term, {term})")), "{text}");
-    assert!(text.contains("The visible part."), "{text}");
+    let reply = reply(&anna, reply_id).await;
+    let text = reply["text"].as_str().unwrap();
+    assert!(text.contains("**Viewport** (glossary term) [1]\n\n> The visible part.\n"), "{text}");
+    let source = &reply["sources"][0];
+    assert_eq!((&source["id"], &source["number"], &source["is_used"]), (&json!(term), &json!(1), &json!(true)));
 }
 
 #[tokio::test]

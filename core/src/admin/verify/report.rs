@@ -65,6 +65,8 @@ pub enum Kind {
     /// The postings of an object in the search index. Null if there are, or should be, none; otherwise the first words that
     /// differ, with their weights.
     SearchIndex,
+    /// A passage of an object in the search index: the beginning of its text. The values are equal if only its words differ.
+    SearchPassage,
     /// The number of objects in which a word of the search index occurs.
     SearchWord,
     /// A row of the activity log in the default partition instead of a monthly one.

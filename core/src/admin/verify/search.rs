@@ -22,6 +22,7 @@ const WORDS: i64 = 2000;
 /// All checks of the index.
 pub(super) async fn all(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
     let mut rows = objects(pool).await?;
+    rows.extend(passages(pool).await?);
     rows.extend(words(pool).await?);
     Ok(rows)
 }
@@ -31,6 +32,19 @@ async fn objects(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
     let (mut found, mut after) = (Found::new(Kind::SearchIndex), Uuid::nil());
     loop {
         let chunk = sqlx::query_file!("src/admin/verify/search_objects.sql", after, OBJECTS)
+            .fetch_one(&mut *db::acquire(pool).await?)
+            .await?;
+        found.add(chunk.ids, chunk.stored, chunk.expected);
+        let Some(last) = chunk.last else { return Ok(found.into_rows()) };
+        after = last;
+    }
+}
+
+/// Compares the passages of everything that is, or could be, in the index.
+async fn passages(pool: &PgPool) -> Result<Vec<DifferenceRow>> {
+    let (mut found, mut after) = (Found::new(Kind::SearchPassage), Uuid::nil());
+    loop {
+        let chunk = sqlx::query_file!("src/admin/verify/search_passages.sql", after, OBJECTS)
             .fetch_one(&mut *db::acquire(pool).await?)
             .await?;
         found.add(chunk.ids, chunk.stored, chunk.expected);

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use cairn_core::Result;
 use cairn_core::db::{Db, Tx};
-use cairn_core::tools::attempts::{self, Attempt};
+use cairn_core::tools::attempts::{self, Attempt, Usage};
 use cairn_core::tools::jobs::GenerateReply;
-use cairn_core::tools::{Reason, messages, replies};
+use cairn_core::tools::{Citations, Reason, messages, replies};
 use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
 use crate::Context;
 use crate::generation::{End, Generation, Sink};
+use crate::metrics::ReplyMetrics;
 use crate::providers::{Begun, Failure, History};
 use crate::run::JobError;
 
@@ -142,7 +143,10 @@ async fn finalize<S: Sink>(
     let usage = generation.usage();
     let mut tx = context.db.begin().await?;
     let (is_current, result) = match end {
-        End::Complete(_) => (attempts::complete(&mut tx, attempt, generation.text(), usage).await?, Ok(())),
+        End::Complete(_) => {
+            let metrics = context.reply_metrics.as_ref();
+            (complete(&mut tx, attempt, generation.text(), usage, metrics).await?, Ok(()))
+        }
         End::Failed(failure) => fail(&mut tx, attempt, generation, &failure, waited).await?,
         End::Interrupted => {
             let why = "the worker was stopped";
@@ -156,6 +160,21 @@ async fn finalize<S: Sink>(
     }
     tx.commit().await?;
     if is_current { result } else { Ok(()) }
+}
+
+/// Stores the answer, and counts what it cites.
+async fn complete(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    text: &str,
+    usage: &Usage,
+    metrics: Option<&ReplyMetrics>,
+) -> Result<bool> {
+    let is_completed = attempts::complete(tx, attempt, text, usage).await?;
+    if let Some(metrics) = metrics.filter(|_| is_completed) {
+        metrics.count_citations(&Citations::of(text, &attempt.request.context.sources));
+    }
+    Ok(is_completed)
 }
 
 /// Retries the reply or gives it up. Returns whether this attempt was still the current one, and the result of the job.

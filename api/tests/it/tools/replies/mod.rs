@@ -2,6 +2,7 @@
 
 mod cancel;
 mod retry;
+mod sources;
 
 use serde_json::json;
 use uuid::Uuid;
