@@ -8,6 +8,7 @@
 pub enum Noun {
     Activity,
     Admin,
+    Budget,
     Chat,
     Course,
     Email,
@@ -17,6 +18,7 @@ pub enum Noun {
     Job,
     Jobs,
     Lesson,
+    MentorQuestion,
     Message,
     Module,
     Operation,

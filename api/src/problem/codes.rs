@@ -79,6 +79,10 @@ macro_rules! with_codes {
         ReplyOpen reply_open CONFLICT "A reply is still being written" "Wait for the open reply of this chat, or cancel it, before asking again.";
         TooManyOpenReplies too_many_open_replies TOO_MANY_REQUESTS "Too many replies are being written" "Wait until one of your open replies is completed, or cancel it.";
         QuotaExceeded quota_exceeded TOO_MANY_REQUESTS "The daily quota is used up" "You have asked the maximum number of questions in 24 hours.";
+        BudgetExceeded budget_exceeded TOO_MANY_REQUESTS "A budget is used up" "The budget of the AI tools is used up until the time in resets_at, or reserved for replies that are being written.";
+        ReplyNotAnswered reply_not_answered CONFLICT "The reply has no answer" "Only a reply that is completed, and whose answer was not cleared, can be rated or put before a mentor.";
+        MentorQuestionNotFound mentor_question_not_found NOT_FOUND "Question not found" "There is no question to the mentors with this id, or its learner has withdrawn it.";
+        MentorQuestionAnswered mentor_question_answered CONFLICT "A mentor has answered" "A question to the mentors is answered once, and can be withdrawn until then.";
         ReplyFinished reply_finished CONFLICT "The reply is finished" "A reply can be cancelled until it is completed or has failed.";
         ReplyNotRetryable reply_not_retryable CONFLICT "The reply cannot be retried" "A reply that failed or was cancelled can be retried up to 20 times, as long as its question is in the chat.";
         TooManyStreams too_many_streams TOO_MANY_REQUESTS "Too many streams are open" "Close one of your streams first.";

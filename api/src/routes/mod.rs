@@ -65,6 +65,9 @@ resources! {
     tools::catalog CatalogApi,
     tools::messages MessagesApi,
     tools::replies RepliesApi,
+    tools::ratings RatingsApi,
+    tools::mentor_questions MentorQuestionsApi,
+    tools::mentoring MentoringApi,
     tools::stream StreamApi,
     tools::transfer TransferApi,
     admin::learning::modules AdminModulesApi,
@@ -101,4 +104,7 @@ resources! {
     admin::tools::chats ChatsApi,
     admin::tools::chat_export ChatExportApi,
     admin::tools::stats StatsApi,
+    admin::tools::daily DailyToolsApi,
+    admin::tools::unanswered UnansweredApi,
+    admin::tools::budgets BudgetsApi,
 }

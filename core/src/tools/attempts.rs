@@ -58,7 +58,7 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
 }
 
 /// Begins an attempt; `None` if the reply is finished or removed, or the job is no longer held under `lease`: whoever holds it
-/// by now makes the attempt. An earlier attempt that is still in progress may no longer write; what it used is estimated from its
+/// by now makes the attempt. An earlier attempt that is still in progress may no longer write; what it used and cost is estimated from its
 /// text, unless this attempt goes on with its answer. Afterwards readers have to be notified
 /// ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
 pub async fn begin(
@@ -79,10 +79,12 @@ pub async fn begin(
                UPDATE ai_reply_attempts a
                SET finished_at = now(), reason = 'superseded', error = 'superseded by a later attempt',
                    prompt_tokens = CASE WHEN a.response_id IS NULL THEN a.prompt_tokens END,
-                   completion_tokens = CASE WHEN a.response_id IS NULL AND a.prompt_tokens IS NOT NULL THEN (
-                       SELECT ceil(coalesce(sum(length(k.content)), 0) / 4.0)::integer FROM ai_reply_chunks k
-                       WHERE k.reply_id = a.reply_id AND k.attempt = a.attempt) END
-               FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+                   completion_tokens = CASE WHEN a.response_id IS NULL AND a.prompt_tokens IS NOT NULL
+                       THEN ai_stored_tokens(a.reply_id, a.attempt) END,
+                   cost_micros = CASE WHEN a.response_id IS NULL
+                       THEN ai_cost(i.model, a.prompt_tokens, ai_stored_tokens(a.reply_id, a.attempt)) END
+               FROM reply JOIN ai_system_instructions i ON i.id = reply.instruction_id
+               WHERE a.reply_id = reply.id AND a.finished_at IS NULL
            ), kept AS (
                SELECT a.response_id FROM reply r
                JOIN ai_reply_attempts a ON a.reply_id = r.id AND a.started_at >= r.queued_at AND a.provider = $2

@@ -58,10 +58,12 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     let dead = jobs.dead.iter().filter(|job| !live.contains(&job.reply_id)).map(|job| (job.reply_id, job.retry));
     let (dead, retries): (Vec<Uuid>, Vec<i32>) = dead.unzip();
     let open = sqlx::query_scalar!(
-        "SELECT DISTINCT r.id
-         FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
-         JOIN ai_replies r ON r.id = dead.id AND cardinality(r.retried_at) = dead.retry
-         WHERE r.state IN ('queued', 'streaming') ORDER BY r.id",
+        // All are locked before the first is ended, which locks the sums of what was spent.
+        "SELECT r.id FROM ai_replies r
+         WHERE r.state IN ('queued', 'streaming') AND EXISTS (
+             SELECT FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
+             WHERE dead.id = r.id AND dead.retry = cardinality(r.retried_at))
+         ORDER BY r.id FOR NO KEY UPDATE",
         &dead,
         &retries
     )

@@ -2,14 +2,19 @@
 
 pub mod adjustments;
 pub mod attempts;
+pub mod budgets;
 pub mod cancel;
 pub mod chats;
 mod context;
 mod copyable;
+pub mod daily;
 pub mod instructions;
 pub mod jobs;
+pub mod mentor_questions;
 pub mod messages;
+pub mod prices;
 pub mod questions;
+pub mod ratings;
 mod reason;
 pub mod replies;
 mod request;
@@ -17,6 +22,7 @@ pub mod retry;
 pub mod stats;
 pub mod stream;
 pub mod tryouts;
+pub mod unanswered;
 
 use std::collections::HashMap;
 

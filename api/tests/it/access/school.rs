@@ -29,6 +29,7 @@ pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("job_id", "dead-1"),
     ("key", "registration.mode"),
     ("lesson_id", "$lesson 1"),
+    ("mentor_question_id", "$asked 1"),
     ("module_id", "$module 1"),
     ("project_id", "$project 1"),
     ("prompt_category_id", "$category 1"),

@@ -2,10 +2,14 @@
 
 use cairn_api::Code::{MessageNotFound, ReplyNotFound};
 
-use super::table::Access::{Admins, Members, Owner};
+use super::table::Access::{Admins, Members, Mentors, Owner};
 use super::table::{Row, row};
 
 const OPEN: &[(&str, &str)] = &[("reply_id", "$open reply")];
+const ANSWERED: &[(&str, &str)] = &[("reply_id", "$reply 1")];
+const ASKED: &[(&str, &str)] = &[("mentor_question_id", "$asked 2")];
+/// Questions that each mentor answers once.
+const WAITING: &[(&str, &str)] = &[("mentor_question_id", "$asked {caller}")];
 const FAILED: &[(&str, &str)] = &[("reply_id", "$failed reply")];
 
 #[rustfmt::skip]
@@ -21,6 +25,15 @@ pub(super) const ROWS: &[Row] = &[
     row("cancelReply", Owner(ReplyNotFound), 9).given(OPEN),
     row("retryReply", Owner(ReplyNotFound), 15).given(FAILED),
 
+    row("rateReply", Owner(ReplyNotFound), 0).given(ANSWERED).body(r#"{"thumb": "up", "reason": "Clear"}"#),
+    row("unrateReply", Owner(ReplyNotFound), 0).given(ANSWERED),
+    row("askMentor", Owner(ReplyNotFound), 0).given(ANSWERED).body(r#"{"consent": true}"#),
+    row("withdrawMentorQuestion", Owner(ReplyNotFound), 0).given(ANSWERED),
+    row("listMentorQuestions", Mentors, 0),
+    row("listMentorQuestions", Mentors, 0).given(&[("answered", "true")]),
+    row("getMentorQuestion", Mentors, 0).given(ASKED),
+    row("answerMentorQuestion", Mentors, 0).given(WAITING).body(r#"{"text": "An answer"}"#),
+
     row("listActiveInstructions", Admins, 2),
     row("listInstructions", Admins, 2),
     row("createInstruction", Admins, 5).body(r#"{"content": "Be kind.", "max_tokens": 100, "include_learner": false}"#),
@@ -33,4 +46,7 @@ pub(super) const ROWS: &[Row] = &[
     row("listChatMessages", Admins, 5),
     row("exportChats", Admins, 8).given(&[("tool_type", "tz_helper")]),
     row("getToolStats", Admins, 4),
+    row("getDailyToolStats", Admins, 0),
+    row("listUnansweredQuestions", Admins, 0),
+    row("listBudgets", Admins, 0),
 ];

@@ -1,10 +1,14 @@
 //! Questions to the tools, and their replies.
 
+mod budgets;
 mod catalog;
 mod chat_export;
 mod chats;
+mod figures;
 mod instructions;
+mod mentor_questions;
 mod messages;
+mod ratings;
 mod replies;
 mod stats;
 mod stream;

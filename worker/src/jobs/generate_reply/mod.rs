@@ -10,7 +10,7 @@ use cairn_core::Result;
 use cairn_core::db::{Db, Tx};
 use cairn_core::tools::attempts::{self, Attempt};
 use cairn_core::tools::jobs::GenerateReply;
-use cairn_core::tools::{Reason, messages, replies};
+use cairn_core::tools::{Reason, budgets, messages, replies};
 use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
@@ -154,6 +154,8 @@ async fn finalize<S: Sink>(
     if !is_current {
         attempts::record_superseded(&mut tx, attempt, usage).await?;
     }
+    let settings = context.settings.get(&mut tx).await?;
+    budgets::warn(&mut tx, &settings, Some(attempt.user_id), attempt.request.tool).await?;
     tx.commit().await?;
     if is_current { result } else { Ok(()) }
 }
