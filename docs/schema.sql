@@ -13,6 +13,12 @@ CREATE TYPE public.course_import_state AS ENUM (
     'failed'
 );
 
+CREATE TYPE public.evaluation_state AS ENUM (
+    'running',
+    'completed',
+    'failed'
+);
+
 CREATE DOMAIN public.https_url AS text
 	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
 
@@ -1345,6 +1351,21 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.sum_ai_evaluations() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM change_ai_spending(NULL,
+        (SELECT e.tool_type FROM ai_evaluation_runs r JOIN ai_evaluations e ON e.id = r.evaluation_id WHERE r.id = NEW.run_id),
+        (now() AT TIME ZONE 'UTC')::date,
+        coalesce(NEW.prompt_tokens, 0)::bigint + coalesce(NEW.completion_tokens, 0)
+            - coalesce(OLD.prompt_tokens, 0) - coalesce(OLD.completion_tokens, 0),
+        coalesce(NEW.cost_micros, 0) - coalesce(OLD.cost_micros, 0), 0, 0);
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.sum_ai_reservations() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1497,6 +1518,92 @@ CREATE INDEX ai_budget_warnings_user_idx ON public.ai_budget_warnings USING btre
 ALTER TABLE ONLY public.ai_budget_warnings
     ADD CONSTRAINT ai_budget_warnings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+CREATE TABLE public.ai_evaluation_answers (
+    run_id uuid NOT NULL,
+    number integer NOT NULL,
+    is_candidate boolean NOT NULL,
+    context jsonb,
+    attempt integer DEFAULT 0 NOT NULL,
+    answer text,
+    is_passed boolean,
+    prompt_tokens integer,
+    completion_tokens integer,
+    is_estimate boolean DEFAULT false NOT NULL,
+    cost_micros bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT ai_evaluation_answers_completion_tokens_check CHECK ((completion_tokens >= 0)),
+    CONSTRAINT ai_evaluation_answers_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_evaluation_answers_number_check CHECK (((number >= 1) AND (number <= 50))),
+    CONSTRAINT ai_evaluation_answers_passed CHECK (((is_passed IS NULL) OR (finished_at IS NOT NULL))),
+    CONSTRAINT ai_evaluation_answers_prompt_tokens_check CHECK ((prompt_tokens >= 0))
+);
+ALTER TABLE ONLY public.ai_evaluation_answers
+    ADD CONSTRAINT ai_evaluation_answers_pkey PRIMARY KEY (run_id, number, is_candidate);
+CREATE TRIGGER sum_spending AFTER UPDATE OF prompt_tokens, completion_tokens, cost_micros ON public.ai_evaluation_answers FOR EACH ROW WHEN ((((old.prompt_tokens IS DISTINCT FROM new.prompt_tokens) OR (old.completion_tokens IS DISTINCT FROM new.completion_tokens)) OR (old.cost_micros IS DISTINCT FROM new.cost_micros))) EXECUTE FUNCTION public.sum_ai_evaluations();
+ALTER TABLE ONLY public.ai_evaluation_answers
+    ADD CONSTRAINT ai_evaluation_answers_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.ai_evaluation_runs(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_evaluation_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    evaluation_id uuid NOT NULL,
+    cases jsonb NOT NULL,
+    candidate_id uuid NOT NULL,
+    baseline_id uuid NOT NULL,
+    state public.evaluation_state DEFAULT 'running'::public.evaluation_state NOT NULL,
+    reason text,
+    candidate_passed integer,
+    baseline_passed integer,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT ai_evaluation_runs_baseline_passed_check CHECK ((baseline_passed >= 0)),
+    CONSTRAINT ai_evaluation_runs_candidate_passed_check CHECK ((candidate_passed >= 0)),
+    CONSTRAINT ai_evaluation_runs_finished_at CHECK (((finished_at IS NOT NULL) = (state <> 'running'::public.evaluation_state))),
+    CONSTRAINT ai_evaluation_runs_passed CHECK ((num_nonnulls(candidate_passed, baseline_passed) =
+CASE state
+    WHEN 'completed'::public.evaluation_state THEN 2
+    ELSE 0
+END)),
+    CONSTRAINT ai_evaluation_runs_reason CHECK (((reason IS NOT NULL) = (state = 'failed'::public.evaluation_state))),
+    CONSTRAINT ai_evaluation_runs_reason_check CHECK ((length(reason) <= 100))
+);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_pkey PRIMARY KEY (id);
+CREATE INDEX ai_evaluation_runs_baseline_idx ON public.ai_evaluation_runs USING btree (baseline_id);
+CREATE INDEX ai_evaluation_runs_candidate_idx ON public.ai_evaluation_runs USING btree (candidate_id);
+CREATE INDEX ai_evaluation_runs_created_by_idx ON public.ai_evaluation_runs USING btree (created_by);
+CREATE INDEX ai_evaluation_runs_evaluation_idx ON public.ai_evaluation_runs USING btree (evaluation_id, id DESC);
+CREATE UNIQUE INDEX ai_evaluation_runs_open_key ON public.ai_evaluation_runs USING btree (evaluation_id) WHERE (state = 'running'::public.evaluation_state);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_baseline_id_fkey FOREIGN KEY (baseline_id) REFERENCES public.ai_system_instructions(id);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_candidate_id_fkey FOREIGN KEY (candidate_id) REFERENCES public.ai_system_instructions(id);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_evaluation_id_fkey FOREIGN KEY (evaluation_id) REFERENCES public.ai_evaluations(id);
+
+CREATE TABLE public.ai_evaluations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    name text NOT NULL,
+    is_attached boolean DEFAULT false NOT NULL,
+    cases jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT ai_evaluations_cases_check CHECK (((jsonb_typeof(cases) = 'array'::text) AND ((jsonb_array_length(cases) >= 1) AND (jsonb_array_length(cases) <= 50)))),
+    CONSTRAINT ai_evaluations_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT ai_evaluations_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[])))
+);
+ALTER TABLE ONLY public.ai_evaluations
+    ADD CONSTRAINT ai_evaluations_pkey PRIMARY KEY (id);
+CREATE INDEX ai_evaluations_list_idx ON public.ai_evaluations USING btree (id);
+CREATE UNIQUE INDEX ai_evaluations_name_key ON public.ai_evaluations USING btree (tool_type, name) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_evaluations FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+
 CREATE TABLE public.ai_learner_spending (
     user_id uuid NOT NULL,
     day date NOT NULL,
@@ -1629,6 +1736,7 @@ CREATE TABLE public.ai_reply_chunks (
     seq integer NOT NULL,
     content text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_thinking boolean DEFAULT false NOT NULL,
     CONSTRAINT ai_reply_chunks_seq_check CHECK ((seq > 0))
 );
 ALTER TABLE ONLY public.ai_reply_chunks
@@ -1702,6 +1810,8 @@ CREATE TABLE public.ai_system_instructions (
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    activated_at timestamp with time zone,
+    show_thinking boolean DEFAULT false NOT NULL,
     CONSTRAINT ai_system_instructions_content_check CHECK (((length(content) >= 1) AND (length(content) <= 50000))),
     CONSTRAINT ai_system_instructions_max_tokens_check CHECK (((max_tokens >= 16) AND (max_tokens <= 32000))),
     CONSTRAINT ai_system_instructions_model_check CHECK ((length(model) <= 200)),

@@ -12,6 +12,8 @@ pub enum Noun {
     Chat,
     Course,
     Email,
+    Evaluation,
+    EvaluationRun,
     Import,
     Instruction,
     Invite,

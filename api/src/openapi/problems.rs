@@ -198,7 +198,7 @@ pub(super) fn declare(components: &mut Value) {
 }
 
 /// What a client acts on, with the codes that it comes with.
-fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 14] {
+fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 17] {
     let (integer, text) = (json!({"type": "integer", "format": "int64", "minimum": 0}), json!({"type": "string"}));
     let list = |of: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{of}")}});
     [
@@ -240,6 +240,19 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 14] {
             json!({"type": "string", "enum": ["tokens", "cost_micros"]}),
             "What the budget is counted in: tokens, or millionths of the platform's currency.",
             &[Code::BudgetExceeded],
+        ),
+        (
+            "evaluation_id",
+            json!({"type": "string", "format": "uuid"}),
+            "Identifies the evaluation.",
+            &[Code::EvaluationFallen, Code::EvaluationRequired],
+        ),
+        ("passed_count", integer.clone(), "How many questions the version answers well.", &[Code::EvaluationFallen]),
+        (
+            "baseline_passed_count",
+            integer.clone(),
+            "How many questions the active version answers well.",
+            &[Code::EvaluationFallen],
         ),
         ("current_version", integer.clone(), "The version that the resource has now.", &[Code::VersionMismatch]),
         (

@@ -88,6 +88,12 @@ macro_rules! with_codes {
         TooManyStreams too_many_streams TOO_MANY_REQUESTS "Too many streams are open" "Close one of your streams first.";
         MessageNotFound message_not_found NOT_FOUND "Message not found" "There is no message of yours with this id.";
         InstructionNotFound instruction_not_found NOT_FOUND "Instruction not found" "The tool has no instruction with this version.";
+        EvaluationNotFound evaluation_not_found NOT_FOUND "Evaluation not found" "There is no evaluation with this id.";
+        EvaluationRunNotFound evaluation_run_not_found NOT_FOUND "Run not found" "There is no run of an evaluation with this id.";
+        EvaluationRunning evaluation_running CONFLICT "The evaluation is being run" "One run of an evaluation goes on at a time. Wait until it has ended.";
+        EvaluationFallen evaluation_fallen CONFLICT "The version does worse than the active one" "In an evaluation that is attached, the version answers fewer questions well than the active one; see evaluation_id.";
+        EvaluationRequired evaluation_required CONFLICT "The version has not been evaluated" "The version has to be compared with the active one first, in the evaluation of evaluation_id as its questions are now.";
+        InstructionNotRollable instruction_not_rollable CONFLICT "The version cannot be rolled back" "Only the active version can be rolled back, and only if another one was active before it.";
         TryoutNotFound tryout_not_found NOT_FOUND "Try-out not found" "There is no try-out with this id. Try-outs are kept for a day.";
         TooManyTryouts too_many_tryouts TOO_MANY_REQUESTS "Too many try-outs are open" "Wait until one of your try-outs has been answered.";
         ChatNotFound chat_not_found NOT_FOUND "Chat not found" "There is no chat with this id.";

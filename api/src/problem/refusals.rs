@@ -13,6 +13,8 @@ use cairn_core::stats::daily::UnknownTimeZone;
 use cairn_core::settings::BudgetScope;
 use cairn_core::tools::budgets::{self, BudgetExceeded};
 use cairn_core::tools::cancel::CancelRefusal;
+use cairn_core::tools::evaluation_runs::RunRefusal;
+use cairn_core::tools::instructions::ActivationRefusal;
 use cairn_core::tools::mentor_questions::MentorRefusal;
 use cairn_core::tools::questions::AskRefusal;
 use cairn_core::tools::ratings::AnswerRefusal;
@@ -61,6 +63,8 @@ impl Code {
         match noun {
             Noun::Activity => Self::ActivityNotFound,
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
+            Noun::Evaluation => Self::EvaluationNotFound,
+            Noun::EvaluationRun => Self::EvaluationRunNotFound,
             Noun::Import => Self::ImportNotFound,
             Noun::Instruction => Self::InstructionNotFound,
             Noun::Invite => Self::InviteNotFound,
@@ -280,6 +284,36 @@ impl From<TryoutRefusal> for Problem {
                 .with("limit", limit)
                 .retry_after(OPEN_REPLY_RETRY_AFTER),
             TryoutRefusal::BudgetExceeded(exceeded) => exceeded.into(),
+        }
+    }
+}
+
+impl From<ActivationRefusal> for Problem {
+    fn from(refusal: ActivationRefusal) -> Self {
+        match refusal {
+            ActivationRefusal::NotFound(not_found) => not_found.into(),
+            ActivationRefusal::Fallen { evaluation_id, name, passed, baseline_passed } => Self::evaluation_fallen()
+                .detail(format!(
+                    "In the evaluation “{name}” the version answers {passed} questions well, and the active one {baseline_passed}."
+                ))
+                .with("evaluation_id", evaluation_id.to_string())
+                .with("passed_count", passed)
+                .with("baseline_passed_count", baseline_passed),
+            ActivationRefusal::NotEvaluated { evaluation_id, name } => Self::evaluation_required()
+                .detail(format!("Compare the version with the active one in the evaluation “{name}” first."))
+                .with("evaluation_id", evaluation_id.to_string()),
+            ActivationRefusal::NotRollable => Self::instruction_not_rollable(),
+        }
+    }
+}
+
+impl From<RunRefusal> for Problem {
+    fn from(refusal: RunRefusal) -> Self {
+        match refusal {
+            RunRefusal::NotFound(not_found) => not_found.into(),
+            RunRefusal::Deleted => Self::resource_deleted(),
+            RunRefusal::Open => Self::evaluation_running(),
+            RunRefusal::BudgetExceeded(exceeded) => exceeded.into(),
         }
     }
 }

@@ -12,15 +12,32 @@ use crate::{App, Code};
 
 macro_rules! resources {
     (@type) => { () };
+    (@type $($m1:ident)::+ $a1:ident, $($m2:ident)::+ $a2:ident, $($m3:ident)::+ $a3:ident, $($m4:ident)::+ $a4:ident,
+     $($rest:tt)*) => {
+        (($($m1)::+::$a1, $($m2)::+::$a2, $($m3)::+::$a3, $($m4)::+::$a4), resources!(@type $($rest)*))
+    };
     (@type $($module:ident)::+ $api:ident, $($rest:tt)*) => { ($($module)::+::$api, resources!(@type $($rest)*)) };
     (@new $app:ident) => { () };
+    (@new $app:ident $($m1:ident)::+ $a1:ident, $($m2:ident)::+ $a2:ident, $($m3:ident)::+ $a3:ident,
+     $($m4:ident)::+ $a4:ident, $($rest:tt)*) => {
+        (
+            (
+                $($m1)::+::$a1 { app: $app.clone() },
+                $($m2)::+::$a2 { app: $app.clone() },
+                $($m3)::+::$a3 { app: $app.clone() },
+                $($m4)::+::$a4 { app: $app.clone() },
+            ),
+            resources!(@new $app $($rest)*),
+        )
+    };
     (@new $app:ident $($module:ident)::+ $api:ident, $($rest:tt)*) => {
         ($($module)::+::$api { app: $app.clone() }, resources!(@new $app $($rest)*))
     };
     (@problems) => { [] };
     (@list $($($module:ident)::+ $api:ident,)*) => { [$($($module)::+::PROBLEMS),*] };
     ($($all:tt)*) => {
-        /// All resources, as nested pairs because poem's tuples end at 16.
+        /// All resources, nested because poem's tuples end at 16: in groups of four, because each level keeps what is below it
+        /// on the stack.
         pub type Resources = resources!(@type $($all)*);
 
         /// Creates all resources for one app.
@@ -101,6 +118,8 @@ resources! {
     admin::stats::lessons LessonStatsApi,
     admin::tools::instructions InstructionsApi,
     admin::tools::tryouts TryoutsApi,
+    admin::tools::evaluations EvaluationsApi,
+    admin::tools::evaluation_runs EvaluationRunsApi,
     admin::tools::chats ChatsApi,
     admin::tools::chat_export ChatExportApi,
     admin::tools::stats StatsApi,

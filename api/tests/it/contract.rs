@@ -92,6 +92,7 @@ const VERBS: &[&str] = &[
     "Resume",
     "Retry",
     "Revoke",
+    "Roll",
     "Search",
     "Sign",
     "Start",

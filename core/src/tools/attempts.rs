@@ -42,6 +42,8 @@ pub struct Attempt {
     pub request: Request,
     /// The codes of how earlier attempts ended since the reply was last requested.
     pub earlier: Vec<String>,
+    /// Whether readers are shown what the model thinks.
+    pub show_thinking: bool,
     /// The name under which the provider keeps the answer that the last attempt was waiting for; `None` if there is none.
     pub kept: Option<String>,
 }
@@ -94,7 +96,7 @@ pub async fn begin(
                SELECT id, attempt, $2, (SELECT response_id FROM kept) FROM reply
            )
            SELECT r.attempt, r.chat_id, r.user_id, r.question_id, r.question, r.context AS "context: Json<Context>",
-               i.tool_type, i.content, i.model, i.temperature, i.max_tokens,
+               i.tool_type, i.content, i.model, i.temperature, i.max_tokens, i.show_thinking,
                ARRAY(SELECT a.reason FROM ai_reply_attempts a
                      WHERE a.reply_id = r.id AND a.started_at >= r.queued_at AND a.reason IS NOT NULL
                      ORDER BY a.attempt) AS "earlier!",
@@ -122,6 +124,7 @@ pub async fn begin(
             temperature: row.temperature,
             max_tokens: row.max_tokens,
         },
+        show_thinking: row.show_thinking,
         earlier: row.earlier,
         kept: row.kept,
     }))
@@ -166,17 +169,24 @@ pub async fn keep(connection: &mut PgConnection, attempt: &Attempt, response_id:
     Ok(())
 }
 
-/// Stores the next chunk of an attempt's text. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
+/// Stores the next chunk of an attempt's text, or of what the model thinks. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
 /// write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]).
-pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, text: &str) -> Result<bool> {
+pub async fn append(
+    connection: &mut PgConnection,
+    attempt: &Attempt,
+    seq: i32,
+    text: &str,
+    is_thinking: bool,
+) -> Result<bool> {
     // The row of the reply is locked, so that a transaction that ends the reply sees all of its chunks.
     let inserted = sqlx::query!(
-        "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content)
-         SELECT id, attempt, $3, $4 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
+        "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content, is_thinking)
+         SELECT id, attempt, $3, $4, $5 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
         attempt.reply_id,
         attempt.number,
         seq,
-        storable(text)
+        storable(text),
+        is_thinking
     )
     .execute(connection)
     .await?;

@@ -140,7 +140,8 @@ async fn stop(tx: &mut UserTx, tool: Tool, chat_id: Uuid, only: Option<Uuid>, re
 async fn keep_partial(connection: &mut PgConnection, chat_id: Uuid, reply_id: Uuid) -> Result<()> {
     let text = sqlx::query_scalar!(
         "SELECT string_agg(k.content, '' ORDER BY k.seq)
-         FROM ai_replies r JOIN ai_reply_chunks k ON k.reply_id = r.id AND k.attempt = r.attempt WHERE r.id = $1",
+         FROM ai_replies r JOIN ai_reply_chunks k ON k.reply_id = r.id AND k.attempt = r.attempt
+         WHERE r.id = $1 AND NOT k.is_thinking",
         reply_id
     );
     let Some(text) = text.fetch_one(&mut *connection).await? else { return Ok(()) };

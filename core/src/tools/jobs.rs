@@ -1,4 +1,4 @@
-//! The jobs that write replies and answer try-outs, and the reconciler for replies without a live job.
+//! The jobs that write replies, answer try-outs and run evaluations, and the reconciler for replies without a live job.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -47,6 +47,24 @@ impl Job for AnswerTryout {
     /// Longer than the time limit of an answer, which the job enforces itself.
     const DEADLINE: Duration = Duration::from_secs(150);
     /// An unfinished try-out is handed over to another worker.
+    const HEEDS_SHUTDOWN: bool = true;
+}
+
+/// Asks the next question of a run of an evaluation.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RunEvaluation {
+    /// The run.
+    pub run_id: Uuid,
+}
+
+impl Job for RunEvaluation {
+    const KIND: &'static str = "run_evaluation";
+    const QUEUE: Queue = Queue::Replies;
+    /// A failure of the provider ends the run, and the questions are asked one by one without counting as attempts.
+    const MAX_ATTEMPTS: i32 = 10;
+    /// Longer than the time limit of an answer, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(150);
+    /// An unfinished run is handed over to another worker.
     const HEEDS_SHUTDOWN: bool = true;
 }
 

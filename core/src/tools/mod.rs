@@ -8,6 +8,8 @@ pub mod chats;
 mod context;
 mod copyable;
 pub mod daily;
+pub mod evaluation_runs;
+pub mod evaluations;
 pub mod instructions;
 pub mod jobs;
 pub mod mentor_questions;
@@ -36,12 +38,25 @@ use crate::{Error, Result};
 
 /// An AI tool. It is stored as its name, in columns of the type varchar.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr, strum::VariantArray, sqlx::Type,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    sqlx::Type,
 )]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 #[sqlx(type_name = "varchar", rename_all = "snake_case")]
 pub enum Tool {
     /// Answers questions the way a mentor would.
+    #[default]
     Assistant,
     /// Turns an idea into a technical specification.
     TzHelper,

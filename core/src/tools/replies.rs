@@ -70,7 +70,7 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
                t.thumb AS "thumb?: Thumb", t.reason AS "thumb_reason?",
                r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
                coalesce(m.content, (SELECT string_agg(k.content, '' ORDER BY k.seq) FROM ai_reply_chunks k
-                                    WHERE k.reply_id = r.id AND k.attempt = r.attempt), '') AS "text!"
+                                    WHERE k.reply_id = r.id AND k.attempt = r.attempt AND NOT k.is_thinking), '') AS "text!"
            FROM ai_replies r
            JOIN tool_chats c ON c.id = r.chat_id
            LEFT JOIN tool_messages m ON m.id = r.answer_id

@@ -35,6 +35,17 @@ pub(crate) trait Sink {
     /// Stores more text. Returns `false` if the answer is no longer wanted.
     fn store(&mut self, text: &str) -> impl Future<Output = cairn_core::Result<bool>> + Send;
 
+    /// Stores more of what the model thinks, like [`Sink::store`]. Not called unless
+    /// [`Sink::shows_thinking`] says so.
+    fn store_thinking(&mut self, _text: &str) -> impl Future<Output = cairn_core::Result<bool>> + Send {
+        async { Ok(true) }
+    }
+
+    /// Whether anybody is shown what the model thinks.
+    fn shows_thinking(&self) -> bool {
+        false
+    }
+
     /// Whether the answer is still wanted.
     fn is_wanted(&self) -> impl Future<Output = cairn_core::Result<bool>> + Send;
 
@@ -80,6 +91,8 @@ pub(crate) struct Generation<'a, S> {
     sink: S,
     permit: Permit,
     draft: Draft,
+    /// What the model thinks, as far as it is shown.
+    thinking: Draft,
     usage: Usage,
     /// What the model has thought, as far as it was sent.
     thoughts: String,
@@ -113,6 +126,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             sink,
             permit,
             draft: Draft::default(),
+            thinking: Draft::default(),
             usage,
             thoughts: String::new(),
             counted: Tokens::default(),
@@ -198,6 +212,9 @@ impl<'a, S: Sink> Generation<'a, S> {
             Piece::Thoughts(text) => {
                 if self.thoughts.len() < MAX_THOUGHTS {
                     self.thoughts.push_str(&text);
+                    if self.sink.shows_thinking() {
+                        self.thinking.push(&text);
+                    }
                 }
                 self.permit.succeeded();
             }
@@ -210,9 +227,14 @@ impl<'a, S: Sink> Generation<'a, S> {
         self.patience.heard(Instant::now(), !self.draft.is_empty());
     }
 
+    /// When new text or new thoughts are to be stored.
+    fn due(&self) -> Option<Instant> {
+        [self.draft.due(), self.thinking.due()].into_iter().flatten().min()
+    }
+
     /// When something has to be done even if no piece arrives.
     fn next_check(&self) -> Instant {
-        let times = [Some(self.check_at), self.stop_at, self.draft.due()];
+        let times = [Some(self.check_at), self.stop_at, self.due()];
         times.into_iter().flatten().fold(self.patience.ends_at(), Instant::min)
     }
 
@@ -223,7 +245,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             return Ok(Some(End::Failed(too_long())));
         }
         let now = Instant::now();
-        if self.check_at <= now || self.draft.due().is_some_and(|due| due <= now) {
+        if self.check_at <= now || self.due().is_some_and(|due| due <= now) {
             self.check_at = now + CHECK_INTERVAL;
             if !self.store_or_check().await? {
                 return Ok(Some(End::Lost));
@@ -258,8 +280,15 @@ impl<'a, S: Sink> Generation<'a, S> {
         Ok(())
     }
 
-    /// Stores new text, or checks whether it could be stored. Returns `false` if the answer is no longer wanted.
+    /// Stores new thoughts and new text, or checks whether they could be stored. Returns `false` if the answer is no longer wanted.
     async fn store_or_check(&mut self) -> Result<bool, JobError> {
+        if self.thinking.due().is_some() {
+            let is_wanted = self.sink.store_thinking(self.thinking.new_text()).await?;
+            self.thinking.mark_stored();
+            if !is_wanted || self.draft.due().is_none() {
+                return Ok(is_wanted);
+            }
+        }
         if self.draft.due().is_none() {
             return Ok(self.sink.is_wanted().await?);
         }

@@ -24,6 +24,8 @@ const PASSWORD: &str = "correct horse battery";
 pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("activity_id", "$activity 1"),
     ("chat_id", "$chat 1"),
+    ("evaluation_id", "$evaluation 1"),
+    ("evaluation_run_id", "$run 1"),
     ("import_id", "$import 1"),
     ("invite_id", "$invite 1"),
     ("job_id", "dead-1"),

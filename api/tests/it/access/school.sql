@@ -186,6 +186,22 @@ INSERT INTO ai_reply_attempts (reply_id, attempt, finished_at, model, prompt_tok
 SELECT id, 1, created_at, 'm', 1, 1 FROM ai_replies WHERE state <> 'queued';
 INSERT INTO ai_system_instructions (tool_type, version, content)
 SELECT 'assistant', 1 + k, '[for admins] instruction' FROM generate_series(1, {n}) k;
+-- A version of another tool that can be rolled back, and evaluations with runs and answers.
+UPDATE ai_system_instructions SET is_active = false, activated_at = now() - interval '1 day' WHERE tool_type = 'tz_helper';
+INSERT INTO ai_system_instructions (tool_type, version, content, is_active, activated_at)
+VALUES ('tz_helper', 2, '[for admins] instruction', true, now());
+INSERT INTO ai_evaluations (id, tool_type, name, cases, deleted_at)
+SELECT pg_temp.named(CASE WHEN k = 0 THEN 'gone evaluation' ELSE 'evaluation ' || k END), 'assistant', '[for admins] ' || k,
+    (SELECT jsonb_agg(jsonb_build_object('question', '[for admins] ' || n, 'contains', '[]'::jsonb, 'excludes', '[]'::jsonb))
+     FROM generate_series(1, {n}) n), CASE WHEN k = 0 THEN now() END
+FROM generate_series(0, {n}) k;
+INSERT INTO ai_evaluation_runs (id, evaluation_id, cases, candidate_id, baseline_id, state, candidate_passed, baseline_passed, finished_at)
+SELECT pg_temp.named('run ' || k), e.id, e.cases, i.id, i.id, 'completed', 1, 1, now()
+FROM generate_series(1, {n}) k, ai_evaluations e, ai_system_instructions i
+WHERE e.id = pg_temp.named('evaluation 1') AND i.tool_type = 'assistant' AND i.version = 1;
+INSERT INTO ai_evaluation_answers (run_id, number, is_candidate, context, answer, is_passed, finished_at)
+SELECT pg_temp.named('run 1'), n, side, '{}', '[for admins] answer', true, now()
+FROM generate_series(1, {n}) n, unnest(ARRAY[true, false]) side;
 INSERT INTO ai_tryouts (id, instruction_id, created_by, question)
 SELECT pg_temp.named('tryout 1'), id, pg_temp.named('admin'), '[for admins]' FROM ai_system_instructions
 WHERE tool_type = 'assistant' AND version = 2;

@@ -4,6 +4,7 @@ mod budgets;
 mod catalog;
 mod chat_export;
 mod chats;
+mod evaluations;
 mod figures;
 mod instructions;
 mod mentor_questions;
@@ -65,7 +66,7 @@ async fn begin(app: &TestApp, reply_id: Uuid) -> Option<Attempt> {
 
 async fn append(app: &TestApp, attempt: &Attempt, seq: i32, text: &str) -> bool {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    attempts::append(&mut connection, attempt, seq, text).await.unwrap()
+    attempts::append(&mut connection, attempt, seq, text, false).await.unwrap()
 }
 
 async fn complete(app: &TestApp, attempt: &Attempt, text: &str) -> bool {

@@ -90,13 +90,27 @@ struct Chunks<'a> {
     seq: i32,
 }
 
-impl Sink for Chunks<'_> {
-    async fn store(&mut self, text: &str) -> Result<bool> {
+impl Chunks<'_> {
+    async fn append(&mut self, text: &str, is_thinking: bool) -> Result<bool> {
         let mut connection = self.db.acquire().await?;
-        let stored = attempts::append(&mut connection, self.attempt, self.seq + 1, text).await?;
+        let stored = attempts::append(&mut connection, self.attempt, self.seq + 1, text, is_thinking).await?;
         self.seq += 1;
         self.db.notifier().notify_readers(self.attempt.reply_id);
         Ok(stored)
+    }
+}
+
+impl Sink for Chunks<'_> {
+    async fn store(&mut self, text: &str) -> Result<bool> {
+        self.append(text, false).await
+    }
+
+    async fn store_thinking(&mut self, text: &str) -> Result<bool> {
+        self.append(text, true).await
+    }
+
+    fn shows_thinking(&self) -> bool {
+        self.attempt.show_thinking
     }
 
     async fn is_wanted(&self) -> Result<bool> {

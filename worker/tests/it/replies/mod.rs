@@ -9,6 +9,7 @@ mod followed;
 mod outage;
 mod shapes;
 mod streaming;
+mod thinking;
 mod tryouts;
 mod usage;
 

@@ -25,6 +25,7 @@ impl ReplyHarness {
             temperature: Some(0.1),
             max_tokens: 300,
             include_learner: false,
+            show_thinking: false,
         };
         let mut tx = self.harness.db.begin_as(&admin).await.unwrap();
         let version = instructions::create(&mut tx, Tool::Assistant, &draft).await.unwrap().version;

@@ -4,6 +4,8 @@ pub mod budgets;
 pub mod chat_export;
 pub mod chats;
 pub mod daily;
+pub mod evaluation_runs;
+pub mod evaluations;
 pub mod instructions;
 pub mod stats;
 pub mod tryouts;
