@@ -60,7 +60,7 @@ pub struct RunEvaluation {
 impl Job for RunEvaluation {
     const KIND: &'static str = "run_evaluation";
     const QUEUE: Queue = Queue::Replies;
-    /// A failure of the provider ends the run, and the questions are asked one by one without counting as attempts.
+    /// A failure of the provider ends the run, so only a crash is followed by another attempt.
     const MAX_ATTEMPTS: i32 = 10;
     /// Longer than the time limit of an answer, which the job enforces itself.
     const DEADLINE: Duration = Duration::from_secs(150);

@@ -10,10 +10,12 @@ mod patience;
 use std::time::Duration;
 
 use cairn_core::failpoint;
+use cairn_core::telemetry::{gen_ai, trace};
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::{Reason, Request};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, Span};
 
 use self::draft::Draft;
 use self::patience::{Exceeded, Patience};
@@ -102,6 +104,8 @@ pub(crate) struct Generation<'a, S> {
     notes: Vec<Note>,
     /// The name under which the provider keeps the answer.
     kept: Option<String>,
+    /// Tells the collector of the call.
+    span: Span,
     started: Instant,
     patience: Patience,
     /// When to check whether the answer is still wanted.
@@ -120,6 +124,15 @@ impl<'a, S: Sink> Generation<'a, S> {
     /// A generation that began at `started`, and has not called the provider yet.
     pub(crate) fn new(context: &'a Context, request: &'a Request, sink: S, permit: Permit, started: Instant) -> Self {
         let usage = Usage { model: context.provider.model(request).map(str::to_owned), ..Usage::default() };
+        let span = tracing::info_span!("ai_call", otel.kind = trace::kind("client"));
+        let call = gen_ai::Call {
+            provider: context.provider.format(),
+            server: usage.model.is_some().then(|| context.provider.name()),
+            model: usage.model.as_deref(),
+            max_tokens: request.max_tokens,
+            temperature: request.temperature,
+        };
+        gen_ai::begin(&span, call);
         Self {
             context,
             request,
@@ -132,6 +145,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             counted: Tokens::default(),
             notes: Vec::new(),
             kept: None,
+            span,
             started,
             patience: Patience::new(context.provider.limits(), started),
             check_at: started + CHECK_INTERVAL,
@@ -159,7 +173,7 @@ impl<'a, S: Sink> Generation<'a, S> {
         let (context, request) = (self.context, self.request);
         let (out, mut pieces) = mpsc::channel(PIECE_BUFFER);
         let question = Question { request, history, begun, db: Some(&context.db) };
-        let generating = context.provider.generate(question, out);
+        let generating = context.provider.generate(question, out).instrument(self.span.clone());
         tokio::pin!(generating);
         loop {
             tokio::select! {
@@ -316,6 +330,13 @@ impl<'a, S: Sink> Generation<'a, S> {
         self.usage.completion_tokens = self.counted.completion;
         self.usage.thinking_tokens = self.counted.thinking;
         self.context.provider.account(&mut self.usage, self.draft.text(), &self.thoughts);
+        let ended = gen_ai::Ended {
+            is_cut: self.usage.is_cut,
+            error: (!matches!(end, End::Complete(_))).then(|| end.name()),
+            input_tokens: self.usage.prompt_tokens,
+            output_tokens: self.usage.completion_tokens,
+        };
+        gen_ai::end(&self.span, ended);
         if let Some(metrics) = &self.context.reply_metrics {
             metrics.count(end.name(), &self.usage);
         }

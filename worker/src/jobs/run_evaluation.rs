@@ -37,12 +37,11 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     runs::complete(&mut tx, job.run_id).await?;
     let settings = context.settings.get(&mut tx).await?;
     budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
-    tx.commit().await?;
-    // The next question is asked by the next run of the job, after the replies that wait meanwhile.
-    if runs::is_running(&mut *context.db.acquire().await?, job.run_id).await? {
-        return Err(JobError::Snooze(Duration::ZERO));
+    // The next question is asked by another job, after the replies that wait meanwhile.
+    if runs::is_running(&mut tx, job.run_id).await? {
+        tx.enqueue(&job)?;
     }
-    Ok(())
+    Ok(tx.commit().await?)
 }
 
 /// Stores no text before the end, because nobody reads it.

@@ -46,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
     row("updateEvaluation", Admins, 5).body(r#"{"name": "Changed"}"#),
     row("deleteEvaluation", Admins, 5),
     row("restoreEvaluation", Admins, 5).given(&[("evaluation_id", "$gone evaluation")]),
-    row("createEvaluationRun", Admins, 9).given(&[("evaluation_id", "$evaluation 2")]).body(r#"{"candidate_version": 2}"#),
+    row("createEvaluationRun", Admins, 10).given(&[("evaluation_id", "$evaluation 2")]).body(r#"{"candidate_version": 2}"#),
     row("listEvaluationRuns", Admins, 3),
     row("getEvaluationRun", Admins, 2),
     row("listEvaluationAnswers", Admins, 3),
