@@ -226,7 +226,7 @@ impl Deployment {
         };
         assert_eq!(answer.status(), 201);
         let session: Value = answer.json().await.unwrap();
-        session["access_token"].as_str().unwrap().to_owned()
+        session["tokens"]["access_token"].as_str().unwrap().to_owned()
     }
 
     async fn until(&self, condition: &'static str) {

@@ -246,8 +246,8 @@ async fn replace_active(
         "UPDATE ai_system_instructions SET is_active = true, activated_at = clock_timestamp() WHERE id = $1",
         chosen.id
     )
-        .execute(&mut ***tx)
-        .await?;
+    .execute(&mut ***tx)
+    .await?;
     chosen.is_active = true;
     let details = serde_json::json!({ "tool_type": tool.name(), "before": before, "after": version });
     tx.record(Action::new(Noun::Instruction, verb).on(chosen.id, &chosen.title()).with(details))?;

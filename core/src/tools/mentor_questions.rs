@@ -214,7 +214,8 @@ pub async fn list_answered(
 
 /// One question with its whole texts.
 pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Question, Rejected<NotFound>> {
-    let question = select_questions!("2000000", "(SELECT q.*, 1 AS place FROM mentor_questions q WHERE q.id = $1) q", id);
+    let question =
+        select_questions!("2000000", "(SELECT q.*, 1 AS place FROM mentor_questions q WHERE q.id = $1) q", id);
     question.fetch_optional(connection).await?.or_not_found(Noun::MentorQuestion)
 }
 

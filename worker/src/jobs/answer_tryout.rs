@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use cairn_core::Result;
 use cairn_core::db::Db;
-use cairn_core::tools::{Reason, budgets};
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::jobs::AnswerTryout;
 use cairn_core::tools::tryouts::{self, TryoutAttempt};
+use cairn_core::tools::{Reason, budgets};
 use tokio::time::Instant;
 
 use crate::Context;

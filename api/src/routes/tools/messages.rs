@@ -26,8 +26,10 @@ pub struct MessagesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems =
-    &[("askTool", &[Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded, Code::BudgetExceeded])];
+pub const PROBLEMS: Problems = &[(
+    "askTool",
+    &[Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded, Code::BudgetExceeded],
+)];
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]

@@ -27,7 +27,16 @@ pub struct RepliesApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[
     ("cancelReply", &[Code::ReplyFinished]),
-    ("retryReply", &[Code::ReplyNotRetryable, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded, Code::BudgetExceeded]),
+    (
+        "retryReply",
+        &[
+            Code::ReplyNotRetryable,
+            Code::ReplyOpen,
+            Code::TooManyOpenReplies,
+            Code::QuotaExceeded,
+            Code::BudgetExceeded,
+        ],
+    ),
 ];
 
 /// The state of a reply. `completed`, `failed` and `cancelled` are final.

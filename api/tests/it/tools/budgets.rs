@@ -69,7 +69,12 @@ async fn a_budget_that_is_spent_refuses_until_it_is_reset() {
     app.leave_jobs();
     let (admin, anna, ben) = (app.admin("root").await, app.student("anna").await, app.student("ben").await);
     set_prices(&app).await;
-    set_budgets(&app, &admin, json!([budget("learner", "day", "tokens", 100), budget("ideas", "month", "cost_micros", 500)])).await;
+    set_budgets(
+        &app,
+        &admin,
+        json!([budget("learner", "day", "tokens", 100), budget("ideas", "month", "cost_micros", 500)]),
+    )
+    .await;
     let first = asked(&anna, ASSISTANT, "One?").await;
     let reserved = used(&admin).await;
     assert!(reserved[0].0 == 0 && reserved[0].1 > 1500, "the longest answer is reserved: {reserved:?}");
@@ -160,7 +165,15 @@ async fn what_is_reserved_is_released_however_a_reply_ends() {
     app.leave_jobs();
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
     set_prices(&app).await;
-    set_budgets(&app, &admin, json!([budget("platform", "day", "tokens", 1_000_000), budget("platform", "month", "cost_micros", 100_000_000)])).await;
+    set_budgets(
+        &app,
+        &admin,
+        json!([
+            budget("platform", "day", "tokens", 1_000_000),
+            budget("platform", "month", "cost_micros", 100_000_000)
+        ]),
+    )
+    .await;
     let nothing_reserved = async || assert!(used(&admin).await.iter().all(|(_, reserved)| *reserved == 0));
 
     let failed = asked(&anna, ASSISTANT, "One?").await;
@@ -183,7 +196,8 @@ async fn what_is_reserved_is_released_however_a_reply_ends() {
     append(&app, &attempt, 1, &"four".repeat(10)).await;
     anna.call(Method::POST, &format!("/v1/replies/{cancelled}/cancel")).await.expect(200);
     assert_eq!(used(&admin).await, [(40, 0), (30 * 2 + 10 * 10, 0)]);
-    let usage = Usage { prompt_tokens: Some(25), completion_tokens: Some(20), cost_micros: Some(250), ..Usage::default() };
+    let usage =
+        Usage { prompt_tokens: Some(25), completion_tokens: Some(20), cost_micros: Some(250), ..Usage::default() };
     attempts::record_superseded(&mut connection, &attempt, &usage).await.unwrap();
     assert_eq!(used(&admin).await, [(45, 0), (250, 0)]);
     assert_verified(&app).await;
@@ -214,7 +228,12 @@ async fn what_is_reserved_is_released_however_a_reply_ends() {
 async fn a_warning_is_recorded_once_for_each_period() {
     let app = TestApp::new().await;
     let (admin, anna) = (app.admin("root").await, app.student("anna").await);
-    set_budgets(&app, &admin, json!([budget("learner", "month", "tokens", 100), budget("platform", "day", "tokens", 1000)])).await;
+    set_budgets(
+        &app,
+        &admin,
+        json!([budget("learner", "month", "tokens", 100), budget("platform", "day", "tokens", 1000)]),
+    )
+    .await;
     app.run_jobs().await;
     let warn = async || {
         let mut tx = app.app.db.begin().await.unwrap();
@@ -255,7 +274,8 @@ async fn admins_are_refused_try_outs_only_by_the_budgets_of_tools_and_platform()
     app.leave_jobs();
     let admin = app.admin("root").await;
     let path = "/v1/admin/tools/assistant/instructions/1/tryouts";
-    set_budgets(&app, &admin, json!([budget("learner", "day", "tokens", 0), budget("ideas", "day", "tokens", 0)])).await;
+    set_budgets(&app, &admin, json!([budget("learner", "day", "tokens", 0), budget("ideas", "day", "tokens", 0)]))
+        .await;
     admin.post(path, json!({"question": "How?"})).await.expect(202);
     set_budgets(&app, &admin, json!([budget("assistant", "day", "tokens", 0)])).await;
     exceeded(admin.post(path, json!({"question": "How?"})).await);

@@ -96,7 +96,8 @@ async fn a_version_that_does_worse_is_not_activated() {
     let first = &answers["items"][0];
     assert_eq!((&first["number"], &first["is_candidate_passed"]), (&json!(1), &json!(true)));
     let cursor = answers["next_cursor"].as_str().unwrap();
-    let more = admin.get(&format!("/v1/admin/evaluation-runs/{run}/answers?limit=1&cursor={cursor}")).await.expect(200).json;
+    let more =
+        admin.get(&format!("/v1/admin/evaluation-runs/{run}/answers?limit=1&cursor={cursor}")).await.expect(200).json;
     let second = &more["items"][0];
     assert_eq!((&second["is_candidate_passed"], &second["is_baseline_passed"]), (&json!(false), &json!(true)));
     assert_eq!((&second["question"], &more["next_cursor"]), (&json!("How do I centre?"), &Value::Null));
@@ -136,7 +137,10 @@ async fn a_version_that_does_worse_is_not_activated() {
         let code = if version == 99 { "instruction_not_found" } else { "instruction_not_rollable" };
         again.expect(if version == 99 { 404 } else { 409 }).problem(code);
     }
-    assert_eq!(app.count("SELECT count(*) FROM ai_system_instructions WHERE tool_type = 'assistant' AND is_active").await, 1);
+    assert_eq!(
+        app.count("SELECT count(*) FROM ai_system_instructions WHERE tool_type = 'assistant' AND is_active").await,
+        1
+    );
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ async fn figures_are_by_day_in_a_time_zone_and_by_tool() {
         .unwrap();
     let get = async |query: &str| admin.get(&format!("/v1/admin/tools/daily?{query}")).await;
     let days = get("from=2026-03-01&to=2026-03-02").await.expect(200).json;
-    assert_eq!((&days["from"], &days["to"], &days["time_zone"]), (&json!("2026-03-01"), &json!("2026-03-02"), &json!("UTC")));
+    assert_eq!(
+        (&days["from"], &days["to"], &days["time_zone"]),
+        (&json!("2026-03-01"), &json!("2026-03-02"), &json!("UTC"))
+    );
     let [assistant, ideas] = &days["days"].as_array().unwrap()[..] else { panic!("{days}") };
     assert_eq!((&assistant["date"], &assistant["tool_type"]), (&json!("2026-03-01"), &json!("assistant")));
     assert_eq!(
@@ -46,11 +49,20 @@ async fn figures_are_by_day_in_a_time_zone_and_by_tool() {
             {"end": "completed", "attempts": 1}, {"end": "provider_error", "attempts": 1}, {"end": "superseded", "attempts": 1}
         ])
     );
-    let numbers = |row: &Value, names: &[&str]| names.iter().map(|name| row[*name].as_f64().unwrap()).collect::<Vec<_>>();
+    let numbers =
+        |row: &Value, names: &[&str]| names.iter().map(|name| row[*name].as_f64().unwrap()).collect::<Vec<_>>();
     assert_eq!(
         numbers(
             assistant,
-            &["questions", "prompt_tokens", "completion_tokens", "thinking_tokens", "cost_micros", "estimated_attempts", "first_token_ms_p50"]
+            &[
+                "questions",
+                "prompt_tokens",
+                "completion_tokens",
+                "thinking_tokens",
+                "cost_micros",
+                "estimated_attempts",
+                "first_token_ms_p50"
+            ]
         ),
         [2.0, 17.0, 20.0, 5.0, 99.0, 1.0, 300.0]
     );

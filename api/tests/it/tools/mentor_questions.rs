@@ -134,7 +134,11 @@ async fn what_is_withdrawn_cleared_or_deleted_is_not_shown_to_mentors() {
     anna.delete(IDEAS).await.expect(204);
     let (_, deleted) = question(&ben, ASSISTANT).await;
     assert_eq!(waiting(&mentor).await.len(), 1);
-    sqlx::query("UPDATE users SET deleted_at = now() WHERE id = $1").bind(ben.id).execute(app.app.pool()).await.unwrap();
+    sqlx::query("UPDATE users SET deleted_at = now() WHERE id = $1")
+        .bind(ben.id)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
     assert_eq!(waiting(&mentor).await.len(), 0);
     for path in [withdrawn, cleared, deleted] {
         mentor.get(&path).await.expect(404).problem("mentor_question_not_found");
@@ -164,7 +168,9 @@ async fn questions_to_the_mentors_are_listed_in_pages() {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = mentor.get(&format!("/v1/mentor/questions{query}{cursor}")).await.expect(200).json;
-            seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["question"].as_str().unwrap().to_owned()));
+            seen.extend(
+                page["items"].as_array().unwrap().iter().map(|item| item["question"].as_str().unwrap().to_owned()),
+            );
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
