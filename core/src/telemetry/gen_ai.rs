@@ -75,11 +75,10 @@ pub fn end(span: &Span, ended: Ended<'_>) {
             trace::attribute(span, name, i64::from(tokens));
         }
     }
-    match ended.error {
-        Some(error) => trace::attribute(span, ERROR_TYPE, error.to_owned()),
-        None => {
-            let reason = StringValue::from(if ended.is_cut { "length" } else { "stop" });
-            trace::attribute(span, RESPONSE_FINISH_REASONS, Value::Array(Array::String(vec![reason])));
-        }
+    if let Some(error) = ended.error {
+        trace::attribute(span, ERROR_TYPE, error.to_owned());
+    } else {
+        let reason = StringValue::from(if ended.is_cut { "length" } else { "stop" });
+        trace::attribute(span, RESPONSE_FINISH_REASONS, Value::Array(Array::String(vec![reason])));
     }
 }

@@ -161,12 +161,11 @@ pub async fn create(
     let tool = evaluation.tool_type;
     budgets::check(tx, settings, None, tool).await.map_err(Rejected::widen)?;
     let candidate = instructions::find(tx, tool, candidate).await.map_err(Rejected::widen)?;
-    let baseline = match baseline {
-        Some(version) => instructions::find(tx, tool, version).await.map_err(Rejected::widen)?,
-        None => {
-            let active = instructions::list_active(tx).await?.into_iter().find(|active| active.tool == tool);
-            active.or_not_found(Noun::Instruction)?
-        }
+    let baseline = if let Some(version) = baseline {
+        instructions::find(tx, tool, version).await.map_err(Rejected::widen)?
+    } else {
+        let active = instructions::list_active(tx).await?.into_iter().find(|active| active.tool == tool);
+        active.or_not_found(Noun::Instruction)?
     };
     let id = new_id();
     sqlx::query!(
