@@ -13,6 +13,12 @@ CREATE TYPE public.course_import_state AS ENUM (
     'failed'
 );
 
+CREATE TYPE public.evaluation_state AS ENUM (
+    'running',
+    'completed',
+    'failed'
+);
+
 CREATE DOMAIN public.https_url AS text
 	CONSTRAINT https_url_check CHECK (((VALUE ~ '^https?://[^[:space:]]+$'::text) AND (length(VALUE) <= 2000)));
 
@@ -78,6 +84,11 @@ CREATE TYPE public.reply_state AS ENUM (
     'cancelled'
 );
 
+CREATE TYPE public.reply_thumb AS ENUM (
+    'up',
+    'down'
+);
+
 CREATE TYPE public.search_kind AS ENUM (
     'lesson',
     'prompt',
@@ -134,6 +145,27 @@ CREATE FUNCTION public.add_search_synonyms(words text) RETURNS void
            WHERE (a.lexeme <> b.lexeme) ON CONFLICT DO NOTHING;
 END;
 
+CREATE FUNCTION public.ai_cost(of_model text, prompt bigint, completion bigint) RETURNS bigint
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (round(((m.input_price * (ai_cost.prompt)::double precision) + (m.output_price * (ai_cost.completion)::double precision))))::bigint AS round
+    FROM public.ai_models m
+   WHERE
+         CASE
+             WHEN (ai_cost.of_model IS NULL) THEN m.is_default
+             ELSE (m.model = ai_cost.of_model)
+         END
+  LIMIT 1;
+END;
+
+CREATE FUNCTION public.ai_stored_tokens(of_reply uuid, of_attempt integer) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (ceil(((COALESCE(sum(length(k.content)), (0)::bigint))::numeric / 4.0)))::integer AS ceil
+    FROM public.ai_reply_chunks k
+   WHERE ((k.reply_id = ai_stored_tokens.of_reply) AND (k.attempt = ai_stored_tokens.of_attempt));
+END;
+
 CREATE FUNCTION public.at_least(gaps integer[], most integer) RETURNS integer[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -178,6 +210,34 @@ CREATE FUNCTION public.catalog_changes_since(since pg_snapshot) RETURNS SETOF xi
  SELECT catalog_changes.xact
     FROM public.catalog_changes
    WHERE ((catalog_changes.xact >= pg_snapshot_xmin(catalog_changes_since.since)) AND (NOT pg_visible_in_snapshot(catalog_changes.xact, catalog_changes_since.since)) AND (catalog_changes.xact < pg_snapshot_xmax(pg_current_snapshot())));
+END;
+
+CREATE FUNCTION public.fold_case(content text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'::text, 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя'::text) AS translate;
+END;
+
+CREATE FUNCTION public.person_words(content text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT array_to_tsvector(array_remove(regexp_split_to_array(public.fold_case(content), '[\s!-/:-@\[-`{-~]+'::text), ''::text)) AS array_to_tsvector;
+END;
+
+CREATE FUNCTION public.change_ai_spending(of_user uuid, of_tool character varying, on_day date, more_tokens bigint, more_micros bigint, more_reserved_tokens bigint, more_reserved_micros bigint) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO public.ai_spending AS s (day, tool_type, tokens, cost_micros, reserved_tokens, reserved_micros)
+   VALUES (change_ai_spending.on_day, change_ai_spending.of_tool, GREATEST(change_ai_spending.more_tokens, (0)::bigint), GREATEST(change_ai_spending.more_micros, (0)::bigint), GREATEST(change_ai_spending.more_reserved_tokens, (0)::bigint), GREATEST(change_ai_spending.more_reserved_micros, (0)::bigint)) ON CONFLICT(day, tool_type) DO UPDATE SET tokens = GREATEST((s.tokens + change_ai_spending.more_tokens), (0)::bigint), cost_micros = GREATEST((s.cost_micros + change_ai_spending.more_micros), (0)::bigint), reserved_tokens = GREATEST((s.reserved_tokens + change_ai_spending.more_reserved_tokens), (0)::bigint), reserved_micros = GREATEST((s.reserved_micros + change_ai_spending.more_reserved_micros), (0)::bigint);
+ INSERT INTO public.ai_learner_spending AS s (user_id, day, tool_type, tokens, cost_micros, reserved_tokens, reserved_micros)  SELECT u.id,
+             change_ai_spending.on_day AS on_day,
+             change_ai_spending.of_tool AS of_tool,
+             GREATEST(change_ai_spending.more_tokens, (0)::bigint) AS "greatest",
+             GREATEST(change_ai_spending.more_micros, (0)::bigint) AS "greatest",
+             GREATEST(change_ai_spending.more_reserved_tokens, (0)::bigint) AS "greatest",
+             GREATEST(change_ai_spending.more_reserved_micros, (0)::bigint) AS "greatest"
+            FROM public.users u
+           WHERE ((u.id = change_ai_spending.of_user) AND (u.erased_at IS NULL)) ON CONFLICT(user_id, day, tool_type) DO UPDATE SET tokens = GREATEST((s.tokens + change_ai_spending.more_tokens), (0)::bigint), cost_micros = GREATEST((s.cost_micros + change_ai_spending.more_micros), (0)::bigint), reserved_tokens = GREATEST((s.reserved_tokens + change_ai_spending.more_reserved_tokens), (0)::bigint), reserved_micros = GREATEST((s.reserved_micros + change_ai_spending.more_reserved_micros), (0)::bigint);
 END;
 
 CREATE FUNCTION public.content_changed_lessons() RETURNS trigger
@@ -435,12 +495,6 @@ BEGIN
     RETURN NEW;
 END;
 $$;
-
-CREATE FUNCTION public.fold_case(content text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT translate(lower(content), 'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'::text, 'абвгдеёжзийклмнопрстуфхцчшщъыьэюя'::text) AS translate;
-END;
 
 CREATE FUNCTION public.fold_name(name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1015,12 +1069,6 @@ CREATE FUNCTION public.overall_percents(learners uuid[]) RETURNS TABLE(user_id u
       LEFT JOIN total t ON ((t.started = l.started)));
 END;
 
-CREATE FUNCTION public.person_words(content text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT array_to_tsvector(array_remove(regexp_split_to_array(public.fold_case(content), '[\s!-/:-@\[-`{-~]+'::text), ''::text)) AS array_to_tsvector;
-END;
-
 CREATE FUNCTION public.person_query(content text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -1195,6 +1243,16 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.release_ai_reservation() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM ai_reservations WHERE reply_id = NEW.id;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.remove_active_user() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1341,6 +1399,69 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.sum_ai_attempts() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    of_user uuid;
+    of_tool varchar;
+BEGIN
+    SELECT r.user_id, c.tool_type INTO of_user, of_tool
+    FROM ai_replies r JOIN tool_chats c ON c.id = r.chat_id WHERE r.id = NEW.reply_id;
+    PERFORM change_ai_spending(of_user, of_tool, (NEW.started_at AT TIME ZONE 'UTC')::date,
+        coalesce(NEW.prompt_tokens, 0)::bigint + coalesce(NEW.completion_tokens, 0)
+            - CASE TG_OP WHEN 'UPDATE' THEN coalesce(OLD.prompt_tokens, 0)::bigint + coalesce(OLD.completion_tokens, 0) ELSE 0 END,
+        coalesce(NEW.cost_micros, 0) - CASE TG_OP WHEN 'UPDATE' THEN coalesce(OLD.cost_micros, 0) ELSE 0 END,
+        0, 0);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.sum_ai_evaluations() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM change_ai_spending(NULL,
+        (SELECT e.tool_type FROM ai_evaluation_runs r JOIN ai_evaluations e ON e.id = r.evaluation_id WHERE r.id = NEW.run_id),
+        (now() AT TIME ZONE 'UTC')::date,
+        coalesce(NEW.prompt_tokens, 0)::bigint + coalesce(NEW.completion_tokens, 0)
+            - coalesce(OLD.prompt_tokens, 0) - coalesce(OLD.completion_tokens, 0),
+        coalesce(NEW.cost_micros, 0) - coalesce(OLD.cost_micros, 0), 0, 0);
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.sum_ai_reservations() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM change_ai_spending(OLD.user_id, OLD.tool_type, OLD.day, 0, 0, -OLD.tokens, -OLD.cost_micros);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM change_ai_spending(NEW.user_id, NEW.tool_type, NEW.day, 0, 0, NEW.tokens, NEW.cost_micros);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE FUNCTION public.sum_ai_tryouts() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM change_ai_spending(NULL, (SELECT tool_type FROM ai_system_instructions WHERE id = NEW.instruction_id),
+        (NEW.created_at AT TIME ZONE 'UTC')::date,
+        coalesce(NEW.prompt_tokens, 0)::bigint + coalesce(NEW.completion_tokens, 0)
+            - coalesce(OLD.prompt_tokens, 0) - coalesce(OLD.completion_tokens, 0),
+        coalesce(NEW.cost_micros, 0) - coalesce(OLD.cost_micros, 0), 0, 0);
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.touch_row() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1449,6 +1570,146 @@ CREATE TABLE public.ai_adjustments (
 ALTER TABLE ONLY public.ai_adjustments
     ADD CONSTRAINT ai_adjustments_pkey PRIMARY KEY (endpoint, model, adjustment);
 
+CREATE TABLE public.ai_budget_warnings (
+    scope text NOT NULL,
+    period text NOT NULL,
+    unit text NOT NULL,
+    amount bigint NOT NULL,
+    starts_on date NOT NULL,
+    user_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_budget_warnings_period_check CHECK ((period = ANY (ARRAY['day'::text, 'month'::text]))),
+    CONSTRAINT ai_budget_warnings_scope_check CHECK ((length(scope) <= 20)),
+    CONSTRAINT ai_budget_warnings_unit_check CHECK ((unit = ANY (ARRAY['tokens'::text, 'cost_micros'::text])))
+);
+CREATE UNIQUE INDEX ai_budget_warnings_key ON public.ai_budget_warnings USING btree (scope, period, unit, amount, starts_on, COALESCE(user_id, '00000000-0000-0000-0000-000000000000'::uuid));
+CREATE INDEX ai_budget_warnings_starts_on_idx ON public.ai_budget_warnings USING btree (starts_on);
+CREATE INDEX ai_budget_warnings_user_idx ON public.ai_budget_warnings USING btree (user_id);
+ALTER TABLE ONLY public.ai_budget_warnings
+    ADD CONSTRAINT ai_budget_warnings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_evaluation_answers (
+    run_id uuid NOT NULL,
+    number integer NOT NULL,
+    is_candidate boolean NOT NULL,
+    context jsonb,
+    attempt integer DEFAULT 0 NOT NULL,
+    answer text,
+    is_passed boolean,
+    prompt_tokens integer,
+    completion_tokens integer,
+    is_estimate boolean DEFAULT false NOT NULL,
+    cost_micros bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT ai_evaluation_answers_completion_tokens_check CHECK ((completion_tokens >= 0)),
+    CONSTRAINT ai_evaluation_answers_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_evaluation_answers_number_check CHECK (((number >= 1) AND (number <= 50))),
+    CONSTRAINT ai_evaluation_answers_passed CHECK (((is_passed IS NULL) OR (finished_at IS NOT NULL))),
+    CONSTRAINT ai_evaluation_answers_prompt_tokens_check CHECK ((prompt_tokens >= 0))
+);
+ALTER TABLE ONLY public.ai_evaluation_answers
+    ADD CONSTRAINT ai_evaluation_answers_pkey PRIMARY KEY (run_id, number, is_candidate);
+CREATE TRIGGER sum_spending AFTER UPDATE OF prompt_tokens, completion_tokens, cost_micros ON public.ai_evaluation_answers FOR EACH ROW WHEN ((((old.prompt_tokens IS DISTINCT FROM new.prompt_tokens) OR (old.completion_tokens IS DISTINCT FROM new.completion_tokens)) OR (old.cost_micros IS DISTINCT FROM new.cost_micros))) EXECUTE FUNCTION public.sum_ai_evaluations();
+ALTER TABLE ONLY public.ai_evaluation_answers
+    ADD CONSTRAINT ai_evaluation_answers_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.ai_evaluation_runs(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_evaluation_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    evaluation_id uuid NOT NULL,
+    cases jsonb NOT NULL,
+    candidate_id uuid NOT NULL,
+    baseline_id uuid NOT NULL,
+    state public.evaluation_state DEFAULT 'running'::public.evaluation_state NOT NULL,
+    reason text,
+    candidate_passed integer,
+    baseline_passed integer,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT ai_evaluation_runs_baseline_passed_check CHECK ((baseline_passed >= 0)),
+    CONSTRAINT ai_evaluation_runs_candidate_passed_check CHECK ((candidate_passed >= 0)),
+    CONSTRAINT ai_evaluation_runs_finished_at CHECK (((finished_at IS NOT NULL) = (state <> 'running'::public.evaluation_state))),
+    CONSTRAINT ai_evaluation_runs_passed CHECK ((num_nonnulls(candidate_passed, baseline_passed) =
+CASE state
+    WHEN 'completed'::public.evaluation_state THEN 2
+    ELSE 0
+END)),
+    CONSTRAINT ai_evaluation_runs_reason CHECK (((reason IS NOT NULL) = (state = 'failed'::public.evaluation_state))),
+    CONSTRAINT ai_evaluation_runs_reason_check CHECK ((length(reason) <= 100))
+);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_pkey PRIMARY KEY (id);
+CREATE INDEX ai_evaluation_runs_baseline_idx ON public.ai_evaluation_runs USING btree (baseline_id);
+CREATE INDEX ai_evaluation_runs_candidate_idx ON public.ai_evaluation_runs USING btree (candidate_id);
+CREATE INDEX ai_evaluation_runs_created_by_idx ON public.ai_evaluation_runs USING btree (created_by);
+CREATE INDEX ai_evaluation_runs_evaluation_idx ON public.ai_evaluation_runs USING btree (evaluation_id, id DESC);
+CREATE UNIQUE INDEX ai_evaluation_runs_open_key ON public.ai_evaluation_runs USING btree (evaluation_id) WHERE (state = 'running'::public.evaluation_state);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_baseline_id_fkey FOREIGN KEY (baseline_id) REFERENCES public.ai_system_instructions(id);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_candidate_id_fkey FOREIGN KEY (candidate_id) REFERENCES public.ai_system_instructions(id);
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.ai_evaluation_runs
+    ADD CONSTRAINT ai_evaluation_runs_evaluation_id_fkey FOREIGN KEY (evaluation_id) REFERENCES public.ai_evaluations(id);
+
+CREATE TABLE public.ai_evaluations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    name text NOT NULL,
+    is_attached boolean DEFAULT false NOT NULL,
+    cases jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT ai_evaluations_cases_check CHECK (((jsonb_typeof(cases) = 'array'::text) AND ((jsonb_array_length(cases) >= 1) AND (jsonb_array_length(cases) <= 50)))),
+    CONSTRAINT ai_evaluations_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT ai_evaluations_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[])))
+);
+ALTER TABLE ONLY public.ai_evaluations
+    ADD CONSTRAINT ai_evaluations_pkey PRIMARY KEY (id);
+CREATE INDEX ai_evaluations_list_idx ON public.ai_evaluations USING btree (id);
+CREATE UNIQUE INDEX ai_evaluations_name_key ON public.ai_evaluations USING btree (tool_type, name) WHERE (deleted_at IS NULL);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_evaluations FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row('version');
+
+CREATE TABLE public.ai_learner_spending (
+    user_id uuid NOT NULL,
+    day date NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    tokens bigint DEFAULT 0 NOT NULL,
+    cost_micros bigint DEFAULT 0 NOT NULL,
+    reserved_tokens bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_learner_spending_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_learner_spending_reserved_micros_check CHECK ((reserved_micros >= 0)),
+    CONSTRAINT ai_learner_spending_reserved_tokens_check CHECK ((reserved_tokens >= 0)),
+    CONSTRAINT ai_learner_spending_tokens_check CHECK ((tokens >= 0)),
+    CONSTRAINT ai_learner_spending_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[])))
+);
+ALTER TABLE ONLY public.ai_learner_spending
+    ADD CONSTRAINT ai_learner_spending_pkey PRIMARY KEY (user_id, day, tool_type);
+CREATE INDEX ai_learner_spending_day_idx ON public.ai_learner_spending USING btree (day);
+ALTER TABLE ONLY public.ai_learner_spending
+    ADD CONSTRAINT ai_learner_spending_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_models (
+    model text NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    input_price double precision,
+    output_price double precision,
+    context_tokens bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_models_context_tokens_check CHECK ((context_tokens > 0)),
+    CONSTRAINT ai_models_input_price_check CHECK ((input_price >= (0)::double precision)),
+    CONSTRAINT ai_models_model_check CHECK (((length(model) >= 1) AND (length(model) <= 200))),
+    CONSTRAINT ai_models_output_price_check CHECK ((output_price >= (0)::double precision))
+);
+ALTER TABLE ONLY public.ai_models
+    ADD CONSTRAINT ai_models_pkey PRIMARY KEY (model);
+
 CREATE TABLE public.ai_replies (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     chat_id uuid NOT NULL,
@@ -1491,6 +1752,7 @@ CREATE INDEX ai_replies_user_idx ON public.ai_replies USING btree (user_id, queu
 CREATE TRIGGER mark_stats_delete AFTER DELETE ON public.ai_replies FOR EACH ROW WHEN ((old.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER mark_stats_insert AFTER INSERT ON public.ai_replies FOR EACH ROW WHEN ((new.created_at < public.open_quarter())) EXECUTE FUNCTION public.mark_stats('created_at');
 CREATE TRIGGER mark_stats_update AFTER UPDATE ON public.ai_replies FOR EACH ROW WHEN ((((old.state = 'failed'::public.reply_state) <> (new.state = 'failed'::public.reply_state)) OR (old.created_at <> new.created_at))) EXECUTE FUNCTION public.mark_stats('created_at');
+CREATE TRIGGER release_reservation AFTER UPDATE OF state ON public.ai_replies FOR EACH ROW WHEN (((old.state = ANY (ARRAY['queued'::public.reply_state, 'streaming'::public.reply_state])) AND (new.state = ANY (ARRAY['completed'::public.reply_state, 'failed'::public.reply_state, 'cancelled'::public.reply_state])))) EXECUTE FUNCTION public.release_ai_reservation();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_replies FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.ai_replies
     ADD CONSTRAINT ai_replies_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES public.tool_messages(id) ON DELETE SET NULL;
@@ -1534,6 +1796,8 @@ CREATE TABLE public.ai_reply_attempts (
 );
 ALTER TABLE ONLY public.ai_reply_attempts
     ADD CONSTRAINT ai_reply_attempts_pkey PRIMARY KEY (reply_id, attempt);
+CREATE TRIGGER sum_added_spending AFTER INSERT ON public.ai_reply_attempts FOR EACH ROW WHEN (((new.prompt_tokens IS NOT NULL) OR (new.completion_tokens IS NOT NULL) OR (new.cost_micros IS NOT NULL))) EXECUTE FUNCTION public.sum_ai_attempts();
+CREATE TRIGGER sum_spending AFTER UPDATE OF prompt_tokens, completion_tokens, cost_micros ON public.ai_reply_attempts FOR EACH ROW WHEN ((((old.prompt_tokens IS DISTINCT FROM new.prompt_tokens) OR (old.completion_tokens IS DISTINCT FROM new.completion_tokens)) OR (old.cost_micros IS DISTINCT FROM new.cost_micros))) EXECUTE FUNCTION public.sum_ai_attempts();
 ALTER TABLE ONLY public.ai_reply_attempts
     ADD CONSTRAINT ai_reply_attempts_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
 
@@ -1543,12 +1807,66 @@ CREATE TABLE public.ai_reply_chunks (
     seq integer NOT NULL,
     content text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_thinking boolean DEFAULT false NOT NULL,
     CONSTRAINT ai_reply_chunks_seq_check CHECK ((seq > 0))
 );
 ALTER TABLE ONLY public.ai_reply_chunks
     ADD CONSTRAINT ai_reply_chunks_pkey PRIMARY KEY (reply_id, attempt, seq);
 ALTER TABLE ONLY public.ai_reply_chunks
     ADD CONSTRAINT ai_reply_chunks_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_reply_ratings (
+    reply_id uuid NOT NULL,
+    thumb public.reply_thumb NOT NULL,
+    reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_reply_ratings_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 1000)))
+);
+ALTER TABLE ONLY public.ai_reply_ratings
+    ADD CONSTRAINT ai_reply_ratings_pkey PRIMARY KEY (reply_id);
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_reply_ratings FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
+ALTER TABLE ONLY public.ai_reply_ratings
+    ADD CONSTRAINT ai_reply_ratings_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_reservations (
+    reply_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    day date NOT NULL,
+    tokens bigint NOT NULL,
+    cost_micros bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_reservations_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_reservations_tokens_check CHECK ((tokens >= 0)),
+    CONSTRAINT ai_reservations_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[])))
+);
+ALTER TABLE ONLY public.ai_reservations
+    ADD CONSTRAINT ai_reservations_pkey PRIMARY KEY (reply_id);
+CREATE INDEX ai_reservations_user_idx ON public.ai_reservations USING btree (user_id);
+CREATE TRIGGER sum_spending AFTER INSERT OR DELETE OR UPDATE ON public.ai_reservations FOR EACH ROW EXECUTE FUNCTION public.sum_ai_reservations();
+ALTER TABLE ONLY public.ai_reservations
+    ADD CONSTRAINT ai_reservations_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.ai_reservations
+    ADD CONSTRAINT ai_reservations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+CREATE TABLE public.ai_spending (
+    day date NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    tokens bigint DEFAULT 0 NOT NULL,
+    cost_micros bigint DEFAULT 0 NOT NULL,
+    reserved_tokens bigint DEFAULT 0 NOT NULL,
+    reserved_micros bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_spending_cost_micros_check CHECK ((cost_micros >= 0)),
+    CONSTRAINT ai_spending_reserved_micros_check CHECK ((reserved_micros >= 0)),
+    CONSTRAINT ai_spending_reserved_tokens_check CHECK ((reserved_tokens >= 0)),
+    CONSTRAINT ai_spending_tokens_check CHECK ((tokens >= 0)),
+    CONSTRAINT ai_spending_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[])))
+)
+WITH (fillfactor='50');
+ALTER TABLE ONLY public.ai_spending
+    ADD CONSTRAINT ai_spending_pkey PRIMARY KEY (day, tool_type);
 
 CREATE TABLE public.ai_system_instructions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1563,6 +1881,8 @@ CREATE TABLE public.ai_system_instructions (
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    activated_at timestamp with time zone,
+    show_thinking boolean DEFAULT false NOT NULL,
     CONSTRAINT ai_system_instructions_content_check CHECK (((length(content) >= 1) AND (length(content) <= 50000))),
     CONSTRAINT ai_system_instructions_max_tokens_check CHECK (((max_tokens >= 16) AND (max_tokens <= 32000))),
     CONSTRAINT ai_system_instructions_model_check CHECK ((length(model) <= 200)),
@@ -1601,6 +1921,8 @@ CREATE TABLE public.ai_tryouts (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    thinking_tokens integer,
+    is_estimate boolean DEFAULT false NOT NULL,
     CONSTRAINT ai_tryouts_answer CHECK (((state <> 'completed'::public.tryout_state) OR (answer IS NOT NULL))),
     CONSTRAINT ai_tryouts_completion_tokens_check CHECK ((completion_tokens >= 0)),
     CONSTRAINT ai_tryouts_cost_micros_check CHECK ((cost_micros >= 0)),
@@ -1612,7 +1934,8 @@ CREATE TABLE public.ai_tryouts (
     CONSTRAINT ai_tryouts_provider_check CHECK ((length(provider) <= 300)),
     CONSTRAINT ai_tryouts_question_check CHECK (((length(question) >= 1) AND (length(question) <= 100000))),
     CONSTRAINT ai_tryouts_reason CHECK (((reason IS NOT NULL) = (state = 'failed'::public.tryout_state))),
-    CONSTRAINT ai_tryouts_reason_check CHECK ((length(reason) <= 100))
+    CONSTRAINT ai_tryouts_reason_check CHECK ((length(reason) <= 100)),
+    CONSTRAINT ai_tryouts_thinking_tokens_check CHECK ((thinking_tokens >= 0))
 );
 ALTER TABLE ONLY public.ai_tryouts
     ADD CONSTRAINT ai_tryouts_pkey PRIMARY KEY (id);
@@ -1620,11 +1943,26 @@ CREATE INDEX ai_tryouts_created_at_idx ON public.ai_tryouts USING btree (created
 CREATE INDEX ai_tryouts_created_by_idx ON public.ai_tryouts USING btree (created_by);
 CREATE INDEX ai_tryouts_instruction_idx ON public.ai_tryouts USING btree (instruction_id);
 CREATE INDEX ai_tryouts_open_idx ON public.ai_tryouts USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::public.tryout_state, 'running'::public.tryout_state]));
+CREATE TRIGGER sum_spending AFTER UPDATE OF prompt_tokens, completion_tokens, cost_micros ON public.ai_tryouts FOR EACH ROW WHEN ((((old.prompt_tokens IS DISTINCT FROM new.prompt_tokens) OR (old.completion_tokens IS DISTINCT FROM new.completion_tokens)) OR (old.cost_micros IS DISTINCT FROM new.cost_micros))) EXECUTE FUNCTION public.sum_ai_tryouts();
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_tryouts FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.ai_tryouts
     ADD CONSTRAINT ai_tryouts_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.ai_tryouts
     ADD CONSTRAINT ai_tryouts_instruction_id_fkey FOREIGN KEY (instruction_id) REFERENCES public.ai_system_instructions(id);
+
+CREATE TABLE public.ai_unanswered_questions (
+    reply_id uuid NOT NULL,
+    tool_type character varying(20) NOT NULL,
+    words text NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ai_unanswered_questions_tool_type_check CHECK (((tool_type)::text = ANY ((ARRAY['assistant'::character varying, 'tz_helper'::character varying, 'ideas'::character varying])::text[]))),
+    CONSTRAINT ai_unanswered_questions_words_check CHECK ((length(words) <= 500))
+);
+ALTER TABLE ONLY public.ai_unanswered_questions
+    ADD CONSTRAINT ai_unanswered_questions_pkey PRIMARY KEY (reply_id);
+CREATE INDEX ai_unanswered_questions_asked_at_idx ON public.ai_unanswered_questions USING btree (asked_at);
+ALTER TABLE ONLY public.ai_unanswered_questions
+    ADD CONSTRAINT ai_unanswered_questions_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
 
 CREATE TABLE public.catalog_changes (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -1973,6 +2311,34 @@ ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_pkey PRIMARY KEY (project_id);
 ALTER TABLE ONLY public.likes_dirty
     ADD CONSTRAINT likes_dirty_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.showcase_projects(id) ON DELETE CASCADE;
+
+CREATE TABLE public.mentor_questions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    reply_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    answered_at timestamp with time zone,
+    answered_by uuid,
+    message_id uuid,
+    CONSTRAINT mentor_questions_answer CHECK (((answered_at IS NOT NULL) OR (num_nonnulls(answered_by, message_id) = 0)))
+);
+ALTER TABLE ONLY public.mentor_questions
+    ADD CONSTRAINT mentor_questions_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.mentor_questions
+    ADD CONSTRAINT mentor_questions_reply_key UNIQUE (reply_id);
+CREATE INDEX mentor_questions_answered_by_idx ON public.mentor_questions USING btree (answered_by, id);
+CREATE INDEX mentor_questions_answered_idx ON public.mentor_questions USING btree (answered_at DESC, id DESC) WHERE (answered_at IS NOT NULL);
+CREATE UNIQUE INDEX mentor_questions_message_key ON public.mentor_questions USING btree (message_id);
+CREATE INDEX mentor_questions_user_idx ON public.mentor_questions USING btree (user_id, id);
+CREATE INDEX mentor_questions_waiting_idx ON public.mentor_questions USING btree (created_at, id) WHERE (answered_at IS NULL);
+ALTER TABLE ONLY public.mentor_questions
+    ADD CONSTRAINT mentor_questions_answered_by_fkey FOREIGN KEY (answered_by) REFERENCES public.users(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.mentor_questions
+    ADD CONSTRAINT mentor_questions_message_id_fkey FOREIGN KEY (message_id) REFERENCES public.tool_messages(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.mentor_questions
+    ADD CONSTRAINT mentor_questions_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.mentor_questions
+    ADD CONSTRAINT mentor_questions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 CREATE TABLE public.password_resets (
     user_id uuid NOT NULL,

@@ -22,6 +22,7 @@ use crate::queue::{Job, Queue};
 pub enum Verb {
     Achieved,
     Activated,
+    Answered,
     Approved,
     Archived,
     Asked,
@@ -40,6 +41,7 @@ pub enum Verb {
     Locked,
     Paused,
     Published,
+    Rated,
     Read,
     Received,
     Refused,
@@ -63,9 +65,11 @@ pub enum Verb {
     Unfavorited,
     Unliked,
     Unpublished,
+    Unrated,
     Updated,
     Used,
     Verified,
+    Warned,
     Withdrawn,
 }
 

@@ -83,6 +83,16 @@ pub enum UserEvent {
         /// Why, as a code.
         reason: String,
     },
+    /// A mentor has answered a question about a reply.
+    #[serde(rename = "mentor.answered")]
+    MentorAnswered {
+        /// Identifies the reply.
+        reply_id: Uuid,
+        /// The name of the tool.
+        tool_type: String,
+        /// Identifies the message with the mentor's answer.
+        message_id: Uuid,
+    },
     /// A mentor has decided about a project.
     #[serde(rename = "project.moderated")]
     ProjectModerated {

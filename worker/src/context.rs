@@ -9,7 +9,7 @@ use cairn_core::db::{Db, Purpose};
 use cairn_core::learning::rollup::{self, Pair, Skip};
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::Lease;
-use cairn_core::{Error, Result};
+use cairn_core::{Error, Result, settings};
 use prometheus::IntCounterVec;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ pub struct Context {
     pub(crate) events: Batcher<Event, bool>,
     /// Rolls pairs up in batches. `true` means that the pair is throttled or locked and has to be retried later.
     pub(crate) rollups: Batcher<Pair, bool>,
+    /// The platform's settings.
+    pub(crate) settings: Arc<settings::Cache>,
     /// Generates replies.
     pub(crate) provider: Arc<Provider>,
     /// Sends mails; `None` to send none.
@@ -84,7 +86,8 @@ impl Context {
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
         let (mail, reply_metrics, postponed, lease) = (None, None, None, None);
         let shutdown = CancellationToken::new();
-        Self { db, events, rollups, provider, mail, reply_metrics, lease, postponed, shutdown }
+        let settings = Arc::default();
+        Self { db, events, rollups, settings, provider, mail, reply_metrics, lease, postponed, shutdown }
     }
 
     /// Has this hook send mails.

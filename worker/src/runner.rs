@@ -7,10 +7,11 @@ use std::time::Duration;
 use apalis::prelude::{ParallelizeExt, Task, WorkerBuilder};
 use cairn_core::Error;
 use cairn_core::admin::metrics::WatchedPool;
-use cairn_core::config::Config;
+use cairn_core::config::{AiConfig, Config};
 use cairn_core::db::{self, Db, Purpose, close, connect_options, lazy_pool, within};
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{self, HEARTBEAT_TIMEOUT, Lease};
+use cairn_core::tools::prices;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
@@ -86,6 +87,11 @@ impl Process {
         let listening = connect_options(url.expose())?;
         let provider = Arc::new(Provider::from_config(config)?);
         tracing::info!(ai.provider = provider.name(), "this provider generates replies");
+        // Workers of other queues may be configured without a provider.
+        let publishes = shares.iter().any(|(queue, _)| *queue == Queue::Replies);
+        if publishes {
+            tokio::spawn(publish_prices(db.clone(), config.ai.clone(), shutdown.clone()));
+        }
         let mail = config.mail.as_ref().map(MailHook::new).transpose()?.map(Arc::new);
         Ok(Self { db, leases, listening, shares, health, provider, mail, shutdown })
     }
@@ -148,6 +154,15 @@ fn shares(queues: &[(Queue, usize)], connections: u32) -> impl Iterator<Item = (
     };
     let all: u32 = queues.iter().map(|&(queue, _)| weight(queue)).sum();
     queues.iter().map(move |&(queue, _)| (queue, (connections * weight(queue) / all).max(1)))
+}
+
+/// Stores what the models cost, as soon as the database answers.
+async fn publish_prices(db: Db, ai: Option<AiConfig>, stop: CancellationToken) {
+    let publish = async || prices::publish(&mut *db.acquire().await?, ai.as_ref()).await;
+    while let Some(Err(error)) = stop.run_until_cancelled(Box::pin(publish())).await {
+        tracing::warn!(error = %error, "cannot store the prices of models; trying again");
+        stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT_INTERVAL)).await;
+    }
 }
 
 /// Runs a queue's worker. If it ends unexpectedly, starts another one under a new name.

@@ -89,6 +89,7 @@ fn named(name: &str) -> Option<Value> {
         "UserResult.outcome" => json!("changed"),
         "access_token" => json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"),
         "action" => json!("lesson.completed"),
+        "consent" => json!(true),
         "avatar_url" => json!("https://pictures.example/anna.png"),
         "body" => json!("# Hello\n\nOpen an editor."),
         "content" | "message" => json!("How do I centre a card on the page?"),

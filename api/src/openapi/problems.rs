@@ -198,7 +198,7 @@ pub(super) fn declare(components: &mut Value) {
 }
 
 /// What a client acts on, with the codes that it comes with.
-fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
+fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 17] {
     let (integer, text) = (json!({"type": "integer", "format": "int64", "minimum": 0}), json!({"type": "string"}));
     let list = |of: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{of}")}});
     [
@@ -209,6 +209,7 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
             integer.clone(),
             "How many there may be.",
             &[
+                Code::BudgetExceeded,
                 Code::CollectionFull,
                 Code::LimitReached,
                 Code::QuotaExceeded,
@@ -220,7 +221,38 @@ fn members() -> [(&'static str, Value, &'static str, &'static [Code]); 11] {
             "resets_at",
             json!({"type": "string", "format": "date-time", "nullable": true}),
             "When the next question can be asked; null if no question may be asked at all.",
-            &[Code::QuotaExceeded],
+            &[Code::BudgetExceeded, Code::QuotaExceeded],
+        ),
+        (
+            "budget_scope",
+            json!({"type": "string", "enum": ["learner", "assistant", "tz_helper", "ideas", "platform"]}),
+            "Whose budget it is: yours (`learner`), that of a tool, or that of the platform.",
+            &[Code::BudgetExceeded],
+        ),
+        (
+            "budget_period",
+            json!({"type": "string", "enum": ["day", "month"]}),
+            "How long the budget lasts, by the days and months of UTC.",
+            &[Code::BudgetExceeded],
+        ),
+        (
+            "budget_unit",
+            json!({"type": "string", "enum": ["tokens", "cost_micros"]}),
+            "What the budget is counted in: tokens, or millionths of the platform's currency.",
+            &[Code::BudgetExceeded],
+        ),
+        (
+            "evaluation_id",
+            json!({"type": "string", "format": "uuid"}),
+            "Identifies the evaluation.",
+            &[Code::EvaluationFallen, Code::EvaluationRequired],
+        ),
+        ("passed_count", integer.clone(), "How many questions the version answers well.", &[Code::EvaluationFallen]),
+        (
+            "baseline_passed_count",
+            integer.clone(),
+            "How many questions the active version answers well.",
+            &[Code::EvaluationFallen],
         ),
         ("current_version", integer.clone(), "The version that the resource has now.", &[Code::VersionMismatch]),
         (

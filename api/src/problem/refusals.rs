@@ -9,9 +9,15 @@ use cairn_core::library::favorites::FavoriteRefusal;
 use cairn_core::noun::Noun;
 use cairn_core::refusal::{NotFound, Rejected};
 use cairn_core::resource;
+use cairn_core::settings::BudgetScope;
 use cairn_core::stats::daily::UnknownTimeZone;
+use cairn_core::tools::budgets::{self, BudgetExceeded};
 use cairn_core::tools::cancel::CancelRefusal;
+use cairn_core::tools::evaluation_runs::RunRefusal;
+use cairn_core::tools::instructions::ActivationRefusal;
+use cairn_core::tools::mentor_questions::MentorRefusal;
 use cairn_core::tools::questions::AskRefusal;
+use cairn_core::tools::ratings::AnswerRefusal;
 use cairn_core::tools::retry::RetryRefusal;
 use cairn_core::tools::tryouts::TryoutRefusal;
 use cairn_core::users::accounts::RegistrationRefusal;
@@ -57,11 +63,14 @@ impl Code {
         match noun {
             Noun::Activity => Self::ActivityNotFound,
             Noun::Chat | Noun::ToolChat => Self::ChatNotFound,
+            Noun::Evaluation => Self::EvaluationNotFound,
+            Noun::EvaluationRun => Self::EvaluationRunNotFound,
             Noun::Import => Self::ImportNotFound,
             Noun::Instruction => Self::InstructionNotFound,
             Noun::Invite => Self::InviteNotFound,
             Noun::Job => Self::JobNotFound,
             Noun::Lesson => Self::LessonNotFound,
+            Noun::MentorQuestion => Self::MentorQuestionNotFound,
             Noun::Message => Self::MessageNotFound,
             Noun::Module => Self::ModuleNotFound,
             Noun::Project => Self::ProjectNotFound,
@@ -79,6 +88,7 @@ impl Code {
             Noun::Tryout => Self::TryoutNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Admin
+            | Noun::Budget
             | Noun::Course
             | Noun::Email
             | Noun::Jobs
@@ -198,8 +208,50 @@ impl From<AskRefusal> for Problem {
                     .with("resets_at", quota.resets_at.map(time::text))
                     .retry_after(seconds)
             }
+            AskRefusal::BudgetExceeded(exceeded) => exceeded.into(),
             // The schema installs an instruction for each tool, and activating one replaces another.
             AskRefusal::Unavailable => cairn_core::Error::message("a tool has no active instruction").into(),
+        }
+    }
+}
+
+impl From<BudgetExceeded> for Problem {
+    fn from(BudgetExceeded(used): BudgetExceeded) -> Self {
+        let is_own = used.budget.scope == BudgetScope::Learner;
+        let whose = if is_own { "Your budget" } else { "The budget" };
+        let (state, seconds) = if used.is_spent() {
+            ("used up", used.resets_in.as_secs() + 1)
+        } else {
+            ("reserved for replies that are being written", OPEN_REPLY_RETRY_AFTER)
+        };
+        let time = used.resets_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let period = budgets::named(used.budget.period);
+        let problem = Self::budget_exceeded()
+            .detail(format!("{whose} of the AI tools for {period} is {state}. The next one begins at {time}."))
+            .with("resets_at", time::text(used.resets_at))
+            .with("budget_scope", used.budget.scope.name())
+            .with("budget_period", used.budget.period.name())
+            .with("budget_unit", used.budget.unit.name())
+            .retry_after(seconds);
+        // What the platform spends is none of a learner's business.
+        if is_own { problem.with("limit", used.budget.amount) } else { problem }
+    }
+}
+
+impl From<AnswerRefusal> for Problem {
+    fn from(refusal: AnswerRefusal) -> Self {
+        match refusal {
+            AnswerRefusal::NotFound(not_found) => not_found.into(),
+            AnswerRefusal::NotAnswered => Self::reply_not_answered(),
+        }
+    }
+}
+
+impl From<MentorRefusal> for Problem {
+    fn from(refusal: MentorRefusal) -> Self {
+        match refusal {
+            MentorRefusal::NotFound(not_found) => not_found.into(),
+            MentorRefusal::Answered => Self::mentor_question_answered(),
         }
     }
 }
@@ -231,6 +283,37 @@ impl From<TryoutRefusal> for Problem {
                 .detail(format!("At most {limit} of your try-outs are answered at once. Wait for one of them."))
                 .with("limit", limit)
                 .retry_after(OPEN_REPLY_RETRY_AFTER),
+            TryoutRefusal::BudgetExceeded(exceeded) => exceeded.into(),
+        }
+    }
+}
+
+impl From<ActivationRefusal> for Problem {
+    fn from(refusal: ActivationRefusal) -> Self {
+        match refusal {
+            ActivationRefusal::NotFound(not_found) => not_found.into(),
+            ActivationRefusal::Fallen { evaluation_id, name, passed, baseline_passed } => Self::evaluation_fallen()
+                .detail(format!(
+                    "In the evaluation “{name}” the version answers {passed} questions well, and the active one {baseline_passed}."
+                ))
+                .with("evaluation_id", evaluation_id.to_string())
+                .with("passed_count", passed)
+                .with("baseline_passed_count", baseline_passed),
+            ActivationRefusal::NotEvaluated { evaluation_id, name } => Self::evaluation_required()
+                .detail(format!("Compare the version with the active one in the evaluation “{name}” first."))
+                .with("evaluation_id", evaluation_id.to_string()),
+            ActivationRefusal::NotRollable => Self::instruction_not_rollable(),
+        }
+    }
+}
+
+impl From<RunRefusal> for Problem {
+    fn from(refusal: RunRefusal) -> Self {
+        match refusal {
+            RunRefusal::NotFound(not_found) => not_found.into(),
+            RunRefusal::Deleted => Self::resource_deleted(),
+            RunRefusal::Open => Self::evaluation_running(),
+            RunRefusal::BudgetExceeded(exceeded) => exceeded.into(),
         }
     }
 }

@@ -12,15 +12,32 @@ use crate::{App, Code};
 
 macro_rules! resources {
     (@type) => { () };
+    (@type $($m1:ident)::+ $a1:ident, $($m2:ident)::+ $a2:ident, $($m3:ident)::+ $a3:ident, $($m4:ident)::+ $a4:ident,
+     $($rest:tt)*) => {
+        (($($m1)::+::$a1, $($m2)::+::$a2, $($m3)::+::$a3, $($m4)::+::$a4), resources!(@type $($rest)*))
+    };
     (@type $($module:ident)::+ $api:ident, $($rest:tt)*) => { ($($module)::+::$api, resources!(@type $($rest)*)) };
     (@new $app:ident) => { () };
+    (@new $app:ident $($m1:ident)::+ $a1:ident, $($m2:ident)::+ $a2:ident, $($m3:ident)::+ $a3:ident,
+     $($m4:ident)::+ $a4:ident, $($rest:tt)*) => {
+        (
+            (
+                $($m1)::+::$a1 { app: $app.clone() },
+                $($m2)::+::$a2 { app: $app.clone() },
+                $($m3)::+::$a3 { app: $app.clone() },
+                $($m4)::+::$a4 { app: $app.clone() },
+            ),
+            resources!(@new $app $($rest)*),
+        )
+    };
     (@new $app:ident $($module:ident)::+ $api:ident, $($rest:tt)*) => {
         ($($module)::+::$api { app: $app.clone() }, resources!(@new $app $($rest)*))
     };
     (@problems) => { [] };
     (@list $($($module:ident)::+ $api:ident,)*) => { [$($($module)::+::PROBLEMS),*] };
     ($($all:tt)*) => {
-        /// All resources, as nested pairs because poem's tuples end at 16.
+        /// All resources, nested because poem's tuples end at 16: in groups of four, because each level keeps what is below it
+        /// on the stack.
         pub type Resources = resources!(@type $($all)*);
 
         /// Creates all resources for one app.
@@ -65,6 +82,9 @@ resources! {
     tools::catalog CatalogApi,
     tools::messages MessagesApi,
     tools::replies RepliesApi,
+    tools::ratings RatingsApi,
+    tools::mentor_questions MentorQuestionsApi,
+    tools::mentoring MentoringApi,
     tools::stream StreamApi,
     tools::transfer TransferApi,
     admin::learning::modules AdminModulesApi,
@@ -98,7 +118,12 @@ resources! {
     admin::stats::lessons LessonStatsApi,
     admin::tools::instructions InstructionsApi,
     admin::tools::tryouts TryoutsApi,
+    admin::tools::evaluations EvaluationsApi,
+    admin::tools::evaluation_runs EvaluationRunsApi,
     admin::tools::chats ChatsApi,
     admin::tools::chat_export ChatExportApi,
     admin::tools::stats StatsApi,
+    admin::tools::daily DailyToolsApi,
+    admin::tools::unanswered UnansweredApi,
+    admin::tools::budgets BudgetsApi,
 }

@@ -15,6 +15,13 @@ pub struct ReplyChunk {
     pub text: String,
 }
 
+/// The next piece of what the model thinks, which is no part of the answer. Only if the tool's instruction allows it.
+#[derive(Clone, Debug, Object)]
+pub struct ReplyThinking {
+    /// The text to append to the earlier thoughts.
+    pub text: String,
+}
+
 /// The answer starts over: discard the text received so far.
 #[derive(Clone, Debug, Object)]
 pub struct ReplyRestart {}
@@ -51,6 +58,9 @@ pub enum ReplyEvent {
     /// The next piece of the answer.
     #[oai(mapping = "chunk")]
     Chunk(ReplyChunk),
+    /// The next piece of what the model thinks.
+    #[oai(mapping = "thinking")]
+    Thinking(ReplyThinking),
     /// The answer starts over.
     #[oai(mapping = "restart")]
     Restart(ReplyRestart),
@@ -69,6 +79,7 @@ impl From<ReplyUpdate> for ReplyEvent {
     fn from(update: ReplyUpdate) -> Self {
         match update {
             ReplyUpdate::Text(text) => Self::Chunk(ReplyChunk { text }),
+            ReplyUpdate::Thinking(text) => Self::Thinking(ReplyThinking { text }),
             ReplyUpdate::Restarted => Self::Restart(ReplyRestart {}),
             ReplyUpdate::Completed { message_id, has_copyable_content } => {
                 Self::Completed(ReplyCompleted { message_id, has_copyable_content })
@@ -84,6 +95,7 @@ impl ReplyEvent {
     const fn name(&self) -> &'static str {
         match self {
             Self::Chunk(_) => "chunk",
+            Self::Thinking(_) => "thinking",
             Self::Restart(_) => "restart",
             Self::Completed(_) => "completed",
             Self::Failed(_) => "failed",

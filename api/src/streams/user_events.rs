@@ -92,6 +92,17 @@ pub struct ReplyCancelledEvent {
     pub reason: String,
 }
 
+/// A mentor has answered what you asked about a reply.
+#[derive(Clone, Debug, Object)]
+pub struct MentorAnsweredEvent {
+    /// Identifies the reply.
+    pub reply_id: Uuid,
+    /// The tool that was asked.
+    pub tool_type: String,
+    /// Identifies the message of the chat with the mentor's answer.
+    pub message_id: Uuid,
+}
+
 /// A mentor has decided about a project of yours.
 #[derive(Clone, Debug, Object)]
 pub struct ProjectModerated {
@@ -145,6 +156,9 @@ pub enum UserEvent {
     /// A reply was cancelled.
     #[oai(mapping = "reply.cancelled")]
     ReplyCancelled(ReplyCancelledEvent),
+    /// A mentor has answered.
+    #[oai(mapping = "mentor.answered")]
+    MentorAnswered(MentorAnsweredEvent),
     /// A mentor has decided about a project.
     #[oai(mapping = "project.moderated")]
     Project(ProjectModerated),
@@ -186,6 +200,9 @@ impl From<Stored> for UserEvent {
             Stored::ReplyCancelled { reply_id, tool_type, reason } => {
                 Self::ReplyCancelled(ReplyCancelledEvent { reply_id, tool_type, reason })
             }
+            Stored::MentorAnswered { reply_id, tool_type, message_id } => {
+                Self::MentorAnswered(MentorAnsweredEvent { reply_id, tool_type, message_id })
+            }
             Stored::ProjectModerated { project_id, title, status, reason } => {
                 Self::Project(ProjectModerated { project_id, title, status, reason })
             }
@@ -209,6 +226,7 @@ impl UserEvent {
             Self::ReplyCompleted(_) => "reply.completed",
             Self::ReplyFailed(_) => "reply.failed",
             Self::ReplyCancelled(_) => "reply.cancelled",
+            Self::MentorAnswered(_) => "mentor.answered",
             Self::Project(_) => "project.moderated",
             Self::Session(_) => "session.ended",
         }

@@ -59,6 +59,7 @@ fn every_operation_is_described() {
 /// What an operation can do, in the word that begins its summary. One word for one thing: a new one is worth a thought.
 const VERBS: &[&str] = &[
     "Activate",
+    "Answer",
     "Approve",
     "Archive",
     "Ask",
@@ -78,6 +79,7 @@ const VERBS: &[&str] = &[
     "Pause",
     "Preview",
     "Publish",
+    "Rate",
     "Record",
     "Refresh",
     "Register",
@@ -90,6 +92,7 @@ const VERBS: &[&str] = &[
     "Resume",
     "Retry",
     "Revoke",
+    "Roll",
     "Search",
     "Sign",
     "Start",

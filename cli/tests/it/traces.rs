@@ -67,6 +67,33 @@ async fn a_request_and_its_job_are_one_trace() {
     deployment.postgres.stop().await.unwrap();
 }
 
+/// The names are OpenTelemetry's, and nothing that a learner or a model wrote is among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_a_provider_is_described_without_its_content() {
+    let collector = Collector::start().await;
+    let deployment = Deployment::start(&collector.url).await;
+    let (api, worker) = (deployment.spawn("cairn-api", "json"), deployment.spawn("cairn-worker", "text"));
+    let token = deployment.register("anna@example.test").await;
+    let url = format!("http://127.0.0.1:{}/v1/tools/assistant/messages", deployment.api_port);
+    let question = json!({"message": "A secret question"});
+    let asked = deployment.http.post(&url).bearer_auth(token).json(&question).send().await.unwrap();
+    assert_eq!(asked.status(), 202);
+    deployment.until("SELECT count(*) > 0 FROM ai_replies WHERE state = 'completed'").await;
+    api.end();
+    worker.end();
+    let call = collector.span("cairn-worker", "chat");
+    assert_eq!(call.kind(), SpanKind::Client);
+    let job = collector.span("cairn-worker", "generate_reply");
+    assert_eq!((&call.trace_id, &call.parent_span_id), (&job.trace_id, &job.span_id));
+    for (name, value) in [("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "cairn.library")] {
+        assert_eq!(attribute(&call, name), Some(Attribute::StringValue(value.to_owned())));
+    }
+    assert_eq!(attribute(&call, "gen_ai.request.max_tokens"), Some(Attribute::IntValue(1500)));
+    assert!(attribute(&call, "gen_ai.response.finish_reasons").is_some(), "{call:?}");
+    assert!(!format!("{call:?}").contains("secret"), "{call:?}");
+    deployment.postgres.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_collector_causes_one_log_line() {
     let unused = format!("http://127.0.0.1:{}", free_port());
@@ -184,8 +211,8 @@ impl Deployment {
         Running { child, log }
     }
 
-    /// Registers a user as soon as the API is available.
-    async fn register(&self, email: &str) {
+    /// Registers a user as soon as the API is available. Returns the access token.
+    async fn register(&self, email: &str) -> String {
         let started = Instant::now();
         let url = format!("http://127.0.0.1:{}/v1/auth/register", self.api_port);
         let body = json!({ "email": email, "password": "a long enough password", "first_name": "Anna" });
@@ -198,6 +225,8 @@ impl Deployment {
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         assert_eq!(answer.status(), 201);
+        let session: Value = answer.json().await.unwrap();
+        session["tokens"]["access_token"].as_str().unwrap().to_owned()
     }
 
     async fn until(&self, condition: &'static str) {

@@ -20,6 +20,7 @@ macro_rules! for_each_job {
             send_mail: $crate::users::jobs::SendMail,
             generate_reply: $crate::tools::jobs::GenerateReply,
             answer_tryout: $crate::tools::jobs::AnswerTryout,
+            run_evaluation: $crate::tools::jobs::RunEvaluation,
             import_course: $crate::learning::jobs::ImportCourse,
             refresh_stats: $crate::stats::jobs::RefreshStats,
             reconcile: $crate::admin::maintenance::Reconcile,

@@ -21,7 +21,9 @@ use crate::admin::observation::{self, Observation};
 use crate::admin::process::ProcessMetrics;
 use crate::queue::Queue;
 use crate::queue::queues::{self, QueueState};
-use crate::{Result, db};
+use crate::settings::BudgetScope;
+use crate::tools::budgets::{self, BudgetUse};
+use crate::{Result, db, settings};
 
 /// The content type of the output of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,6 +45,7 @@ pub struct Metrics {
     process: ProcessMetrics,
     database: DatabaseGauges,
     queues: QueueGauges,
+    budgets: GaugeVec,
     /// Separate connections, which the service does not use otherwise.
     observer: PgPool,
     queried_at: Mutex<Option<Instant>>,
@@ -64,6 +67,12 @@ impl Metrics {
             process: ProcessMetrics::new(&registry)?,
             database: DatabaseGauges::new(&registry)?,
             queues: QueueGauges::new(&registry)?,
+            budgets: register_gauge_vec_with_registry!(
+                "cairn_ai_budget_used_ratio",
+                "The spent part of a budget of the AI tools in its present period; those of learners are left out.",
+                &["scope", "period", "unit"],
+                registry
+            )?,
             queried_at: Mutex::default(),
             registry,
             pools,
@@ -84,6 +93,17 @@ impl Metrics {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 
+    /// Of several budgets with the same labels, the one that is used most.
+    fn show_budgets(&self, budgets: &[BudgetUse]) {
+        self.budgets.reset();
+        for used in budgets {
+            let budget = used.budget;
+            let labels = [budget.scope.name(), budget.period.name(), budget.unit.name()];
+            let gauge = self.budgets.with_label_values(&labels);
+            gauge.set(gauge.get().max(used.ratio()));
+        }
+    }
+
     /// Queries the database unless the figures are fresh. Concurrent callers wait for the same result.
     async fn query(&self) {
         let mut queried_at = self.queried_at.lock().await;
@@ -93,7 +113,8 @@ impl Metrics {
         let result = tokio::time::timeout(QUERY_TIMEOUT, query(&self.observer)).await;
         let result = result.unwrap_or_else(|_| Err(crate::Error::message("timed out")));
         match result {
-            Ok(Figures { states, stale, observation }) => {
+            Ok(Figures { states, stale, observation, budgets }) => {
+                self.show_budgets(&budgets);
                 self.queues.show(&states, &stale);
                 self.database.show(&observation);
             }
@@ -101,6 +122,7 @@ impl Metrics {
                 tracing::warn!(error = %error, "cannot query the database for metrics");
                 self.queues.reset();
                 self.database.reset();
+                self.budgets.reset();
             }
         }
         *queried_at = Some(Instant::now());
@@ -112,6 +134,7 @@ struct Figures {
     states: Vec<QueueState>,
     stale: Stale,
     observation: Observation,
+    budgets: Vec<BudgetUse>,
 }
 
 async fn query(pool: &PgPool) -> Result<Figures> {
@@ -120,6 +143,12 @@ async fn query(pool: &PgPool) -> Result<Figures> {
         states: queues::overview(&mut connection).await?,
         stale: health::stale(&mut connection).await?,
         observation: observation::observe(&mut connection).await?,
+        budgets: {
+            let mut settings = settings::load(&mut connection).await?;
+            // Who of all learners spent most takes longer to find out, and is no operator's business.
+            settings.budgets.retain(|budget| budget.scope != BudgetScope::Learner);
+            budgets::list(&mut connection, &settings).await?
+        },
     })
 }
 

@@ -11,4 +11,6 @@ mod values;
 pub use self::cache::Cache;
 pub use self::stored::{Setting, change, find, list, load, reset};
 pub use self::table::{Definition, Settings, definition, definitions};
-pub use self::values::{EmailVerification, ProjectModeration, RegistrationMode};
+pub use self::values::{
+    Budget, BudgetPeriod, BudgetScope, BudgetUnit, EmailVerification, ProjectModeration, RegistrationMode,
+};

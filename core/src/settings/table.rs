@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::values::{EmailVerification, ProjectModeration, RegistrationMode};
+use super::values::{Budget, EmailVerification, ProjectModeration, RegistrationMode};
 use crate::schema::{Duplicates, Fault, Json, Schema};
 use crate::{Error, Result};
 
@@ -103,6 +103,8 @@ define_settings! {
         "The longest question, in characters.";
     "ai.open_replies_per_user" open_replies_per_user: i64 = 2, whole(1, 100),
         "How many replies of one learner may be unfinished at the same time.";
+    "ai.budgets" budgets: Vec<Budget> = Vec::new(), budgets(),
+        "How much the AI tools may use in a day or a month of UTC: each learner, a tool, or the platform, in tokens or in millionths of the currency of the prices. Without a budget there is no limit; of several, each applies.";
     "projects.moderation" project_moderation: ProjectModeration = ProjectModeration::Off, one_of(&["off", "on"]),
         "Whether a mentor must approve the projects of learners before they are shown.";
     "jobs.keep_done_hours" keep_done_hours: i32 = 24, whole(1, 8760),
@@ -158,6 +160,21 @@ fn whole(least: i64, most: i64) -> Value {
     json!({ "type": "integer", "minimum": least, "maximum": most })
 }
 
+fn budgets() -> Value {
+    let budget = json!({
+        "type": "object",
+        "required": ["scope", "period", "unit", "amount"],
+        "properties": {
+            "scope": one_of(&["learner", "assistant", "tz_helper", "ideas", "platform"]),
+            "period": one_of(&["day", "month"]),
+            "unit": one_of(&["tokens", "cost_micros"]),
+            "amount": whole(0, 1_000_000_000_000_000),
+        },
+        "additionalProperties": false,
+    });
+    json!({ "type": "array", "maxItems": 50, "uniqueItems": true, "items": budget })
+}
+
 fn names() -> Value {
     let name = json!({ "type": "string", "maxLength": 50, "pattern": "^[a-z][a-z0-9_]*$" });
     json!({ "type": "array", "maxItems": 50, "uniqueItems": true, "items": name })
@@ -197,6 +214,9 @@ mod tests {
             ("ai.daily_questions", json!("5")),
             ("registration.mode", json!("nobody")),
             ("features.enabled", json!(["a", "a"])),
+            ("ai.budgets", json!([{"scope": "nobody", "period": "day", "unit": "tokens", "amount": 1}])),
+            ("ai.budgets", json!([{"scope": "learner", "period": "day", "unit": "tokens"}])),
+            ("ai.budgets", json!([{"scope": "learner", "period": "day", "unit": "tokens", "amount": -1}])),
         ] {
             settings.set(key, value).unwrap_err();
         }

@@ -1,5 +1,6 @@
 //! Telemetry: logs and traces.
 
+pub mod gen_ai;
 mod otlp;
 pub mod trace;
 

@@ -42,6 +42,8 @@ pub struct Attempt {
     pub request: Request,
     /// The codes of how earlier attempts ended since the reply was last requested.
     pub earlier: Vec<String>,
+    /// Whether readers are shown what the model thinks.
+    pub show_thinking: bool,
     /// The name under which the provider keeps the answer that the last attempt was waiting for; `None` if there is none.
     pub kept: Option<String>,
 }
@@ -58,7 +60,7 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
 }
 
 /// Begins an attempt; `None` if the reply is finished or removed, or the job is no longer held under `lease`: whoever holds it
-/// by now makes the attempt. An earlier attempt that is still in progress may no longer write; what it used is estimated from its
+/// by now makes the attempt. An earlier attempt that is still in progress may no longer write; what it used and cost is estimated from its
 /// text, unless this attempt goes on with its answer. Afterwards readers have to be notified
 /// ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
 pub async fn begin(
@@ -79,10 +81,12 @@ pub async fn begin(
                UPDATE ai_reply_attempts a
                SET finished_at = now(), reason = 'superseded', error = 'superseded by a later attempt',
                    prompt_tokens = CASE WHEN a.response_id IS NULL THEN a.prompt_tokens END,
-                   completion_tokens = CASE WHEN a.response_id IS NULL AND a.prompt_tokens IS NOT NULL THEN (
-                       SELECT ceil(coalesce(sum(length(k.content)), 0) / 4.0)::integer FROM ai_reply_chunks k
-                       WHERE k.reply_id = a.reply_id AND k.attempt = a.attempt) END
-               FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+                   completion_tokens = CASE WHEN a.response_id IS NULL AND a.prompt_tokens IS NOT NULL
+                       THEN ai_stored_tokens(a.reply_id, a.attempt) END,
+                   cost_micros = CASE WHEN a.response_id IS NULL
+                       THEN ai_cost(i.model, a.prompt_tokens, ai_stored_tokens(a.reply_id, a.attempt)) END
+               FROM reply JOIN ai_system_instructions i ON i.id = reply.instruction_id
+               WHERE a.reply_id = reply.id AND a.finished_at IS NULL
            ), kept AS (
                SELECT a.response_id FROM reply r
                JOIN ai_reply_attempts a ON a.reply_id = r.id AND a.started_at >= r.queued_at AND a.provider = $2
@@ -92,7 +96,7 @@ pub async fn begin(
                SELECT id, attempt, $2, (SELECT response_id FROM kept) FROM reply
            )
            SELECT r.attempt, r.chat_id, r.user_id, r.question_id, r.question, r.context AS "context: Json<Context>",
-               i.tool_type, i.content, i.model, i.temperature, i.max_tokens,
+               i.tool_type, i.content, i.model, i.temperature, i.max_tokens, i.show_thinking,
                ARRAY(SELECT a.reason FROM ai_reply_attempts a
                      WHERE a.reply_id = r.id AND a.started_at >= r.queued_at AND a.reason IS NOT NULL
                      ORDER BY a.attempt) AS "earlier!",
@@ -120,6 +124,7 @@ pub async fn begin(
             temperature: row.temperature,
             max_tokens: row.max_tokens,
         },
+        show_thinking: row.show_thinking,
         earlier: row.earlier,
         kept: row.kept,
     }))
@@ -164,17 +169,24 @@ pub async fn keep(connection: &mut PgConnection, attempt: &Attempt, response_id:
     Ok(())
 }
 
-/// Stores the next chunk of an attempt's text. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
+/// Stores the next chunk of an attempt's text, or of what the model thinks. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
 /// write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]).
-pub async fn append(connection: &mut PgConnection, attempt: &Attempt, seq: i32, text: &str) -> Result<bool> {
+pub async fn append(
+    connection: &mut PgConnection,
+    attempt: &Attempt,
+    seq: i32,
+    text: &str,
+    is_thinking: bool,
+) -> Result<bool> {
     // The row of the reply is locked, so that a transaction that ends the reply sees all of its chunks.
     let inserted = sqlx::query!(
-        "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content)
-         SELECT id, attempt, $3, $4 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
+        "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content, is_thinking)
+         SELECT id, attempt, $3, $4, $5 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
         attempt.reply_id,
         attempt.number,
         seq,
-        storable(text)
+        storable(text),
+        is_thinking
     )
     .execute(connection)
     .await?;

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::replies::ReplyState;
-use super::{Reason, Tool, has_copyable_content, stored_tool};
+use super::{Reason, Tool, has_copyable_content, mentor_questions, ratings, stored_tool, unanswered};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
@@ -78,6 +78,9 @@ pub async fn clear(tx: &mut UserTx, tool: Tool) -> Result<()> {
         .execute(&mut ***tx)
         .await?;
     forget_answers(tx, chat_id).await?;
+    mentor_questions::withdraw_all(tx, chat_id).await?;
+    ratings::forget_reasons(tx, chat_id).await?;
+    unanswered::forget(tx, chat_id).await?;
     let removed = sqlx::query!("DELETE FROM tool_messages WHERE chat_id = $1", chat_id).execute(&mut ***tx).await?;
     if stopped.is_some() || removed.rows_affected() > 0 {
         let target = Target::new(Noun::ToolChat, chat_id, tool.title());
@@ -101,16 +104,22 @@ async fn forget_answers(connection: &mut PgConnection, chat_id: Uuid) -> Result<
     Ok(())
 }
 
-/// Stops the open reply of a chat that the transaction has locked, or only the reply `only`. Returns its id.
+/// Stops the open reply of a chat that the transaction has locked, or only the reply `only`. Returns its id. What its attempt
+/// used is estimated until its worker says it, because the worker may be lost.
 async fn stop(tx: &mut UserTx, tool: Tool, chat_id: Uuid, only: Option<Uuid>, reason: Reason) -> Result<Option<Uuid>> {
     let stopped = sqlx::query_scalar!(
         "WITH reply AS (
              UPDATE ai_replies SET state = 'cancelled', reason = $3, finished_at = now()
              WHERE chat_id = $1 AND id = coalesce($2, id) AND state IN ('queued', 'streaming')
-             RETURNING id
+             RETURNING id, instruction_id
          ), ended AS (
-             UPDATE ai_reply_attempts a SET finished_at = now(), reason = $3
-             FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+             UPDATE ai_reply_attempts a SET finished_at = now(), reason = $3,
+                 completion_tokens = coalesce(a.completion_tokens,
+                     CASE WHEN a.prompt_tokens IS NOT NULL THEN ai_stored_tokens(a.reply_id, a.attempt) END),
+                 cost_micros = coalesce(a.cost_micros, ai_cost(i.model, a.prompt_tokens,
+                     coalesce(a.completion_tokens, ai_stored_tokens(a.reply_id, a.attempt))))
+             FROM reply JOIN ai_system_instructions i ON i.id = reply.instruction_id
+             WHERE a.reply_id = reply.id AND a.finished_at IS NULL
          )
          SELECT id FROM reply",
         chat_id,
@@ -131,7 +140,8 @@ async fn stop(tx: &mut UserTx, tool: Tool, chat_id: Uuid, only: Option<Uuid>, re
 async fn keep_partial(connection: &mut PgConnection, chat_id: Uuid, reply_id: Uuid) -> Result<()> {
     let text = sqlx::query_scalar!(
         "SELECT string_agg(k.content, '' ORDER BY k.seq)
-         FROM ai_replies r JOIN ai_reply_chunks k ON k.reply_id = r.id AND k.attempt = r.attempt WHERE r.id = $1",
+         FROM ai_replies r JOIN ai_reply_chunks k ON k.reply_id = r.id AND k.attempt = r.attempt
+         WHERE r.id = $1 AND NOT k.is_thinking",
         reply_id
     );
     let Some(text) = text.fetch_one(&mut *connection).await? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! The jobs that write replies and answer try-outs, and the reconciler for replies without a live job.
+//! The jobs that write replies, answer try-outs and run evaluations, and the reconciler for replies without a live job.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -50,6 +50,24 @@ impl Job for AnswerTryout {
     const HEEDS_SHUTDOWN: bool = true;
 }
 
+/// Asks the next question of a run of an evaluation.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RunEvaluation {
+    /// The run.
+    pub run_id: Uuid,
+}
+
+impl Job for RunEvaluation {
+    const KIND: &'static str = "run_evaluation";
+    const QUEUE: Queue = Queue::Replies;
+    /// A failure of the provider ends the run, so only a crash is followed by another attempt.
+    const MAX_ATTEMPTS: i32 = 10;
+    /// Longer than the time limit of an answer, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(150);
+    /// An unfinished run is handed over to another worker.
+    const HEEDS_SHUTDOWN: bool = true;
+}
+
 /// Fails open replies whose last job is dead, because they would never be finished, and their chat would stay blocked. Enqueues a
 /// job for open replies that have none (it was removed by hand). A dead job of a reply that was retried since is ignored.
 pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
@@ -58,10 +76,12 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
     let dead = jobs.dead.iter().filter(|job| !live.contains(&job.reply_id)).map(|job| (job.reply_id, job.retry));
     let (dead, retries): (Vec<Uuid>, Vec<i32>) = dead.unzip();
     let open = sqlx::query_scalar!(
-        "SELECT DISTINCT r.id
-         FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
-         JOIN ai_replies r ON r.id = dead.id AND cardinality(r.retried_at) = dead.retry
-         WHERE r.state IN ('queued', 'streaming') ORDER BY r.id",
+        // All are locked before the first is ended, which locks the sums of what was spent.
+        "SELECT r.id FROM ai_replies r
+         WHERE r.state IN ('queued', 'streaming') AND EXISTS (
+             SELECT FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
+             WHERE dead.id = r.id AND dead.retry = cardinality(r.retried_at))
+         ORDER BY r.id FOR NO KEY UPDATE",
         &dead,
         &retries
     )

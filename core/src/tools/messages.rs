@@ -19,9 +19,11 @@ pub enum Author {
     User,
     /// The tool.
     Assistant,
+    /// A mentor, who was asked about a reply. Such messages are stored with the role of the tool.
+    Mentor,
 }
 
-/// A message of a chat: a question or an answer.
+/// A message of a chat: a question, an answer, or what a mentor wrote about one.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// Identifies the message.
@@ -36,7 +38,7 @@ pub struct Message {
     pub has_copyable_content: bool,
     /// When the message was stored. Strictly increasing within a chat.
     pub created_at: DateTime<Utc>,
-    /// The reply that answers this question, or that this answer belongs to; `None` for messages that are older than the
+    /// The reply that answers this question, that this answer belongs to, or that the mentor was asked about; `None` for messages that are older than the
     /// introduction of replies.
     pub reply_id: Option<Uuid>,
     /// The state of that reply.
@@ -48,7 +50,9 @@ macro_rules! select_messages {
     ($from:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Message,
-            r#"SELECT m.id AS "id!", m.chat_id AS "chat_id!", m.role AS "author!: Author",
+            r#"SELECT m.id AS "id!", m.chat_id AS "chat_id!",
+                   CASE WHEN EXISTS (SELECT FROM mentor_questions q WHERE q.message_id = m.id) THEN 'mentor' ELSE m.role END
+                       AS "author!: Author",
                    m.content AS "content!",
                    coalesce(m.has_copyable_content, false) AS "has_copyable_content!", m.created_at AS "created_at!",
                    r.id AS "reply_id?", r.state AS "reply_state?: ReplyState"
@@ -92,6 +96,8 @@ pub async fn page(
                SELECT r.id, r.state FROM ai_replies r WHERE r.answer_id = m.id
                UNION ALL
                SELECT r.id, r.state FROM ai_replies r WHERE r.question_id = m.id
+               UNION ALL
+               SELECT r.id, r.state FROM mentor_questions q JOIN ai_replies r ON r.id = q.reply_id WHERE q.message_id = m.id
                LIMIT 1
            ) r ON true
            WHERE m.chat_id = $1

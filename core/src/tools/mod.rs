@@ -2,15 +2,22 @@
 
 pub mod adjustments;
 pub mod attempts;
+pub mod budgets;
 pub mod cancel;
 pub mod chats;
 mod citations;
 mod context;
 mod copyable;
+pub mod daily;
+pub mod evaluation_runs;
+pub mod evaluations;
 pub mod instructions;
 pub mod jobs;
+pub mod mentor_questions;
 pub mod messages;
+pub mod prices;
 pub mod questions;
+pub mod ratings;
 mod reason;
 pub mod replies;
 mod request;
@@ -19,6 +26,7 @@ pub mod sources;
 pub mod stats;
 pub mod stream;
 pub mod tryouts;
+pub mod unanswered;
 
 use std::collections::HashMap;
 
@@ -34,12 +42,25 @@ use crate::{Error, Result};
 
 /// An AI tool. It is stored as its name, in columns of the type varchar.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr, strum::VariantArray, sqlx::Type,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    sqlx::Type,
 )]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 #[sqlx(type_name = "varchar", rename_all = "snake_case")]
 pub enum Tool {
     /// Answers questions the way a mentor would.
+    #[default]
     Assistant,
     /// Turns an idea into a technical specification.
     TzHelper,

@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::Tool;
+use super::budgets::{self, BudgetExceeded};
 use super::context::{self, Context};
 use super::messages::{Author, Message};
 use super::replies::ReplyState;
+use super::{Tool, unanswered};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::actor::Caller;
@@ -91,8 +92,16 @@ pub enum AskRefusal {
     },
     /// The quota is used up.
     QuotaUsed(Quota),
+    /// A budget leaves nothing for another reply.
+    BudgetExceeded(BudgetExceeded),
     /// The tool has no active instruction.
     Unavailable,
+}
+
+impl From<BudgetExceeded> for AskRefusal {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::BudgetExceeded(exceeded)
+    }
 }
 
 /// Asks a tool: admits the question, gathers its context, stores it with a queued reply, and enqueues the job that generates the
@@ -109,6 +118,8 @@ pub async fn ask(
     let context = context::gather(tx, user_id, text, slot.include_learner).await?;
     let (reply_id, message_id) = (new_id(), new_id());
     let created_at = insert_question(tx, &slot, &context, reply_id, message_id, text).await?;
+    note_unanswered(tx, tool, reply_id, text, &context).await?;
+    budgets::reserve(tx, settings, user_id, tool, reply_id).await.map_err(Rejected::widen)?;
     tx.enqueue(&GenerateReply { reply_id, retry: 0 })?;
     tx.emit(user_id, UserEvent::ReplyQueued { reply_id, tool_type: tool.name().to_owned() });
     let target = Target::new(Noun::ToolChat, slot.chat_id, tool.title());
@@ -128,6 +139,17 @@ pub async fn ask(
         reply_state: Some(ReplyState::Queued),
     };
     Ok(Accepted { reply_id, message })
+}
+
+/// Notes what was looked for if nothing was found.
+pub(super) async fn note_unanswered(
+    connection: &mut PgConnection,
+    tool: Tool,
+    reply_id: Uuid,
+    text: &str,
+    context: &Context,
+) -> Result<()> {
+    if context.sources.is_empty() { unanswered::note(connection, tool, reply_id, text).await } else { Ok(()) }
 }
 
 /// Permission to ask a question: the chat, which is locked, and the active instruction.

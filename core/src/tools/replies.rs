@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::sources::{self, ReplySource};
+use super::ratings::Thumb;
 use super::{Reason, Tool};
 use crate::Result;
 use crate::actor::Caller;
@@ -51,6 +52,10 @@ pub struct Reply {
     pub question_id: Option<Uuid>,
     /// The message with the answer; `None` until the reply is completed and after the answer was cleared.
     pub answer_id: Option<Uuid>,
+    /// What its owner thinks of it; `None` if they have not said.
+    pub thumb: Option<Thumb>,
+    /// Why they think so; `None` if they have not said.
+    pub thumb_reason: Option<String>,
     /// When the question was asked.
     pub created_at: DateTime<Utc>,
     /// When the reply reached its final state; `None` before.
@@ -64,12 +69,14 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
     let row = sqlx::query!(
         r#"SELECT r.id, c.tool_type AS "tool: Tool", r.state AS "state: ReplyState", r.reason, r.question_id, r.answer_id,
                (SELECT count(*) FROM ai_reply_attempts a WHERE a.reply_id = r.id)::integer AS "attempts!",
+               t.thumb AS "thumb?: Thumb", t.reason AS "thumb_reason?",
                r.created_at, r.finished_at, coalesce(m.has_copyable_content, false) AS "has_copyable_content!",
                coalesce(m.content, (SELECT string_agg(k.content, '' ORDER BY k.seq) FROM ai_reply_chunks k
-                                    WHERE k.reply_id = r.id AND k.attempt = r.attempt), '') AS "text!"
+                                    WHERE k.reply_id = r.id AND k.attempt = r.attempt AND NOT k.is_thinking), '') AS "text!"
            FROM ai_replies r
            JOIN tool_chats c ON c.id = r.chat_id
            LEFT JOIN tool_messages m ON m.id = r.answer_id
+           LEFT JOIN ai_reply_ratings t ON t.reply_id = r.id
            WHERE r.id = $1 AND r.user_id = $2"#,
         id,
         caller.user_id
@@ -89,6 +96,8 @@ pub async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> R
         has_copyable_content: row.has_copyable_content,
         question_id: row.question_id,
         answer_id: row.answer_id,
+        thumb: row.thumb,
+        thumb_reason: row.thumb_reason,
         created_at: row.created_at,
         finished_at: row.finished_at,
         sources,
@@ -102,10 +111,15 @@ pub async fn fail_open(tx: &mut Tx, id: Uuid, reason: Reason) -> Result<bool> {
         "WITH reply AS (
              UPDATE ai_replies SET state = 'failed', reason = $2, finished_at = now()
              WHERE id = $1 AND state IN ('queued', 'streaming')
-             RETURNING id, user_id, chat_id
+             RETURNING id, user_id, chat_id, instruction_id
          ), ended AS (
-             UPDATE ai_reply_attempts a SET finished_at = now(), reason = $2
-             FROM reply WHERE a.reply_id = reply.id AND a.finished_at IS NULL
+             UPDATE ai_reply_attempts a SET finished_at = now(), reason = $2,
+                 completion_tokens = coalesce(a.completion_tokens,
+                     CASE WHEN a.prompt_tokens IS NOT NULL THEN ai_stored_tokens(a.reply_id, a.attempt) END),
+                 cost_micros = coalesce(a.cost_micros, ai_cost(i.model, a.prompt_tokens,
+                     coalesce(a.completion_tokens, ai_stored_tokens(a.reply_id, a.attempt))))
+             FROM reply JOIN ai_system_instructions i ON i.id = reply.instruction_id
+             WHERE a.reply_id = reply.id AND a.finished_at IS NULL
          )
          SELECT reply.user_id, c.tool_type FROM reply JOIN tool_chats c ON c.id = reply.chat_id",
         id,

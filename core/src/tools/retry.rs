@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::questions::{self, AskRefusal};
 use super::replies::ReplyState;
-use super::{context, stored_tool};
+use super::{budgets, context, stored_tool, unanswered};
 use crate::activity::{Action, Target, Verb};
 use crate::db::UserTx;
 use crate::events::UserEvent;
@@ -71,6 +71,11 @@ pub async fn retry(tx: &mut UserTx, settings: &Settings, reply_id: Uuid) -> Resu
         Json(&context) as _
     );
     let retry = retry.fetch_optional(&mut ***tx).await?.or_refuse(RetryRefusal::NotRetryable)?;
+    unanswered::remove(tx, reply_id).await?;
+    questions::note_unanswered(tx, tool, reply_id, &reply.question, &context).await?;
+    budgets::reserve(tx, settings, user_id, tool, reply_id)
+        .await
+        .map_err(|refusal| refusal.widen::<AskRefusal>().widen())?;
     tx.enqueue(&GenerateReply { reply_id, retry })?;
     tx.notify_readers(reply_id);
     tx.emit(user_id, UserEvent::ReplyQueued { reply_id, tool_type: tool.name().to_owned() });

@@ -74,6 +74,8 @@ pub enum ReplyUpdate {
     Restarted,
     /// The next chunk of text.
     Text(String),
+    /// The next chunk of what the model thinks, which is no part of the text.
+    Thinking(String),
     /// The reply is completed.
     Completed {
         /// The message with the answer; `None` if it was cleared since.
@@ -126,7 +128,7 @@ pub async fn read(
         Found,
         r#"SELECT w.nth AS "nth!", r.attempt AS "attempt!", r.state AS "state!: ReplyState", r.reason,
                r.answer_id, coalesce(m.has_copyable_content, false) AS "has_copyable_content!", pieces.first_seq,
-               coalesce(pieces.texts, '{}') AS "texts!",
+               coalesce(pieces.texts, '{}') AS "texts!", coalesce(pieces.thoughts, '{}') AS "thoughts!",
                CASE WHEN has.seq = 0 AND pieces.first_seq IS NULL THEN m.content END AS whole_text
            FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::integer[])
                WITH ORDINALITY AS w (reply_id, user_id, session_id, attempt, seq, nth)
@@ -140,8 +142,9 @@ pub async fn read(
            LEFT JOIN LATERAL (SELECT m.* FROM tool_messages m WHERE m.id = r.answer_id LIMIT 1) m ON true
            CROSS JOIN LATERAL (SELECT CASE WHEN w.attempt = r.attempt THEN w.seq ELSE 0 END AS seq) has
            CROSS JOIN LATERAL (
-               SELECT min(page.seq) AS first_seq, array_agg(page.text ORDER BY page.seq) AS texts
-               FROM (SELECT k.seq, CASE WHEN k.seq > has.seq THEN k.content ELSE '' END AS text
+               SELECT min(page.seq) AS first_seq, array_agg(page.text ORDER BY page.seq) AS texts,
+                   array_agg(page.is_thinking ORDER BY page.seq) AS thoughts
+               FROM (SELECT k.seq, CASE WHEN k.seq > has.seq THEN k.content ELSE '' END AS text, k.is_thinking
                      FROM ai_reply_chunks k
                      WHERE k.reply_id = r.id AND k.attempt = r.attempt AND k.seq >= has.seq
                      ORDER BY k.seq LIMIT $7) page
@@ -178,6 +181,8 @@ struct Found {
     /// The number of the first of `texts`, which is the reader's last chunk if its position is in this attempt.
     first_seq: Option<i32>,
     texts: Vec<String>,
+    /// Which of them the model only thinks.
+    thoughts: Vec<bool>,
     /// The whole answer, if the reader has none of it and its chunks have been removed.
     whole_text: Option<String>,
 }
@@ -199,14 +204,14 @@ impl Found {
             }
         }
         let is_full = self.texts.len() == PAGE;
-        let mut texts = self.texts;
+        let mut chunks: Vec<(String, bool)> = self.texts.into_iter().zip(self.thoughts).collect();
         if is_here {
             at = has;
-            texts.remove(0);
+            chunks.remove(0);
         }
-        for text in texts.into_iter().chain(self.whole_text) {
+        for (text, is_thinking) in chunks.into_iter().chain(self.whole_text.map(|text| (text, false))) {
             at.seq += 1;
-            updates.push((at, ReplyUpdate::Text(text)));
+            updates.push((at, if is_thinking { ReplyUpdate::Thinking(text) } else { ReplyUpdate::Text(text) }));
         }
         if is_full {
             return ReadResult { updates, next: Continuation::Read };
@@ -252,6 +257,7 @@ mod tests {
             has_copyable_content: true,
             first_seq: stored.first().map(|(n, _)| *n),
             texts: stored.iter().map(|(n, text)| if *n > seq { (*text).to_owned() } else { String::new() }).collect(),
+            thoughts: stored.iter().map(|(_, text)| text.starts_with('?')).collect(),
             whole_text: answer.filter(|_| seq == 0 && stored.is_empty()).map(str::to_owned),
         }
     }
@@ -271,6 +277,7 @@ mod tests {
                 let what = match update {
                     ReplyUpdate::Restarted => "restarted".to_owned(),
                     ReplyUpdate::Text(text) => text,
+                    ReplyUpdate::Thinking(text) => format!("thinking {text}"),
                     ReplyUpdate::Completed { .. } => "completed".to_owned(),
                     ReplyUpdate::Failed { reason } => format!("failed {reason}"),
                     ReplyUpdate::Cancelled { reason, .. } => format!("cancelled {reason}"),
@@ -305,6 +312,14 @@ mod tests {
         assert_eq!((events, next), (vec!["1.1 a".into(), "1.2 b".into(), "1.3 c".into()], Continuation::Wait));
         assert_eq!(follow(1, Streaming, &texts, "1.2", None), (vec!["1.3 c".into()], Continuation::Wait));
         assert_eq!(follow(1, Streaming, &texts, "1.3", None), (vec![], Continuation::Wait));
+    }
+
+    #[test]
+    fn thoughts_are_told_from_text() {
+        let texts = ["?hm", "a", "?more", "b"];
+        let (events, _) = follow(1, ReplyState::Streaming, &texts, "0.0", None);
+        assert_eq!(events, ["1.1 thinking ?hm", "1.2 a", "1.3 thinking ?more", "1.4 b"]);
+        assert_eq!(follow(1, ReplyState::Streaming, &texts, "1.2", None).0, ["1.3 thinking ?more", "1.4 b"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::attempts::{Usage, storable};
+use super::budgets::{self, BudgetExceeded};
 use super::jobs::AnswerTryout;
 use super::{Context, Reason, Request, Tool, context, instructions};
 use crate::Result;
@@ -27,6 +28,7 @@ use crate::noun::Noun;
 use crate::queue::lease::Lease;
 use crate::queue::stored;
 use crate::refusal::{NotFound, OrRefuse, Rejected};
+use crate::settings::Settings;
 
 /// How many try-outs of one admin can be unanswered at once, so that they cannot delay learners' replies.
 const MAX_OPEN: i64 = 3;
@@ -74,6 +76,10 @@ pub struct Tryout {
     pub prompt_tokens: Option<i32>,
     /// As in [`Usage`].
     pub completion_tokens: Option<i32>,
+    /// As in [`Usage`].
+    pub thinking_tokens: Option<i32>,
+    /// As in [`Usage`].
+    pub is_estimate: bool,
     /// The time to the first piece of text, in milliseconds.
     pub first_token_ms: Option<i32>,
     /// As in [`Usage`].
@@ -89,7 +95,7 @@ pub struct Tryout {
 }
 
 /// Why a try-out is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TryoutRefusal {
     /// The tool has no such version.
     NotFound(NotFound),
@@ -98,6 +104,14 @@ pub enum TryoutRefusal {
         /// That number.
         limit: i64,
     },
+    /// A budget of the tool or of the platform is used up.
+    BudgetExceeded(BudgetExceeded),
+}
+
+impl From<BudgetExceeded> for TryoutRefusal {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::BudgetExceeded(exceeded)
+    }
 }
 
 impl From<NotFound> for TryoutRefusal {
@@ -109,6 +123,7 @@ impl From<NotFound> for TryoutRefusal {
 /// Asks a question under a version of a tool's instruction, as if it were the active one and the admin a learner.
 pub async fn create(
     tx: &mut UserTx,
+    settings: &Settings,
     tool: Tool,
     version: i32,
     question: &str,
@@ -125,6 +140,7 @@ pub async fn create(
         return Err(Rejected::Refused(TryoutRefusal::TooManyOpen { limit: MAX_OPEN }));
     }
     let context = context::gather(tx, user_id, question, instruction.include_learner).await?;
+    budgets::check(tx, settings, None, tool).await.map_err(Rejected::widen)?;
     let id = new_id();
     sqlx::query!(
         "INSERT INTO ai_tryouts (id, instruction_id, created_by, question, context) VALUES ($1, $2, $3, $4, $5)",
@@ -149,7 +165,7 @@ pub async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Tryout, Rej
         Tryout,
         r#"SELECT t.id, i.tool_type AS "tool: Tool", i.version AS instruction_version, t.question,
                t.state AS "state: TryoutState", t.answer, t.is_cut, t.reason, t.error, t.provider, t.model,
-               t.prompt_tokens, t.completion_tokens, t.first_token_ms, t.cost_micros, t.created_by, t.created_at,
+               t.prompt_tokens, t.completion_tokens, t.thinking_tokens, t.is_estimate, t.first_token_ms, t.cost_micros, t.created_by, t.created_at,
                t.started_at, t.finished_at
            FROM ai_tryouts t JOIN ai_system_instructions i ON i.id = t.instruction_id
            WHERE t.id = $1"#,
@@ -235,7 +251,7 @@ pub async fn finish(
         "UPDATE ai_tryouts
          SET state = CASE WHEN $4::text IS NULL THEN 'completed' ELSE 'failed' END::tryout_state, finished_at = now(),
              answer = $3, reason = $4, error = left($5, 2000), model = $6, prompt_tokens = $7, completion_tokens = $8,
-             first_token_ms = $9, is_cut = $10, cost_micros = $11
+             first_token_ms = $9, is_cut = $10, cost_micros = $11, thinking_tokens = $12, is_estimate = $13
          WHERE id = $1 AND attempt = $2 AND state = 'running'",
         attempt.tryout_id,
         attempt.number,
@@ -247,7 +263,9 @@ pub async fn finish(
         usage.completion_tokens,
         usage.first_token_ms(),
         usage.is_cut,
-        usage.cost_micros
+        usage.cost_micros,
+        usage.thinking_tokens,
+        usage.is_estimate
     )
     .execute(connection)
     .await?;

@@ -63,6 +63,8 @@ pub async fn delete_me(tx: &mut UserTx, checked: Option<&str>) -> Result<(), Rej
     .or_refuse(DeletionRefusal::PasswordChanged)?;
     remove_access(tx, user_id).await?;
     empty_projects(tx, user_id).await?;
+    // Mentors must not see them any more, whenever the chats follow.
+    sqlx::query!("DELETE FROM mentor_questions WHERE user_id = $1", user_id).execute(&mut ***tx).await?;
     sqlx::query!("INSERT INTO erasures (user_id) VALUES ($1) ON CONFLICT DO NOTHING", user_id)
         .execute(&mut ***tx)
         .await?;
@@ -84,6 +86,8 @@ pub async fn erase_part(tx: &mut Tx, user_id: Uuid) -> Result<bool> {
     sqlx::query!("DELETE FROM user_prompt_favorites WHERE user_id = $1", user_id).execute(&mut **tx).await?;
     sqlx::query!("DELETE FROM user_events WHERE user_id = $1", user_id).execute(&mut **tx).await?;
     sqlx::query!("DELETE FROM ai_tryouts WHERE created_by = $1", user_id).execute(&mut **tx).await?;
+    sqlx::query!("DELETE FROM ai_learner_spending WHERE user_id = $1", user_id).execute(&mut **tx).await?;
+    sqlx::query!("DELETE FROM ai_budget_warnings WHERE user_id = $1", user_id).execute(&mut **tx).await?;
     remove_access(tx, user_id).await?;
     empty_projects(tx, user_id).await?;
     sqlx::query!(

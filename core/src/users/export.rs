@@ -34,6 +34,14 @@ pub enum Section {
     Like,
     /// A message of a chat with a tool.
     Message,
+    /// What they think of a reply.
+    Rating,
+    /// A reply that they put before the mentors.
+    MentorQuestion,
+    /// An answer that they gave as a mentor.
+    MentorAnswer,
+    /// What their questions to a tool have cost on a day.
+    Spending,
     /// An activity.
     Activity,
 }
@@ -89,6 +97,10 @@ pub async fn page(
         Section::Project => projects(connection, user_id, after).await,
         Section::Like => likes(connection, user_id, after).await,
         Section::Message => messages(connection, user_id, after).await,
+        Section::Rating => ratings(connection, user_id, after).await,
+        Section::MentorQuestion => mentor_questions(connection, user_id, after).await,
+        Section::MentorAnswer => mentor_answers(connection, user_id, after).await,
+        Section::Spending => spending(connection, user_id, after).await,
         Section::Activity => activities(connection, user_id, after).await,
     }
 }
@@ -153,13 +165,33 @@ pages! {
         FROM project_likes k WHERE k.user_id = $1 AND k.project_id > $3 ORDER BY k.project_id LIMIT $4"#;
     /// Reads the first page of each chat's index, whatever the number of its messages.
     messages 50 r#"SELECT m.created_at AS "at!", m.id AS "id!", jsonb_build_object('id', m.id, 'tool_type', c.tool_type,
-            'role', m.role, 'content', m.content, 'created_at', m.created_at) AS "data!"
+            'role', CASE WHEN EXISTS (SELECT FROM mentor_questions q WHERE q.message_id = m.id) THEN 'mentor' ELSE m.role END,
+            'content', m.content, 'created_at', m.created_at) AS "data!"
         FROM tool_chats c
         CROSS JOIN LATERAL (
             SELECT * FROM tool_messages m WHERE m.chat_id = c.id AND (m.created_at, m.id) > ($2, $3)
             ORDER BY m.created_at, m.id LIMIT $4
         ) m
         WHERE c.user_id = $1 ORDER BY m.created_at, m.id LIMIT $4"#;
+    ratings 50 r#"SELECT r.created_at AS "at!", r.id AS "id!", jsonb_build_object('reply_id', r.id, 'thumb', t.thumb,
+            'reason', t.reason, 'created_at', t.created_at, 'updated_at', t.updated_at) AS "data!"
+        FROM ai_replies r JOIN ai_reply_ratings t ON t.reply_id = r.id
+        WHERE r.chat_id IN (SELECT id FROM tool_chats WHERE user_id = $1) AND (r.created_at, r.id) > ($2, $3)
+        ORDER BY r.created_at, r.id LIMIT $4"#;
+    mentor_questions 200 r#"SELECT $2::timestamptz AS "at!", q.id AS "id!", jsonb_build_object('id', q.id,
+            'reply_id', q.reply_id, 'asked_at', q.created_at, 'answered_at', q.answered_at,
+            'message_id', q.message_id) AS "data!"
+        FROM mentor_questions q WHERE q.user_id = $1 AND q.id > $3 ORDER BY q.id LIMIT $4"#;
+    mentor_answers 20 r#"SELECT $2::timestamptz AS "at!", q.id AS "id!", jsonb_build_object('question_id', q.id,
+            'content', m.content, 'answered_at', q.answered_at) AS "data!"
+        FROM mentor_questions q LEFT JOIN tool_messages m ON m.id = q.message_id
+        WHERE q.answered_by = $1 AND q.id > $3 ORDER BY q.id LIMIT $4"#;
+    /// A day and a tool take the place of the time and the id, because the rows have none.
+    spending 400 r#"SELECT s.at AS "at!", s.key AS "id!", jsonb_build_object('day', s.day, 'tool_type', s.tool_type,
+            'tokens', s.tokens, 'cost_micros', s.cost_micros) AS "data!"
+        FROM (SELECT s.*, s.day::timestamp AT TIME ZONE 'UTC' AS at, md5(s.tool_type)::uuid AS key
+              FROM ai_learner_spending s WHERE s.user_id = $1) s
+        WHERE (s.at, s.key) > ($2, $3) ORDER BY s.at, s.key LIMIT $4"#;
     activities 200 r#"SELECT a.occurred_at AS "at!", a.id AS "id!", jsonb_build_object('id', a.id, 'action', a.action,
             'target_type', a.target_type, 'target_id', a.target_id, 'target_title', a.target_title,
             'metadata', a.metadata, 'ip', host(a.ip), 'user_agent', a.user_agent,

@@ -10,10 +10,12 @@ mod patience;
 use std::time::Duration;
 
 use cairn_core::failpoint;
+use cairn_core::telemetry::{gen_ai, trace};
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::{Reason, Request};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, Span};
 
 use self::draft::Draft;
 use self::patience::{Exceeded, Patience};
@@ -34,6 +36,17 @@ const MAX_THOUGHTS: usize = 1024 * 1024;
 pub(crate) trait Sink {
     /// Stores more text. Returns `false` if the answer is no longer wanted.
     fn store(&mut self, text: &str) -> impl Future<Output = cairn_core::Result<bool>> + Send;
+
+    /// Stores more of what the model thinks, like [`Sink::store`]. Not called unless
+    /// [`Sink::shows_thinking`] says so.
+    fn store_thinking(&mut self, _text: &str) -> impl Future<Output = cairn_core::Result<bool>> + Send {
+        async { Ok(true) }
+    }
+
+    /// Whether anybody is shown what the model thinks.
+    fn shows_thinking(&self) -> bool {
+        false
+    }
 
     /// Whether the answer is still wanted.
     fn is_wanted(&self) -> impl Future<Output = cairn_core::Result<bool>> + Send;
@@ -80,6 +93,8 @@ pub(crate) struct Generation<'a, S> {
     sink: S,
     permit: Permit,
     draft: Draft,
+    /// What the model thinks, as far as it is shown.
+    thinking: Draft,
     usage: Usage,
     /// What the model has thought, as far as it was sent.
     thoughts: String,
@@ -89,6 +104,8 @@ pub(crate) struct Generation<'a, S> {
     notes: Vec<Note>,
     /// The name under which the provider keeps the answer.
     kept: Option<String>,
+    /// Tells the collector of the call.
+    span: Span,
     started: Instant,
     patience: Patience,
     /// When to check whether the answer is still wanted.
@@ -107,17 +124,28 @@ impl<'a, S: Sink> Generation<'a, S> {
     /// A generation that began at `started`, and has not called the provider yet.
     pub(crate) fn new(context: &'a Context, request: &'a Request, sink: S, permit: Permit, started: Instant) -> Self {
         let usage = Usage { model: context.provider.model(request).map(str::to_owned), ..Usage::default() };
+        let span = tracing::info_span!("ai_call", otel.kind = trace::kind("client"));
+        let call = gen_ai::Call {
+            provider: context.provider.format(),
+            server: usage.model.is_some().then(|| context.provider.name()),
+            model: usage.model.as_deref(),
+            max_tokens: request.max_tokens,
+            temperature: request.temperature,
+        };
+        gen_ai::begin(&span, call);
         Self {
             context,
             request,
             sink,
             permit,
             draft: Draft::default(),
+            thinking: Draft::default(),
             usage,
             thoughts: String::new(),
             counted: Tokens::default(),
             notes: Vec::new(),
             kept: None,
+            span,
             started,
             patience: Patience::new(context.provider.limits(), started),
             check_at: started + CHECK_INTERVAL,
@@ -145,7 +173,7 @@ impl<'a, S: Sink> Generation<'a, S> {
         let (context, request) = (self.context, self.request);
         let (out, mut pieces) = mpsc::channel(PIECE_BUFFER);
         let question = Question { request, history, begun, db: Some(&context.db) };
-        let generating = context.provider.generate(question, out);
+        let generating = context.provider.generate(question, out).instrument(self.span.clone());
         tokio::pin!(generating);
         loop {
             tokio::select! {
@@ -198,6 +226,9 @@ impl<'a, S: Sink> Generation<'a, S> {
             Piece::Thoughts(text) => {
                 if self.thoughts.len() < MAX_THOUGHTS {
                     self.thoughts.push_str(&text);
+                    if self.sink.shows_thinking() {
+                        self.thinking.push(&text);
+                    }
                 }
                 self.permit.succeeded();
             }
@@ -210,9 +241,14 @@ impl<'a, S: Sink> Generation<'a, S> {
         self.patience.heard(Instant::now(), !self.draft.is_empty());
     }
 
+    /// When new text or new thoughts are to be stored.
+    fn due(&self) -> Option<Instant> {
+        [self.draft.due(), self.thinking.due()].into_iter().flatten().min()
+    }
+
     /// When something has to be done even if no piece arrives.
     fn next_check(&self) -> Instant {
-        let times = [Some(self.check_at), self.stop_at, self.draft.due()];
+        let times = [Some(self.check_at), self.stop_at, self.due()];
         times.into_iter().flatten().fold(self.patience.ends_at(), Instant::min)
     }
 
@@ -223,7 +259,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             return Ok(Some(End::Failed(too_long())));
         }
         let now = Instant::now();
-        if self.check_at <= now || self.draft.due().is_some_and(|due| due <= now) {
+        if self.check_at <= now || self.due().is_some_and(|due| due <= now) {
             self.check_at = now + CHECK_INTERVAL;
             if !self.store_or_check().await? {
                 return Ok(Some(End::Lost));
@@ -258,8 +294,15 @@ impl<'a, S: Sink> Generation<'a, S> {
         Ok(())
     }
 
-    /// Stores new text, or checks whether it could be stored. Returns `false` if the answer is no longer wanted.
+    /// Stores new thoughts and new text, or checks whether they could be stored. Returns `false` if the answer is no longer wanted.
     async fn store_or_check(&mut self) -> Result<bool, JobError> {
+        if self.thinking.due().is_some() {
+            let is_wanted = self.sink.store_thinking(self.thinking.new_text()).await?;
+            self.thinking.mark_stored();
+            if !is_wanted || self.draft.due().is_none() {
+                return Ok(is_wanted);
+            }
+        }
         if self.draft.due().is_none() {
             return Ok(self.sink.is_wanted().await?);
         }
@@ -287,6 +330,13 @@ impl<'a, S: Sink> Generation<'a, S> {
         self.usage.completion_tokens = self.counted.completion;
         self.usage.thinking_tokens = self.counted.thinking;
         self.context.provider.account(&mut self.usage, self.draft.text(), &self.thoughts);
+        let ended = gen_ai::Ended {
+            is_cut: self.usage.is_cut,
+            error: (!matches!(end, End::Complete(_))).then(|| end.name()),
+            input_tokens: self.usage.prompt_tokens,
+            output_tokens: self.usage.completion_tokens,
+        };
+        gen_ai::end(&self.span, ended);
         if let Some(metrics) = &self.context.reply_metrics {
             metrics.count(end.name(), &self.usage);
         }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use cairn_core::Result;
 use cairn_core::db::Db;
-use cairn_core::tools::Reason;
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::jobs::AnswerTryout;
 use cairn_core::tools::tryouts::{self, TryoutAttempt};
+use cairn_core::tools::{Reason, budgets};
 use tokio::time::Instant;
 
 use crate::Context;
@@ -44,8 +44,11 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
         End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
         End::Lost => return Ok(()),
     };
-    let mut connection = context.db.acquire().await?;
-    Ok(tryouts::finish(&mut connection, &attempt, generation.text(), failed, generation.usage()).await?)
+    let mut tx = context.db.begin().await?;
+    tryouts::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await?;
+    let settings = context.settings.get(&mut tx).await?;
+    budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Stores no text before the end, because nobody reads it.

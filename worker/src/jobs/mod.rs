@@ -17,6 +17,7 @@ mod refresh_stats;
 mod refresh_trending;
 mod roll_up_progress;
 mod roll_up_uses;
+mod run_evaluation;
 mod send_mail;
 
 use cairn_core::queue::{Envelope, Job};

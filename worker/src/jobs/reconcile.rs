@@ -25,6 +25,7 @@ pub(super) async fn run(context: Context, _: Reconcile) -> Result<(), JobError> 
         alone(db, async |tx| community::likes::requeue_waiting(tx, LIKES_STALE_AFTER, 1000).await.map(drop)).await,
         alone(db, async |tx| library::uses::requeue_waiting(tx, USES_STALE_AFTER, 1000).await.map(drop)).await,
         alone(db, async |tx| tools::jobs::dead_replies(tx).await.map(drop)).await,
+        alone(db, async |tx| tools::evaluation_runs::requeue_waiting(tx).await.map(drop)).await,
         alone(db, async |tx| tools::tryouts::requeue_waiting(tx).await.map(drop)).await,
         alone(db, async |tx| users::erasure::requeue_waiting(tx, 1000).await.map(drop)).await,
     ];

@@ -47,6 +47,14 @@ impl Provider {
         }
     }
 
+    /// The format in which it is called, as traces name it.
+    pub(crate) fn format(&self) -> &'static str {
+        match self {
+            Self::Library(_) => "cairn.library",
+            Self::OpenAi(provider) => provider.format(),
+        }
+    }
+
     /// How long an answer may take.
     pub fn limits(&self) -> AiLimits {
         match self {

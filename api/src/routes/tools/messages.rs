@@ -26,8 +26,10 @@ pub struct MessagesApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems =
-    &[("askTool", &[Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded])];
+pub const PROBLEMS: Problems = &[(
+    "askTool",
+    &[Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded, Code::BudgetExceeded],
+)];
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -37,6 +39,8 @@ pub enum MessageRole {
     User,
     /// The tool.
     Assistant,
+    /// A mentor, who was asked about a reply.
+    Mentor,
 }
 
 /// A message of your chat with a tool.
@@ -53,7 +57,8 @@ pub struct ToolMessage {
     pub has_copyable_content: bool,
     /// When it was stored. Messages of a chat never have the same time.
     pub created_at: Time,
-    /// Identifies the reply to this question, or the reply whose answer this is; null if there is none.
+    /// Identifies the reply to this question, or the reply whose answer this is; null if there is none. A mentor's message belongs
+    /// to the reply that the mentor was asked about.
     pub reply_id: Option<Uuid>,
     /// The state of that reply; null if there is none. While it is `queued` or `streaming`, the reply can be streamed. The
     /// answer of a `cancelled` reply is incomplete.
@@ -154,7 +159,7 @@ impl MessagesApi {
 
     /// Clear my chat with a tool
     ///
-    /// Deletes all messages permanently and cancels an open reply. The questions still count towards the quota. Repeating
+    /// Deletes all messages permanently, cancels an open reply, and withdraws what mentors were asked. The questions still count towards the quota. Repeating
     /// the call has no effect. Asking again with an earlier `Idempotency-Key` gets the earlier answer, without the text.
     #[oai(path = "/tools/:tool_type/messages", method = "delete", operation_id = "clearTool", tag = Tag::Tools)]
     async fn clear_tool(

@@ -1,7 +1,10 @@
 //! The AI tools.
 
 pub mod catalog;
+pub mod mentor_questions;
+pub mod mentoring;
 pub mod messages;
+pub mod ratings;
 pub mod replies;
 pub mod stream;
 pub mod transfer;

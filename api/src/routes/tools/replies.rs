@@ -2,12 +2,13 @@
 
 use cairn_core::actor::Caller;
 use cairn_core::tools::cancel;
+use cairn_core::tools::ratings;
 use cairn_core::tools::replies;
 use cairn_core::tools::retry;
 use cairn_core::tools::sources;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::{Enum, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -29,7 +30,16 @@ pub struct RepliesApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[
     ("cancelReply", &[Code::ReplyFinished]),
-    ("retryReply", &[Code::ReplyNotRetryable, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded]),
+    (
+        "retryReply",
+        &[
+            Code::ReplyNotRetryable,
+            Code::ReplyOpen,
+            Code::TooManyOpenReplies,
+            Code::QuotaExceeded,
+            Code::BudgetExceeded,
+        ],
+    ),
 ];
 
 /// The state of a reply. `completed`, `failed` and `cancelled` are final.
@@ -48,39 +58,71 @@ pub enum ReplyState {
     Cancelled,
 }
 
-view! {
-    /// A reply to one of your questions.
-    pub struct Reply from replies::Reply {
-        /// Identifies the reply.
-        id: Uuid,
-        /// The tool that answers.
-        #[oai(rename = "tool_type")]
-        tool: ToolType,
-        /// The state.
-        state: ReplyState,
-        /// Why the reply failed or was cancelled, as a code; null otherwise.
-        reason: Option<String>,
-        /// The answer so far. A new attempt starts over, so that the text becomes shorter.
-        text: String,
-        /// The number of attempts at writing the answer.
-        #[oai(validator(minimum(value = "0")))]
-        attempts: i32,
-        /// Whether the answer contains a block to copy; false until the reply is final.
-        has_copyable_content: bool,
-        /// Identifies the message with the question; null if it was cleared.
-        question_id: Option<Uuid>,
-        /// Identifies the message with the answer, which is incomplete if the reply was cancelled; null if there is none yet,
-        /// or if it was cleared.
-        answer_id: Option<Uuid>,
-        /// When the question was asked.
-        created_at: Time,
-        /// When the reply reached its final state; null until then.
-        finished_at: OptionalTime,
-    } with {
-        /// What the answer could refer to, the best match first; empty until the reply is completed. What you may no longer
-        /// see is left out.
-        #[oai(validator(max_items = 100))]
-        sources: Vec<ReplySource>,
+/// What you think of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case", remote = "ratings::Thumb")]
+pub enum Thumb {
+    /// It helped.
+    Up,
+    /// It did not help.
+    Down,
+}
+
+/// A reply to one of your questions.
+#[derive(Clone, Debug, Object)]
+pub struct Reply {
+    /// Identifies the reply.
+    pub id: Uuid,
+    /// The tool that answers.
+    pub tool_type: ToolType,
+    /// The state.
+    pub state: ReplyState,
+    /// Why the reply failed or was cancelled, as a code; null otherwise.
+    pub reason: Option<String>,
+    /// The answer so far. A new attempt starts over, so that the text becomes shorter.
+    pub text: String,
+    /// The number of attempts at writing the answer.
+    #[oai(validator(minimum(value = "0")))]
+    pub attempts: i32,
+    /// Whether the answer contains a block to copy; false until the reply is final.
+    pub has_copyable_content: bool,
+    /// Identifies the message with the question; null if it was cleared.
+    pub question_id: Option<Uuid>,
+    /// Identifies the message with the answer, which is incomplete if the reply was cancelled; null if there is none yet,
+    /// or if it was cleared.
+    pub answer_id: Option<Uuid>,
+    /// What you think of it; null if you have not said.
+    pub thumb: Option<Thumb>,
+    /// Why you think so; null if you have not said.
+    pub thumb_reason: Option<String>,
+    /// When the question was asked.
+    pub created_at: Time,
+    /// When the reply reached its final state; null until then.
+    pub finished_at: OptionalTime,
+    /// What the answer could refer to, the best match first; empty until the reply is completed. What you may no longer
+    /// see is left out.
+    #[oai(validator(max_items = 100))]
+    pub sources: Vec<ReplySource>,
+}
+
+impl From<replies::Reply> for Reply {
+    fn from(reply: replies::Reply) -> Self {
+        Self {
+            id: reply.id,
+            tool_type: reply.tool.into(),
+            state: reply.state.into(),
+            reason: reply.reason,
+            text: reply.text,
+            attempts: reply.attempts,
+            has_copyable_content: reply.has_copyable_content,
+            question_id: reply.question_id,
+            answer_id: reply.answer_id,
+            thumb: reply.thumb.map(Into::into),
+            thumb_reason: reply.thumb_reason,
+            created_at: reply.created_at.into(),
+            finished_at: reply.finished_at.into(),
+            sources: reply.sources.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
@@ -164,6 +206,7 @@ impl RepliesApi {
     }
 }
 
-async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Json<Reply>, Problem> {
+/// The reply of the caller with that id.
+pub(super) async fn find(connection: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Json<Reply>, Problem> {
     Ok(Json(replies::find(connection, caller, id).await?.into()))
 }

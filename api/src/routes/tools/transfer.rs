@@ -25,7 +25,14 @@ pub struct TransferApi {
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems = &[(
     "transferToTool",
-    &[Code::MessageNotFound, Code::MessageTooLong, Code::ReplyOpen, Code::TooManyOpenReplies, Code::QuotaExceeded],
+    &[
+        Code::MessageNotFound,
+        Code::MessageTooLong,
+        Code::ReplyOpen,
+        Code::TooManyOpenReplies,
+        Code::QuotaExceeded,
+        Code::BudgetExceeded,
+    ],
 )];
 
 /// The idea to transfer: either `message_id` or `text`.

@@ -166,10 +166,42 @@ FROM (VALUES ('open', 'chat 2', 'tz_helper', 'queued', NULL, NULL),
              ('failed', 'chat 3', 'ideas', 'failed', 'provider_error', now() - interval '2 days'))
      AS r (name, chat, tool, state, reason, finished_at)
 JOIN ai_system_instructions i ON i.tool_type = r.tool;
+-- {n} replies of a student that mentors were asked about, the first {n} of which are answered, and one for each mentor to answer.
+INSERT INTO tool_messages (id, chat_id, role, content, created_at)
+SELECT pg_temp.named(role || ' of ' || name), pg_temp.named('chat of 1'), role, '[for mentors] ' || role, now() - interval '2 days' + n * interval '1 minute'
+FROM unnest((SELECT array_agg(k::text) FROM generate_series(1, {n}) k) || '{mentor,admin}'::text[]) WITH ORDINALITY m (name, n),
+     unnest('{user,assistant}'::text[]) role;
+INSERT INTO ai_replies (id, chat_id, user_id, question_id, answer_id, instruction_id, question, state, attempt, created_at, finished_at)
+SELECT pg_temp.named('of ' || name), pg_temp.named('chat of 1'), pg_temp.named('student 1'), pg_temp.named('user of ' || name),
+    pg_temp.named('assistant of ' || name), i.id, '[for mentors] question', 'completed', 1, now() - interval '2 days', now() - interval '2 days'
+FROM unnest((SELECT array_agg(k::text) FROM generate_series(1, {n}) k) || '{mentor,admin}'::text[]) name, ai_system_instructions i
+WHERE i.tool_type = 'tz_helper';
+INSERT INTO mentor_questions (id, reply_id, user_id, created_at, answered_at, answered_by)
+SELECT pg_temp.named('asked ' || name), pg_temp.named('of ' || name), pg_temp.named('student 1'), now() - interval '1 day',
+    CASE WHEN name ~ '[0-9]' THEN now() END, CASE WHEN name ~ '[0-9]' THEN pg_temp.named('substitute') END
+FROM unnest((SELECT array_agg(k::text) FROM generate_series(1, {n}) k) || '{mentor,admin}'::text[]) name;
+INSERT INTO ai_unanswered_questions (reply_id, tool_type, words)
+SELECT pg_temp.named('reply ' || k), 'assistant', 'word ' || k FROM generate_series(1, {n}) k;
 INSERT INTO ai_reply_attempts (reply_id, attempt, finished_at, model, prompt_tokens, completion_tokens)
 SELECT id, 1, created_at, 'm', 1, 1 FROM ai_replies WHERE state <> 'queued';
 INSERT INTO ai_system_instructions (tool_type, version, content)
 SELECT 'assistant', 1 + k, '[for admins] instruction' FROM generate_series(1, {n}) k;
+-- A version of another tool that can be rolled back, and evaluations with runs and answers.
+UPDATE ai_system_instructions SET is_active = false, activated_at = now() - interval '1 day' WHERE tool_type = 'tz_helper';
+INSERT INTO ai_system_instructions (tool_type, version, content, is_active, activated_at)
+VALUES ('tz_helper', 2, '[for admins] instruction', true, now());
+INSERT INTO ai_evaluations (id, tool_type, name, cases, deleted_at)
+SELECT pg_temp.named(CASE WHEN k = 0 THEN 'gone evaluation' ELSE 'evaluation ' || k END), 'assistant', '[for admins] ' || k,
+    (SELECT jsonb_agg(jsonb_build_object('question', '[for admins] ' || n, 'contains', '[]'::jsonb, 'excludes', '[]'::jsonb))
+     FROM generate_series(1, {n}) n), CASE WHEN k = 0 THEN now() END
+FROM generate_series(0, {n}) k;
+INSERT INTO ai_evaluation_runs (id, evaluation_id, cases, candidate_id, baseline_id, state, candidate_passed, baseline_passed, finished_at)
+SELECT pg_temp.named('run ' || k), e.id, e.cases, i.id, i.id, 'completed', 1, 1, now()
+FROM generate_series(1, {n}) k, ai_evaluations e, ai_system_instructions i
+WHERE e.id = pg_temp.named('evaluation 1') AND i.tool_type = 'assistant' AND i.version = 1;
+INSERT INTO ai_evaluation_answers (run_id, number, is_candidate, context, answer, is_passed, finished_at)
+SELECT pg_temp.named('run 1'), n, side, '{}', '[for admins] answer', true, now()
+FROM generate_series(1, {n}) n, unnest(ARRAY[true, false]) side;
 INSERT INTO ai_tryouts (id, instruction_id, created_by, question)
 SELECT pg_temp.named('tryout 1'), id, pg_temp.named('admin'), '[for admins]' FROM ai_system_instructions
 WHERE tool_type = 'assistant' AND version = 2;

@@ -1,15 +1,23 @@
 //! Questions to the tools, and their replies.
 
+mod budgets;
 mod catalog;
 mod chat_export;
 mod chats;
+mod daily;
+mod evaluation_runs;
+mod evaluations;
 mod instructions;
+mod mentor_questions;
+mod mentoring;
 mod messages;
+mod ratings;
 mod replies;
 mod stats;
 mod stream;
 mod transfer;
 mod tryouts;
+mod unanswered;
 
 use cairn_core::tools::Reason;
 use cairn_core::tools::attempts::{self, Attempt, Usage};
@@ -61,7 +69,7 @@ async fn begin(app: &TestApp, reply_id: Uuid) -> Option<Attempt> {
 
 async fn append(app: &TestApp, attempt: &Attempt, seq: i32, text: &str) -> bool {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    attempts::append(&mut connection, attempt, seq, text).await.unwrap()
+    attempts::append(&mut connection, attempt, seq, text, false).await.unwrap()
 }
 
 async fn complete(app: &TestApp, attempt: &Attempt, text: &str) -> bool {

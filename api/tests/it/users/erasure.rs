@@ -7,6 +7,7 @@ use cairn_core::admin::verify::{Mode, verify};
 use cairn_core::users::export::Section;
 use cairn_testing::personal_data::Personal;
 use futures_util::future::join_all;
+use poem::http::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tokio::sync::Barrier;
@@ -50,6 +51,31 @@ pub(super) async fn furnish(app: &TestApp, person: &Actor, other: &Actor) {
         .await
         .unwrap();
     app.run_jobs().await;
+    react(app, person, other).await;
+    app.run_jobs().await;
+}
+
+/// Has somebody rate their reply, which has cost something, and put it before the mentors, of whom `other` answers.
+async fn react(app: &TestApp, person: &Actor, other: &Actor) {
+    let reply: Uuid = sqlx::query_scalar(
+        "UPDATE ai_reply_attempts a SET prompt_tokens = 5 FROM ai_replies r WHERE r.id = a.reply_id AND r.user_id = $1
+         RETURNING r.id",
+    )
+    .bind(person.id)
+    .fetch_one(app.app.pool())
+    .await
+    .unwrap();
+    let put = async |path: &str, body: Value| {
+        person.call(Method::PUT, &format!("/v1/replies/{reply}/{path}")).json(body).await.expect(200);
+    };
+    put("rating", json!({"thumb": "down", "reason": "Too short"})).await;
+    put("mentor-question", json!({"consent": true})).await;
+    sqlx::query("UPDATE mentor_questions SET answered_at = now(), answered_by = $2 WHERE user_id = $1")
+        .bind(person.id)
+        .bind(other.id)
+        .execute(app.app.pool())
+        .await
+        .unwrap();
 }
 
 /// The part of it that is done by requests. Leaves the jobs.
@@ -174,7 +200,7 @@ async fn whoever_deletes_their_account_leaves_nothing_that_names_them() {
     // For admins the account is gone for good, and its address can be used again.
     let path = format!("/v1/admin/users/{}", anna.id);
     admin.get(&path).await.expect(404).problem("user_not_found");
-    let restore = admin.call(poem::http::Method::POST, &format!("{path}/restore")).header("If-Match", "\"1\"");
+    let restore = admin.call(Method::POST, &format!("{path}/restore")).header("If-Match", "\"1\"");
     restore.await.expect(404).problem("user_not_found");
     let deleted = admin.get("/v1/admin/users?deleted=true").await.expect(200).json;
     assert_eq!(deleted["items"], json!([]));

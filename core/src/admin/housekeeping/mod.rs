@@ -135,6 +135,7 @@ impl Run<'_> {
         repeat!(self, "events", c => rows::remove_user_events(c));
         repeat!(self, "changes of content", c => rows::remove_catalog_changes(c));
         repeat!(self, "try-outs", c => rows::remove_tryouts(c));
+        repeat!(self, "warnings of budgets", c => rows::remove_budget_warnings(c));
         repeat!(self, "origins of activity", c => rows::remove_origins_of_activity(c, origin_days));
         repeat!(self, "origins of sessions", c => rows::remove_origins_of_sessions(c, origin_days));
         once!(self, "counts of jobs", c => rows::remove_job_counts(c));

@@ -165,6 +165,17 @@ pub(super) async fn remove_tryouts(connection: &mut PgConnection) -> Result<u64>
     Ok(removed.execute(connection).await?.rows_affected())
 }
 
+/// The periods that they are about are over.
+pub(super) async fn remove_budget_warnings(connection: &mut PgConnection) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM ai_budget_warnings WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM ai_budget_warnings WHERE starts_on < current_date - 62
+             ORDER BY starts_on LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(connection).await?.rows_affected())
+}
+
 /// Removes the addresses and browsers from what happened. By the keys of the rows, because there may be several partitions.
 pub(super) async fn remove_origins_of_activity(connection: &mut PgConnection, keep_days: i32) -> Result<u64> {
     let removed = sqlx::query!(

@@ -33,7 +33,7 @@ pub(super) async fn all(pool: &PgPool, running: bool) -> Result<Vec<Vec<Differen
     if !running {
         run!(markers(),);
     }
-    run!(jobs(running), replies(), activity(), erased(), quarters(), active(), lessons(),);
+    run!(jobs(running), replies(), spending(), activity(), erased(), quarters(), active(), lessons(),);
     Ok(found)
 }
 
@@ -235,6 +235,7 @@ async fn replies(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                 JOIN (SELECT chat_id, min(created_at) AS since FROM ai_replies GROUP BY chat_id) r ON r.chat_id = m.chat_id
                 WHERE m.role = 'assistant' AND m.created_at >= r.since
                   AND NOT EXISTS (SELECT FROM ai_replies a WHERE a.answer_id = m.id)
+                  AND NOT EXISTS (SELECT FROM mentor_questions q WHERE q.message_id = m.id)
             ) answers
             LIMIT 1000)
            UNION ALL
@@ -250,6 +251,38 @@ async fn replies(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                     -- Compared as text, because a payload that is not valid JSON must not abort the check.
                     AND strpos(encode(j.job, 'escape'), r.id::text) > 0)
             LIMIT 1000)"#
+    );
+    Ok(rows.fetch_all(connection).await?)
+}
+
+/// Compares what is stored as spent with the attempts, from the first day of which anything is stored, and what is stored as reserved
+/// with the reservations of open replies.
+async fn spending(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
+    let rows = sqlx::query_as!(
+        DifferenceRow,
+        r#"WITH expected AS (
+               SELECT user_id, day, tool_type, sum(tokens)::bigint AS tokens, sum(cost_micros)::bigint AS cost_micros,
+                   sum(reserved_tokens)::bigint AS reserved_tokens, sum(reserved_micros)::bigint AS reserved_micros
+               FROM (
+                   SELECT r.user_id, (a.started_at AT TIME ZONE 'UTC')::date AS day, c.tool_type,
+                       coalesce(a.prompt_tokens, 0)::bigint + coalesce(a.completion_tokens, 0) AS tokens,
+                       coalesce(a.cost_micros, 0) AS cost_micros, 0::bigint AS reserved_tokens, 0::bigint AS reserved_micros
+                   FROM ai_reply_attempts a JOIN ai_replies r ON r.id = a.reply_id JOIN tool_chats c ON c.id = r.chat_id
+                   WHERE a.started_at >= (SELECT min(day)::timestamp AT TIME ZONE 'UTC' FROM ai_spending)
+                   UNION ALL
+                   SELECT v.user_id, v.day, v.tool_type, 0, 0, v.tokens, v.cost_micros
+                   FROM ai_reservations v JOIN ai_replies r ON r.id = v.reply_id WHERE r.state IN ('queued', 'streaming')
+               ) parts
+               GROUP BY 1, 2, 3
+           )
+           SELECT 'ai_spending' AS "kind!: Kind",
+               jsonb_build_object('user_id', user_id, 'day', day, 'tool_type', tool_type) AS "ids!",
+               to_jsonb(s) - 'created_at' AS stored, to_jsonb(e) AS expected, count(*) OVER () AS "total!"
+           FROM ai_learner_spending s FULL JOIN expected e USING (user_id, day, tool_type)
+           JOIN users u ON u.id = user_id AND u.erased_at IS NULL
+           WHERE (coalesce(s.tokens, 0), coalesce(s.cost_micros, 0), coalesce(s.reserved_tokens, 0), coalesce(s.reserved_micros, 0))
+               <> (coalesce(e.tokens, 0), coalesce(e.cost_micros, 0), coalesce(e.reserved_tokens, 0), coalesce(e.reserved_micros, 0))
+           LIMIT 1000"#
     );
     Ok(rows.fetch_all(connection).await?)
 }
@@ -277,6 +310,8 @@ async fn erased(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                UNION ALL SELECT user_id, 'user_events' FROM user_events
                UNION ALL SELECT user_id, 'project_likes' FROM project_likes
                UNION ALL SELECT user_id, 'tool_chats' FROM tool_chats
+               UNION ALL SELECT user_id, 'mentor_questions' FROM mentor_questions
+               UNION ALL SELECT user_id, 'ai_learner_spending' FROM ai_learner_spending
                UNION ALL SELECT user_id, 'showcase_projects' FROM showcase_projects WHERE deleted_at IS NULL
                UNION ALL SELECT actor_id, 'activity_log' FROM activity_log WHERE num_nonnulls(ip, user_agent) > 0
            ) d

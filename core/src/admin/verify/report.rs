@@ -55,6 +55,8 @@ pub enum Kind {
     ReplyAnswer,
     /// An open reply without a job that will finish it.
     ReplyWithoutJob,
+    /// What a learner spent on a tool on a day, or what is reserved for their open replies.
+    AiSpending,
     /// A user whose time of last activity is more than a minute behind the activity log.
     LastActiveAt,
     /// An email address that is stored with another key than the program computes, so that its owner cannot sign in. The

@@ -46,6 +46,8 @@ pub(super) async fn add_one_of_everything(test: &TestDb) {
                  SELECT '{chat}', '{user}', 'X', id, {old} FROM ai_system_instructions;
              INSERT INTO ai_tryouts (created_by, question, instruction_id, updated_at)
                  SELECT '{user}', 'X', id, {old} FROM ai_system_instructions;
+             INSERT INTO ai_reply_ratings (reply_id, thumb, updated_at) SELECT id, 'up', {old} FROM ai_replies;
+             INSERT INTO ai_evaluations (tool_type, name, cases, updated_at) VALUES ('ideas', 'X', '[{{}}]', {old});
              DELETE FROM platform_settings;
              INSERT INTO platform_settings (key, value, updated_at) VALUES ('a.b', '1', {old})"
         ),

@@ -10,7 +10,7 @@ use cairn_core::Result;
 use cairn_core::db::{Db, Tx};
 use cairn_core::tools::attempts::{self, Attempt, Usage};
 use cairn_core::tools::jobs::GenerateReply;
-use cairn_core::tools::{Citations, Reason, messages, replies};
+use cairn_core::tools::{Citations, Reason, budgets, messages, replies};
 use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
@@ -91,13 +91,27 @@ struct Chunks<'a> {
     seq: i32,
 }
 
-impl Sink for Chunks<'_> {
-    async fn store(&mut self, text: &str) -> Result<bool> {
+impl Chunks<'_> {
+    async fn append(&mut self, text: &str, is_thinking: bool) -> Result<bool> {
         let mut connection = self.db.acquire().await?;
-        let stored = attempts::append(&mut connection, self.attempt, self.seq + 1, text).await?;
+        let stored = attempts::append(&mut connection, self.attempt, self.seq + 1, text, is_thinking).await?;
         self.seq += 1;
         self.db.notifier().notify_readers(self.attempt.reply_id);
         Ok(stored)
+    }
+}
+
+impl Sink for Chunks<'_> {
+    async fn store(&mut self, text: &str) -> Result<bool> {
+        self.append(text, false).await
+    }
+
+    async fn store_thinking(&mut self, text: &str) -> Result<bool> {
+        self.append(text, true).await
+    }
+
+    fn shows_thinking(&self) -> bool {
+        self.attempt.show_thinking
     }
 
     async fn is_wanted(&self) -> Result<bool> {
@@ -158,6 +172,8 @@ async fn finalize<S: Sink>(
     if !is_current {
         attempts::record_superseded(&mut tx, attempt, usage).await?;
     }
+    let settings = context.settings.get(&mut tx).await?;
+    budgets::warn(&mut tx, &settings, Some(attempt.user_id), attempt.request.tool).await?;
     tx.commit().await?;
     if is_current { result } else { Ok(()) }
 }

@@ -103,6 +103,14 @@ impl OpenAi {
         &self.host
     }
 
+    /// As OpenTelemetry's conventions name it: who speaks OpenAI's format is OpenAI, unless it is known better.
+    pub(super) fn format(&self) -> &'static str {
+        match self.config.api {
+            AiApi::Azure { .. } => "azure.ai.openai",
+            AiApi::Chat | AiApi::Responses { .. } => "openai",
+        }
+    }
+
     pub(super) fn limits(&self) -> AiLimits {
         self.config.limits
     }

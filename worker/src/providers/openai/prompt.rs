@@ -79,7 +79,7 @@ fn fit(system: String, question: String, history: History, budget: usize) -> Res
         }
         let role = match author {
             Author::User => "user",
-            Author::Assistant => "assistant",
+            Author::Assistant | Author::Mentor => "assistant",
         };
         match messages.last_mut() {
             Some(later) if later.role == role => later.content = format!("{text}\n\n{}", later.content),

@@ -209,6 +209,16 @@ async fn a_queue_that_is_paused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_nearly_spent() {
+    let platform = Platform::start(&[]).await;
+    let budget = "INSERT INTO platform_settings (key, value)
+            VALUES ('ai.budgets', '[{\"scope\":\"platform\",\"period\":\"month\",\"unit\":\"tokens\",\"amount\":1000}]')
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+        SELECT change_ai_spending(NULL, 'ideas', (now() AT TIME ZONE 'UTC')::date, 800, 0, 0, 0)";
+    platform.fires("CairnBudgetNearlySpent", async || run(platform.database.pool(), budget).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_lost() {
     let platform = Platform::start(&[]).await;
     let lost = "INSERT INTO apalis.workers (id, worker_type, storage_name, last_seen)

@@ -82,7 +82,7 @@ impl Rule {
     }
 
     fn exceeded(&self, before: &Scrape, after: &Scrape, threshold: Option<f64>) -> bool {
-        let (expression, operator, stated) = [" > ", " == "]
+        let (expression, operator, stated) = [" > ", " >= ", " == "]
             .into_iter()
             .find_map(|operator| Some((self.expression.rsplit_once(operator)?, operator)))
             .map(|((expression, number), operator)| (expression, operator, number.parse::<f64>().unwrap()))
@@ -90,6 +90,7 @@ impl Rule {
         let threshold = threshold.unwrap_or(stated);
         evaluate(expression, before, after).values().any(|value| match operator {
             " > " => *value > threshold,
+            " >= " => *value >= threshold,
             _ => (*value - threshold).abs() < f64::EPSILON,
         })
     }

@@ -56,9 +56,23 @@ async fn an_answer_in_the_background_is_stopped_if_nobody_wants_it_any_more() {
     worker.stop().await;
 }
 
-/// The worker is killed again and again. Whoever comes next goes on with the same answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_the_background_is_paid_once_however_often_its_worker_is_killed() {
+    survive_four_kills().await;
+}
+
+/// The same with fifty answers, which takes minutes. `docs/AI.md` has the command.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn two_hundred_kills_cost_no_second_call() {
+    for answer in 1..=50 {
+        survive_four_kills().await;
+        println!("{} kills, {answer} answers, each paid once", 4 * answer);
+    }
+}
+
+/// The worker of an answer is killed again and again. Whoever comes next goes on with the same answer.
+async fn survive_four_kills() {
     let fixture = ReplyHarness::new().await;
     let logs = TempDir::new().unwrap();
     let environment = vec![

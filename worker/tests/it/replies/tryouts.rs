@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use cairn_core::actor::{Caller, Role};
+use cairn_core::settings::Settings;
 use cairn_core::tools::Tool;
 use cairn_core::tools::instructions::{self, Draft};
 use cairn_core::tools::tryouts::{self, Tryout, TryoutState};
@@ -25,10 +26,11 @@ impl ReplyHarness {
             temperature: Some(0.1),
             max_tokens: 300,
             include_learner: false,
+            show_thinking: false,
         };
         let mut tx = self.harness.db.begin_as(&admin).await.unwrap();
         let version = instructions::create(&mut tx, Tool::Assistant, &draft).await.unwrap().version;
-        let tryout = tryouts::create(&mut tx, Tool::Assistant, version, question).await.unwrap();
+        let tryout = tryouts::create(&mut tx, &Settings::default(), Tool::Assistant, version, question).await.unwrap();
         tx.commit().await.unwrap();
         tryout.id
     }

@@ -62,12 +62,22 @@ parameter_type!(SettingValue, "setting_value", required: true, {
     let inline = |schema| MetaSchemaRef::Inline(Box::new(schema));
     let text = || MetaSchema { max_length: Some(1000), ..MetaSchema::new("string") };
     let texts = MetaSchema { items: Some(Box::new(inline(text()))), max_items: Some(100), ..MetaSchema::new("array") };
+    let word = || inline(MetaSchema { max_length: Some(20), ..MetaSchema::new("string") });
+    let amount = inline(MetaSchema::new_with_format("integer", "int64"));
+    let budget = MetaSchema {
+        description: Some("A budget of the AI tools."),
+        required: vec!["scope", "period", "unit", "amount"],
+        properties: vec![("scope", word()), ("period", word()), ("unit", word()), ("amount", amount)],
+        ..MetaSchema::new("object")
+    };
+    let budgets = MetaSchema { items: Some(Box::new(inline(budget))), max_items: Some(50), ..MetaSchema::new("array") };
     MetaSchema {
         any_of: vec![
             inline(MetaSchema::new("boolean")),
             inline(MetaSchema::new_with_format("integer", "int64")),
             inline(text()),
             inline(texts),
+            inline(budgets),
         ],
         ..MetaSchema::ANY
     }

@@ -33,7 +33,7 @@ const MAX_DAYS: u64 = 366;
 const DEFAULT_DAYS: u64 = 30;
 
 /// The name of a time zone of the IANA database. `UTC` unless given.
-pub struct TimeZone(String);
+pub struct TimeZone(pub(crate) String);
 
 parameter_type!(TimeZone, "time_zone", required: false, MetaSchema {
     max_length: Some(60),
@@ -147,7 +147,7 @@ impl DailyApi {
         let TimeZone(time_zone) = time_zone.0;
         let mut connection = self.app.connection().await?;
         let today = daily::today(&mut connection, &time_zone).await?;
-        let (first, last) = period(from.0, to.0, today)?;
+        let (first, last) = period(from.0, to.0, today, MAX_DAYS)?;
         let as_of = daily::as_of(&mut connection).await?;
         let days = daily::list(&mut connection, &time_zone, first, last).await?;
         drop(connection);
@@ -163,14 +163,20 @@ impl DailyApi {
 }
 
 /// The first and the last day.
-fn period(from: Option<Date>, to: Option<Date>, today: NaiveDate) -> Result<(NaiveDate, NaiveDate), Problem> {
+pub(crate) fn period(
+    from: Option<Date>,
+    to: Option<Date>,
+    today: NaiveDate,
+    max_days: u64,
+) -> Result<(NaiveDate, NaiveDate), Problem> {
     let last = to.map_or(today, |date| date.0);
     let first = from.map_or(last - Days::new(DEFAULT_DAYS - 1), |date| date.0);
     if first > last {
         return Err(Problem::invalid_parameter("to", "too_small", "The last day is before the first."));
     }
-    if first + Days::new(MAX_DAYS) <= last {
-        return Err(Problem::invalid_parameter("from", "too_small", "At most 366 days are allowed."));
+    if first + Days::new(max_days) <= last {
+        let message = format!("At most {max_days} days are allowed.");
+        return Err(Problem::invalid_parameter("from", "too_small", message));
     }
     Ok((first, last))
 }

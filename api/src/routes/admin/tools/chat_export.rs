@@ -182,6 +182,7 @@ fn paragraph(message: &Message) -> String {
         (Author::User, _) => "Learner",
         (Author::Assistant, Some(ReplyState::Cancelled)) => "Tool, cancelled",
         (Author::Assistant, _) => "Tool",
+        (Author::Mentor, _) => "Mentor",
     };
     let time = message.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     format!("## {author}, {time}\n\n{}\n", quoted(message.content.trim_end()))

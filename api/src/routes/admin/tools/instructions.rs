@@ -22,8 +22,11 @@ pub struct InstructionsApi {
 }
 
 /// Problems beyond the derived ones.
-pub const PROBLEMS: Problems =
-    &[("getInstruction", &[Code::InstructionNotFound]), ("activateInstruction", &[Code::InstructionNotFound])];
+pub const PROBLEMS: Problems = &[
+    ("getInstruction", &[Code::InstructionNotFound]),
+    ("activateInstruction", &[Code::InstructionNotFound, Code::EvaluationFallen, Code::EvaluationRequired]),
+    ("rollBackInstruction", &[Code::InstructionNotFound, Code::InstructionNotRollable]),
+];
 
 /// A version of a tool's system instruction. Versions are never edited.
 #[derive(Clone, Debug, Object)]
@@ -44,6 +47,8 @@ pub struct Instruction {
     pub max_tokens: i32,
     /// Whether the learner's first name and place in the roadmap are sent to the model.
     pub include_learner: bool,
+    /// Whether learners are shown what the model thinks while it answers.
+    pub show_thinking: bool,
     /// Whether the version is active.
     pub is_active: bool,
     /// Identifies the admin who created it; null if it came with the platform, or if the account was deleted.
@@ -63,6 +68,7 @@ impl From<instructions::Instruction> for Instruction {
             temperature: instruction.temperature,
             max_tokens: instruction.max_tokens,
             include_learner: instruction.include_learner,
+            show_thinking: instruction.show_thinking,
             is_active: instruction.is_active,
             created_by: instruction.created_by,
             created_at: instruction.created_at.into(),
@@ -96,6 +102,10 @@ pub struct NewInstruction {
     /// Whether the learner's first name and place in the roadmap are sent to the model: personal data that leaves the
     /// platform.
     pub include_learner: bool,
+    /// Whether learners are shown what the model thinks while it answers: their streams get events `thinking`. It is stored with
+    /// neither the answer nor the chat.
+    #[oai(default)]
+    pub show_thinking: bool,
 }
 
 #[OpenApi]
@@ -187,7 +197,8 @@ impl InstructionsApi {
 
     /// Activate an instruction version
     ///
-    /// Applies to questions that are asked from now on. Repeating the call has no effect.
+    /// Applies to questions that are asked from now on. Repeating the call has no effect. Evaluations that are attached must have
+    /// been run with this version against the active one, and it must not answer fewer of their questions well.
     #[oai(
         path = "/admin/tools/:tool_type/instructions/:version/activate",
         method = "post",
@@ -207,6 +218,31 @@ impl InstructionsApi {
         let chosen = instructions::activate(&mut tx, tool_type.0.into(), version.0).await?;
         tx.commit().await?;
         Ok(Json(chosen.into()))
+    }
+
+    /// Roll back an instruction version
+    ///
+    /// For the active version: the one that was active before it is active again. No evaluation is asked for. The version that is
+    /// rolled back is not returned to by a later roll-back, so that repeated ones go back further.
+    #[oai(
+        path = "/admin/tools/:tool_type/instructions/:version/rollback",
+        method = "post",
+        operation_id = "rollBackInstruction",
+        tag = Tag::ToolsAdmin
+    )]
+    async fn roll_back_instruction(
+        &self,
+        caller: Admin,
+        /// The tool.
+        tool_type: Path<ToolType>,
+        /// The version to roll back, which is active.
+        #[oai(validator(minimum(value = "1"), maximum(value = "2147483647")))]
+        version: Path<i32>,
+    ) -> Result<Json<Instruction>, Problem> {
+        let mut tx = self.app.begin_as(&caller).await?;
+        let earlier = instructions::roll_back(&mut tx, tool_type.0.into(), version.0).await?;
+        tx.commit().await?;
+        Ok(Json(earlier.into()))
     }
 }
 

@@ -23,7 +23,7 @@ pub struct TryoutsApi {
 
 /// Problems beyond the derived ones.
 pub const PROBLEMS: Problems =
-    &[("createTryout", &[Code::InstructionNotFound, Code::MessageTooLong, Code::TooManyTryouts])];
+    &[("createTryout", &[Code::InstructionNotFound, Code::MessageTooLong, Code::TooManyTryouts, Code::BudgetExceeded])];
 
 /// The state of a try-out. `completed` and `failed` are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -70,6 +70,10 @@ view! {
         prompt_tokens: Option<i32>,
         /// The tokens of the answer; null if the request was not accepted.
         completion_tokens: Option<i32>,
+        /// The tokens of thoughts, which are among those of the answer; null if the provider does not say.
+        thinking_tokens: Option<i32>,
+        /// Whether a number of tokens is an estimate, because the provider did not say it.
+        is_estimate: bool,
         /// The time to the first piece of text, in milliseconds; null if there was none.
         first_token_ms: Option<i32>,
         /// The cost in millionths of the currency in which prices are configured; null if no price is.
@@ -101,7 +105,7 @@ impl TryoutsApi {
     /// Asks the tool a question under this version, active or not. The answer is written in the background: read the
     /// try-out until its state is final. It finds content as for a learner, and if the version asks for the learner, that is
     /// you. There are no earlier messages. No chat, message or reply is stored, and nothing counts towards a quota. A
-    /// provider that fails is not asked again. At most 3 of your try-outs are answered at once.
+    /// provider that fails is not asked again. Its cost counts towards the budgets of the tool and of the platform. At most 3 of your try-outs are answered at once.
     #[oai(
         path = "/admin/tools/:tool_type/instructions/:version/tryouts",
         method = "post",
@@ -130,7 +134,7 @@ impl TryoutsApi {
         }
         let settings = self.app.settings(&mut tx).await?;
         messages::check_length(&settings, question, "/question")?;
-        let answer = Tryout::from(tryouts::create(&mut tx, tool_type.0.into(), version.0, question).await?);
+        let answer = Tryout::from(tryouts::create(&mut tx, &settings, tool_type.0.into(), version.0, question).await?);
         request.store(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(accepted(answer))

@@ -123,6 +123,25 @@ async fn how_a_reply_ended_is_said_with_its_reason() {
 }
 
 #[tokio::test]
+async fn thoughts_are_events_of_their_own_and_no_part_of_the_answer() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let reply_id = asked(&anna, ASSISTANT).await;
+    let mut writer = Writer::begin(&app, reply_id).await;
+    writer.think("Hm.").await;
+    writer.write("Half").await;
+    let mut reader = follow(&anna, reply_id, None).await;
+    let event = reader.expect("thinking").await;
+    assert_eq!((event.id.as_str(), &event.data["text"]), ("1.1", &json!("Hm.")));
+    reader.expect("chunk").await;
+    assert_eq!(anna.get(&format!("/v1/replies/{reply_id}")).await.expect(200).json["text"], "Half");
+    act(&anna, reply_id, "cancel").await.expect(200);
+    let page = anna.get(ASSISTANT).await.expect(200).json;
+    assert_eq!(page["items"][0]["content"], "Half", "the incomplete answer is kept without them");
+    app.run_jobs().await;
+}
+
+#[tokio::test]
 async fn who_comes_late_gets_the_whole_text() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;

@@ -67,11 +67,18 @@ impl Writer {
         stored
     }
 
+    /// Stores the next piece of what the model thinks.
+    async fn think(&mut self, text: &str) -> bool {
+        self.seq += 1;
+        let mut connection = self.app.app.pool().acquire().await.unwrap();
+        attempts::append(&mut connection, &self.attempt, self.seq, text, true).await.unwrap()
+    }
+
     /// The same, but the announcement is lost.
     async fn write_silently(&mut self, text: &str) -> bool {
         self.seq += 1;
         let mut connection = self.app.app.pool().acquire().await.unwrap();
-        attempts::append(&mut connection, &self.attempt, self.seq, text).await.unwrap()
+        attempts::append(&mut connection, &self.attempt, self.seq, text, false).await.unwrap()
     }
 
     async fn complete(&self, text: &str) -> bool {

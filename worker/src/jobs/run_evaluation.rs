@@ -1,0 +1,62 @@
+//! Asks the provider the next question of a run of an evaluation, and stores the answer.
+
+use std::time::Duration;
+
+use cairn_core::Result;
+use cairn_core::db::Db;
+use cairn_core::tools::budgets;
+use cairn_core::tools::evaluation_runs::{self as runs, RunAttempt};
+use cairn_core::tools::jobs::RunEvaluation;
+use tokio::time::Instant;
+
+use crate::Context;
+use crate::generation::{End, Generation, Sink};
+use crate::providers::{Begun, History};
+use crate::run::JobError;
+
+pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobError> {
+    let started = Instant::now();
+    // A provider that does not work says nothing about the instruction, so the run waits.
+    let permit = context.provider.admit().map_err(JobError::Snooze)?;
+    let mut connection = context.db.acquire().await?;
+    let Some(attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
+        return Ok(runs::complete(&mut connection, job.run_id).await?);
+    };
+    drop(connection);
+    let waiting = Waiting { db: &context.db, attempt: &attempt };
+    let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
+    let end = Box::pin(generation.run(History::new(), Begun::default())).await?;
+    let failed = match generation.conclude(end).await? {
+        End::Complete(_) => None,
+        End::Failed(failure) => Some(failure.reason),
+        End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
+        End::Lost => return Ok(()),
+    };
+    let mut tx = context.db.begin().await?;
+    runs::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await?;
+    runs::complete(&mut tx, job.run_id).await?;
+    let settings = context.settings.get(&mut tx).await?;
+    budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
+    // The next question is asked by another job, after the replies that wait meanwhile.
+    if runs::is_running(&mut tx, job.run_id).await? {
+        tx.enqueue(&job)?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Stores no text before the end, because nobody reads it.
+struct Waiting<'a> {
+    db: &'a Db,
+    attempt: &'a RunAttempt,
+}
+
+impl Sink for Waiting<'_> {
+    async fn store(&mut self, _: &str) -> Result<bool> {
+        self.is_wanted().await
+    }
+
+    async fn is_wanted(&self) -> Result<bool> {
+        let mut connection = self.db.acquire().await?;
+        runs::may_write(&mut connection, self.attempt).await
+    }
+}

@@ -1,0 +1,137 @@
+//! Budgets of the tools, with a worker and a provider.
+
+use std::collections::HashMap;
+
+use cairn_core::admin::verify::{Mode, verify};
+use cairn_core::config::Price;
+use cairn_core::settings::Settings;
+use cairn_core::tools::Tool;
+use cairn_core::tools::questions::{self, Question};
+use cairn_testing::eventually;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::ReplyHarness;
+
+async fn with_prices() -> ReplyHarness {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().prices = HashMap::from([("default-model".to_owned(), Price { input: 2.0, output: 10.0 })]);
+    fixture
+}
+
+async fn set_budgets(fixture: &ReplyHarness, budgets: Value) -> Settings {
+    sqlx::query("INSERT INTO platform_settings (key, value) VALUES ('ai.budgets', $1) ON CONFLICT (key) DO UPDATE SET value = $1")
+        .bind(budgets)
+        .execute(fixture.harness.pool())
+        .await
+        .unwrap();
+    cairn_core::settings::load(&mut fixture.harness.pool().acquire().await.unwrap()).await.unwrap()
+}
+
+/// Asks as a new learner under these settings.
+async fn ask(fixture: &ReplyHarness, settings: &Settings, text: &str) -> Uuid {
+    let learner = fixture.learner().await;
+    let mut tx = fixture.harness.db.begin_as(&learner).await.unwrap();
+    let question = Question { tool: Tool::Assistant, text, transferred_from: None };
+    let accepted = questions::ask(&mut tx, settings, &question).await.unwrap();
+    tx.commit().await.unwrap();
+    accepted.reply_id
+}
+
+/// Tokens, cost and what is reserved, of all days.
+async fn spent(fixture: &ReplyHarness) -> (i64, i64, i64) {
+    sqlx::query_as(
+        "SELECT coalesce(sum(tokens), 0)::bigint, coalesce(sum(cost_micros), 0)::bigint,
+             coalesce(sum(reserved_tokens + reserved_micros), 0)::bigint FROM ai_spending",
+    )
+    .fetch_one(fixture.harness.pool())
+    .await
+    .unwrap()
+}
+
+async fn attempts(fixture: &ReplyHarness) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT coalesce(sum(prompt_tokens + completion_tokens), 0)::bigint, coalesce(sum(cost_micros), 0)::bigint
+         FROM ai_reply_attempts",
+    )
+    .fetch_one(fixture.harness.pool())
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_are_warned_once_when_four_fifths_are_spent() {
+    let fixture = with_prices().await;
+    let budgets = json!([{"scope": "platform", "period": "month", "unit": "cost_micros", "amount": 100}]);
+    let settings = set_budgets(&fixture, budgets).await;
+    let worker = fixture.harness.start();
+    eventually("the prices are stored", async || fixture.count("SELECT count(*) FROM ai_models").await == 1).await;
+    let reply = ask(&fixture, &settings, "stub:words=40 Hello?").await;
+    fixture.completed(reply).await;
+    let warned = async || fixture.count("SELECT count(*) FROM activity_log WHERE action = 'budget.warned'").await;
+    eventually("admins are warned", async || warned().await == 1).await;
+    let (_, cost, reserved) = spent(&fixture).await;
+    assert!(cost >= 400 && reserved == 0, "{cost}");
+    // Try-outs and replies without the check of the budget go on, and nobody is warned again.
+    let reply = fixture.ask("stub:words=10 Hello?").await;
+    fixture.completed(reply).await;
+    worker.stop().await;
+    assert_eq!(fixture.count("SELECT count(*) FROM ai_budget_warnings").await, 1);
+    assert_eq!(warned().await, 1);
+}
+
+/// What the worker stores as it goes is all that is left of its attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_leaves_the_cost_of_its_attempt_and_no_reservation() {
+    let fixture = with_prices().await;
+    let budgets = json!([{"scope": "platform", "period": "day", "unit": "tokens", "amount": 1_000_000}]);
+    let settings = set_budgets(&fixture, budgets).await;
+    let worker = fixture.harness.start();
+    eventually("the prices are stored", async || fixture.count("SELECT count(*) FROM ai_models").await == 1).await;
+    worker.stop().await;
+    let reply = ask(&fixture, &settings, "stub:words=10 Hello?").await;
+    assert!(spent(&fixture).await.2 > 0);
+    // As it is left by a worker that was killed in the middle of an answer.
+    sqlx::raw_sql(
+        "UPDATE ai_replies SET state = 'streaming', attempt = 1, started_at = now();
+         INSERT INTO ai_reply_attempts (reply_id, attempt, provider) SELECT id, 1, 'stub' FROM ai_replies;
+         UPDATE ai_reply_attempts SET prompt_tokens = 50, is_estimate = true;
+         INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content)
+         SELECT id, 1, n, 'four' FROM ai_replies, generate_series(1, 3) n",
+    )
+    .execute(fixture.harness.pool())
+    .await
+    .unwrap();
+    assert_eq!(spent(&fixture).await.0, 50, "it is billed from the moment in which it was accepted");
+    let worker = fixture.harness.start();
+    fixture.completed(reply).await;
+    worker.stop().await;
+    let lost: (i32, i32, i64) = sqlx::query_as(
+        "SELECT prompt_tokens, completion_tokens, cost_micros FROM ai_reply_attempts WHERE reason = 'superseded'",
+    )
+    .fetch_one(fixture.harness.pool())
+    .await
+    .unwrap();
+    assert_eq!(lost, (50, 3, 130));
+    let (tokens, cost, reserved) = spent(&fixture).await;
+    assert_eq!(((tokens, cost), reserved), (attempts(&fixture).await, 0));
+    let report = verify(fixture.harness.pool(), Mode::WhileRunning).await.unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+}
+
+/// Whatever the end of each attempt is, what was spent is the sum of the attempts.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_spent_is_what_the_attempts_used() {
+    let fixture = with_prices().await;
+    let budgets = json!([{"scope": "learner", "period": "month", "unit": "tokens", "amount": 1_000_000}]);
+    let settings = set_budgets(&fixture, budgets).await;
+    let worker = fixture.harness.start();
+    for script in ["stub:words=40 Hi", "stub:words=20,at=10,fault=disconnect,times=1 Hi", "stub:fault=401 Hi"] {
+        let reply = ask(&fixture, &settings, script).await;
+        fixture.finished(reply).await;
+    }
+    worker.stop().await;
+    let (tokens, cost, reserved) = spent(&fixture).await;
+    assert_eq!(((tokens, cost), reserved), (attempts(&fixture).await, 0));
+    assert!(tokens > 0);
+}
