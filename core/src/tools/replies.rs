@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::sources::{self, ReplySource};
 use super::ratings::Thumb;
+use super::sources::{self, ReplySource};
 use super::{Reason, Tool};
 use crate::Result;
 use crate::actor::Caller;
