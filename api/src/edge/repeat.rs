@@ -6,7 +6,7 @@
 
 use cairn_core::Transient;
 use cairn_core::repeat::Commits;
-use poem::http::{Method, header, request};
+use poem::http::request;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Body, Endpoint, Request, RequestParts};
 
@@ -35,8 +35,10 @@ impl Original {
         head.version = request.version();
         head.headers = request.headers().clone();
         head.extensions = request.extensions().clone();
-        let has_body = head.headers.contains_key(header::TRANSFER_ENCODING)
-            || head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+        // Of an HTTP/2 request no header needs to say so.
+        let sent = request.take_body();
+        let has_body = !sent.is_empty();
+        request.set_body(sent);
         let (local, remote, scheme) =
             (request.local_addr().clone(), request.remote_addr().clone(), request.scheme().clone());
         Self { head, local, remote, scheme, has_body, body }
@@ -46,7 +48,7 @@ impl Original {
     fn again(self) -> Option<Request> {
         let body = match self.body.get() {
             Some(bytes) => Body::from_bytes(bytes),
-            None if self.has_body && self.head.method != Method::GET => return None,
+            None if self.has_body => return None,
             None => Body::empty(),
         };
         let parts = RequestParts::from((self.head, self.local, self.remote, self.scheme));
