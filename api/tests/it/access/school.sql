@@ -167,15 +167,16 @@ FROM (VALUES ('open', 'chat 2', 'tz_helper', 'queued', NULL, NULL),
      AS r (name, chat, tool, state, reason, finished_at)
 JOIN ai_system_instructions i ON i.tool_type = r.tool;
 -- {n} replies of a student that mentors were asked about, the first {n} of which are answered, and one for each mentor to answer.
+INSERT INTO tool_chats (id, user_id, tool_type) VALUES (pg_temp.named('chat asked'), pg_temp.named('student 1'), 'ideas');
 INSERT INTO tool_messages (id, chat_id, role, content, created_at)
-SELECT pg_temp.named(role || ' of ' || name), pg_temp.named('chat of 1'), role, '[for mentors] ' || role, now() - interval '2 days' + n * interval '1 minute'
+SELECT pg_temp.named(role || ' of ' || name), pg_temp.named('chat asked'), role, '[for mentors] ' || role, now() - interval '2 days' + n * interval '1 minute'
 FROM unnest((SELECT array_agg(k::text) FROM generate_series(1, {n}) k) || '{mentor,admin}'::text[]) WITH ORDINALITY m (name, n),
      unnest('{user,assistant}'::text[]) role;
 INSERT INTO ai_replies (id, chat_id, user_id, question_id, answer_id, instruction_id, question, state, attempt, created_at, finished_at)
-SELECT pg_temp.named('of ' || name), pg_temp.named('chat of 1'), pg_temp.named('student 1'), pg_temp.named('user of ' || name),
+SELECT pg_temp.named('of ' || name), pg_temp.named('chat asked'), pg_temp.named('student 1'), pg_temp.named('user of ' || name),
     pg_temp.named('assistant of ' || name), i.id, '[for mentors] question', 'completed', 1, now() - interval '2 days', now() - interval '2 days'
 FROM unnest((SELECT array_agg(k::text) FROM generate_series(1, {n}) k) || '{mentor,admin}'::text[]) name, ai_system_instructions i
-WHERE i.tool_type = 'tz_helper';
+WHERE i.tool_type = 'ideas';
 INSERT INTO mentor_questions (id, reply_id, user_id, created_at, answered_at, answered_by)
 SELECT pg_temp.named('asked ' || name), pg_temp.named('of ' || name), pg_temp.named('student 1'), now() - interval '1 day',
     CASE WHEN name ~ '[0-9]' THEN now() END, CASE WHEN name ~ '[0-9]' THEN pg_temp.named('substitute') END
