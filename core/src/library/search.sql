@@ -5,7 +5,7 @@ WITH word AS MATERIALIZED (
         coalesce(c.weight, 1)::double precision AS weight,
         EXISTS (SELECT FROM search_postings p WHERE p.lexeme = l.lexeme COLLATE "C") AS is_known
     FROM unnest($1::text[]) WITH ORDINALITY AS w (word, nth)
-    CROSS JOIN LATERAL unnest(to_tsvector('pg_catalog.russian', folded(w.word))) l
+    CROSS JOIN LATERAL unnest(to_tsvector('russian', folded(w.word))) l
     LEFT JOIN search_common_words c ON c.lexeme = l.lexeme COLLATE "C"
     ORDER BY l.lexeme, w.nth DESC
 ),
@@ -104,7 +104,7 @@ best AS MATERIALIZED (
 ),
 unwanted AS MATERIALIZED (
     SELECT l.lexeme FROM unnest($2::text[]) AS w (word)
-    CROSS JOIN LATERAL unnest(to_tsvector('pg_catalog.russian', folded(w.word))) l
+    CROSS JOIN LATERAL unnest(to_tsvector('russian', folded(w.word))) l
 ),
 found AS MATERIALIZED (
     SELECT b.score, b.passage, s.*
@@ -124,9 +124,9 @@ mark AS MATERIALIZED (
 )
 SELECT f.kind AS "kind!: HitKind", f.id AS "id!", f.slug AS "slug!", f.title AS "title!", left(f.about, 300) AS "about!",
     f.score::double precision AS "score!", f.passage AS "passage?",
-    ts_headline('pg_catalog.russian', translate(f.title, U&'\E000\E001', ''), mark.query,
+    ts_headline('russian', translate(f.title, U&'\E000\E001', ''), mark.query,
         U&'HighlightAll=true, StartSel="\E000", StopSel="\E001"') AS "marked_title!",
-    ts_headline('pg_catalog.russian', translate(left(f.about, 2000), U&'\E000\E001', ''), mark.query,
+    ts_headline('russian', translate(left(f.about, 2000), U&'\E000\E001', ''), mark.query,
         U&'MaxWords=40, MinWords=20, StartSel="\E000", StopSel="\E001"') AS "marked_snippet!"
 FROM found f CROSS JOIN mark
 ORDER BY f.score DESC, f.kind, f.id

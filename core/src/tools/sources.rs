@@ -42,13 +42,11 @@ pub struct Source {
 pub async fn find(connection: &mut PgConnection, user_id: Uuid, question: &str) -> Result<Vec<Source>> {
     let mut hits = search::answering(&mut *connection, question, SOURCE_KINDS, CANDIDATES).await?;
     let lessons: Vec<Uuid> = hits.iter().filter(|hit| hit.kind == HitKind::Lesson).map(|hit| hit.id).collect();
-    if !lessons.is_empty() {
-        let begun = begun(&mut *connection, user_id, &lessons).await?;
-        let locked = locks::locked(connection, user_id, &lessons).await?;
-        for hit in hits.iter_mut().filter(|hit| hit.kind == HitKind::Lesson) {
-            hit.score *= if begun.contains(&hit.id) { 1.03 } else { 1.0 };
-            hit.passage = hit.passage.take().filter(|_| !locked.contains(&hit.id));
-        }
+    let begun = begun(&mut *connection, user_id, &lessons).await?;
+    let locked = locks::locked(connection, user_id, &lessons).await?;
+    for hit in hits.iter_mut().filter(|hit| hit.kind == HitKind::Lesson) {
+        hit.score *= if begun.contains(&hit.id) { 1.03 } else { 1.0 };
+        hit.passage = hit.passage.take().filter(|_| !locked.contains(&hit.id));
     }
     for hit in &mut hits {
         hit.score *= suitability(hit, question);

@@ -71,15 +71,15 @@ fn answer(tool: Tool, question: &str, sources: &[Source]) -> String {
     }
     text.push_str(phrases.found);
     let ordered = in_the_language_of(question, sources);
-    let (quoted, named) = ordered.split_at(ordered.len().min(QUOTED));
+    let (quoted, others) = ordered.split_at(ordered.len().min(QUOTED));
     for (number, source) in quoted {
         let _ = write!(text, "**{}** ({}) [{number}]\n\n", source.title, kind(source, phrases));
         let passage = source.passage.as_deref().unwrap_or(&source.about);
         let _ = writeln!(text, "{}", quote(passage, QUOTE_LENGTH));
     }
-    if !named.is_empty() {
+    if !others.is_empty() {
         let names =
-            named.iter().map(|(number, source)| format!("{} ({}) [{number}]", source.title, kind(source, phrases)));
+            others.iter().map(|(number, source)| format!("{} ({}) [{number}]", source.title, kind(source, phrases)));
         let _ = write!(text, "{}: {}.\n\n", phrases.see_also, names.collect::<Vec<_>>().join("; "));
     }
     text.push_str(phrases.closing);

@@ -44,7 +44,7 @@ pub(super) fn idea(question: &str, sources: &[Source], phrases: &Phrases) -> Str
     let _ = write!(text, "**{}:** {}\n\n", words.in_one_sentence, one_line(&question, 300));
     let _ = write!(text, "**{}:** {}\n\n", words.for_whom, words.for_whom_text);
     let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
-    let _ = write!(text, "**{}:** {}.\n", words.scope, names.join(", "));
+    let _ = writeln!(text, "**{}:** {}.", words.scope, names.join(", "));
     let _ = write!(text, "**{}:** {}.\n\n", words.left_out, left_out(&question, words));
     let _ = writeln!(text, "**{}:**", words.first_steps);
     let steps = words.steps.into_iter().chain(parts.first().map(|part| part.check));
