@@ -16,12 +16,15 @@ const LONG: u64 = 2000;
 
 /// Lists whose items have long texts, because they are about them. Their pages end early (`PageRequest::answer_within`), or are
 /// as long as the platform says.
-const LISTS_OF_TEXTS: [&str; 7] = [
+const LISTS_OF_TEXTS: [&str; 9] = [
     "listActiveInstructions", // one for each tool
     "listAdminStyles",
     "listAdminTerms",
     "listChatMessages",
+    "listEvaluationAnswers", // ends early
     "listInstructions",
+    // Shows the first 200 characters of questions.
+    "listMentorQuestions",
     "listToolMessages",
     // Has fragments called `text`, of a few words each.
     "search",
