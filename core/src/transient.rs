@@ -107,7 +107,7 @@ impl Transient {
     }
 
     /// Waits until the same transaction gets a new session, if it needs one: a session that began just after others were
-    /// replaced may have met the same server in the same state. Takes at most [`OUTDATE_INTERVAL`].
+    /// replaced may have met the same server in the same state. Takes a quarter of a second at most.
     pub async fn settle(self) {
         if self == Self::ReadOnly {
             sleep(OUTDATE_INTERVAL.saturating_sub(since_outdated())).await;
@@ -124,9 +124,18 @@ static OUTDATED: Mutex<Option<Instant>> = Mutex::new(None);
 /// each request.
 const OUTDATE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// When a connection was lost. Others may have been lost with it, so none of them is used without a sign of life for a while.
+static LOST: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Whether a connection was lost within this time.
+pub(crate) fn has_lost_within(time: Duration) -> bool {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < time)
+}
+
 /// Has the sessions that began until now replaced, if the failure says that they cannot be used.
 pub(crate) fn note(transient: Option<Transient>) {
     match transient {
+        Some(Transient::Disconnected) => *LOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now()),
         // A new session has none of the old statements, whatever is changed next.
         Some(Transient::Outdated) => outdate_sessions_again_after(Duration::ZERO),
         Some(reason) if reason.ends_session() => outdate_sessions(),

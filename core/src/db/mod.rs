@@ -38,6 +38,9 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// shorter than [`ACQUIRE_LIMIT`], of which it is a part.
 const PING_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long a connection may have been idle to be used without a ping.
+const UNTESTED: Duration = Duration::from_secs(1);
+
 /// How long a pool waits for the connections in use when the process stops. Whoever uses one was told to stop before.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -250,13 +253,12 @@ fn pool_options(max_connections: u32) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE_LIMIT)
         .idle_timeout(Duration::from_mins(5))
         // A ping before each use costs a round trip, and `Db::open` copes with lost connections, so only connections that
-        // have been idle for a second are pinged.
+        // have been idle for a second are pinged, and all for a second after one was lost.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             let is_outdated = transient::is_outdated(meta.age);
-            Box::pin(async move {
-                Ok(!is_outdated && (meta.idle_for < Duration::from_secs(1) || answers(connection).await))
-            })
+            let is_sure = meta.idle_for < UNTESTED && !transient::has_lost_within(UNTESTED);
+            Box::pin(async move { Ok(!is_outdated && (is_sure || answers(connection).await)) })
         })
 }
 

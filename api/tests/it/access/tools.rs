@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
     row("cancelReply", Owner(ReplyNotFound), 9).given(OPEN),
     row("retryReply", Owner(ReplyNotFound), 19).given(FAILED),
 
-    row("rateReply", Owner(ReplyNotFound), 7).given(ANSWERED).body(r#"{"thumb": "up", "reason": "Clear"}"#),
+    row("rateReply", Owner(ReplyNotFound), 9).given(ANSWERED).body(r#"{"thumb": "up", "reason": "Clear"}"#),
     row("unrateReply", Owner(ReplyNotFound), 4).given(ANSWERED),
     row("askMentor", Owner(ReplyNotFound), 7).given(ANSWERED).body(r#"{"consent": true}"#),
     row("withdrawMentorQuestion", Owner(ReplyNotFound), 4).given(ANSWERED),
