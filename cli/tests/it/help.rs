@@ -133,7 +133,7 @@ fn an_unreachable_database_is_reported_on_one_line_without_its_password() {
     assert!(!run.out.contains("hunter2"), "{run:?}");
 }
 
-/// Answers whoever connects like PgBouncer does when it is not told to ignore what drivers ask for. Returns its port.
+/// Answers whoever connects as `PgBouncer` does when it is not told to ignore what drivers ask for. Returns its port.
 fn pooler_that_refuses() -> u16 {
     const REFUSAL: &[u8] = b"SFATAL\0C08P01\0Munsupported startup parameter: extra_float_digits\0\0";
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -157,17 +157,18 @@ fn pooler_that_refuses() -> u16 {
     port
 }
 
-#[test]
-fn who_is_not_let_in_is_told_what_to_correct() {
-    let sandbox = Sandbox::new();
-    let postgres = std::env::var("CAIRN_TEST_POSTGRES_URL").expect("run tests with `cargo xtask test`");
+#[tokio::test]
+async fn who_is_not_let_in_is_told_what_to_correct() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let database = sandbox.database();
+    let postgres = database.admin_url();
     let (role, at) = postgres.split_once("://").unwrap().1.split_once(':').unwrap();
     let host = at.split_once('@').unwrap().1.split_once('/').unwrap().0;
-    let database = postgres.rsplit_once('/').unwrap().0;
+    let server = postgres.rsplit_once('/').unwrap().0;
     for (url, says) in [
         (format!("postgres://nobody-here:hunter2@{host}/postgres"), "cairn migrate --roles"),
         (format!("postgres://{role}:hunter2@{host}/postgres"), "correct the user and the password"),
-        (format!("{database}/none-here"), "correct the name of the database"),
+        (format!("{server}/none-here"), "correct the name of the database"),
         (format!("postgres://u:hunter2@127.0.0.1:{}/d", pooler_that_refuses()), "ignore_startup_parameters"),
     ] {
         for command in [&["migrate", "--check"][..], &["migrate"], &["verify"], &["jobs", "stats"]] {

@@ -87,7 +87,7 @@ mod tests {
             about: String::new(),
             passage: None,
         };
-        vec![source(1, "Layout with grid"), source(2, "Index"), source(3, "Formen")]
+        vec![source(1, "Layout with grid"), source(2, "Index"), source(3, "Routers")]
     }
 
     fn cited(answer: &str) -> (Vec<i16>, usize) {
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(cited("Use grid [1]. Or [3][1], see 【2】."), (vec![1, 2, 3], 0));
         assert_eq!(cited("As said [1, 3]; also [2;3]"), (vec![1, 2, 3], 0));
         assert_eq!(cited("Read **layout WITH grid** first."), (vec![1], 0));
-        assert_eq!(cited("An index helps; formen too."), (vec![], 0), "one word is no title");
+        assert_eq!(cited("An index helps; routers too."), (vec![], 0), "one word is no title");
         assert_eq!(cited("(lesson, 00000000-0000-0000-0000-000000000002)"), (vec![2], 0));
     }
 

@@ -100,6 +100,13 @@ fn first_name(text: &str) -> Option<&str> {
     text.split([' ', '(', ',']).next().filter(|name| !name.is_empty())
 }
 
+/// Whether the body of an SQL function begins here, which ends at the next line that begins with `END`.
+fn has_begun_body(sql: &str) -> bool {
+    const BEGIN: &str = "BEGIN ATOMIC";
+    let end = sql.len().checked_sub(BEGIN.len()).and_then(|start| sql.get(start..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(BEGIN))
+}
+
 /// The statements in capitals and with single spaces, and whether a comment allows each. Comments, texts and the bodies of
 /// functions are left out.
 fn statements(text: &str) -> Vec<(String, bool)> {
@@ -127,8 +134,11 @@ fn statements(text: &str) -> Vec<(String, bool)> {
         if character == ';' {
             found.push((tidy(&sql), is_allowed));
             (sql, is_allowed) = (String::new(), false);
-        } else {
-            sql.push(character);
+            continue;
+        }
+        sql.push(character);
+        if has_begun_body(&sql) {
+            rest = rest.split_once("\nEND").map_or("", |(_, rest)| rest);
         }
     }
     found.push((tidy(&sql), is_allowed));
@@ -183,6 +193,7 @@ mod tests {
             "-- UPDATE users\nSELECT 'UPDATE users; DROP TABLE users';",
             "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ UPDATE users SET a = 1; DROP TABLE users; $$;",
             "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $body$ BEGIN DELETE FROM users; END $body$;",
+            "CREATE FUNCTION f() RETURNS void LANGUAGE sql\nBEGIN ATOMIC\n    DELETE FROM users;\n    UPDATE users SET a = 1;\nEND;",
             "-- allowed: it has one row\nUPDATE settings SET a = 1;",
         ] {
             assert!(in_file(sql).is_empty(), "{sql}: {:?}", in_file(sql));
