@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cairn_core::activity::{Action, Verb};
 use cairn_core::clock::new_id;
+use cairn_core::db::Purpose;
 use cairn_core::noun::Noun;
 use cairn_core::queue::Queue;
 use cairn_core::queue::claim::{self, Position};
@@ -81,8 +82,9 @@ async fn phase(database: &BenchDatabase, length: Duration) -> anyhow::Result<Pha
         sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(database.db.pool()).await?;
     let ended = Arc::new(AtomicBool::new(false));
     // Connections of their own, which do not wait for those of the load.
+    let leases = database.db.share(1).for_purpose(Purpose::Leases).pool().connect_options();
+    let prober = tokio::spawn(probe(PgConnection::connect_with(&leases).await?, ended.clone()));
     let options = database.db.pool().connect_options();
-    let prober = tokio::spawn(probe(PgConnection::connect_with(&options).await?, ended.clone()));
     let late = tokio::spawn(appear_late(PgConnection::connect_with(&options).await?, ended.clone()));
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
     let end = Instant::now() + length;

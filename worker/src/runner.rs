@@ -77,7 +77,7 @@ struct Process {
 impl Process {
     fn new(config: &Config, db: Db, shutdown: CancellationToken) -> cairn_core::Result<Self> {
         let url = config.require_direct_url().map_err(|error| cairn_core::Error::message(error.to_string()))?;
-        let leases = lazy_pool(url.expose(), 6, Purpose::Requests)?;
+        let leases = lazy_pool(url.expose(), 6, Purpose::Leases)?;
         let shares: Vec<(Queue, Db)> = shares(&config.worker_queues, config.database_connections)
             .map(|(queue, connections)| (queue, db.share(connections).for_purpose(purpose(queue))))
             .collect();

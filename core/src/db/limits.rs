@@ -7,8 +7,11 @@ use sqlx::postgres::PgConnectOptions;
 /// What connections are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Requests, which somebody waits for, and leases of jobs.
+    /// Requests, which somebody waits for.
     Requests,
+    /// Leases of jobs: claims, outcomes and heartbeats. Each finds its rows by an index whatever the planner believes of the size
+    /// of a table: a worker plans its statements once, maybe while there are no jobs, and may read many thousand a minute later.
+    Leases,
     /// Jobs, which recompute and write many rows at once, for many learners. They wait for locks for a short time only: what is
     /// locked is left for later.
     Batches,
@@ -38,7 +41,7 @@ impl Purpose {
     /// The limits of connections for this purpose.
     pub const fn limits(self) -> Limits {
         match self {
-            Self::Requests => Limits {
+            Self::Requests | Self::Leases => Limits {
                 statement: Duration::from_secs(8),
                 lock: Duration::from_secs(2),
                 idle_in_transaction: Duration::from_secs(10),
@@ -82,6 +85,7 @@ impl Purpose {
             ("statement_timeout", milliseconds(statement)),
             ("lock_timeout", milliseconds(lock)),
             ("idle_in_transaction_session_timeout", milliseconds(idle_in_transaction)),
+            ("enable_seqscan", if self == Self::Leases { "off" } else { "on" }.to_owned()),
         ])
     }
 }

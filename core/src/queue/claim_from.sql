@@ -3,9 +3,10 @@
 WITH paused AS (
     SELECT EXISTS (SELECT FROM paused_queues WHERE queue = $1) AS is_paused
 ), late AS (
+    -- Written so that the planner finds these jobs by their ids, not among all that wait, whatever it believes of their number.
     SELECT id FROM apalis.jobs
     WHERE id = ANY ($6) AND job_type = $1 AND run_at <= now()
-      AND (status = 'Pending' OR (status = 'Failed' AND attempts < max_attempts))
+      AND (status || '' = 'Pending' OR (status || '' = 'Failed' AND attempts < max_attempts))
       AND NOT (SELECT is_paused FROM paused)
     LIMIT $3
     FOR UPDATE SKIP LOCKED

@@ -9,7 +9,7 @@ use sqlx::Connection;
 #[tokio::test]
 async fn connections_have_the_limits_of_their_purpose() {
     let test = TestDb::new().await;
-    for purpose in [Purpose::Requests, Purpose::Batches, Purpose::Maintenance] {
+    for purpose in [Purpose::Requests, Purpose::Leases, Purpose::Batches, Purpose::Maintenance] {
         let limits = purpose.limits();
         let pools = [
             lazy_pool(test.url(), 1, purpose).unwrap(),
@@ -28,6 +28,16 @@ async fn connections_have_the_limits_of_their_purpose() {
             assert_eq!(set, [limits.idle_in_transaction, limits.lock, limits.statement], "{purpose:?}");
         }
         assert!(limits.lock < limits.statement && limits.statement < limits.hold, "{limits:?}");
+    }
+}
+
+/// A plan that was made while a table was empty may be used when it has thousands of rows.
+#[tokio::test]
+async fn leases_are_found_by_indexes_whatever_the_planner_believes() {
+    let test = TestDb::new().await;
+    for (purpose, scans) in [(Purpose::Leases, "off"), (Purpose::Requests, "on")] {
+        let pool = lazy_pool(test.url(), 1, purpose).unwrap();
+        assert_eq!(scalar::<String>(&pool, "SELECT current_setting('enable_seqscan')").await, scans, "{purpose:?}");
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use cairn_core::db::{Purpose, lazy_pool};
 use cairn_core::queue::Queue;
 use cairn_core::queue::claim::{self, Position};
 use cairn_core::queue::lease::{self, Lease, Outcome};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::Value;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 
 use cairn_testing::database::{TestDb, run, scalar};
 
@@ -231,8 +232,20 @@ async fn pages(connection: &mut PgConnection, sql: &str, from: bool) -> i64 {
     let mut tx = connection.begin().await.unwrap();
     let plan = query.fetch_one(&mut *tx).await.unwrap();
     tx.rollback().await.unwrap();
+    pages_in(&plan)
+}
+
+fn pages_in(plan: &Value) -> i64 {
     let root = &plan[0]["Plan"];
     root["Shared Hit Blocks"].as_i64().unwrap() + root["Shared Read Blocks"].as_i64().unwrap()
+}
+
+/// Pages that a claim reads that finds nothing, with the plan that was made when the statement was prepared. Sets the position to
+/// the present.
+async fn pages_of_prepared(connection: &mut PgConnection) -> i64 {
+    let explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE claim('likes', 'w', 10, 0.5, now(), '{}')";
+    let plan = sqlx::raw_sql(explain).fetch_one(connection).await.unwrap().get::<Value, _>(0);
+    pages_in(&plan)
 }
 
 /// The index has an entry for every job that was claimed while somebody held an old snapshot.
@@ -245,6 +258,12 @@ async fn a_claim_under_an_old_snapshot_reads_few_pages() {
         .execute(&mut reader)
         .await
         .unwrap();
+    // A worker plans its claims once, usually while few jobs wait.
+    let leases = lazy_pool(test.url(), 1, Purpose::Leases).unwrap();
+    let mut old = leases.acquire().await.unwrap();
+    let prepare = format!("PREPARE claim (text, text, bigint, float8, timestamptz, text[]) AS {CLAIM_FROM}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *old).await.unwrap();
+    pages_of_prepared(&mut old).await;
     run(
         test.pool(),
         "INSERT INTO apalis.jobs (id, job_type, job, priority, run_at)
@@ -254,6 +273,8 @@ async fn a_claim_under_an_old_snapshot_reads_few_pages() {
     .await;
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Running', lock_by = 'w', lock_at = now(), attempts = 1").await;
     run(test.pool(), "UPDATE apalis.jobs SET status = 'Done', lock_by = NULL, done_at = now()").await;
+    let found_nothing = pages_of_prepared(&mut old).await;
+    assert!(found_nothing < 100, "{found_nothing} pages are read by a plan that was made before");
     run(
         test.pool(),
         "INSERT INTO apalis.jobs (id, job_type, job, priority, run_at)
