@@ -173,7 +173,7 @@ async fn who_is_not_let_in_is_told_what_to_correct() {
     ] {
         for command in [&["migrate", "--check"][..], &["migrate"], &["verify"], &["jobs", "stats"]] {
             let mut command = sandbox.command(command);
-            command.env("DATABASE_URL", &url);
+            command.env_remove("DATABASE_OWNER_URL").env("DATABASE_URL", &url);
             let run = crate::support::finish(command);
             run.fails(2, &[says]);
             assert!(!run.err.contains("hunter2") && run.err.lines().count() == 1, "{run:?}");
