@@ -268,7 +268,7 @@ async fn a_reader_outlives_all_connections_of_its_api() {
     let mut beside = PgConnection::connect(app.url()).await.unwrap();
     let killed: i64 = sqlx::query_scalar(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+         WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()",
     )
     .fetch_one(&mut beside)
     .await
