@@ -61,7 +61,6 @@ pub struct SettingValue(Value);
 parameter_type!(SettingValue, "setting_value", required: true, {
     let inline = |schema| MetaSchemaRef::Inline(Box::new(schema));
     let text = || MetaSchema { max_length: Some(1000), ..MetaSchema::new("string") };
-    let texts = MetaSchema { items: Some(Box::new(inline(text()))), max_items: Some(100), ..MetaSchema::new("array") };
     let word = || inline(MetaSchema { max_length: Some(20), ..MetaSchema::new("string") });
     let amount = inline(MetaSchema::new_with_format("integer", "int64"));
     let budget = MetaSchema {
@@ -70,14 +69,15 @@ parameter_type!(SettingValue, "setting_value", required: true, {
         properties: vec![("scope", word()), ("period", word()), ("unit", word()), ("amount", amount)],
         ..MetaSchema::new("object")
     };
-    let budgets = MetaSchema { items: Some(Box::new(inline(budget))), max_items: Some(50), ..MetaSchema::new("array") };
+    // One list of either, because generators of clients cannot tell two kinds of lists apart.
+    let item = MetaSchema { any_of: vec![inline(text()), inline(budget)], ..MetaSchema::ANY };
+    let list = MetaSchema { items: Some(Box::new(inline(item))), max_items: Some(100), ..MetaSchema::new("array") };
     MetaSchema {
         any_of: vec![
             inline(MetaSchema::new("boolean")),
             inline(MetaSchema::new_with_format("integer", "int64")),
             inline(text()),
-            inline(texts),
-            inline(budgets),
+            inline(list),
         ],
         ..MetaSchema::ANY
     }
