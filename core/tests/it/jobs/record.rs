@@ -146,12 +146,14 @@ async fn whoever_comes_second_tries_again_and_sees_that_the_time_has_moved() {
     let (first, second) = (event(Some(user), now()), event(Some(user), now() + TimeDelta::seconds(30)));
     // It is not their first activity in this quarter of an hour, which is a row that the second would wait for.
     for time in [first.occurred_at, second.occurred_at] {
-        sqlx::query("INSERT INTO active_quarters (quarter, user_id) VALUES (quarter_of($1), $2) ON CONFLICT DO NOTHING")
-            .bind(time)
-            .bind(user)
-            .execute(test.owner())
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO active_quarters (quarter, user_id) VALUES (quarter_of($1), $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(time)
+        .bind(user)
+        .execute(test.owner())
+        .await
+        .unwrap();
     }
     let mut open = test.connect().await;
     sqlx::raw_sql("BEGIN").execute(&mut open).await.unwrap();
