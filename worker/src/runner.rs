@@ -158,8 +158,9 @@ fn shares(queues: &[(Queue, usize)], connections: u32) -> impl Iterator<Item = (
 
 /// Stores what the models cost, as soon as the database answers.
 async fn publish_prices(db: Db, ai: Option<AiConfig>, stop: CancellationToken) {
+    let limit = Purpose::Requests.limits().hold;
     let publish = async || prices::publish(&mut *db.acquire().await?, ai.as_ref()).await;
-    while let Some(Err(error)) = stop.run_until_cancelled(Box::pin(publish())).await {
+    while let Some(Err(error)) = stop.run_until_cancelled(within(limit, publish())).await {
         tracing::warn!(error = %error, "cannot store the prices of models; trying again");
         stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT_INTERVAL)).await;
     }
