@@ -609,13 +609,17 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                           OFFSET 0) v)
                       CROSS JOIN LATERAL unnest(v.vector) l(lexeme, positions, weights))
                    WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w;
- DELETE FROM public.search_passages
-   WHERE ((search_passages.object_id = ANY (index_for_search.ids)) AND (search_passages.kind = index_for_search.of_kind));
- INSERT INTO public.search_passages (object_id, kind, nth, content, vector)  SELECT s.id,
-             index_for_search.of_kind AS of_kind,
+ WITH passage AS MATERIALIZED (
+          SELECT s.id,
              p.nth,
              p.content,
-             public.search_vector(''::text, ''::text, p.content) AS search_vector
+             (md5((((s.title || '
+'::text) || p.content) ||
+                 CASE p.nth
+                     WHEN 0 THEN ('
+'::text || s.about)
+                     ELSE ''::text
+                 END)))::uuid AS text_digest
             FROM (public.searchable s
               CROSS JOIN LATERAL ( SELECT 0 AS nth,
                      s.title AS content
@@ -623,7 +627,21 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                   SELECT p_1.nth,
                      p_1.content
                     FROM public.passages_of(s.text) WITH ORDINALITY p_1(content, nth)) p)
-           WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)));
+           WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))
+         ), written AS (
+          INSERT INTO public.search_passages AS old_1 (object_id, kind, nth, content, vector, text_digest)  SELECT passage.id,
+                     index_for_search.of_kind AS of_kind,
+                     passage.nth,
+                     passage.content,
+                     public.search_vector(''::text, ''::text, passage.content) AS search_vector,
+                     passage.text_digest
+                    FROM passage ON CONFLICT(object_id, kind, nth) DO UPDATE SET content = excluded.content, vector = excluded.vector, text_digest = excluded.text_digest, created_at = now(), embedded_by = NULL::text, embedding = NULL::bytea, embedded_at = NULL::timestamp with time zone
+           WHERE ((old_1.text_digest IS DISTINCT FROM excluded.text_digest) OR (old_1.vector <> excluded.vector))
+         )
+  DELETE FROM public.search_passages old
+   WHERE ((old.object_id = ANY (index_for_search.ids)) AND (old.kind = index_for_search.of_kind) AND (NOT (EXISTS ( SELECT
+            FROM passage p
+           WHERE ((p.id = old.object_id) AND (p.nth = old.nth))))));
 END;
 
 CREATE FUNCTION public.index_lessons_of_module() RETURNS trigger
@@ -2587,11 +2605,16 @@ CREATE TABLE public.search_passages (
     content text NOT NULL,
     vector tsvector NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    text_digest uuid,
+    embedded_by text COLLATE pg_catalog."C",
+    embedding bytea,
+    embedded_at timestamp with time zone,
     CONSTRAINT search_passages_content_check CHECK (((length(content) >= 1) AND (length(content) <= 1200))),
     CONSTRAINT search_passages_nth_check CHECK ((nth >= 0))
 );
 ALTER TABLE ONLY public.search_passages
     ADD CONSTRAINT search_passages_pkey PRIMARY KEY (object_id, kind, nth);
+CREATE INDEX search_passages_embedded_idx ON public.search_passages USING btree (kind, embedded_by, embedded_at, object_id, nth);
 
 CREATE TABLE public.search_postings (
     lexeme text NOT NULL COLLATE pg_catalog."C",

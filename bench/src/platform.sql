@@ -5,8 +5,8 @@ SET synchronous_commit = off;
 SET work_mem = '128MB';
 SET session_replication_role = replica;
 
-INSERT INTO users (id, email, first_name, last_name, role, progress_percent, last_active_at, created_at)
-    SELECT ('0198c2f0-7a53-7cc1-9d2e-' || lpad(to_hex(n), 12, '0'))::uuid, 'user' || n || '@example.test',
+INSERT INTO users (id, email, email_key, first_name, last_name, role, progress_percent, last_active_at, created_at)
+    SELECT ('0198c2f0-7a53-7cc1-9d2e-' || lpad(to_hex(n), 12, '0'))::uuid, 'user' || n || '@example.test', 'user' || n || '@example.test',
         (ARRAY['Anna', 'Boris', 'Мария', 'Олег', 'Wei', 'Fatima', 'Ivan', 'Lucía'])[1 + n % 8], 'Name' || n % 50000,
         (CASE WHEN n <= 10 THEN 'admin' WHEN n <= 1000 THEN 'mentor' ELSE 'student' END)::user_role,
         CASE WHEN n > 1000 THEN 1 + n % 100 END, now() - n % 40 * interval '1 day' - n * interval '10 milliseconds',

@@ -16,6 +16,7 @@ mod sqlx;
 mod steps;
 mod tools;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use steps::{Failure, Steps, built, cargo};
@@ -34,7 +35,10 @@ const TASKS: [(&str, &str); 17] = [
     ("model", "check the protocol of leases in every state that can be reached, and that faults are caught"),
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("drill", "the layout of docs/RUNNING.md: restart everything, restore, recover, fail over"),
-    ("evals [--accept] [--show]", "measure which sources questions find, and fail if they are worse than before"),
+    (
+        "evals [--accept] [--show] [--hybrid]",
+        "measure which sources questions find, and fail if they are worse than before",
+    ),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("sbom", "print what the programs are made of, with licences and checksums (CycloneDX)"),
@@ -189,10 +193,17 @@ fn drill(options: &[&str]) -> Result<(), Failure> {
     steps::Command::new("python3", &[&script, options].concat()).run()
 }
 
-/// In a database of its own, with the content of the demo course.
+/// In a database of its own, with the content of the demo course, and with `--hybrid` with a small model for the meaning of questions.
 fn evals(options: &[&str]) -> Result<(), Failure> {
+    let folder = steps::target("embeddings");
+    let mut options = options.to_vec();
+    if options.contains(&"--hybrid") {
+        tools::lay(Path::new("evals/embeddings"), &folder)?;
+        tools::venv(&folder)?;
+        options.push(tools::argument(&folder));
+    }
     cargo(&["build", "--workspace", "--bin", "cairn-evals"]).run()?;
-    built("cairn-evals", options).run()
+    built("cairn-evals", &options).run()
 }
 
 fn lint() -> Result<(), Failure> {

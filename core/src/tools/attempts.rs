@@ -130,6 +130,18 @@ pub async fn begin(
     }))
 }
 
+/// Stores the context of an attempt in place of that which was recorded with the question. Returns `false` if the attempt may no
+/// longer write and should stop.
+pub async fn use_context(connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
+    let stored = sqlx::query!(
+        "UPDATE ai_replies SET context = $3 WHERE id = $1 AND attempt = $2 AND state = 'streaming'",
+        attempt.reply_id,
+        attempt.number,
+        Json(&attempt.request.context) as _
+    );
+    Ok(stored.execute(connection).await?.rows_affected() == 1)
+}
+
 /// Whether an attempt may still write. If not, it should stop.
 pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
     let may = sqlx::query_scalar!(

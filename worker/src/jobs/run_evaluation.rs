@@ -10,6 +10,7 @@ use cairn_core::tools::jobs::RunEvaluation;
 use tokio::time::Instant;
 
 use crate::Context;
+use crate::embeddings;
 use crate::generation::{End, Generation, Sink};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
@@ -19,10 +20,14 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     // A provider that does not work says nothing about the instruction, so the run waits.
     let permit = context.provider.admit().map_err(JobError::Snooze)?;
     let mut connection = context.db.acquire().await?;
-    let Some(attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
+    let Some(mut attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
         return Ok(runs::complete(&mut connection, job.run_id).await?);
     };
     drop(connection);
+    if embeddings::improve(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
+        let mut connection = context.db.acquire().await?;
+        runs::use_context(&mut connection, &attempt).await?;
+    }
     let waiting = Waiting { db: &context.db, attempt: &attempt };
     let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
     let end = Box::pin(generation.run(History::new(), Begun::default())).await?;

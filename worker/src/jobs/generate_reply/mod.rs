@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
 use crate::Context;
+use crate::embeddings;
 use crate::generation::{End, Generation, Sink};
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Begun, Failure, History};
@@ -33,13 +34,20 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     let attempt =
         attempts::begin(&mut connection, job.reply_id, context.provider.name(), context.lease.as_deref()).await?;
-    let Some(attempt) = attempt else { return Ok(()) };
+    let Some(mut attempt) = attempt else { return Ok(()) };
     context.db.notifier().notify_readers(job.reply_id);
     let history = match attempt.question_id {
         Some(question) => messages::before(&mut connection, question, context.provider.history_chars()).await?,
         None => History::new(),
     };
     drop(connection);
+    if embeddings::improve(&context, attempt.user_id, &mut attempt.request).await? {
+        // Stored first, so that whoever takes over asks the provider for the same.
+        let mut connection = context.db.acquire().await?;
+        if !attempts::use_context(&mut connection, &attempt).await? {
+            return Ok(());
+        }
+    }
     let chunks = Chunks { db: &context.db, attempt: &attempt, seq: 0 };
     let mut generation = Generation::new(&context, &attempt.request, chunks, permit, started);
     let end = if retry_policy::crashes_workers(&attempt.earlier) {

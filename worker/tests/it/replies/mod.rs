@@ -6,6 +6,7 @@ mod context;
 mod dialects;
 mod faults;
 mod followed;
+mod meaning;
 mod outage;
 mod shapes;
 mod streaming;
