@@ -40,7 +40,7 @@ use crate::questions::Question;
 const COURSE: &str = include_str!("../../cli/demo/course.yaml");
 
 /// The sets of questions.
-const SETS: [&str; 2] = ["tuning", "held-out"];
+const SETS: [&str; 3] = ["tuning", "held-out", "independent"];
 
 /// Whoever asks has not begun anything yet.
 const LEARNER: Uuid = Uuid::from_u128(1);

@@ -9,7 +9,7 @@ use crate::answer::After;
 use crate::send;
 use crate::wire::Connection;
 
-/// Words that have the same direction.
+/// Words that have the same direction. The model `refuses` refuses every text.
 const SAME: [&[&str]; 2] = [&["pelican", "waterbird"], &["пеликан", "птица"]];
 
 /// A text with this word is refused, however short.
@@ -28,7 +28,8 @@ pub(crate) async fn answer(connection: &mut Connection, body: &Value) -> (usize,
         Value::Array(texts) => texts.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    if texts.iter().any(|text| text.contains(REFUSED) || text.chars().count() > LONGEST) {
+    let is_refused = body["model"] == "refuses";
+    if is_refused || texts.iter().any(|text| text.contains(REFUSED) || text.chars().count() > LONGEST) {
         let error = json!({"message": "The input is longer than the context length of the model", "code": 400});
         return (0, send(connection, 400, &json!({ "error": error })).await);
     }

@@ -19,7 +19,7 @@ const MAX_SOURCES: usize = 5;
 const CANDIDATES: i64 = 15;
 
 /// How much the meaning of a question counts beside its words, from 0 to 1.
-const WEIGHT_OF_MEANING: f64 = 0.5;
+const WEIGHT_OF_MEANING: f64 = 0.4;
 
 /// What answers refer to. Style cards are pictures rather than explanations, and projects are other learners' words.
 pub const SOURCE_KINDS: &[HitKind] = &[HitKind::Lesson, HitKind::Prompt, HitKind::GlossaryTerm];
