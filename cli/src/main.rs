@@ -91,7 +91,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Openapi { as_31: true } => output::print(&cairn_api::openapi_31_json()),
         Command::Openapi { as_31: false } => output::print(&cairn_api::openapi_json()),
         Command::CourseSchema => output::print(&format!("{:#}\n", cairn_core::learning::course::schema())),
-        Command::Dev => dev::run(Config::load()?, data_dir).await,
+        Command::Dev => Box::pin(dev::run(Config::load()?, data_dir)).await,
         Command::Migrate(args) => migrate::run(&load()?, data_dir, &args).await,
         Command::Import(args) => import::run(&load()?, data_dir, &args).await,
         Command::Adopt(args) => adopt::run(&load_with(&legacy(args.from.as_deref()))?, &args).await,
@@ -104,7 +104,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Jobs(args) => jobs::run(&load()?, data_dir, args).await,
         Command::Psql(args) => psql::run(&load()?, data_dir, &args).await,
         Command::Verify(args) => verify::run(&load()?, data_dir, &args).await,
-        Command::Simulate(args) => simulate::run(&load()?, data_dir, args).await,
+        Command::Simulate(args) => Box::pin(simulate::run(&load()?, data_dir, args)).await,
         Command::Doctor => doctor::run(data_dir).await,
     }
 }

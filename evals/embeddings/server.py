@@ -12,6 +12,7 @@ Every E5 text begins with a role. A text that starts with "query: " or
 """
 
 import argparse
+import contextlib
 import json
 import os
 import threading
@@ -161,7 +162,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        # Who asked for too much at once has hung up by now.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet: the texts' owner needs no log of an evaluation."""

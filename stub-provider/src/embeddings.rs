@@ -1,13 +1,7 @@
 //! Vectors of texts, in OpenAI's format. Texts are near to each other if they have words in common, or words that mean the same
 //! to this stub.
 
-use std::io;
-
 use serde_json::{Value, json};
-
-use crate::answer::After;
-use crate::send;
-use crate::wire::Connection;
 
 /// Words that have the same direction. The model `refuses` refuses every text.
 const SAME: [&[&str]; 2] = [&["pelican", "waterbird"], &["пеликан", "птица"]];
@@ -21,8 +15,8 @@ const LONGEST: usize = 3000;
 /// The dimensions of a vector.
 const DIMENSIONS: usize = 384;
 
-/// Answers a request. Returns the number of texts that got a vector.
-pub(crate) async fn answer(connection: &mut Connection, body: &Value) -> (usize, io::Result<After>) {
+/// The status and the body of the answer to a request, and the number of texts that got a vector.
+pub(crate) fn answer(body: &Value) -> (u16, Value, usize) {
     let texts: Vec<&str> = match &body["input"] {
         Value::String(text) => vec![text],
         Value::Array(texts) => texts.iter().filter_map(Value::as_str).collect(),
@@ -31,7 +25,7 @@ pub(crate) async fn answer(connection: &mut Connection, body: &Value) -> (usize,
     let is_refused = body["model"] == "refuses";
     if is_refused || texts.iter().any(|text| text.contains(REFUSED) || text.chars().count() > LONGEST) {
         let error = json!({"message": "The input is longer than the context length of the model", "code": 400});
-        return (0, send(connection, 400, &json!({ "error": error })).await);
+        return (400, json!({ "error": error }), 0);
     }
     let item =
         |(index, text): (usize, &&str)| json!({"object": "embedding", "index": index, "embedding": vector(text)});
@@ -39,7 +33,7 @@ pub(crate) async fn answer(connection: &mut Connection, body: &Value) -> (usize,
     let tokens: usize = texts.iter().map(|text| text.split_whitespace().count()).sum();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     let answer = json!({"object": "list", "data": data, "model": body["model"], "usage": usage});
-    (texts.len(), send(connection, 200, &answer).await)
+    (200, answer, texts.len())
 }
 
 /// A vector with the words of a text as directions, and one that all texts share.

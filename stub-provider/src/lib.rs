@@ -212,9 +212,9 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         ("POST", _) if is_azure => {}
         ("POST", "/v1/embeddings") => {
             let body = serde_json::from_slice(&request.body).unwrap_or_default();
-            let (texts, answered) = embeddings::answer(connection, &body).await;
+            let (status, answer, texts) = embeddings::answer(&body);
             seen.embedded.fetch_add(texts, Ordering::AcqRel);
-            return answered;
+            return send(connection, status, &answer).await;
         }
         ("GET", "/v1/models") => return models(connection, &request).await,
         ("POST", kept) if kept.starts_with("/v1/responses/") && kept.ends_with("/cancel") => {

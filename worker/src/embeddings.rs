@@ -12,8 +12,8 @@ use std::time::Duration;
 use cairn_core::config::EmbeddingsConfig;
 use cairn_core::db::Db;
 use cairn_core::library::embeddings::{self, Embedding, Near, PassageKey, Stored};
-use cairn_core::tools::sources::{self, SOURCE_KINDS};
-use cairn_core::tools::{Reason, Request};
+use cairn_core::tools::Reason;
+use cairn_core::tools::sources::SOURCE_KINDS;
 use cairn_core::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::{
@@ -24,7 +24,6 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::Context;
 use crate::providers::{Embedded, Embeddings, Failure};
 
 /// How many objects are near.
@@ -151,22 +150,6 @@ fn is_outage(reason: Reason) -> bool {
     !matches!(reason, Reason::ContextTooLong | Reason::BadRequest | Reason::ContentFilter)
 }
 
-/// Finds the sources of a question by its meaning as well, unless that was done or cannot be done. Returns whether the request has
-/// changed, and is to be stored before it is made.
-pub(crate) async fn improve(context: &Context, user_id: Uuid, request: &mut Request) -> Result<bool> {
-    let Some(meaning) = &context.meaning else { return Ok(false) };
-    if request.context.by_meaning {
-        return Ok(false);
-    }
-    request.context.by_meaning = true;
-    let near = meaning.near(&context.db, &request.question).await;
-    if !near.is_empty() {
-        let mut connection = context.db.acquire().await?;
-        request.context.sources = sources::find(&mut connection, user_id, &request.question, &near).await?;
-    }
-    Ok(true)
-}
-
 /// The vectors of all passages.
 struct Vectors {
     name: String,
@@ -227,12 +210,11 @@ impl Vectors {
     fn put(&mut self, stored: Stored) {
         let length = dot(stored.embedding.dimensions(), stored.embedding.dimensions()).sqrt();
         let passage = Passage { key: stored.key, embedding: stored.embedding, length };
-        match self.places.get(&stored.key) {
-            Some(place) => self.passages[*place] = passage,
-            None => {
-                self.places.insert(stored.key, self.passages.len());
-                self.passages.push(passage);
-            }
+        if let Some(place) = self.places.get(&stored.key) {
+            self.passages[*place] = passage;
+        } else {
+            self.places.insert(stored.key, self.passages.len());
+            self.passages.push(passage);
         }
     }
 

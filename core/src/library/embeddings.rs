@@ -227,7 +227,8 @@ mod tests {
         assert_eq!(same[0].as_ref().unwrap().dimensions(), [64, -127, 0]);
         let bytes = same[0].as_ref().unwrap().to_bytes();
         assert_eq!(Embedding::from_bytes(&bytes), same[0].clone().unwrap());
-        for none in [&[][..], &[0.0, 0.0], &[1.0, f32::NAN], &[f32::INFINITY], &[1.0; MAX_DIMENSIONS + 1]] {
+        let long = vec![1.0; MAX_DIMENSIONS + 1];
+        for none in [&[][..], &[0.0, 0.0], &[1.0, f32::NAN], &[f32::INFINITY], &long] {
             assert_eq!(Embedding::of(none), None);
         }
     }

@@ -6,6 +6,7 @@
 
 mod draft;
 mod patience;
+mod sources;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tracing::{Instrument, Span};
 
 use self::draft::Draft;
 use self::patience::{Exceeded, Patience};
+pub(crate) use self::sources::find_by_meaning;
 use crate::Context;
 use crate::providers::{Begun, Ended, Failure, History, Permit, Piece, Question, Tokens};
 use crate::run::JobError;

@@ -11,8 +11,7 @@ use cairn_core::tools::{Reason, budgets};
 use tokio::time::Instant;
 
 use crate::Context;
-use crate::embeddings;
-use crate::generation::{End, Generation, Sink};
+use crate::generation::{End, Generation, Sink, find_by_meaning};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
 
@@ -27,7 +26,7 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
         return Ok(tryouts::finish(&mut connection, &attempt, "", Some(why), &Usage::default()).await?);
     };
     drop(connection);
-    embeddings::improve(&context, attempt.created_by, &mut attempt.request).await?;
+    find_by_meaning(&context, attempt.created_by, &mut attempt.request).await?;
     let waiting = Waiting { db: &context.db, attempt: &attempt };
     let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
     let end = Box::pin(generation.run(History::new(), Begun::default())).await?;

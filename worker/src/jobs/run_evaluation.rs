@@ -10,8 +10,7 @@ use cairn_core::tools::jobs::RunEvaluation;
 use tokio::time::Instant;
 
 use crate::Context;
-use crate::embeddings;
-use crate::generation::{End, Generation, Sink};
+use crate::generation::{End, Generation, Sink, find_by_meaning};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
 
@@ -24,7 +23,7 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
         return Ok(runs::complete(&mut connection, job.run_id).await?);
     };
     drop(connection);
-    if embeddings::improve(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
+    if find_by_meaning(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
         let mut connection = context.db.acquire().await?;
         runs::use_context(&mut connection, &attempt).await?;
     }

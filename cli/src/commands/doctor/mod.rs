@@ -29,7 +29,7 @@ pub(crate) async fn run(data_dir: &Path) -> Result<(), Failure> {
     };
     report.add("config", &configuration(&config))?;
     report.add("ai", &provider(&config).await)?;
-    report.add("embeddings", &embeddings(&config).await)?;
+    report.add("embeddings", &Box::pin(embeddings(&config)).await)?;
     match Database::open(&config, data_dir, Sharing::Shared).await {
         Ok(database) => {
             examine(&mut report, &database).await?;

@@ -15,8 +15,7 @@ use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
 use crate::Context;
-use crate::embeddings;
-use crate::generation::{End, Generation, Sink};
+use crate::generation::{End, Generation, Sink, find_by_meaning};
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Begun, Failure, History};
 use crate::run::JobError;
@@ -41,7 +40,7 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
         None => History::new(),
     };
     drop(connection);
-    if embeddings::improve(&context, attempt.user_id, &mut attempt.request).await? {
+    if find_by_meaning(&context, attempt.user_id, &mut attempt.request).await? {
         // Stored first, so that whoever takes over asks the provider for the same.
         let mut connection = context.db.acquire().await?;
         if !attempts::use_context(&mut connection, &attempt).await? {
