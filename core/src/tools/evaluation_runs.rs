@@ -352,16 +352,17 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &RunAttempt) -> R
     Ok(may.fetch_one(connection).await?)
 }
 
-/// Stores an answer, and what it used. If the provider has failed, the run has. Writes nothing if the attempt may no longer write.
+/// Stores an answer, and what it used. If the provider has failed, the run has. Writes nothing and returns `false` if the attempt may
+/// no longer write.
 pub async fn finish(
     connection: &mut PgConnection,
     attempt: &RunAttempt,
     text: &str,
     failed: Option<Reason>,
     usage: &Usage,
-) -> Result<()> {
+) -> Result<bool> {
     let text = storable(text);
-    sqlx::query!(
+    let finished = sqlx::query!(
         "UPDATE ai_evaluation_answers SET finished_at = now(), answer = $5, is_passed = $6, prompt_tokens = $7,
              completion_tokens = $8, cost_micros = $9, is_estimate = $10
          WHERE run_id = $1 AND number = $2 AND is_candidate = $3 AND attempt = $4 AND finished_at IS NULL",
@@ -378,10 +379,11 @@ pub async fn finish(
     )
     .execute(&mut *connection)
     .await?;
-    if let Some(reason) = failed {
+    let may = finished.rows_affected() == 1;
+    if let Some(reason) = failed.filter(|_| may) {
         fail(connection, &[attempt.run_id], reason).await?;
     }
-    Ok(())
+    Ok(may)
 }
 
 async fn fail(connection: &mut PgConnection, run_ids: &[Uuid], reason: Reason) -> Result<()> {

@@ -59,7 +59,7 @@ pub async fn find(connection: &mut PgConnection, user_id: Uuid, question: &str, 
     for Candidate { source, score } in &mut candidates {
         *score *= suitability(source, question);
     }
-    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.source.title.cmp(&b.source.title)));
     candidates.truncate(MAX_SOURCES);
     Ok(candidates.into_iter().map(|candidate| candidate.source).collect())
 }

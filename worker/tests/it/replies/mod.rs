@@ -4,6 +4,7 @@ mod adjustments;
 mod budgets;
 mod context;
 mod dialects;
+mod evaluations;
 mod faults;
 mod followed;
 mod meaning;
