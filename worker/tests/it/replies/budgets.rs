@@ -167,7 +167,7 @@ async fn sums_of_a_tool_that_are_wrong_are_found() {
     fixture.completed(reply).await;
     worker.stop().await;
     let found = async || {
-        verify(fixture.harness.pool(), Mode::WhileRunning).await.unwrap().differences.len()
+        verify(fixture.harness.pool(), Mode::WhileRunning).await.unwrap().findings.len()
     };
     assert_eq!(found().await, 0);
     for (wrong, right) in [
