@@ -496,6 +496,17 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.finish_erasure() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM ai_learner_spending WHERE user_id = OLD.user_id;
+    DELETE FROM ai_budget_warnings WHERE user_id = OLD.user_id;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.fold_name(name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -1215,7 +1226,8 @@ BEGIN
     END IF;
     SELECT * INTO state FROM stats_state;
     present := quarter_of(clock_timestamp());
-    is_over := state.fence IS NOT NULL AND pg_snapshot_xmin(pg_current_snapshot()) >= state.fence;
+    is_over := state.fence IS NOT NULL AND (
+        pg_snapshot_xmin(pg_current_snapshot()) >= state.fence OR pg_snapshot_xmax(pg_current_snapshot()) <= state.fence);
     IF NOT state.is_filled THEN
         has_more := fill_stats(state.filled_to, state.open_from);
     END IF;
@@ -1600,6 +1612,8 @@ CREATE TABLE public.ai_budget_warnings (
     CONSTRAINT ai_budget_warnings_scope_check CHECK ((length(scope) <= 20)),
     CONSTRAINT ai_budget_warnings_unit_check CHECK ((unit = ANY (ARRAY['tokens'::text, 'cost_micros'::text])))
 );
+
+ALTER TABLE ONLY public.ai_budget_warnings REPLICA IDENTITY FULL;
 CREATE UNIQUE INDEX ai_budget_warnings_key ON public.ai_budget_warnings USING btree (scope, period, unit, amount, starts_on, COALESCE(user_id, '00000000-0000-0000-0000-000000000000'::uuid));
 CREATE INDEX ai_budget_warnings_starts_on_idx ON public.ai_budget_warnings USING btree (starts_on);
 CREATE INDEX ai_budget_warnings_user_idx ON public.ai_budget_warnings USING btree (user_id);
@@ -2080,6 +2094,7 @@ CREATE TABLE public.erasures (
 );
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
+CREATE TRIGGER finish_erasure AFTER DELETE ON public.erasures FOR EACH ROW EXECUTE FUNCTION public.finish_erasure();
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -2581,6 +2596,8 @@ CREATE TABLE public.search_changes (
     at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+ALTER TABLE ONLY public.search_changes REPLICA IDENTITY FULL;
+
 CREATE TABLE public.search_common_words (
     lexeme text NOT NULL COLLATE pg_catalog."C",
     weight real NOT NULL,
@@ -2622,8 +2639,10 @@ CREATE TABLE public.search_postings (
     weight real NOT NULL,
     object_id uuid NOT NULL
 );
+CREATE UNIQUE INDEX search_postings_key ON public.search_postings USING btree (object_id, kind, lexeme);
+
+ALTER TABLE ONLY public.search_postings REPLICA IDENTITY USING INDEX search_postings_key;
 CREATE INDEX search_postings_lexeme_idx ON public.search_postings USING btree (lexeme, kind, weight DESC) INCLUDE (object_id);
-CREATE INDEX search_postings_object_idx ON public.search_postings USING btree (object_id);
 
 CREATE TABLE public.search_synonyms (
     lexeme text NOT NULL COLLATE pg_catalog."C",

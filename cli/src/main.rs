@@ -34,7 +34,7 @@ struct Cli {
 const AFTER_HELP: &str = "Settings are read from the environment, .env.local and .env. If DATABASE_URL is not set, \
                           commands use the embedded database of `cairn dev`, whether or not it is running, and say so.\n\n\
                           Exit codes: 0 it is done; 1 it failed, and may work the next time; 2 the command line, the \
-                          configuration or the database must be mended first.";
+                          configuration or the database must be mended first; 3 `cairn import-legacy` is done and has left out rows.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -22,11 +22,12 @@ use std::process::ExitCode;
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 17] = [
+const TASKS: [(&str, &str); 18] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
     ("regen", "rewrite .sqlx/, docs/schema.sql, openapi.json and docs/course.schema.json"),
+    ("previous [REVISION]", "whether the queries of the last release still work on the schema of now"),
     ("new-migration NAME", "create the next file in migrations/"),
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["test", filter] => selection::run(filter),
         ["regen"] => regen(),
+        ["previous"] => previous(None),
+        ["previous", revision] => previous(Some(revision)),
         ["new-migration", name] => migration::create(name),
         ["db", "psql", arguments @ ..] => database(&[&["psql"], arguments].concat()),
         ["db", "reset"] => database(&["reset"]),
@@ -122,6 +125,7 @@ fn test() -> Result<(), Failure> {
     // Binaries too: the crash and command-line tests start them.
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets", "--locked"]).run())?;
     steps.run("queries", sqlx::check)?;
+    steps.run("queries of the last release", || sqlx::check_previous(None))?;
     steps.run("schema", schema::check)?;
     steps.run("generated documents", documents::are_current)?;
     lint_document(&mut steps)?;
@@ -154,6 +158,11 @@ fn regen() -> Result<(), Failure> {
     steps.run("generated documents", documents::write)?;
     steps.print();
     Ok(())
+}
+
+fn previous(revision: Option<&str>) -> Result<(), Failure> {
+    steps::build_with_postgres()?;
+    sqlx::check_previous(revision)
 }
 
 /// Works on the database of `cargo run`, whether that runs or not.
