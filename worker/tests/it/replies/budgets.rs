@@ -166,9 +166,7 @@ async fn sums_of_a_tool_that_are_wrong_are_found() {
     let reply = fixture.ask("stub:words=3 Hello?").await;
     fixture.completed(reply).await;
     worker.stop().await;
-    let found = async || {
-        verify(fixture.harness.pool(), Mode::WhileRunning).await.unwrap().findings.len()
-    };
+    let found = async || verify(fixture.harness.pool(), Mode::WhileRunning).await.unwrap().findings.len();
     assert_eq!(found().await, 0);
     for (wrong, right) in [
         ("UPDATE ai_spending SET reserved_tokens = 1000000", "UPDATE ai_spending SET reserved_tokens = 0"),
