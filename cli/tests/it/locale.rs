@@ -81,7 +81,8 @@ async fn capitals_of_other_alphabets_make_no_difference_with_the_locale_c() {
     for question in ["кнопка", "КНОПКАМИ", "Крупная кнопка", "стилей", "елка", "ЁЛКИ", "издалека"]
     {
         let found = person.get("/search", &[("q", question), ("type", "lesson")]).await;
-        assert_eq!(found["items"][0]["slug"], "big-buttons", "{question}: {found}");
+        let slugs: Vec<_> = found["items"].as_array().unwrap().iter().map(|item| &item["slug"]).collect();
+        assert!(slugs.contains(&&json!("big-buttons")), "{question}: {found}");
     }
     let misspelt = person.get("/search", &[("q", "кнопкка"), ("type", "lesson")]).await;
     assert_eq!(misspelt["items"][0]["slug"], "big-buttons", "{misspelt}");

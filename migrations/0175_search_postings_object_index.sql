@@ -1,3 +1,0 @@
--- no-transaction
--- search_postings_key begins with the same column.
-DROP INDEX CONCURRENTLY search_postings_object_idx;
