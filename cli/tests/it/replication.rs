@@ -90,6 +90,7 @@ impl Site {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes more than a minute"]
 async fn a_database_that_was_replicated_to_another_server_is_the_same_and_goes_on_there() {
     let sandbox = Sandbox::new();
     let (old, new) = tokio::join!(Site::start(&[("wal_level", "logical")]), Site::start(&[]));
