@@ -619,7 +619,8 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                       CROSS JOIN LATERAL ( SELECT public.search_vector(s.title, s.about, s.text) AS vector
                           OFFSET 0) v)
                       CROSS JOIN LATERAL unnest(v.vector) l(lexeme, positions, weights))
-                   WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w;
+                   WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w
+           ORDER BY w.id, w.lexeme ON CONFLICT(object_id, kind, lexeme) DO UPDATE SET weight = excluded.weight;
  WITH passage AS MATERIALIZED (
           SELECT s.id,
              p.nth,

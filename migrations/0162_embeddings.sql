@@ -18,7 +18,8 @@ ALTER TABLE search_passages
 CREATE INDEX search_passages_embedded_idx ON search_passages (kind, embedded_by, embedded_at, object_id, nth);
 INSERT INTO schedules (name) VALUES ('embed_passages');
 
--- Passages that are as before keep their vectors.
+-- Passages that are as before keep their vectors. Who indexes an object at the same time as somebody else does not see what the other
+-- has written after its own statement began, and overwrites it instead of adding to it.
 CREATE OR REPLACE FUNCTION index_for_search(of_kind search_kind, ids uuid[]) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
     INSERT INTO search_changes DEFAULT VALUES;
@@ -33,7 +34,9 @@ BEGIN ATOMIC
         CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector OFFSET 0) v
         CROSS JOIN LATERAL unnest(v.vector) l
         WHERE s.kind = of_kind AND s.id = ANY (ids)
-    ) w;
+    ) w
+    ORDER BY w.id, w.lexeme
+    ON CONFLICT (object_id, kind, lexeme) DO UPDATE SET weight = excluded.weight;
     WITH passage AS MATERIALIZED (
         SELECT s.id, p.nth, p.content,
             md5(s.title || E'\n' || p.content || CASE p.nth WHEN 0 THEN E'\n' || s.about ELSE '' END)::uuid AS text_digest
