@@ -195,6 +195,9 @@ pub(crate) struct NearObject {
 
 /// Looks objects up. Those that are not visible any more are left out.
 pub(crate) async fn look_up(connection: &mut PgConnection, near: &[Near]) -> Result<Vec<NearObject>> {
+    if near.is_empty() {
+        return Ok(Vec::new());
+    }
     let kinds: Vec<HitKind> = near.iter().map(|near| near.kind).collect();
     let ids: Vec<Uuid> = near.iter().map(|near| near.object_id).collect();
     let numbers: Vec<Option<i32>> = near.iter().map(|near| near.nth).collect();
