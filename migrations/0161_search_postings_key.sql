@@ -5,4 +5,5 @@ SET LOCAL lock_timeout = '2s';
 
 -- allowed: only changes of content wait for it, for some seconds.
 CREATE UNIQUE INDEX search_postings_key ON search_postings (object_id, kind, lexeme);
+-- allowed: in the same short transaction, for the same reason.
 DROP INDEX search_postings_object_idx;
