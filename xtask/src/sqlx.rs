@@ -52,7 +52,9 @@ pub(crate) fn check_previous(revision: Option<&str>) -> Result<(), Failure> {
     if queries.is_empty() {
         return Err(Failure::new(format!("{revision} has no queries in {COMMITTED}/")));
     }
-    let script = queries.iter().enumerate().map(|(n, query)| format!("PREPARE q{n} AS {query};\n")).collect::<String>();
+    let statements: Vec<String> =
+        queries.iter().enumerate().map(|(n, query)| format!("PREPARE q{n} AS {query};\n")).collect();
+    let script = statements.concat();
     let (file, errors) = (target("previous.sql"), target("previous.err"));
     fs::write(&file, script).map_err(failed)?;
     let psql = format!(

@@ -504,7 +504,7 @@ async fn a_large_platform_is_carried_over() {
     let took = begun.elapsed();
     let again = legacy.run(&sandbox, &["import-legacy"]);
     assert!(again.ok().contains("0 of 220012 rows mapped, 0 skipped"), "{again:?}");
-    println!("imported in {took:?}, looked at again in {:?}", begun.elapsed() - took);
+    println!("imported in {took:?}, looked at again in {:?}", begun.elapsed().saturating_sub(took));
     let pool = sandbox.pool().await;
     let completed = "SELECT count(*) FROM user_roadmap_progress WHERE percent = 100";
     assert_eq!(scalar::<i64>(&pool, completed).await, 20_000);
