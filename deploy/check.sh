@@ -68,7 +68,7 @@ PYTHON
 
     "$bin/shellcheck" "$here"/*.sh
     pass "*.sh"
-    "$bin/python" -m py_compile "$here/drill.py"
+    "$bin/python" -m py_compile "$here/drill.py" "$here/upgrade.py"
     rm -rf "$here/__pycache__"
     pass drill.py
 }

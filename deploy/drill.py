@@ -64,6 +64,7 @@ class Machine:
             self.account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
             os.chown(self.root, entry.pw_uid, entry.pw_gid)
         self.programs = pathlib.Path(options.programs).resolve()
+        self.previous = pathlib.Path(options.previous).resolve() if options.previous else None
         self.postgres = pathlib.Path(options.postgres).resolve()
         self.environment = {"PATH": f"{self.postgres}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.root),
                             "LANG": "C.UTF-8", "PGPASSWORD": PASSWORDS["postgres"], "PGCONNECT_TIMEOUT": "5"}
@@ -289,10 +290,13 @@ class Client:
         self.context = ssl.create_default_context()
         self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
 
-    def once(self, method, path, body, key):
+    def connect(self):
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=40, context=self.context)
+
+    def once(self, method, path, body, key, headers=()):
         if self.connection is None:
-            self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=40, context=self.context)
-        headers = {"Host": "api.example.org", "Accept": "application/json"}
+            self.connection = self.connect()
+        headers = {"Host": "api.example.org", "Accept": "application/json", **dict(headers)}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         if key:
@@ -303,13 +307,13 @@ class Client:
         answer = self.connection.getresponse()
         return answer.status, answer.read(), answer.headers.get("Retry-After")
 
-    def ask(self, method, path, body=None, key=None):
+    def ask(self, method, path, body=None, key=None, headers=()):
         """Sends a request until it is answered. 429, 502, 503, 504 and a lost connection are repeated."""
         begun, pause, attempts, reasons = time.monotonic(), 0.1, 0, []
         while True:
             attempts, wait = attempts + 1, pause
             try:
-                status, text, after = self.once(method, path, body, key)
+                status, text, after = self.once(method, path, body, key, headers)
                 if status not in (429, 500, 502, 503, 504):
                     break
                 reasons.append(str(status))
@@ -324,7 +328,10 @@ class Client:
             time.sleep(wait)
             pause = min(pause * 2, 2)
         self.figures.record(time.monotonic() - begun, reasons)
-        return status, json.loads(text) if text else None
+        return status, self.read(text) if text else None
+
+    def read(self, text):
+        return json.loads(text)
 
 
 class Figures:
@@ -358,10 +365,14 @@ class Load:
         self.figures, self.facts = Figures(), {}
         self.count = count
 
+    def client(self, figures):
+        """Who sends the requests of a learner."""
+        return Client(self.services.https, figures)
+
     def prepare(self, invite):
         self.learners = []
         for number in range(self.count):
-            client = Client(self.services.https, Figures())
+            client = self.client(Figures())
             email = f"learner{number}@example.org"
             status, signed_in = client.ask("POST", "/v1/auth/register", {
                 "email": email, "password": LEARNER_PASSWORD, "first_name": "Learner", "invite_code": invite})
@@ -419,10 +430,11 @@ class Load:
 
     def listen(self):
         """Keeps a stream of events open, and opens it again where it ended."""
-        client, last, opened = Client(self.services.https, self.figures), None, 0
+        client, last, opened = self.client(self.figures), None, 0
         while not self.stopping.is_set():
             with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPSConnection("127.0.0.1", client.port, timeout=15, context=client.context)
+                connection = client.connect()
+                connection.timeout = 15
                 headers = {"Host": "api.example.org", "Authorization": f"Bearer {self.learners[0].token}"}
                 connection.request("GET", "/v1/me/events", headers={**headers, **({"Last-Event-ID": last} if last else {})})
                 answer = connection.getresponse()
@@ -637,6 +649,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     newest = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name), reverse=True)
     parser.add_argument("--programs", default=HERE.parent / "target" / "release", help="where cairn, cairn-api and cairn-worker are")
+    parser.add_argument("--previous", help="where the programs of the previous release are: practise the upgrade from it instead")
     parser.add_argument("--postgres", default=newest[0] if newest else "/usr/bin", help="where initdb and pg_ctl are")
     parser.add_argument("--pgbouncer", default=shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin"))
     parser.add_argument("--learners", type=int, default=6, help="how many act at once")
@@ -645,8 +658,15 @@ def main():
     options = parser.parse_args()
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [name for name in ("nginx", "openssl", "psql") if not shutil.which(name, path=path)]
-    if missing or not options.pgbouncer:
-        raise SystemExit(f"drill: not installed: {', '.join(missing) or 'pgbouncer'}")
+    if options.previous:
+        missing = [name for name in missing if name != "nginx"]
+    elif not options.pgbouncer:
+        missing.append("pgbouncer")
+    if missing:
+        raise SystemExit(f"drill: not installed: {', '.join(missing)}")
+    if options.previous:
+        import upgrade  # it uses what is in this file
+        return upgrade.practise(options)
     drill = Drill(options)
     try:
         return drill.run()

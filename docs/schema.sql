@@ -496,6 +496,17 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION public.finish_erasure() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM ai_learner_spending WHERE user_id = OLD.user_id;
+    DELETE FROM ai_budget_warnings WHERE user_id = OLD.user_id;
+    RETURN NULL;
+END;
+$$;
+
 CREATE FUNCTION public.fold_name(name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -608,14 +619,19 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                       CROSS JOIN LATERAL ( SELECT public.search_vector(s.title, s.about, s.text) AS vector
                           OFFSET 0) v)
                       CROSS JOIN LATERAL unnest(v.vector) l(lexeme, positions, weights))
-                   WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w;
- DELETE FROM public.search_passages
-   WHERE ((search_passages.object_id = ANY (index_for_search.ids)) AND (search_passages.kind = index_for_search.of_kind));
- INSERT INTO public.search_passages (object_id, kind, nth, content, vector)  SELECT s.id,
-             index_for_search.of_kind AS of_kind,
+                   WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w
+           ORDER BY w.id, w.lexeme ON CONFLICT(object_id, kind, lexeme) DO UPDATE SET weight = excluded.weight;
+ WITH passage AS MATERIALIZED (
+          SELECT s.id,
              p.nth,
              p.content,
-             public.search_vector(''::text, ''::text, p.content) AS search_vector
+             (md5((((s.title || '
+'::text) || p.content) ||
+                 CASE p.nth
+                     WHEN 0 THEN ('
+'::text || s.about)
+                     ELSE ''::text
+                 END)))::uuid AS text_digest
             FROM (public.searchable s
               CROSS JOIN LATERAL ( SELECT 0 AS nth,
                      s.title AS content
@@ -623,7 +639,21 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                   SELECT p_1.nth,
                      p_1.content
                     FROM public.passages_of(s.text) WITH ORDINALITY p_1(content, nth)) p)
-           WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)));
+           WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))
+         ), written AS (
+          INSERT INTO public.search_passages AS old_1 (object_id, kind, nth, content, vector, text_digest)  SELECT passage.id,
+                     index_for_search.of_kind AS of_kind,
+                     passage.nth,
+                     passage.content,
+                     public.search_vector(''::text, ''::text, passage.content) AS search_vector,
+                     passage.text_digest
+                    FROM passage ON CONFLICT(object_id, kind, nth) DO UPDATE SET content = excluded.content, vector = excluded.vector, text_digest = excluded.text_digest, created_at = now(), embedded_by = NULL::text, embedding = NULL::bytea, embedded_at = NULL::timestamp with time zone
+           WHERE ((old_1.text_digest IS DISTINCT FROM excluded.text_digest) OR (old_1.vector <> excluded.vector))
+         )
+  DELETE FROM public.search_passages old
+   WHERE ((old.object_id = ANY (index_for_search.ids)) AND (old.kind = index_for_search.of_kind) AND (NOT (EXISTS ( SELECT
+            FROM passage p
+           WHERE ((p.id = old.object_id) AND (p.nth = old.nth))))));
 END;
 
 CREATE FUNCTION public.index_lessons_of_module() RETURNS trigger
@@ -1197,7 +1227,8 @@ BEGIN
     END IF;
     SELECT * INTO state FROM stats_state;
     present := quarter_of(clock_timestamp());
-    is_over := state.fence IS NOT NULL AND pg_snapshot_xmin(pg_current_snapshot()) >= state.fence;
+    is_over := state.fence IS NOT NULL AND (
+        pg_snapshot_xmin(pg_current_snapshot()) >= state.fence OR pg_snapshot_xmax(pg_current_snapshot()) <= state.fence);
     IF NOT state.is_filled THEN
         has_more := fill_stats(state.filled_to, state.open_from);
     END IF;
@@ -1582,6 +1613,8 @@ CREATE TABLE public.ai_budget_warnings (
     CONSTRAINT ai_budget_warnings_scope_check CHECK ((length(scope) <= 20)),
     CONSTRAINT ai_budget_warnings_unit_check CHECK ((unit = ANY (ARRAY['tokens'::text, 'cost_micros'::text])))
 );
+
+ALTER TABLE ONLY public.ai_budget_warnings REPLICA IDENTITY FULL;
 CREATE UNIQUE INDEX ai_budget_warnings_key ON public.ai_budget_warnings USING btree (scope, period, unit, amount, starts_on, COALESCE(user_id, '00000000-0000-0000-0000-000000000000'::uuid));
 CREATE INDEX ai_budget_warnings_starts_on_idx ON public.ai_budget_warnings USING btree (starts_on);
 CREATE INDEX ai_budget_warnings_user_idx ON public.ai_budget_warnings USING btree (user_id);
@@ -2062,6 +2095,7 @@ CREATE TABLE public.erasures (
 );
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
+CREATE TRIGGER finish_erasure AFTER DELETE ON public.erasures FOR EACH ROW EXECUTE FUNCTION public.finish_erasure();
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
@@ -2563,6 +2597,8 @@ CREATE TABLE public.search_changes (
     at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+ALTER TABLE ONLY public.search_changes REPLICA IDENTITY FULL;
+
 CREATE TABLE public.search_common_words (
     lexeme text NOT NULL COLLATE pg_catalog."C",
     weight real NOT NULL,
@@ -2587,11 +2623,16 @@ CREATE TABLE public.search_passages (
     content text NOT NULL,
     vector tsvector NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    text_digest uuid,
+    embedded_by text COLLATE pg_catalog."C",
+    embedding bytea,
+    embedded_at timestamp with time zone,
     CONSTRAINT search_passages_content_check CHECK (((length(content) >= 1) AND (length(content) <= 1200))),
     CONSTRAINT search_passages_nth_check CHECK ((nth >= 0))
 );
 ALTER TABLE ONLY public.search_passages
     ADD CONSTRAINT search_passages_pkey PRIMARY KEY (object_id, kind, nth);
+CREATE INDEX search_passages_embedded_idx ON public.search_passages USING btree (kind, embedded_by, embedded_at, object_id, nth);
 
 CREATE TABLE public.search_postings (
     lexeme text NOT NULL COLLATE pg_catalog."C",
@@ -2599,8 +2640,10 @@ CREATE TABLE public.search_postings (
     weight real NOT NULL,
     object_id uuid NOT NULL
 );
+CREATE UNIQUE INDEX search_postings_key ON public.search_postings USING btree (object_id, kind, lexeme);
+
+ALTER TABLE ONLY public.search_postings REPLICA IDENTITY USING INDEX search_postings_key;
 CREATE INDEX search_postings_lexeme_idx ON public.search_postings USING btree (lexeme, kind, weight DESC) INCLUDE (object_id);
-CREATE INDEX search_postings_object_idx ON public.search_postings USING btree (object_id);
 
 CREATE TABLE public.search_synonyms (
     lexeme text NOT NULL COLLATE pg_catalog."C",

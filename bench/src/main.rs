@@ -8,6 +8,7 @@ mod database;
 mod drain;
 mod http;
 mod latency;
+mod meaning;
 mod measured;
 mod operate;
 mod platform;
@@ -25,8 +26,8 @@ use crate::database::BenchDatabase;
 use crate::measured::{Measured, print};
 
 /// The benchmarks, in the order in which they run.
-const ALL: [&str; 9] =
-    ["drain", "latency", "snapshot", "scaling", "content-change", "operate", "streams", "reads", "platform"];
+const ALL: [&str; 10] =
+    ["drain", "latency", "snapshot", "scaling", "content-change", "operate", "streams", "reads", "meaning", "platform"];
 
 /// The settings of Postgres that docs/OPERATIONS.md recommends: the working set fits into memory, and checkpoints are rare.
 const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];
@@ -61,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
             "operate" => operate::run(&database).await?,
             "streams" => streams::run(&database).await?,
             "reads" => reads::run(&database).await?,
+            "meaning" => meaning::run(&database).await?,
             _ => platform::run(&database).await?,
         });
         database.db.close().await;

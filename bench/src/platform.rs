@@ -132,8 +132,7 @@ async fn lists(database: &BenchDatabase, api: &Api) -> anyhow::Result<Vec<(Strin
     for (path, item) in document["paths"].as_object().context("no paths")? {
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
         let is_list = parameters.iter().any(|parameter| parameter["$ref"] == "#/components/parameters/Cursor");
-        // A chat has no messages in this school.
-        if !is_list || path.contains("{chat_id}") {
+        if !is_list {
             continue;
         }
         let path = path
@@ -142,6 +141,10 @@ async fn lists(database: &BenchDatabase, api: &Api) -> anyhow::Result<Vec<(Strin
             .replace("{tool_type}", "assistant")
             .replace("{target_type}", "roadmap")
             .replace("{target_id}", &roadmap.to_string());
+        // This school has neither messages in chats nor evaluations.
+        if path.contains('{') {
+            continue;
+        }
         lists.push((item["get"]["operationId"].as_str().unwrap_or_default().to_owned(), path));
     }
     Ok(lists)

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The failure has been reported already: exit code 1.
     AlreadyReported,
+    /// It is done, but something was left out: exit code 3.
+    LeftOut(String),
     /// The reader of our output has closed it, which is not a failure: exit code 0.
     BrokenPipe,
 }
@@ -36,6 +38,7 @@ impl Failure {
         let (message, code) = match self {
             Self::Setup(message) => (message, 2),
             Self::Failed(message) => (message, 1),
+            Self::LeftOut(message) => (message, 3),
             Self::AlreadyReported => return ExitCode::from(1),
             Self::BrokenPipe => return ExitCode::SUCCESS,
         };

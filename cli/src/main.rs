@@ -34,7 +34,7 @@ struct Cli {
 const AFTER_HELP: &str = "Settings are read from the environment, .env.local and .env. If DATABASE_URL is not set, \
                           commands use the embedded database of `cairn dev`, whether or not it is running, and say so.\n\n\
                           Exit codes: 0 it is done; 1 it failed, and may work the next time; 2 the command line, the \
-                          configuration or the database must be mended first.";
+                          configuration or the database must be mended first; 3 `cairn import-legacy` is done and has left out rows.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -91,7 +91,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Openapi { as_31: true } => output::print(&cairn_api::openapi_31_json()),
         Command::Openapi { as_31: false } => output::print(&cairn_api::openapi_json()),
         Command::CourseSchema => output::print(&format!("{:#}\n", cairn_core::learning::course::schema())),
-        Command::Dev => dev::run(Config::load()?, data_dir).await,
+        Command::Dev => Box::pin(dev::run(Config::load()?, data_dir)).await,
         Command::Migrate(args) => migrate::run(&load()?, data_dir, &args).await,
         Command::Import(args) => import::run(&load()?, data_dir, &args).await,
         Command::Adopt(args) => adopt::run(&load_with(&legacy(args.from.as_deref()))?, &args).await,
@@ -104,7 +104,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Jobs(args) => jobs::run(&load()?, data_dir, args).await,
         Command::Psql(args) => psql::run(&load()?, data_dir, &args).await,
         Command::Verify(args) => verify::run(&load()?, data_dir, &args).await,
-        Command::Simulate(args) => simulate::run(&load()?, data_dir, args).await,
+        Command::Simulate(args) => Box::pin(simulate::run(&load()?, data_dir, args)).await,
         Command::Doctor => doctor::run(data_dir).await,
     }
 }

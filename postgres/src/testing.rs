@@ -120,7 +120,7 @@ where
 {
     let shared = SHARED.get_or_try_init(shared_server).await?;
     let template = format!("cairn_template_{}", short_hash(template.as_bytes()));
-    let name = format!("{DATABASE_PREFIX}{}_{:016x}", std::process::id(), rand::random::<u64>());
+    let name = new_name();
     let create = format!("CREATE DATABASE {} TEMPLATE {}", quoted(&name), quoted(&template));
     let mut admin = database::connect(&shared.url).await?;
     let mut created = database::run(&mut admin, create.clone()).await;
@@ -129,6 +129,15 @@ where
         created = database::run(&mut admin, create).await;
     }
     created.map_err(sql("create a test database"))?;
+    finish(admin, shared, name).await
+}
+
+fn new_name() -> String {
+    format!("{DATABASE_PREFIX}{}_{:016x}", std::process::id(), rand::random::<u64>())
+}
+
+/// Gives a new database the rights that those of tests have.
+async fn finish(mut admin: PgConnection, shared: &Shared, name: String) -> Result<TestDatabase> {
     // A copy has the rights inside the template, but not those on the template itself.
     let revoke = format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", quoted(&name));
     database::run(&mut admin, revoke).await.map_err(sql("create a test database"))?;
@@ -136,6 +145,23 @@ where
     let database = TestDatabase { admin_url: url.clone(), url, name, server_url: shared.url.clone() };
     admin.close().await.map_err(sql("close a connection"))?;
     Ok(database)
+}
+
+/// Creates an empty database for one test, whose upper and lower case are those of a locale (`LC_CTYPE`).
+///
+/// # Errors
+/// [`Error::Sql`], and on first use all errors of [`Server::start`].
+pub async fn test_database_in(locale: &str) -> Result<TestDatabase> {
+    let shared = SHARED.get_or_try_init(shared_server).await?;
+    let name = new_name();
+    let create = format!(
+        "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE '{}'",
+        quoted(&name),
+        locale.replace('\'', "''")
+    );
+    let mut admin = database::connect(&shared.url).await?;
+    database::run(&mut admin, create).await.map_err(sql("create a test database"))?;
+    finish(admin, shared, name).await
 }
 
 /// Starts a server with these additional settings in a throw-away directory, which is removed when the server is down. First

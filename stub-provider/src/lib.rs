@@ -17,6 +17,7 @@ mod answer;
 mod asked;
 mod demand;
 mod dialect;
+mod embeddings;
 mod fault;
 mod kept;
 mod recorded;
@@ -63,6 +64,7 @@ struct Seen {
     open: AtomicUsize,
     hung_up: AtomicUsize,
     abandoned: AtomicUsize,
+    embedded: AtomicUsize,
     released: AtomicBool,
     out: AtomicBool,
 }
@@ -111,6 +113,11 @@ impl Stub {
     /// The number of kept answers that the client has had stopped.
     pub fn abandoned(&self) -> usize {
         self.seen.abandoned.load(Ordering::Acquire)
+    }
+
+    /// The number of texts that got a vector.
+    pub fn embedded(&self) -> usize {
+        self.seen.embedded.load(Ordering::Acquire)
     }
 
     /// The newest requests in the order in which they were received.
@@ -203,6 +210,12 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
     match (request.method.as_str(), path) {
         ("POST", "/v1/chat/completions" | "/v1/responses") => {}
         ("POST", _) if is_azure => {}
+        ("POST", "/v1/embeddings") => {
+            let body = serde_json::from_slice(&request.body).unwrap_or_default();
+            let (status, answer, texts) = embeddings::answer(&body);
+            seen.embedded.fetch_add(texts, Ordering::AcqRel);
+            return send(connection, status, &answer).await;
+        }
         ("GET", "/v1/models") => return models(connection, &request).await,
         ("POST", kept) if kept.starts_with("/v1/responses/") && kept.ends_with("/cancel") => {
             seen.abandoned.fetch_add(1, Ordering::AcqRel);

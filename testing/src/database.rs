@@ -33,7 +33,9 @@ pub struct TestDb {
     pub db: Db,
     owner: PgPool,
     admin: PgPool,
-    database: TestDatabase,
+    url: String,
+    /// Dropped with this, unless the whole server is the test's own.
+    _database: Option<TestDatabase>,
 }
 
 impl TestDb {
@@ -45,10 +47,22 @@ impl TestDb {
     /// A database with a larger pool, for tests that need many connections at once.
     pub async fn with_connections(max: u32) -> Self {
         let database = migrated_database().await;
+        let admin_url = database.admin_url().to_owned();
+        Self { _database: Some(database), ..Self::of(&admin_url, max) }
+    }
+
+    /// A database on a server of the test's own, for what concerns all databases of a server.
+    pub async fn on(server: &Server) -> Self {
+        set_up_on(server, "cairn").await.unwrap();
+        Self::of(&server.url("cairn"), 12)
+    }
+
+    fn of(admin_url: &str, max: u32) -> Self {
+        let [url, owner] = [APPLICATION, OWNER].map(|role| role_url(admin_url, role));
         // Tests write rows by the thousand, with several others at the same time.
-        let db = Db::connect(database.url(), database.url(), max).unwrap().for_purpose(Purpose::Maintenance);
-        let owner = lazy_pool(&database.url_for(OWNER), 4, Purpose::Maintenance).unwrap();
-        Self { db, owner, admin: lazy_pool(database.admin_url(), 4, Purpose::Maintenance).unwrap(), database }
+        let db = Db::connect(&url, &url, max).unwrap().for_purpose(Purpose::Maintenance);
+        let [owner, admin] = [owner.as_str(), admin_url].map(|url| lazy_pool(url, 4, Purpose::Maintenance).unwrap());
+        Self { db, owner, admin, url, _database: None }
     }
 
     /// The pool.
@@ -68,7 +82,7 @@ impl TestDb {
 
     /// The URL of the database.
     pub fn url(&self) -> &str {
-        self.database.url()
+        &self.url
     }
 
     /// A connection outside the pool.

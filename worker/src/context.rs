@@ -13,6 +13,7 @@ use cairn_core::{Error, Result, settings};
 use prometheus::IntCounterVec;
 use tokio_util::sync::CancellationToken;
 
+use crate::embeddings::Meaning;
 use crate::mail_hook::MailHook;
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Library, Provider};
@@ -31,6 +32,8 @@ pub struct Context {
     pub(crate) settings: Arc<settings::Cache>,
     /// Generates replies.
     pub(crate) provider: Arc<Provider>,
+    /// Finds sources by their meaning; `None` to find them by their words alone.
+    pub(crate) meaning: Option<Arc<Meaning>>,
     /// Sends mails; `None` to send none.
     pub(crate) mail: Option<Arc<MailHook>>,
     /// Counts how reply attempts ended; `None` in tests without an ops port.
@@ -84,10 +87,16 @@ impl Context {
             }
         });
         let provider = Arc::new(Provider::Library(Library { pause: Duration::ZERO }));
-        let (mail, reply_metrics, postponed, lease) = (None, None, None, None);
+        let (mail, meaning, reply_metrics, postponed, lease) = (None, None, None, None, None);
         let shutdown = CancellationToken::new();
         let settings = Arc::default();
-        Self { db, events, rollups, settings, provider, mail, reply_metrics, lease, postponed, shutdown }
+        Self { db, events, rollups, settings, provider, meaning, mail, reply_metrics, lease, postponed, shutdown }
+    }
+
+    /// Has sources found by their meaning as well.
+    #[must_use]
+    pub fn with_meaning(self, meaning: Option<Arc<Meaning>>) -> Self {
+        Self { meaning, ..self }
     }
 
     /// Has this hook send mails.

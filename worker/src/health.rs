@@ -11,7 +11,7 @@ use cairn_core::config::Config;
 use cairn_core::db::observer_pool;
 use cairn_core::queue::Queue;
 use cairn_core::queue::lease::{Lease, Outcome};
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,11 @@ impl WorkerHealth {
     /// The configured queues.
     pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<QueueHealth>> {
         self.queues.iter()
+    }
+
+    /// Where the metrics of the process are registered.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.metrics.registry()
     }
 
     /// Counts postponed jobs, by queue and reason.

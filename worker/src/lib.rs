@@ -11,6 +11,7 @@
 mod adapter;
 mod board;
 mod context;
+pub mod embeddings;
 mod failure;
 mod generation;
 mod health;

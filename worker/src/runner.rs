@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::embeddings::Meaning;
 use crate::health::WorkerHealth;
 use crate::listener::JobListener;
 use crate::mail_hook::MailHook;
@@ -70,6 +71,7 @@ struct Process {
     shares: Vec<(Queue, Db)>,
     health: Arc<WorkerHealth>,
     provider: Arc<Provider>,
+    meaning: Option<Arc<Meaning>>,
     mail: Option<Arc<MailHook>>,
     shutdown: CancellationToken,
 }
@@ -92,13 +94,16 @@ impl Process {
         if publishes {
             tokio::spawn(publish_prices(db.clone(), config.ai.clone(), shutdown.clone()));
         }
+        let registry = health.registry();
+        let meaning = config.embeddings.as_ref().map(|embeddings| Meaning::new(embeddings, registry));
+        let meaning = meaning.transpose()?.map(Arc::new);
         let mail = config.mail.as_ref().map(MailHook::new).transpose()?.map(Arc::new);
-        Ok(Self { db, leases, listening, shares, health, provider, mail, shutdown })
+        Ok(Self { db, leases, listening, shares, health, provider, meaning, mail, shutdown })
     }
 
     /// Runs until told to stop, then drains.
     async fn run(self) -> cairn_core::Result<()> {
-        let Self { db, leases, listening, shares, health, provider, mail, shutdown } = self;
+        let Self { db, leases, listening, shares, health, provider, meaning, mail, shutdown } = self;
         let listener = JobListener::start(listening, health.clone(), shutdown.clone());
         let names = Names::default();
         let boot = Ulid::generate();
@@ -106,7 +111,11 @@ impl Process {
         let mut queues = JoinSet::new();
         for (queue, (_, db)) in health.queues().cloned().zip(&shares) {
             let context = Context::new(db.clone()).with_mail(mail.clone()).counting(health.postponed());
-            let context = context.with_replies(provider.clone(), health.replies.clone(), shutdown.clone());
+            let context = context.with_meaning(meaning.clone()).with_replies(
+                provider.clone(),
+                health.replies.clone(),
+                shutdown.clone(),
+            );
             let (names, leases, listener) = (names.clone(), leases.clone(), listener.clone());
             let (health, shutdown) = (health.clone(), shutdown.clone());
             queues.spawn(async move {
@@ -124,7 +133,7 @@ impl Process {
         let heartbeats = CancellationToken::new();
         let heartbeat = tokio::spawn(send_heartbeats(leases.clone(), names.clone(), health, heartbeats.clone()));
         if shares.iter().any(|(queue, _)| *queue == Queue::Maintenance) {
-            tokio::spawn(schedule::run(db, shutdown.clone()));
+            tokio::spawn(schedule::run(db, meaning.is_some(), shutdown.clone()));
         }
         tracing::info!(worker.boot = %boot, queues = shares.len(), "the worker is running");
 

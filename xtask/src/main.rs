@@ -16,16 +16,18 @@ mod sqlx;
 mod steps;
 mod tools;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use steps::{Failure, Steps, built, cargo};
 
 /// What there is to do, with its arguments.
-const TASKS: [(&str, &str); 17] = [
+const TASKS: [(&str, &str); 18] = [
     ("check", "format, lints, imports and layout, documents: what needs no database"),
     ("test", "everything that CI runs"),
     ("test FILTER", "the tests whose name contains FILTER (`learning::lessons`), beside a Postgres"),
     ("regen", "rewrite .sqlx/, docs/schema.sql, openapi.json and docs/course.schema.json"),
+    ("previous [REVISION]", "whether the queries of the last release still work on the schema of now"),
     ("new-migration NAME", "create the next file in migrations/"),
     ("db psql [ARGUMENT…]", "open psql on the database of `cargo run`"),
     ("db reset", "delete the database of `cargo run`; the next start creates a new one"),
@@ -34,7 +36,10 @@ const TASKS: [(&str, &str); 17] = [
     ("model", "check the protocol of leases in every state that can be reached, and that faults are caught"),
     ("attack [NAME]", "attack an API over loopback, and measure what its other users notice"),
     ("drill", "the layout of docs/RUNNING.md: restart everything, restore, recover, fail over"),
-    ("evals [--accept] [--show]", "measure which sources questions find, and fail if they are worse than before"),
+    (
+        "evals [--accept] [--show] [--hybrid]",
+        "measure which sources questions find, and fail if they are worse than before",
+    ),
     ("lint", "the lints of the API's document, and whether it breaks clients of the last release"),
     ("fuzz [--minutes N] [--seed N]", "send generated requests to every operation, as learner and as admin"),
     ("sbom", "print what the programs are made of, with licences and checksums (CycloneDX)"),
@@ -48,6 +53,8 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["test", filter] => selection::run(filter),
         ["regen"] => regen(),
+        ["previous"] => previous(None),
+        ["previous", revision] => previous(Some(revision)),
         ["new-migration", name] => migration::create(name),
         ["db", "psql", arguments @ ..] => database(&[&["psql"], arguments].concat()),
         ["db", "reset"] => database(&["reset"]),
@@ -118,6 +125,7 @@ fn test() -> Result<(), Failure> {
     // Binaries too: the crash and command-line tests start them.
     steps.run("build", || cargo(&["build", "--workspace", "--all-targets", "--locked"]).run())?;
     steps.run("queries", sqlx::check)?;
+    steps.run("queries of the last release", || sqlx::check_previous(None))?;
     steps.run("schema", schema::check)?;
     steps.run("generated documents", documents::are_current)?;
     lint_document(&mut steps)?;
@@ -150,6 +158,11 @@ fn regen() -> Result<(), Failure> {
     steps.run("generated documents", documents::write)?;
     steps.print();
     Ok(())
+}
+
+fn previous(revision: Option<&str>) -> Result<(), Failure> {
+    steps::build_with_postgres()?;
+    sqlx::check_previous(revision)
 }
 
 /// Works on the database of `cargo run`, whether that runs or not.
@@ -189,10 +202,17 @@ fn drill(options: &[&str]) -> Result<(), Failure> {
     steps::Command::new("python3", &[&script, options].concat()).run()
 }
 
-/// In a database of its own, with the content of the demo course.
+/// In a database of its own, with the content of the demo course, and with `--hybrid` with a small model for the meaning of questions.
 fn evals(options: &[&str]) -> Result<(), Failure> {
+    let folder = steps::target("embeddings");
+    let mut options = options.to_vec();
+    if options.contains(&"--hybrid") {
+        tools::lay(Path::new("evals/embeddings"), &folder)?;
+        tools::venv(&folder)?;
+        options.push(tools::argument(&folder));
+    }
     cargo(&["build", "--workspace", "--bin", "cairn-evals"]).run()?;
-    built("cairn-evals", options).run()
+    built("cairn-evals", &options).run()
 }
 
 fn lint() -> Result<(), Failure> {

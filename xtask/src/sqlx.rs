@@ -40,6 +40,75 @@ pub(crate) fn check() -> Result<(), Failure> {
     Err(Failure::new(".sqlx/ is not what the queries and migrations say: run `cargo xtask regen` and commit it"))
 }
 
+/// Fails when the queries of the last release, or of `revision`, cannot be prepared on a freshly migrated database: that release
+/// runs on it during a deployment, and after one was taken back.
+pub(crate) fn check_previous(revision: Option<&str>) -> Result<(), Failure> {
+    let Some(revision) = revision.map(str::to_owned).or_else(last_release) else {
+        eprintln!("nothing is released yet, so there are no queries that must still work");
+        return Ok(());
+    };
+    let lines = git(&["grep", "-h", "^  \"query\": ", &revision, "--", COMMITTED])?;
+    let queries: Vec<String> = lines.lines().filter_map(query).filter(|query| can_be_prepared(query)).collect();
+    if queries.is_empty() {
+        return Err(Failure::new(format!("{revision} has no queries in {COMMITTED}/")));
+    }
+    let statements: Vec<String> =
+        queries.iter().enumerate().map(|(n, query)| format!("PREPARE q{n} AS {query};\n")).collect();
+    let script = statements.concat();
+    let (file, errors) = (target("previous.sql"), target("previous.err"));
+    fs::write(&file, script).map_err(failed)?;
+    let psql = format!(
+        "exec psql --no-psqlrc --quiet --file='{}' \"$DATABASE_URL\" 2> '{}'",
+        file.display(),
+        errors.display()
+    );
+    with_postgres(&["sh", "-c", &psql]).run()?;
+    let errors = fs::read_to_string(errors).map_err(failed)?;
+    if errors.is_empty() {
+        eprintln!("{} queries of {revision} can be prepared", queries.len());
+        return Ok(());
+    }
+    Err(Failure::new(format!("programs of {revision} do not run on the database any more:\n{errors}")))
+}
+
+fn last_release() -> Option<String> {
+    git(&["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"]).ok().map(|tag| tag.trim().to_owned())
+}
+
+fn git(arguments: &[&str]) -> Result<String, Failure> {
+    let output = std::process::Command::new("git").args(arguments).output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr))));
+    }
+    String::from_utf8(output.stdout).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The text of `"query": "…",` without its escapes.
+fn query(line: &str) -> Option<String> {
+    let text = line.trim().strip_prefix("\"query\": \"")?.strip_suffix("\",")?;
+    let mut query = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        query.push(match character {
+            '\\' => match characters.next()? {
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                // Quotes and backslashes. The files have no others, because Postgres' texts have no control characters.
+                other => other,
+            },
+            other => other,
+        });
+    }
+    Some(query)
+}
+
+/// Statements such as LOCK cannot.
+fn can_be_prepared(query: &str) -> bool {
+    let first = query.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES"].contains(&first.to_uppercase().as_str())
+}
+
 fn prepare() -> Result<BTreeMap<String, String>, Failure> {
     let out = target("sqlx");
     let _ = fs::remove_dir_all(&out);
@@ -72,4 +141,17 @@ fn read(directory: &Path) -> Result<BTreeMap<String, String>, Failure> {
 #[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
 fn failed(error: std::io::Error) -> Failure {
     Failure::new(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_as_they_were_written() {
+        let line = r#"  "query": "SELECT \"a\",\n  '\\' AS \"b!\"","#;
+        assert_eq!(query(line).as_deref(), Some("SELECT \"a\",\n  '\\' AS \"b!\""));
+        assert_eq!(query("  \"db_name\": \"PostgreSQL\","), None);
+        assert!(can_be_prepared("\n  with a AS (SELECT 1) SELECT 1") && !can_be_prepared("LOCK TABLE users"));
+    }
 }

@@ -48,7 +48,13 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     if args.dry_run {
         print_line("dry run: nothing was written")?;
     }
-    Ok(())
+    match outcome.sum(|it| it.skipped) {
+        0 => Ok(()),
+        skipped => Err(Failure::LeftOut(format!(
+            "{skipped} rows {} left out: the lines above say why, and --report FILE names each",
+            if args.dry_run { "would be" } else { "were" }
+        ))),
+    }
 }
 
 async fn carry_over(db: &Db, source: &mut Source, is_dry: bool, lines: &mut Lines) -> Result<Report, Failure> {

@@ -365,3 +365,21 @@ async fn the_doctor_checks_the_provider_and_does_not_print_its_key() {
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.out.contains("correct CAIRN_AI_BASE_URL"), "{run:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_checks_the_endpoint_for_embeddings() {
+    let sandbox = Sandbox::with_empty_database().await;
+    sandbox.run(&["migrate"]).ok();
+    assert!(sandbox.run(&["doctor"]).ok().contains("CAIRN_EMBEDDINGS_BASE_URL is not set"));
+    let stub = Stub::start().await.unwrap();
+    let doctor = |url: &str| {
+        let mut command = sandbox.command(&["doctor"]);
+        command.envs([("CAIRN_EMBEDDINGS_BASE_URL", url), ("CAIRN_EMBEDDINGS_MODEL", "stub")]);
+        crate::support::finish(command)
+    };
+    let run = doctor(&stub.base_url());
+    assert!(run.ok().contains("stub makes vectors of 384 dimensions"), "{run:?}");
+    let run = doctor("http://127.0.0.1:1/v1");
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("FAIL  embeddings") && run.out.contains("correct CAIRN_EMBEDDINGS_BASE_URL"), "{run:?}");
+}

@@ -15,7 +15,13 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts it on free ports and waits until it reports that it is running.
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, &[])
+    }
+
+    /// The same, with these variables in its environment as well.
+    pub(crate) fn start_with(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Self {
         let mut command = sandbox.command(&["dev"]);
+        command.envs(variables.iter().copied());
         command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
         let log = std::fs::File::create(sandbox.path().join("dev.log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cairn_core::db::{APPLICATION, OWNER, Role, connect_options, create_roles};
-use cairn_postgres::testing::{TestDatabase, test_database};
+use cairn_postgres::testing::{TestDatabase, test_database, test_database_in};
 use sqlx::PgPool;
 use tempfile::TempDir;
+
+/// The exit code of an import that is done and has left out rows.
+pub(crate) const LEFT_OUT: i32 = 3;
 
 /// A directory to run the command in, with or without a database.
 pub(crate) struct Sandbox {
@@ -32,6 +35,15 @@ impl Sandbox {
     /// Creates a sandbox with an empty database, in which the roles are prepared.
     pub(crate) async fn with_empty_database() -> Self {
         let database = test_database("cairn_cli_empty", async |_: &str| Ok::<(), sqlx::Error>(())).await.unwrap();
+        Self::with_roles(database).await
+    }
+
+    /// Creates a sandbox with an empty database whose upper and lower case are those of a locale.
+    pub(crate) async fn with_empty_database_in(locale: &str) -> Self {
+        Self::with_roles(test_database_in(locale).await.unwrap()).await
+    }
+
+    async fn with_roles(database: TestDatabase) -> Self {
         let [owner, application] = [OWNER, APPLICATION].map(|role| Role::from_url(&database.url_for(role)).unwrap());
         create_roles(&connect_options(database.admin_url()).unwrap(), &owner, &application).await.unwrap();
         Self { database: Some(database.used_by(APPLICATION)), ..Self::new() }
@@ -77,10 +89,7 @@ impl Sandbox {
 
     /// Runs the command with this standard input.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
-        let mut command = self.command(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        Run::of(&child.wait_with_output().unwrap())
+        finish_with_input(self.command(args), input)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -90,6 +99,12 @@ impl Sandbox {
 
 pub(crate) fn finish(mut command: Command) -> Run {
     Run::of(&command.output().unwrap())
+}
+
+pub(crate) fn finish_with_input(mut command: Command, input: &str) -> Run {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Run::of(&child.wait_with_output().unwrap())
 }
 
 impl Run {
@@ -103,6 +118,12 @@ impl Run {
     /// Asserts that the run succeeded. Returns its standard output.
     pub(crate) fn ok(&self) -> &str {
         assert_eq!(self.code, 0, "{self:?}");
+        &self.out
+    }
+
+    /// Asserts that an import has left out that many rows and nothing else was wrong. Returns its standard output.
+    pub(crate) fn leaves_out(&self, rows: u32) -> &str {
+        self.fails(LEFT_OUT, &[&format!("{rows} rows w")]);
         &self.out
     }
 

@@ -87,6 +87,7 @@ pub(super) struct DatabaseGauges {
     writable: IntGauge,
     oldest_transaction: GaugeVec,
     replica_lag: GaugeVec,
+    inactive_slots: IntGaugeVec,
     clock_skew: Gauge,
     clock_behind: Gauge,
     schedules: GaugeVec,
@@ -111,6 +112,13 @@ impl DatabaseGauges {
                 "cairn_database_replica_lag_seconds",
                 "How far the slowest replica is behind, missing without replicas.",
                 &[],
+            )?,
+            // With no label: a number that is not known is missing.
+            inactive_slots: register_int_gauge_vec_with_registry!(
+                "cairn_database_inactive_slots",
+                "Replication slots that nobody reads from, for which the server keeps its write-ahead log.",
+                &[],
+                registry
             )?,
             clock_skew: register_gauge_with_registry!(
                 "cairn_clock_skew_seconds",
@@ -140,6 +148,7 @@ impl DatabaseGauges {
         if let Some(lag) = observation.replica_lag_seconds {
             self.replica_lag.with_label_values::<&str>(&[]).set(lag);
         }
+        self.inactive_slots.with_label_values::<&str>(&[]).set(observation.inactive_slots);
         self.clock_skew.set(observation.clock_skew_seconds);
         self.clock_behind.set(observation.clock_behind_seconds);
         for (kind, seconds) in &observation.schedules {
@@ -154,6 +163,7 @@ impl DatabaseGauges {
         self.writable.set(0);
         self.oldest_transaction.reset();
         self.replica_lag.reset();
+        self.inactive_slots.reset();
         self.clock_skew.set(0.0);
         self.clock_behind.set(0.0);
         self.schedules.reset();

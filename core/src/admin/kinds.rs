@@ -16,6 +16,7 @@ macro_rules! for_each_job {
             refresh_trending: $crate::community::jobs::RefreshTrending,
             roll_up_uses: $crate::library::jobs::RollUpUses,
             count_search_terms: $crate::library::jobs::CountSearchTerms,
+            embed_passages: $crate::library::jobs::EmbedPassages,
             erase_user: $crate::users::jobs::EraseUser,
             send_mail: $crate::users::jobs::SendMail,
             generate_reply: $crate::tools::jobs::GenerateReply,

@@ -15,6 +15,8 @@ pub struct Observation {
     pub oldest: Option<OldestTransaction>,
     /// How far the slowest replica is behind, in seconds; `None` if there is none, or it has nothing to catch up with.
     pub replica_lag_seconds: Option<f64>,
+    /// Replication slots of the server that nobody reads from, and for which it keeps its write-ahead log.
+    pub inactive_slots: i64,
     /// How far the clock of the database is from ours, in seconds.
     pub clock_skew_seconds: f64,
     /// How far the clock of the database is behind what it has stored, in seconds: it was set back.
@@ -55,6 +57,7 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
                (SELECT application FROM oldest) AS application,
                (SELECT state FROM oldest) AS state,
                (SELECT max(replica_lag_seconds) FROM sessions) AS replica_lag_seconds,
+               (SELECT count(*) FROM pg_replication_slots WHERE NOT active AND NOT temporary) AS "inactive_slots!",
                clock_timestamp() AS "now!",
                greatest(0, extract(epoch FROM greatest(
                    (SELECT max(last_enqueued_at) FROM schedules WHERE last_enqueued_at < 'infinity'),
@@ -83,6 +86,7 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
             state: row.state.unwrap_or_default(),
         }),
         replica_lag_seconds: row.replica_lag_seconds,
+        inactive_slots: row.inactive_slots,
         clock_skew_seconds: distance(row.now, asked_at, clock.now()),
         clock_behind_seconds: row.behind,
         schedules: schedules.into_iter().map(|schedule| (schedule.name, schedule.seconds)).collect(),

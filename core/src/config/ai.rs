@@ -90,18 +90,6 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
             None => Ok(None),
         };
     };
-    let model = get("CAIRN_AI_MODEL")
-        .ok_or_else(|| ConfigError::new("CAIRN_AI_MODEL is not set: name a model that CAIRN_AI_BASE_URL offers"))?;
-    if model.chars().count() > 200 {
-        return Err(ConfigError::new("CAIRN_AI_MODEL is longer than 200 characters"));
-    }
-    let api_key = get("CAIRN_AI_API_KEY");
-    // The error must not quote the key, which is a secret.
-    if api_key.is_some_and(|key| !key.bytes().all(|byte| (0x21..0x7f).contains(&byte))) {
-        return Err(ConfigError::new(
-            "CAIRN_AI_API_KEY contains a space or a character that is not allowed in an HTTP header",
-        ));
-    }
     let defaults = AiLimits::default();
     let seconds = |key: &str, default: Duration| {
         let range = 1..=defaults.total.as_secs();
@@ -110,9 +98,9 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
     };
     Ok(Some(AiConfig {
         api: dialects::api(&get)?,
-        base_url: base_url(url)?,
-        api_key: api_key.map(Secret::new),
-        model: model.to_owned(),
+        base_url: base_url(url, "CAIRN_AI_BASE_URL", "CAIRN_AI_API_KEY")?,
+        api_key: api_key(get("CAIRN_AI_API_KEY"), "CAIRN_AI_API_KEY")?,
+        model: model(get("CAIRN_AI_MODEL"), "CAIRN_AI_MODEL", "CAIRN_AI_BASE_URL")?,
         context_tokens: parse(
             get("CAIRN_AI_CONTEXT_TOKENS"),
             "CAIRN_AI_CONTEXT_TOKENS",
@@ -132,13 +120,34 @@ pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<A
     }))
 }
 
-/// Checks the address of the endpoint. Learners' questions and the key are sent there.
-fn base_url(text: &str) -> Result<String, ConfigError> {
-    let url = endpoint(text, "CAIRN_AI_BASE_URL", "https://api.openai.com/v1")?;
+/// Checks the address of an endpoint. Learners' questions and the key are sent there.
+pub(super) fn base_url(text: &str, url_key: &str, secret_key: &str) -> Result<String, ConfigError> {
+    let url = endpoint(text, url_key, "https://api.openai.com/v1")?;
     if url.query().is_some() {
-        return Err(ConfigError::new("CAIRN_AI_BASE_URL contains a query (the key belongs in CAIRN_AI_API_KEY)"));
+        return Err(ConfigError::new(format!("{url_key} contains a query (the key belongs in {secret_key})")));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Checks the key of an endpoint. The error does not quote it.
+pub(super) fn api_key(value: Option<&str>, key: &str) -> Result<Option<Secret>, ConfigError> {
+    match value {
+        Some(value) if !value.bytes().all(|byte| (0x21..0x7f).contains(&byte)) => Err(ConfigError::new(format!(
+            "{key} contains a space or a character that is not allowed in an HTTP header"
+        ))),
+        value => Ok(value.map(Secret::new)),
+    }
+}
+
+/// Checks the name of a model, without which an endpoint cannot be used.
+pub(super) fn model(value: Option<&str>, key: &str, url_key: &str) -> Result<String, ConfigError> {
+    match value {
+        None => Err(ConfigError::new(format!("{key} is not set: name a model that {url_key} offers"))),
+        Some(model) if model.chars().count() > 200 => {
+            Err(ConfigError::new(format!("{key} is longer than 200 characters")))
+        }
+        Some(model) => Ok(model.to_owned()),
+    }
 }
 
 /// Reads `model=input/output` pairs.

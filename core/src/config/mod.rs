@@ -5,6 +5,7 @@ mod ai;
 mod database;
 mod dialects;
 mod edge;
+mod embeddings;
 mod endpoints;
 mod mail;
 mod ports;
@@ -17,6 +18,7 @@ use std::path::Path;
 pub use self::ai::{AiConfig, AiLimits, Price};
 pub use self::dialects::{Adjustment, AiAdjustment, AiApi};
 pub use self::edge::{ForwardedHeader, RateLimit, RateLimits, TrustedProxies};
+pub use self::embeddings::EmbeddingsConfig;
 pub use self::mail::MailConfig;
 pub use self::ports::Ports;
 pub use self::values::{ConfigError, Secret};
@@ -82,6 +84,8 @@ pub struct Config {
     pub worker_queues: Vec<(Queue, usize)>,
     /// `CAIRN_AI_*`: the provider of AI answers. `None` for the built-in one.
     pub ai: Option<AiConfig>,
+    /// `CAIRN_EMBEDDINGS_*`: the endpoint by which sources are found by their meaning. `None` to find them by their words alone.
+    pub embeddings: Option<EmbeddingsConfig>,
     /// `CAIRN_MAIL_*`: the hook that sends mails. `None` to send none.
     pub mail: Option<MailConfig>,
     /// `CAIRN_LOG`: a `tracing` filter.
@@ -96,7 +100,7 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 41] = [
+const KEYS: [&str; 46] = [
     "CAIRN_AI_ADJUSTMENTS",
     "CAIRN_AI_API",
     "CAIRN_AI_API_KEY",
@@ -117,6 +121,11 @@ const KEYS: [&str; 41] = [
     "CAIRN_CORS_ORIGINS",
     "CAIRN_DATABASE_CONNECTIONS",
     "CAIRN_DATABASE_TLS",
+    "CAIRN_EMBEDDINGS_API_KEY",
+    "CAIRN_EMBEDDINGS_BASE_URL",
+    "CAIRN_EMBEDDINGS_MODEL",
+    "CAIRN_EMBEDDINGS_PASSAGE_PREFIX",
+    "CAIRN_EMBEDDINGS_QUERY_PREFIX",
     "CAIRN_FORWARDED_HEADER",
     "CAIRN_HSTS_SECONDS",
     "CAIRN_JWT_SECRET",
@@ -210,6 +219,7 @@ impl Config {
                 get("CAIRN_WORKER_CONCURRENCY"),
             )?,
             ai: ai::read(get)?,
+            embeddings: embeddings::read(get)?,
             mail: mail::read(get)?,
             log: get("CAIRN_LOG").unwrap_or("info").to_owned(),
             log_format: match get("CAIRN_LOG_FORMAT") {

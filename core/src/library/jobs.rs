@@ -24,6 +24,17 @@ impl Job for RollUpUses {
     const DEADLINE: Duration = Duration::from_secs(10);
 }
 
+/// Gets the vectors of passages that have none, if an endpoint for embeddings is configured.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct EmbedPassages {}
+
+impl Job for EmbedPassages {
+    const KIND: &'static str = "embed_passages";
+    const QUEUE: Queue = Queue::Maintenance;
+    const MAX_ATTEMPTS: i32 = 3;
+    const DEADLINE: Duration = Duration::from_secs(20);
+}
+
 /// Counts the words of the search index again, if anything was changed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CountSearchTerms {}

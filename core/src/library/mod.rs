@@ -1,5 +1,6 @@
 //! The libraries of style cards, glossary terms and prompts, and the search in lessons, prompts and the glossary.
 
+pub mod embeddings;
 pub mod favorites;
 pub mod glossary;
 pub mod items;

@@ -130,6 +130,18 @@ pub async fn begin(
     }))
 }
 
+/// Stores the context of an attempt in place of that which was recorded with the question. Returns `false` if the attempt may no
+/// longer write and should stop.
+pub async fn use_context(connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
+    let stored = sqlx::query!(
+        "UPDATE ai_replies SET context = $3 WHERE id = $1 AND attempt = $2 AND state = 'streaming'",
+        attempt.reply_id,
+        attempt.number,
+        Json(&attempt.request.context) as _
+    );
+    Ok(stored.execute(connection).await?.rows_affected() == 1)
+}
+
 /// Whether an attempt may still write. If not, it should stop.
 pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Result<bool> {
     let may = sqlx::query_scalar!(
@@ -270,7 +282,11 @@ pub async fn requeue(tx: &mut Tx, attempt: &Attempt, reason: Reason, detail: &st
         attempt.number
     );
     let may = requeue.execute(&mut **tx).await?.rows_affected() == 1;
-    finish_if_owned(tx, attempt, may, reason, detail, usage).await
+    finish_if_owned(tx, attempt, may, reason, detail, usage).await?;
+    if may {
+        leave_to_successor(tx, attempt).await?;
+    }
+    Ok(may)
 }
 
 /// Gives up a reply. `last` is how this attempt ended, `reason` is why there is no other one, and `detail` is for operators.
@@ -300,7 +316,32 @@ pub async fn fail(
 
 /// Records what an attempt used that may no longer write, because it was billed.
 pub async fn record_superseded(connection: &mut PgConnection, attempt: &Attempt, usage: &Usage) -> Result<()> {
-    finish(connection, attempt, Some((Reason::Cancelled, "")), usage).await
+    finish(&mut *connection, attempt, Some((Reason::Cancelled, "")), usage).await?;
+    let successor = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM ai_reply_attempts a JOIN ai_reply_attempts l USING (reply_id, response_id)
+               WHERE a.reply_id = $1 AND a.attempt = $2 AND l.attempt > a.attempt) AS "exists!""#,
+        attempt.reply_id,
+        attempt.number
+    );
+    if successor.fetch_one(&mut *connection).await? {
+        leave_to_successor(connection, attempt).await?;
+    }
+    Ok(())
+}
+
+/// Leaves the count of what was used to the next attempt, if that goes on with the same answer.
+async fn leave_to_successor(connection: &mut PgConnection, attempt: &Attempt) -> Result<()> {
+    sqlx::query!(
+        "UPDATE ai_reply_attempts
+         SET prompt_tokens = NULL, completion_tokens = NULL, thinking_tokens = NULL, cost_micros = NULL
+         WHERE reply_id = $1 AND attempt = $2 AND response_id IS NOT NULL",
+        attempt.reply_id,
+        attempt.number
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn finish_if_owned(

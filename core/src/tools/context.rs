@@ -14,6 +14,9 @@ pub struct Context {
     /// The platform's content on the question, the best match first.
     #[serde(default)]
     pub sources: Vec<Source>,
+    /// Whether a worker has looked for sources by the meaning of the question as well, or has tried to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_meaning: bool,
     /// The learner, if the instruction asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learner: Option<Learner>,
@@ -47,9 +50,9 @@ pub(super) async fn gather(
     question: &str,
     include_learner: bool,
 ) -> Result<Context> {
-    let sources = sources::find(&mut *connection, user_id, question).await?;
+    let sources = sources::find(&mut *connection, user_id, question, &[]).await?;
     let learner = if include_learner { learner(connection, user_id).await? } else { None };
-    Ok(Context { sources, learner })
+    Ok(Context { sources, learner, by_meaning: false })
 }
 
 async fn learner(connection: &mut PgConnection, user_id: Uuid) -> Result<Option<Learner>> {

@@ -251,6 +251,8 @@ pub struct RunAttempt {
     is_candidate: bool,
     attempt: i32,
     case: Case,
+    /// The admin who began the run; `None` if their account was deleted.
+    pub created_by: Option<Uuid>,
     /// What the provider is asked.
     pub request: Request,
 }
@@ -290,6 +292,7 @@ pub async fn begin(connection: &mut PgConnection, run_id: Uuid, lease: Option<&L
         number: row.number,
         is_candidate: row.is_candidate,
         attempt: row.attempt,
+        created_by: row.created_by,
         request: Request {
             tool: row.tool,
             question: row.case.0.question.clone(),
@@ -312,16 +315,26 @@ async fn gather(
     created_by: Option<Uuid>,
     question: &str,
 ) -> Result<Context> {
-    let context = context::gather(connection, created_by.unwrap_or_default(), question, false).await?;
+    let context = context::gather(&mut *connection, created_by.unwrap_or_default(), question, false).await?;
+    store_context(connection, run_id, number, &context).await?;
+    Ok(context)
+}
+
+/// Stores the context of an attempt for both versions, in place of that which was gathered for the question.
+pub async fn use_context(connection: &mut PgConnection, attempt: &RunAttempt) -> Result<()> {
+    store_context(connection, attempt.run_id, attempt.number, &attempt.request.context).await
+}
+
+async fn store_context(connection: &mut PgConnection, run_id: Uuid, number: i32, context: &Context) -> Result<()> {
     sqlx::query!(
         "UPDATE ai_evaluation_answers SET context = $3 WHERE run_id = $1 AND number = $2",
         run_id,
         number,
-        Json(&context) as _
+        Json(context) as _
     )
     .execute(connection)
     .await?;
-    Ok(context)
+    Ok(())
 }
 
 /// Whether an attempt may still write. If not, it should stop.
@@ -339,16 +352,17 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &RunAttempt) -> R
     Ok(may.fetch_one(connection).await?)
 }
 
-/// Stores an answer, and what it used. If the provider has failed, the run has. Writes nothing if the attempt may no longer write.
+/// Stores an answer, and what it used. If the provider has failed, the run has. Writes nothing and returns `false` if the attempt may
+/// no longer write.
 pub async fn finish(
     connection: &mut PgConnection,
     attempt: &RunAttempt,
     text: &str,
     failed: Option<Reason>,
     usage: &Usage,
-) -> Result<()> {
+) -> Result<bool> {
     let text = storable(text);
-    sqlx::query!(
+    let finished = sqlx::query!(
         "UPDATE ai_evaluation_answers SET finished_at = now(), answer = $5, is_passed = $6, prompt_tokens = $7,
              completion_tokens = $8, cost_micros = $9, is_estimate = $10
          WHERE run_id = $1 AND number = $2 AND is_candidate = $3 AND attempt = $4 AND finished_at IS NULL",
@@ -365,10 +379,11 @@ pub async fn finish(
     )
     .execute(&mut *connection)
     .await?;
-    if let Some(reason) = failed {
+    let may = finished.rows_affected() == 1;
+    if let Some(reason) = failed.filter(|_| may) {
         fail(connection, &[attempt.run_id], reason).await?;
     }
-    Ok(())
+    Ok(may)
 }
 
 async fn fail(connection: &mut PgConnection, run_ids: &[Uuid], reason: Reason) -> Result<()> {

@@ -60,7 +60,7 @@ pub struct RunEvaluation {
 impl Job for RunEvaluation {
     const KIND: &'static str = "run_evaluation";
     const QUEUE: Queue = Queue::Replies;
-    /// A failure of the provider ends the run, so only a crash is followed by another attempt.
+    /// Attempts at one question: each answer is followed by a job of its own.
     const MAX_ATTEMPTS: i32 = 10;
     /// Longer than the time limit of an answer, which the job enforces itself.
     const DEADLINE: Duration = Duration::from_secs(150);
@@ -81,7 +81,7 @@ pub async fn dead_replies(tx: &mut Tx) -> Result<()> {
          WHERE r.state IN ('queued', 'streaming') AND EXISTS (
              SELECT FROM unnest($1::uuid[], $2::integer[]) AS dead (id, retry)
              WHERE dead.id = r.id AND dead.retry = cardinality(r.retried_at))
-         ORDER BY r.id FOR NO KEY UPDATE",
+         ORDER BY r.id LIMIT 100 FOR NO KEY UPDATE",
         &dead,
         &retries
     )

@@ -181,6 +181,8 @@ pub struct TryoutAttempt {
     pub tryout_id: Uuid,
     /// The number of the attempt, from 1, which is the fencing token.
     pub number: i32,
+    /// The admin who asked.
+    pub created_by: Uuid,
     /// What the provider is asked.
     pub request: Request,
 }
@@ -200,9 +202,9 @@ pub async fn begin(
                UPDATE ai_tryouts SET state = 'running', attempt = attempt + 1, provider = $2,
                    started_at = coalesce(started_at, now())
                WHERE id = $1 AND state IN ('queued', 'running') AND ($3::text IS NULL OR EXISTS (SELECT FROM held))
-               RETURNING attempt, question, context, instruction_id
+               RETURNING attempt, created_by, question, context, instruction_id
            )
-           SELECT t.attempt, t.question, t.context AS "context: Json<Context>", i.tool_type AS "tool: Tool", i.content,
+           SELECT t.attempt, t.created_by, t.question, t.context AS "context: Json<Context>", i.tool_type AS "tool: Tool", i.content,
                i.model, i.temperature, i.max_tokens
            FROM tryout t JOIN ai_system_instructions i ON i.id = t.instruction_id"#,
         id,
@@ -215,6 +217,7 @@ pub async fn begin(
     Ok(row.map(|row| TryoutAttempt {
         tryout_id: id,
         number: row.attempt,
+        created_by: row.created_by,
         request: Request {
             tool: row.tool,
             question: row.question,

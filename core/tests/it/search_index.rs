@@ -2,7 +2,7 @@
 
 use cairn_core::admin::verify::{Kind, Mode, Report, verify};
 use cairn_core::library::search;
-use cairn_testing::database::{TestDb, run, scalar};
+use cairn_testing::database::{TestDb, run, scalar, until};
 
 /// One object of each kind that can be found, one that cannot, and what counts their words.
 const CONTENT: &str = "
@@ -61,8 +61,29 @@ async fn an_index_that_triggers_kept_has_no_differences() {
     assert!(check(&test).await.is_clean());
 }
 
+/// As when a category is published while one of its prompts is edited.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_index_an_object_at_once_leave_it_indexed_once() {
+    const INDEX: &str = "SELECT index_for_search('prompt', array(SELECT id FROM prompts))";
+    let test = indexed().await;
+    let mut first = test.pool().begin().await.unwrap();
+    sqlx::raw_sql("UPDATE prompts SET body = body || ' and flexbox'").execute(&mut *first).await.unwrap();
+    let pool = test.pool().clone();
+    let second = tokio::spawn(async move { run(&pool, INDEX).await });
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                                WHERE NOT granted AND datname = current_database())";
+    until(test.pool(), "the second waits for the first", waits).await;
+    first.commit().await.unwrap();
+    second.await.unwrap();
+    search::count_terms(&mut test.connect().await).await.unwrap();
+    // The second saw the text before the first had changed it, so it is indexed again with the next change.
+    run(test.pool(), INDEX).await;
+    search::count_terms(&mut test.connect().await).await.unwrap();
+    assert!(check(&test).await.is_clean());
+}
+
 #[tokio::test]
-async fn finds_postings_that_are_missing_wrong_or_double() {
+async fn finds_postings_that_are_missing_or_wrong() {
     let grid = "object_id = (SELECT id FROM glossary_terms WHERE slug = 'grid') AND lexeme = 'grid'";
     // A change that its trigger did not see, as in a restore without triggers. The words are not counted in these.
     let uncounted = "; INSERT INTO search_changes DEFAULT VALUES";
@@ -71,12 +92,6 @@ async fn finds_postings_that_are_missing_wrong_or_double() {
     assert!(stored.is_null() && expected["grid"][0].as_f64().unwrap() > 1.0, "{stored} {expected}");
     let (stored, _) = only(Kind::SearchIndex, &format!("UPDATE search_postings SET weight = 9 WHERE {grid}")).await;
     assert_eq!(stored["grid"][0], 9.0);
-    let (stored, _) = only(
-        Kind::SearchIndex,
-        &format!("INSERT INTO search_postings SELECT * FROM search_postings WHERE {grid}{uncounted}"),
-    )
-    .await;
-    assert_eq!(stored["grid"].as_array().unwrap().len(), 2);
     let (stored, expected) = only(
         Kind::SearchIndex,
         &format!(

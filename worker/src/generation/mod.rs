@@ -6,6 +6,7 @@
 
 mod draft;
 mod patience;
+mod sources;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tracing::{Instrument, Span};
 
 use self::draft::Draft;
 use self::patience::{Exceeded, Patience};
+pub(crate) use self::sources::find_by_meaning;
 use crate::Context;
 use crate::providers::{Begun, Ended, Failure, History, Permit, Piece, Question, Tokens};
 use crate::run::JobError;
@@ -284,7 +286,12 @@ impl<'a, S: Sink> Generation<'a, S> {
     async fn note(&mut self) -> Result<(), JobError> {
         for note in self.notes.drain(..) {
             match note {
-                Note::Accepted(prompt_tokens) => self.sink.accepted(prompt_tokens).await?,
+                // The answer is worth more than a note of what it costs, which is stored with its end anyway.
+                Note::Accepted(prompt_tokens) => {
+                    if let Err(error) = self.sink.accepted(prompt_tokens).await {
+                        tracing::warn!(%error, "it is not noted that a request was accepted");
+                    }
+                }
                 Note::Kept(response_id) => {
                     self.sink.kept(response_id.as_deref()).await?;
                     self.kept = response_id;

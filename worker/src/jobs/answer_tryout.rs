@@ -11,7 +11,7 @@ use cairn_core::tools::{Reason, budgets};
 use tokio::time::Instant;
 
 use crate::Context;
-use crate::generation::{End, Generation, Sink};
+use crate::generation::{End, Generation, Sink, find_by_meaning};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
 
@@ -20,12 +20,13 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
     let started = Instant::now();
     let attempt =
         tryouts::begin(&mut connection, job.tryout_id, context.provider.name(), context.lease.as_deref()).await?;
-    let Some(attempt) = attempt else { return Ok(()) };
+    let Some(mut attempt) = attempt else { return Ok(()) };
     let Ok(permit) = context.provider.admit() else {
         let why = (Reason::ProviderUnavailable, "the provider has failed repeatedly, and is not called at the moment");
         return Ok(tryouts::finish(&mut connection, &attempt, "", Some(why), &Usage::default()).await?);
     };
     drop(connection);
+    find_by_meaning(&context, attempt.created_by, &mut attempt.request).await?;
     let waiting = Waiting { db: &context.db, attempt: &attempt };
     let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
     let end = Box::pin(generation.run(History::new(), Begun::default())).await?;

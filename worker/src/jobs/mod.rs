@@ -6,6 +6,7 @@ mod answer_tryout;
 mod complete_lesson;
 mod count_likes;
 mod count_search_terms;
+mod embed_passages;
 mod erase_user;
 mod generate_reply;
 mod housekeeping;

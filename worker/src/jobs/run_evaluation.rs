@@ -4,36 +4,52 @@ use std::time::Duration;
 
 use cairn_core::Result;
 use cairn_core::db::Db;
-use cairn_core::tools::budgets;
 use cairn_core::tools::evaluation_runs::{self as runs, RunAttempt};
 use cairn_core::tools::jobs::RunEvaluation;
+use cairn_core::tools::{Reason, budgets};
 use tokio::time::Instant;
 
 use crate::Context;
-use crate::generation::{End, Generation, Sink};
+use crate::generation::{End, Generation, Sink, find_by_meaning};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
+
+/// How long to wait before a question is asked again, unless the provider says when.
+const PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobError> {
     let started = Instant::now();
     // A provider that does not work says nothing about the instruction, so the run waits.
     let permit = context.provider.admit().map_err(JobError::Snooze)?;
     let mut connection = context.db.acquire().await?;
-    let Some(attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
+    let Some(mut attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
         return Ok(runs::complete(&mut connection, job.run_id).await?);
     };
     drop(connection);
+    if find_by_meaning(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
+        let mut connection = context.db.acquire().await?;
+        runs::use_context(&mut connection, &attempt).await?;
+    }
     let waiting = Waiting { db: &context.db, attempt: &attempt };
     let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
     let end = Box::pin(generation.run(History::new(), Begun::default())).await?;
     let failed = match generation.conclude(end).await? {
         End::Complete(_) => None,
+        // It says nothing about the instruction, so the question is asked again.
+        End::Failed(failure) if is_passing(failure.reason) => {
+            return Err(JobError::RetryIn(
+                failure.after.unwrap_or(PAUSE),
+                format!("the provider: {}", failure.reason.code()),
+            ));
+        }
         End::Failed(failure) => Some(failure.reason),
         End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
         End::Lost => return Ok(()),
     };
     let mut tx = context.db.begin().await?;
-    runs::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await?;
+    if !runs::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await? {
+        return Ok(()); // another job goes on with the run
+    }
     runs::complete(&mut tx, job.run_id).await?;
     let settings = context.settings.get(&mut tx).await?;
     budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
@@ -42,6 +58,11 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
         tx.enqueue(&job)?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Whether a failure of the provider may have passed when it is asked again.
+fn is_passing(reason: Reason) -> bool {
+    matches!(reason, Reason::Unreachable | Reason::ProviderError | Reason::RateLimited)
 }
 
 /// Stores no text before the end, because nobody reads it.

@@ -18,7 +18,8 @@ use cairn_core::tools::attempts::Usage;
 pub use self::answer::{Begun, Ended, Failure, History, Out, Piece, Question, Tokens};
 pub(crate) use self::breaker::Permit;
 pub use self::library::Library;
-pub use self::openai::OpenAi;
+pub(crate) use self::openai::Embedded;
+pub use self::openai::{Embeddings, OpenAi};
 
 /// A provider of answers.
 pub enum Provider {

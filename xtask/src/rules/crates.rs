@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "cairn-worker",
         ],
     ),
-    ("evals", &["cairn-core", "cairn-postgres", "cairn-testing"]),
+    ("evals", &["cairn-core", "cairn-postgres", "cairn-testing", "cairn-worker"]),
     ("xtask/with-postgres", &["cairn-migrations", "cairn-postgres"]),
 ];
 

@@ -11,6 +11,10 @@ const ALLOWED: &str = "-- allowed:";
 /// Defaults that differ from row to row, so that adding the column rewrites the table.
 const VOLATILE: [&str; 5] = ["GEN_RANDOM_UUID(", "RANDOM(", "CLOCK_TIMESTAMP(", "NEXTVAL(", "STATEMENT_TIMESTAMP("];
 
+/// What statements name, besides tables. Triggers are dropped to be made again, with other columns.
+const USED_BY_NAME: [&str; 8] =
+    ["FUNCTION", "PROCEDURE", "ROUTINE", "VIEW", "MATERIALIZED VIEW", "TYPE", "DOMAIN", "SEQUENCE"];
+
 /// The findings in the migrations, by name and text.
 pub(super) fn findings<'a>(migrations: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
     let number = |name: &str| name.split('_').next().and_then(|number| number.parse::<u32>().ok());
@@ -51,6 +55,17 @@ fn fault(sql: &str, created: &BTreeSet<&str>, has_lock_timeout: bool) -> Option<
     if sql.starts_with("DROP TABLE") && !is_new(table_after(sql, "DROP TABLE")) {
         return Some("the previous release may use it: stop using it in one release, and drop it in the next");
     }
+    if USED_BY_NAME.iter().any(|kind| sql.starts_with(&format!("DROP {kind} "))) {
+        return Some("the previous release may use it: stop using it in one release, and drop it in the next");
+    }
+    if sql.starts_with("DROP INDEX") && !sql.contains(" CONCURRENTLY ") {
+        return Some(
+            "it waits for everybody who uses the table, and everybody else for it: drop it CONCURRENTLY, in a file of its own",
+        );
+    }
+    if sql.starts_with("ALTER ") && (sql.contains(" RENAME TO ") || sql.contains(" RENAME VALUE ")) {
+        return Some("the previous release knows the old name: expand in one release, and contract in the next");
+    }
     if sql.starts_with("LOCK TABLE") || sql.starts_with("LOCK ") {
         return Some("everybody waits for it until the migration is done");
     }
@@ -72,7 +87,14 @@ fn fault_of_alter(sql: &str, has_lock_timeout: bool) -> Option<&'static str> {
     if has(" SET NOT NULL") {
         return Some("it reads the whole table under its lock: validate a CHECK (... IS NOT NULL) first");
     }
-    if has(" ADD COLUMN ") && has(" NOT NULL") && !has(" DEFAULT ") {
+    if has(" DROP DEFAULT") {
+        return Some(
+            "the previous release may leave the column out: write it everywhere in one release, and drop the default in the next",
+        );
+    }
+    // Each column by itself: another one's default does not help.
+    let mut columns = sql.split(" ADD COLUMN ").skip(1);
+    if columns.any(|column| column.contains(" NOT NULL") && !column.contains(" DEFAULT ")) {
         return Some("the previous release does not write it: give it a default, or leave it nullable");
     }
     if has(" ADD COLUMN ") && (has(" STORED") || VOLATILE.iter().any(|function| has(function))) {
@@ -173,6 +195,14 @@ mod tests {
             ("ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0);", "NOT VALID"),
             ("ALTER TABLE ONLY users\n    ADD COLUMN a int;", "lock_timeout"),
             ("DROP TABLE users;", "next"),
+            ("DROP FUNCTION f(uuid);", "next"),
+            ("DROP VIEW IF EXISTS v;", "next"),
+            ("DROP TYPE user_role;", "next"),
+            ("DROP INDEX i;", "CONCURRENTLY"),
+            ("ALTER FUNCTION f(uuid) RENAME TO g;", "contract"),
+            ("ALTER TYPE user_role RENAME VALUE 'a' TO 'b';", "contract"),
+            ("ALTER TABLE users ALTER COLUMN a DROP DEFAULT;", "leave the column out"),
+            ("ALTER TABLE users ADD COLUMN a int NOT NULL, ADD COLUMN b int DEFAULT 0;", "default"),
             ("DROP TABLE IF EXISTS users;", "next"),
             ("LOCK TABLE users;", "waits"),
             ("UPDATE users SET a = 1;", "chunks"),
@@ -194,6 +224,8 @@ mod tests {
             "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ UPDATE users SET a = 1; DROP TABLE users; $$;",
             "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $body$ BEGIN DELETE FROM users; END $body$;",
             "CREATE FUNCTION f() RETURNS void LANGUAGE sql\nBEGIN ATOMIC\n    DELETE FROM users;\n    UPDATE users SET a = 1;\nEND;",
+            "-- no-transaction\nDROP INDEX CONCURRENTLY i;",
+            "SET LOCAL lock_timeout = '2s'; DROP TRIGGER t ON users; CREATE TRIGGER t AFTER INSERT ON users EXECUTE FUNCTION f();",
             "-- allowed: it has one row\nUPDATE settings SET a = 1;",
         ] {
             assert!(in_file(sql).is_empty(), "{sql}: {:?}", in_file(sql));

@@ -130,6 +130,23 @@ async fn a_quarter_is_over_only_when_its_transactions_are() {
     assert_exact(&app, &admin).await;
 }
 
+/// In a database that was restored or replicated to another server, the fence is an id that this server has not given out yet.
+#[tokio::test]
+async fn a_quarter_whose_transactions_ran_on_another_server_is_over() {
+    let app = with_people().await;
+    let admin = app.admin("root").await;
+    let elsewhere = "UPDATE stats_state SET open_from = quarter_of(clock_timestamp()) - 8,
+            fenced = quarter_of(clock_timestamp()) - 2, fence = '1000000000000';
+        SET session_replication_role = replica;
+        INSERT INTO user_lesson_progress (user_id, lesson_id, status, completed_at)
+        VALUES (md5('u1')::uuid, md5('l1')::uuid, 'completed', now() - interval '1 hour')";
+    sqlx::raw_sql(elsewhere).execute(&mut app.superuser().await).await.unwrap();
+    refreshed(&app).await;
+    let open = "SELECT (quarter_of(clock_timestamp()) - open_from)::bigint FROM stats_state";
+    assert!((2..=3).contains(&app.count(open).await), "its end is as late as it was to be");
+    assert_exact(&app, &admin).await;
+}
+
 #[tokio::test]
 async fn a_check_finds_a_wrong_number() {
     use cairn_core::admin::verify::Kind;

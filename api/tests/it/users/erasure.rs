@@ -155,6 +155,25 @@ async fn reconcile(app: &TestApp) {
     app.run_jobs().await;
 }
 
+/// Workers of the previous release erase without the tables that were made since, and then take the user for erased.
+#[tokio::test]
+async fn what_the_previous_release_does_not_know_is_erased_when_it_is_done() {
+    let app = TestApp::new().await;
+    let anna = app.student("anna").await;
+    let delete_and_erase = format!(
+        "INSERT INTO ai_learner_spending (user_id, day, tool_type, tokens) VALUES ('{id}', '2026-03-01', 'ideas', 5);
+         INSERT INTO ai_budget_warnings (scope, period, unit, amount, starts_on, user_id)
+         VALUES ('learner', 'day', 'tokens', 5, '2026-03-01', '{id}');
+         UPDATE users SET erased_at = now(), deleted_at = now() WHERE id = '{id}';
+         INSERT INTO erasures (user_id) VALUES ('{id}');
+         DELETE FROM erasures WHERE user_id = '{id}'",
+        id = anna.id
+    );
+    sqlx::raw_sql(AssertSqlSafe(delete_and_erase)).execute(app.app.pool()).await.unwrap();
+    let left = "SELECT (SELECT count(*) FROM ai_learner_spending) + (SELECT count(*) FROM ai_budget_warnings)";
+    assert_eq!(app.count(left).await, 0);
+}
+
 #[tokio::test]
 async fn whoever_deletes_their_account_leaves_nothing_that_names_them() {
     let app = TestApp::new().await;

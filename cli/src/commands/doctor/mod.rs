@@ -9,7 +9,7 @@ use std::path::Path;
 use cairn_core::config::Config;
 use cairn_core::queue::queues as stored;
 use cairn_core::tools::Reason;
-use cairn_worker::providers::Provider;
+use cairn_worker::providers::{Embeddings, Provider};
 
 use self::database::{addresses, clock, connect, pooler, role, server};
 use self::queues::{dead, jobs, paused, workers};
@@ -29,6 +29,7 @@ pub(crate) async fn run(data_dir: &Path) -> Result<(), Failure> {
     };
     report.add("config", &configuration(&config))?;
     report.add("ai", &provider(&config).await)?;
+    report.add("embeddings", &Box::pin(embeddings(&config)).await)?;
     match Database::open(&config, data_dir, Sharing::Shared).await {
         Ok(database) => {
             examine(&mut report, &database).await?;
@@ -75,6 +76,30 @@ async fn provider(config: &Config) -> Verdict {
                 _ => "replies will wait until it works again",
             };
             Bad(format!("{name} cannot be used ({}: {}): {fix}", failure.reason.code(), failure.detail))
+        }
+    }
+}
+
+/// Whether sources can be found by their meaning.
+async fn embeddings(config: &Config) -> Verdict {
+    let Some(embeddings) = &config.embeddings else {
+        return Good("CAIRN_EMBEDDINGS_BASE_URL is not set: replies find their sources by words alone".to_owned());
+    };
+    let endpoint = match Embeddings::new(embeddings) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Bad(format!("no HTTP client for embeddings: {error}")),
+    };
+    match endpoint.check().await {
+        Ok(dimensions) => Good(format!("{} makes vectors of {dimensions} dimensions", embeddings.model)),
+        Err(failure) => {
+            let fix = match failure.reason {
+                Reason::Unreachable => "start it, or correct CAIRN_EMBEDDINGS_BASE_URL",
+                Reason::Unauthorized => "correct CAIRN_EMBEDDINGS_API_KEY",
+                Reason::ModelNotFound => "correct CAIRN_EMBEDDINGS_MODEL",
+                Reason::ProviderQuota => "its account has no credit left",
+                _ => "until it works again, replies find their sources by words alone",
+            };
+            Bad(format!("the endpoint cannot be used ({}: {}): {fix}", failure.reason.code(), failure.detail))
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: Url,
     /// Invite that all learners register with. It must allow as many uses.
-    #[arg(long, default_value = demo::INVITE_CODE, value_name = "CODE")]
+    #[arg(long, default_value = demo::INVITE_CODE, value_name = "CODE", allow_hyphen_values = true)]
     invite: String,
     /// Seed of an earlier run, to repeat its choices.
     #[arg(long)]

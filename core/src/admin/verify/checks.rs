@@ -256,7 +256,8 @@ async fn replies(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
 }
 
 /// Compares what is stored as spent with the attempts, from the first day of which anything is stored, and what is stored as reserved
-/// with the reservations of open replies.
+/// with the reservations of open replies: for each learner, and for each tool. A tool may have spent more than its learners,
+/// because of try-outs and of those who deleted their accounts.
 async fn spending(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
     let rows = sqlx::query_as!(
         DifferenceRow,
@@ -275,14 +276,26 @@ async fn spending(connection: &mut PgConnection) -> Result<Vec<DifferenceRow>> {
                ) parts
                GROUP BY 1, 2, 3
            )
-           SELECT 'ai_spending' AS "kind!: Kind",
+           (SELECT 'ai_spending' AS "kind!: Kind",
                jsonb_build_object('user_id', user_id, 'day', day, 'tool_type', tool_type) AS "ids!",
                to_jsonb(s) - 'created_at' AS stored, to_jsonb(e) AS expected, count(*) OVER () AS "total!"
            FROM ai_learner_spending s FULL JOIN expected e USING (user_id, day, tool_type)
            JOIN users u ON u.id = user_id AND u.erased_at IS NULL
            WHERE (coalesce(s.tokens, 0), coalesce(s.cost_micros, 0), coalesce(s.reserved_tokens, 0), coalesce(s.reserved_micros, 0))
                <> (coalesce(e.tokens, 0), coalesce(e.cost_micros, 0), coalesce(e.reserved_tokens, 0), coalesce(e.reserved_micros, 0))
-           LIMIT 1000"#
+           LIMIT 1000)
+           UNION ALL
+           (SELECT 'ai_spending', jsonb_build_object('day', day, 'tool_type', tool_type), to_jsonb(s) - 'created_at',
+               jsonb_build_object('tokens', l.tokens, 'cost_micros', l.cost_micros, 'reserved_tokens', coalesce(v.tokens, 0),
+                   'reserved_micros', coalesce(v.cost_micros, 0)), count(*) OVER ()
+            FROM ai_spending s
+            FULL JOIN (SELECT day, tool_type, sum(tokens)::bigint AS tokens, sum(cost_micros)::bigint AS cost_micros
+                       FROM ai_reservations GROUP BY 1, 2) v USING (day, tool_type)
+            LEFT JOIN (SELECT day, tool_type, sum(tokens)::bigint AS tokens, sum(cost_micros)::bigint AS cost_micros
+                       FROM ai_learner_spending GROUP BY 1, 2) l USING (day, tool_type)
+            WHERE (coalesce(s.reserved_tokens, 0), coalesce(s.reserved_micros, 0)) <> (coalesce(v.tokens, 0), coalesce(v.cost_micros, 0))
+               OR coalesce(s.tokens, 0) < l.tokens OR coalesce(s.cost_micros, 0) < l.cost_micros
+            LIMIT 1000)"#
     );
     Ok(rows.fetch_all(connection).await?)
 }

@@ -1,5 +1,6 @@
 -- $1 the last id of the chunk before, $2 how many objects a chunk has. Objects that have passages and objects that could have
--- some, so that what is left of an object that does not exist is found as well.
+-- some, so that what is left of an object that does not exist is found as well. How an object becomes passages is written here once
+-- more on purpose, so that a mistake in index_for_search is found.
 WITH object AS MATERIALIZED (
     SELECT id FROM (
         (SELECT id FROM lessons WHERE id > $1 ORDER BY id LIMIT $2)

@@ -15,10 +15,14 @@ use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
 use crate::Context;
-use crate::generation::{End, Generation, Sink};
+use crate::generation::{End, Generation, Sink, find_by_meaning};
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Begun, Failure, History};
 use crate::run::JobError;
+
+/// For how long it is tried to store how an attempt ended, while the database is busy or restarts, and how often.
+const STORE_FOR: Duration = Duration::from_secs(12);
+const STORE_PAUSE: Duration = Duration::from_millis(300);
 
 pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobError> {
     let mut connection = context.db.acquire().await?;
@@ -33,13 +37,20 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     };
     let attempt =
         attempts::begin(&mut connection, job.reply_id, context.provider.name(), context.lease.as_deref()).await?;
-    let Some(attempt) = attempt else { return Ok(()) };
+    let Some(mut attempt) = attempt else { return Ok(()) };
     context.db.notifier().notify_readers(job.reply_id);
     let history = match attempt.question_id {
         Some(question) => messages::before(&mut connection, question, context.provider.history_chars()).await?,
         None => History::new(),
     };
     drop(connection);
+    if find_by_meaning(&context, attempt.user_id, &mut attempt.request).await? {
+        // Stored first, so that whoever takes over asks the provider for the same.
+        let mut connection = context.db.acquire().await?;
+        if !attempts::use_context(&mut connection, &attempt).await? {
+            return Ok(());
+        }
+    }
     let chunks = Chunks { db: &context.db, attempt: &attempt, seq: 0 };
     let mut generation = Generation::new(&context, &attempt.request, chunks, permit, started);
     let end = if retry_policy::crashes_workers(&attempt.earlier) {
@@ -57,7 +68,17 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
         }
     }
     log(&context, &attempt, &end, &generation, started);
-    finalize(&context, &attempt, end, &generation, waited + started.elapsed()).await
+    let ended = Instant::now();
+    loop {
+        match finalize(&context, &attempt, &end, &generation, waited + started.elapsed()).await {
+            // What was paid for is stored as soon as possible, instead of being asked for again.
+            Err(JobError::Moment(reason, error)) if ended.elapsed() < STORE_FOR => {
+                tracing::warn!(reply.id = %attempt.reply_id, ?reason, error, "the end of an attempt is not stored yet");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            stored => return stored,
+        }
+    }
 }
 
 /// What is known of an answer that an earlier attempt was waiting for.
@@ -150,7 +171,7 @@ fn log<S: Sink>(context: &Context, attempt: &Attempt, end: &End, generation: &Ge
 async fn finalize<S: Sink>(
     context: &Context,
     attempt: &Attempt,
-    end: End,
+    end: &End,
     generation: &Generation<'_, S>,
     waited: Duration,
 ) -> Result<(), JobError> {
@@ -161,7 +182,7 @@ async fn finalize<S: Sink>(
             let metrics = context.reply_metrics.as_ref();
             (complete(&mut tx, attempt, generation.text(), usage, metrics).await?, Ok(()))
         }
-        End::Failed(failure) => fail(&mut tx, attempt, generation, &failure, waited).await?,
+        End::Failed(failure) => fail(&mut tx, attempt, generation, failure, waited).await?,
         End::Interrupted => {
             let why = "the worker was stopped";
             let requeued = attempts::requeue(&mut tx, attempt, Reason::Interrupted, why, usage).await?;

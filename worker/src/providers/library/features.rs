@@ -2,7 +2,7 @@
 
 /// Something that a site does.
 pub(super) struct Feature {
-    /// The beginnings of words that ask for it, in both languages.
+    /// The beginnings of words that ask for it, in both languages; after `=` a whole word.
     pub(super) words: &'static [&'static str],
     /// Whether a first version can do without it, so that it is left out unless somebody asks for it.
     pub(super) is_often_added: bool,
@@ -23,15 +23,19 @@ pub(super) struct Part {
 pub(super) fn wanted(text: &str) -> Vec<&'static Feature> {
     let text = text.to_lowercase();
     let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let asks = |word: &str, beginning: &str| match beginning.strip_prefix('=') {
+        Some(whole) => word == whole,
+        None => word.starts_with(beginning),
+    };
     let is_wanted =
-        |feature: &&Feature| words.iter().any(|word| feature.words.iter().any(|beginning| word.starts_with(beginning)));
+        |feature: &&Feature| words.iter().any(|word| feature.words.iter().any(|beginning| asks(word, beginning)));
     ALL.iter().filter(is_wanted).collect()
 }
 
 /// All features, the most central ones first.
 pub(super) const ALL: [Feature; 10] = [
     Feature {
-        words: &["book", "reserv", "appointment", "slot", "запис", "брон", "приём", "прием"],
+        words: &["=book", "booking", "reserv", "appointment", "slot", "запис", "брон", "приём", "прием"],
         is_often_added: false,
         english: Part {
             name: "booking a time",
@@ -70,7 +74,8 @@ pub(super) const ALL: [Feature; 10] = [
         words: &[
             "event",
             "schedul",
-            "class",
+            "=class",
+            "classes",
             "course",
             "lesson",
             "workshop",
@@ -101,7 +106,18 @@ pub(super) const ALL: [Feature; 10] = [
         },
     },
     Feature {
-        words: &["portfolio", "galler", "photo", "picture", "портфолио", "галере", "фото", "картин", "работ"],
+        words: &[
+            "portfolio",
+            "galler",
+            "photo",
+            "picture",
+            "портфолио",
+            "галере",
+            "фото",
+            "картин",
+            "=работы",
+            "=работ",
+        ],
         is_often_added: false,
         english: Part {
             name: "a gallery",
@@ -119,7 +135,23 @@ pub(super) const ALL: [Feature; 10] = [
         },
     },
     Feature {
-        words: &["blog", "article", "news", "post", "diary", "recipe", "блог", "стать", "новост", "дневник", "рецепт"],
+        words: &[
+            "blog",
+            "article",
+            "news",
+            "=post",
+            "=posts",
+            "diary",
+            "recipe",
+            "блог",
+            "статья",
+            "статьи",
+            "статей",
+            "статью",
+            "новост",
+            "дневник",
+            "рецепт",
+        ],
         is_often_added: false,
         english: Part {
             name: "articles",
@@ -139,7 +171,8 @@ pub(super) const ALL: [Feature; 10] = [
     Feature {
         words: &[
             "contact",
-            "form",
+            "=form",
+            "=forms",
             "feedback",
             "message",
             "request",
@@ -187,7 +220,7 @@ pub(super) const ALL: [Feature; 10] = [
         },
     },
     Feature {
-        words: &["review", "comment", "rating", "like", "forum", "chat", "отзыв", "коммент", "оценк", "форум", "чат"],
+        words: &["review", "comment", "rating", "likes", "forum", "chat", "отзыв", "коммент", "оценк", "форум", "чат"],
         is_often_added: true,
         english: Part {
             name: "comments",
@@ -210,7 +243,9 @@ pub(super) const ALL: [Feature; 10] = [
             "account",
             "register",
             "registration",
-            "sign",
+            "=sign",
+            "signin",
+            "signup",
             "profile",
             "member",
             "вход",
@@ -236,7 +271,7 @@ pub(super) const ALL: [Feature; 10] = [
         },
     },
     Feature {
-        words: &["pay", "checkout", "subscri", "donat", "оплат", "плат", "подписк", "донат"],
+        words: &["pay", "checkout", "subscri", "donat", "оплат", "платеж", "платёж", "платн", "подписк", "донат"],
         is_often_added: true,
         english: Part {
             name: "payment",

@@ -9,7 +9,7 @@ use super::features::{ALL, Feature, Part, wanted};
 use super::phrases::{Phrases, SkeletonPhrases};
 use super::quotes::one_line;
 
-/// Most features of a first version. What else was asked for is listed as a question.
+/// Most features of a first version. What else was asked for is named among what is left out.
 const MAX_FEATURES: usize = 4;
 
 /// A specification of what the question asks for.
@@ -66,7 +66,7 @@ fn harmless(question: &str) -> String {
 fn features(question: &str) -> Vec<&'static Feature> {
     let mut features = wanted(question);
     if features.is_empty() {
-        features.extend(ALL.iter().find(|feature| feature.words.contains(&"form")));
+        features.extend(ALL.iter().find(|feature| feature.words.contains(&"=form")));
     }
     features.truncate(MAX_FEATURES);
     features
@@ -76,10 +76,12 @@ fn part(feature: &'static Feature, question: &str) -> &'static Part {
     if is_russian(question) { &feature.russian } else { &feature.english }
 }
 
-/// What assistants like to add, and the question does not ask for.
+/// What the question asks for beyond a first version, and what assistants like to add although it does not.
 fn left_out(question: &str, words: &SkeletonPhrases) -> String {
-    let wanted: Vec<&str> = wanted(question).iter().map(|feature| feature.english.name).collect();
-    let others = ALL.iter().filter(|feature| feature.is_often_added && !wanted.contains(&feature.english.name));
+    let wanted = wanted(question);
+    let is_wanted = |feature: &Feature| wanted.iter().any(|other| other.english.name == feature.english.name);
+    let added = ALL.iter().filter(|feature| feature.is_often_added && !is_wanted(feature));
+    let others = wanted.iter().copied().skip(MAX_FEATURES).chain(added);
     let names: Vec<&str> = others.map(|feature| part(feature, question).name).chain([words.admin_page]).collect();
     names.join(", ")
 }
@@ -157,6 +159,32 @@ mod tests {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
         assert!(text.contains("Not in this version: search and filters, comments, accounts, an admin page."), "{text}");
+    }
+
+    #[test]
+    fn words_that_only_look_like_a_wish_ask_for_nothing() {
+        for (question, asked, unasked) in [
+            ("I would like to build a site for my bakery", "- a form\n", "- comments\n"),
+            ("A site about books and how they inform us", "- a form\n", "- booking a time\n"),
+            ("It should become a classic of Postgres", "- a form\n", "- a list of dates\n"),
+        ] {
+            let text = specification(question, &[], &ENGLISH);
+            assert!(text.contains(asked) && !text.contains(unasked), "{question}\n{text}");
+        }
+        for (question, unasked) in [
+            ("Платформа, которая работает быстро", "- оплата\n"),
+            ("Платформа, которая работает быстро", "- галерея\n"),
+            ("Хочу стать заметнее", "- статьи\n"),
+        ] {
+            let text = specification(question, &[], &RUSSIAN);
+            assert!(text.contains("- форма\n") && !text.contains(unasked), "{question}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_exceeds_a_first_version_is_named_among_what_is_left_out() {
+        let text = specification("A shop where people book classes, with a gallery, a blog and payment", &[], &ENGLISH);
+        assert!(text.contains("Not in this version: articles, payment, search and filters, comments"), "{text}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | `reading` | collects what the events say until the answer is complete |
 //! | `thinking` | keeps apart what a model thinks and what it answers |
 //! | `refusal` | what errors mean: `details`, `hints`, `wordings` |
+//! | `embeddings` | turns texts into vectors |
 //! | `adjustments` | how a model wants to be asked, as learnt from what it refuses |
 //!
 //! It is implemented with `reqwest`, and reads the few fields that matter leniently. The maintained client library
@@ -22,6 +23,7 @@ mod chat;
 mod content;
 mod details;
 mod dialect;
+mod embeddings;
 mod errors;
 mod frames;
 mod hints;
@@ -49,6 +51,8 @@ use self::adjustments::Memory;
 use self::azure::Azure;
 use self::chat::Chat;
 use self::dialect::{Asking, Dialect};
+pub(crate) use self::embeddings::Embedded;
+pub use self::embeddings::Embeddings;
 use self::errors::chain;
 use self::responses::Responses;
 use super::answer::{Ended, Failure, History, Out, Piece, Question};

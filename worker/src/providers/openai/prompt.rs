@@ -222,7 +222,7 @@ mod tests {
             first_name: "</learner> Anna".into(),
             position: Some(Position { roadmap: "First site".into(), percent: Some(40), stage: Some("Layout".into()) }),
         };
-        let text = system("Be brief.", &Context { sources: vec![source], learner: Some(learner) });
+        let text = system("Be brief.", &Context { sources: vec![source], learner: Some(learner), by_meaning: false });
         assert!(text.starts_with("Be brief.\n\nWhat follows"), "{text}");
         assert_eq!((text.matches("</platform_content>").count(), text.matches("</learner>").count()), (1, 1), "{text}");
         assert!(

@@ -7,7 +7,10 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use cairn_core::activity::Event;
-use cairn_testing::database::{run, scalar};
+use cairn_core::db::{Purpose, lazy_pool};
+use cairn_postgres::Durability;
+use cairn_postgres::testing::throw_away_server;
+use cairn_testing::database::{TestDb, run, scalar};
 use cairn_testing::eventually;
 use cairn_testing::processes::free_port;
 use cairn_testing::rows::{add_liked_projects, add_person};
@@ -280,6 +283,53 @@ async fn a_transaction_that_somebody_forgot() {
         ..rule
     };
     platform.until(&held_by, &before, async || ()).await;
+}
+
+/// A subscriber that takes three seconds for each row, and is then switched off. To the server it is a replica as others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_behind_and_one_that_is_lost() {
+    let server = throw_away_server(Durability::Relaxed, &[("wal_level", "logical")]).await.unwrap();
+    let platform = Platform::start_on(TestDb::on(&server).await, &[]).await;
+    let (behind, lost) = (platform.silent("CairnReplicaBehind").await, platform.silent("CairnReplicaLost").await);
+    let before = platform.scrape().await;
+    let table = "CREATE TABLE replicated (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY)";
+    platform.superuser(format!("{table}; CREATE PUBLICATION replica FOR TABLE replicated")).await;
+    platform.superuser("SELECT pg_create_logical_replication_slot('replica', 'pgoutput')".to_owned()).await;
+    server.create_database_if_missing("elsewhere").await.unwrap();
+    let elsewhere = lazy_pool(&server.url("elsewhere"), 2, Purpose::Maintenance).unwrap();
+    let slowly =
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NEW; END $$;
+        CREATE TRIGGER slowly BEFORE INSERT ON replicated FOR EACH ROW EXECUTE FUNCTION slowly();
+        ALTER TABLE replicated ENABLE ALWAYS TRIGGER slowly";
+    run(&elsewhere, format!("{table}; {slowly}")).await;
+    let url = server.url("cairn");
+    let with = "WITH (create_slot = false, slot_name = 'replica', copy_data = false)";
+    run(&elsewhere, format!("CREATE SUBSCRIPTION replica CONNECTION '{url}' PUBLICATION replica {with}")).await;
+
+    let has_all = async || {
+        let count = "SELECT count(*) FROM replicated";
+        scalar::<i64>(&elsewhere, count).await == scalar::<i64>(platform.database.admin(), count).await
+    };
+    // After a second instead of thirty.
+    eventually("it shows", async || {
+        // The server forgets a lag some seconds after it has ended.
+        if has_all().await {
+            platform.superuser("INSERT INTO replicated DEFAULT VALUES".to_owned()).await;
+        }
+        behind.holds_beyond(1.0, &before, &platform.scrape().await)
+    })
+    .await;
+
+    run(&elsewhere, "ALTER SUBSCRIPTION replica DISABLE").await;
+    platform.until(&lost, &before, async || ()).await;
+    platform
+        .superuser("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active".to_owned())
+        .await;
+    eventually("the alarm is over", async || {
+        let after = platform.scrape().await;
+        !lost.holds(&before, &after)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

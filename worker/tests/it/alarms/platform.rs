@@ -29,8 +29,12 @@ pub(crate) struct Platform {
 impl Platform {
     /// Starts both programs, with these variables in their environment as well.
     pub(crate) async fn start(variables: &[(&'static str, &str)]) -> Self {
+        Self::start_on(TestDb::new().await, variables).await
+    }
+
+    /// The same on a database that is there.
+    pub(crate) async fn start_on(database: TestDb, variables: &[(&'static str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // another test may have done it
-        let database = TestDb::new().await;
         let logs = tempfile::tempdir().unwrap();
         let (api, ops_api, ops_worker) = (free_port().unwrap(), free_port().unwrap(), free_port().unwrap());
         let mut processes = Vec::new();

@@ -135,3 +135,49 @@ async fn what_is_spent_is_what_the_attempts_used() {
     assert_eq!(((tokens, cost), reserved), (attempts(&fixture).await, 0));
     assert!(tokens > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_that_are_locked_for_a_while_cost_no_second_call() {
+    let fixture = with_prices().await;
+    let worker = fixture.harness.start();
+    let first = fixture.ask("stub:words=3 Hello?").await;
+    fixture.completed(first).await;
+    let mut holder = fixture.harness.pool().begin().await.unwrap();
+    sqlx::query("SELECT FROM ai_spending FOR UPDATE").execute(&mut *holder).await.unwrap();
+    let reply = fixture.ask("stub:words=7 Hello again?").await;
+    // Longer than statements wait for a lock: first to note that the request was accepted, then to store its end.
+    for _ in 0..2 {
+        eventually("the worker waits for the sums", async || fixture.harness.is_lock_awaited().await).await;
+        eventually("the worker has given up", async || !fixture.harness.is_lock_awaited().await).await;
+    }
+    eventually("the worker tries again", async || fixture.harness.is_lock_awaited().await).await;
+    holder.rollback().await.unwrap();
+    let stored = fixture.completed(reply).await;
+    assert_eq!((stored.attempt, fixture.stub.calls("words=7")), (1, 1), "{stored:?}");
+    let (tokens, cost, _) = spent(&fixture).await;
+    assert_eq!((tokens, cost), attempts(&fixture).await);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_of_a_tool_that_are_wrong_are_found() {
+    let fixture = with_prices().await;
+    let worker = fixture.harness.start();
+    let reply = fixture.ask("stub:words=3 Hello?").await;
+    fixture.completed(reply).await;
+    worker.stop().await;
+    let found = async || verify(fixture.harness.pool(), Mode::WhileRunning).await.unwrap().findings.len();
+    assert_eq!(found().await, 0);
+    for (wrong, right) in [
+        ("UPDATE ai_spending SET reserved_tokens = 1000000", "UPDATE ai_spending SET reserved_tokens = 0"),
+        ("UPDATE ai_spending SET tokens = tokens - 1", "UPDATE ai_spending SET tokens = tokens + 1"),
+        (
+            "UPDATE ai_spending SET cost_micros = cost_micros - 1",
+            "UPDATE ai_spending SET cost_micros = cost_micros + 1",
+        ),
+    ] {
+        sqlx::query(wrong).execute(fixture.harness.pool()).await.unwrap();
+        assert_eq!(found().await, 1, "{wrong}");
+        sqlx::query(right).execute(fixture.harness.pool()).await.unwrap();
+    }
+}

@@ -1,5 +1,7 @@
 //! The dialects of Azure and of the Responses API.
 
+use std::time::Duration;
+
 use cairn_core::config::AiApi;
 use cairn_testing::eventually;
 use cairn_testing::processes::{Program, free_port};
@@ -59,6 +61,31 @@ async fn an_answer_in_the_background_is_stopped_if_nobody_wants_it_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_the_background_is_paid_once_however_often_its_worker_is_killed() {
     survive_four_kills().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_the_background_is_counted_once_however_often_its_worker_is_stopped() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().api = AiApi::Responses { is_background: true };
+    fixture.ai().limits.at_stop = Duration::ZERO;
+    let script = "words=100,fault=stall,at=20";
+    let reply = fixture.ask(&format!("stub:{script} Hello?")).await;
+    for stop in 1..=3 {
+        let worker = fixture.harness.start();
+        eventually("there is text of this attempt", async || {
+            let stored = fixture.stored(reply).await;
+            stored.attempt == stop && !stored.text.is_empty()
+        })
+        .await;
+        worker.stop().await;
+    }
+    fixture.stub.release();
+    let worker = fixture.harness.start();
+    let stored = fixture.completed(reply).await;
+    worker.stop().await;
+    assert_eq!((stored.text, fixture.stub.calls(script)), (answer(script), 1));
+    assert_eq!(fixture.count("SELECT sum(completion_tokens) FROM ai_reply_attempts").await, 100);
+    assert_eq!(fixture.count("SELECT count(*) FROM ai_reply_attempts WHERE prompt_tokens IS NOT NULL").await, 1);
 }
 
 /// The same with fifty answers, which takes minutes. `docs/AI.md` has the command.

@@ -1,0 +1,76 @@
+//! Runs of evaluations, with a provider that fails.
+
+use cairn_core::actor::{Caller, Role};
+use cairn_core::settings::Settings;
+use cairn_core::tools::attempts::Usage;
+use cairn_core::tools::instructions::{self, Draft};
+use cairn_core::tools::{Reason, Tool, evaluation_runs as runs};
+use cairn_testing::eventually;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::ReplyHarness;
+
+/// Begins a run of an evaluation with these questions. Returns its id.
+async fn begin_run(fixture: &ReplyHarness, questions: &[&str]) -> Uuid {
+    let cases: Vec<_> =
+        questions.iter().map(|question| json!({"question": question, "contains": [], "excludes": []})).collect();
+    let evaluation: Uuid = sqlx::query_scalar(
+        "INSERT INTO ai_evaluations (tool_type, name, cases) VALUES ('assistant', 'Evaluation', $1) RETURNING id",
+    )
+    .bind(json!(cases))
+    .fetch_one(fixture.harness.pool())
+    .await
+    .unwrap();
+    let admin = Caller { role: Role::Admin, ..fixture.learner().await };
+    let draft = Draft {
+        content: "Be brief.".into(),
+        model: None,
+        temperature: None,
+        max_tokens: 300,
+        include_learner: false,
+        show_thinking: false,
+    };
+    let mut tx = fixture.harness.db.begin_as(&admin).await.unwrap();
+    let version = instructions::create(&mut tx, Tool::Assistant, &draft).await.unwrap().version;
+    let run = runs::create(&mut tx, &Settings::default(), evaluation, version, None).await.unwrap();
+    tx.commit().await.unwrap();
+    run.id
+}
+
+async fn state(fixture: &ReplyHarness, run: Uuid) -> String {
+    sqlx::query_scalar("SELECT state::text FROM ai_evaluation_runs WHERE id = $1")
+        .bind(run)
+        .fetch_one(fixture.harness.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_while_the_provider_is_busy() {
+    let fixture = ReplyHarness::new().await;
+    let run = begin_run(&fixture, &["stub:words=3 One?", "stub:words=4,fault=429,times=1 Two?"]).await;
+    let worker = fixture.harness.start();
+    eventually("the run is over", async || {
+        fixture.make_due().await;
+        state(&fixture, run).await != "running"
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(state(&fixture, run).await, "completed");
+    assert_eq!(fixture.stub.calls("words=4,fault=429,times=1"), 3, "once more than there are versions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_was_overtaken_changes_nothing() {
+    let fixture = ReplyHarness::new().await;
+    let run = begin_run(&fixture, &["One?"]).await;
+    let mut connection = fixture.harness.pool().acquire().await.unwrap();
+    let first = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    let second = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    let usage = Usage::default();
+    assert!(!runs::finish(&mut connection, &first, "", Some(Reason::BrokenOff), &usage).await.unwrap());
+    assert_eq!(state(&fixture, run).await, "running");
+    assert!(runs::finish(&mut connection, &second, "An answer", None, &usage).await.unwrap());
+    assert!(!runs::finish(&mut connection, &first, "Another one", None, &usage).await.unwrap());
+}
