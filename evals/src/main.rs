@@ -15,7 +15,7 @@ mod questions;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use cairn_core::config::Config;
@@ -41,6 +41,10 @@ const COURSE: &str = include_str!("../../cli/demo/course.yaml");
 
 /// The sets of questions.
 const SETS: [&str; 3] = ["tuning", "held-out", "independent"];
+
+/// How long the small model may take to start, and to make the vectors of all passages.
+const START_LIMIT: Duration = Duration::from_mins(1);
+const VECTORS_LIMIT: Duration = Duration::from_mins(20);
 
 /// Whoever asks has not begun anything yet.
 const LEARNER: Uuid = Uuid::from_u128(1);
@@ -81,7 +85,8 @@ impl Model {
         command.arg("server.py").current_dir(folder).stdout(Stdio::piped()).kill_on_drop(true);
         let mut server = command.spawn().context("starting the server of the model")?;
         let mut lines = BufReader::new(server.stdout.take().context("no output")?).lines();
-        let line = lines.next_line().await?.context("the server of the model has ended")?;
+        let line = tokio::time::timeout(START_LIMIT, lines.next_line()).await.context("the model does not start")?;
+        let line = line?.context("the server of the model has ended")?;
         let url = line.strip_prefix("listening on ").context(line.clone())?;
         let values = [
             ("BASE_URL", url),
@@ -99,7 +104,10 @@ async fn measure(db: &Db, meaning: Option<&Meaning>, show: bool) -> anyhow::Resu
     import(db).await?;
     if let Some(meaning) = meaning {
         let started = Instant::now();
-        while meaning.embed(db).await? {}
+        while meaning.embed(db).await? {
+            ensure!(started.elapsed() < VECTORS_LIMIT, "the passages have no vectors yet: see what the model says");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         println!("vectors: {:.1} s", started.elapsed().as_secs_f64());
     }
     let prefix = if meaning.is_some() { "hybrid, " } else { "" };

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// Words that have the same direction. The model `refuses` refuses every text.
+/// Words that have the same direction. The model `refuses` refuses every text, and `slow` takes two seconds.
 const SAME: [&[&str]; 2] = [&["pelican", "waterbird"], &["пеликан", "птица"]];
 
 /// A text with this word is refused, however short.

@@ -29,6 +29,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -211,7 +212,10 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         ("POST", "/v1/chat/completions" | "/v1/responses") => {}
         ("POST", _) if is_azure => {}
         ("POST", "/v1/embeddings") => {
-            let body = serde_json::from_slice(&request.body).unwrap_or_default();
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            if body["model"] == "slow" {
+                connection.pause(Duration::from_secs(2)).await?;
+            }
             let (status, answer, texts) = embeddings::answer(&body);
             seen.embedded.fetch_add(texts, Ordering::AcqRel);
             return send(connection, status, &answer).await;

@@ -95,7 +95,7 @@ impl Context {
 
     /// Has sources found by their meaning as well.
     #[must_use]
-    pub fn with_meaning(self, meaning: Option<Arc<Meaning>>) -> Self {
+    pub(crate) fn with_meaning(self, meaning: Option<Arc<Meaning>>) -> Self {
         Self { meaning, ..self }
     }
 

@@ -1,7 +1,7 @@
 //! Finds what is near to a question by its meaning, where an endpoint for embeddings is configured.
 //!
 //! The vectors of all passages are kept in memory and compared one by one, which is exact, needs no extension of Postgres, and
-//! takes some ten milliseconds for the passages of 50,000 lessons (docs/AI.md). What fails here is made up for by the search by
+//! takes less than a fifth of a second for the passages of 50,000 lessons (docs/AI.md). What fails here is made up for by the search by
 //! words: a reply never depends on it.
 
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use cairn_core::config::EmbeddingsConfig;
 use cairn_core::db::Db;
 use cairn_core::library::embeddings::{self, Embedding, Near, PassageKey, Stored};
+use cairn_core::library::search::HitKind;
 use cairn_core::tools::Reason;
 use cairn_core::tools::sources::SOURCE_KINDS;
 use cairn_core::{Error, Result};
@@ -24,7 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::providers::{Embedded, Embeddings, Failure};
+use crate::providers::{Embedded, Embeddings, Failure, is_about_a_text};
 
 /// How many objects are near.
 const NEAREST: usize = 20;
@@ -32,8 +33,9 @@ const NEAREST: usize = 20;
 /// How many passages get their vectors by one request, unless that takes the endpoint too long.
 const BATCH: i64 = 64;
 
-/// How long passages get vectors in one run of the job. Below its deadline, with time for the last request.
-const RUN_LIMIT: Duration = Duration::from_secs(8);
+/// How long passages get vectors in one run of the job. The last requests take up to 15 s more, and the deadline is
+/// 20 s.
+const RUN_LIMIT: Duration = Duration::from_secs(4);
 
 /// How long a question may wait until it is known what is near.
 const NEAR_LIMIT: Duration = Duration::from_secs(8);
@@ -74,7 +76,8 @@ impl Meaning {
                 Vec::new()
             }
             Err(_) => {
-                tracing::warn!("sources are found by their words alone, because the vectors are not read yet");
+                let seconds = NEAR_LIMIT.as_secs();
+                tracing::warn!("sources are found by their words alone, because {seconds} s were not enough for more");
                 Vec::new()
             }
         }
@@ -84,7 +87,7 @@ impl Meaning {
         let Ok(mut permit) = self.endpoint.admit() else { return Ok(Vec::new()) };
         let asked = self.endpoint.question(question).await;
         match &asked {
-            Err(failure) if is_outage(failure.reason) => permit.failed(),
+            Err(failure) if !is_about_a_text(failure) => permit.failed(),
             _ => permit.succeeded(),
         }
         let Some(question) = self.counted(asked).and_then(|mut asked| asked.vectors.pop().flatten()) else {
@@ -101,8 +104,8 @@ impl Meaning {
     pub async fn embed(&self, db: &Db) -> Result<bool> {
         let started = Instant::now();
         let name = self.endpoint.vector_name();
+        let mut batch = self.batch.load(Ordering::Relaxed);
         while started.elapsed() < RUN_LIMIT {
-            let batch = self.batch.load(Ordering::Relaxed);
             let mut connection = db.acquire().await?;
             let pending = embeddings::pending(&mut connection, &name, SOURCE_KINDS, batch).await?;
             drop(connection);
@@ -112,15 +115,25 @@ impl Meaning {
             let Ok(mut permit) = self.endpoint.admit() else { return Ok(true) };
             let texts: Vec<&str> = pending.iter().map(|pending| pending.text.as_str()).collect();
             let asked = self.endpoint.passages(&texts).await;
+            let is_several = pending.len() > 1;
+            let is_refused = is_several && asked.as_ref().is_err_and(is_about_a_text);
+            // A small machine needs a second for a passage.
+            let is_too_much = is_several && asked.as_ref().is_err_and(|failure| failure.reason == Reason::TooSlow);
             match &asked {
-                // A small machine needs a second for a passage.
-                Err(failure) if failure.reason == Reason::TooSlow && batch > 1 => {
-                    self.batch.store(batch / 4, Ordering::Relaxed);
-                }
-                Err(_) => permit.failed(),
-                Ok(_) => permit.succeeded(),
+                Err(_) if is_too_much => {}
+                Err(_) if !is_refused => permit.failed(),
+                _ => permit.succeeded(),
             }
-            let Some(asked) = self.counted(asked) else { return Ok(true) };
+            let Some(asked) = self.counted(asked) else {
+                if !is_refused && !is_too_much {
+                    return Ok(true);
+                }
+                batch = i64::try_from(pending.len() / 4).unwrap_or(1).max(1);
+                if is_too_much {
+                    self.batch.store(batch, Ordering::Relaxed);
+                }
+                continue;
+            };
             let embedded: Vec<_> = pending.into_iter().zip(asked.vectors).collect();
             let mut connection = db.acquire().await?;
             embeddings::store(&mut connection, &name, &embedded).await?;
@@ -145,11 +158,6 @@ impl Meaning {
     }
 }
 
-/// Whether a failure says that the endpoint does not work for anybody, as opposed to a text that it does not take.
-fn is_outage(reason: Reason) -> bool {
-    !matches!(reason, Reason::ContextTooLong | Reason::BadRequest | Reason::ContentFilter)
-}
-
 /// The vectors of all passages.
 struct Vectors {
     name: String,
@@ -157,7 +165,7 @@ struct Vectors {
     /// The places of the passages.
     places: HashMap<PassageKey, usize>,
     /// Until where each kind was read.
-    read_until: HashMap<&'static str, (DateTime<Utc>, Uuid, i32)>,
+    read_until: HashMap<HitKind, (DateTime<Utc>, Uuid, i32)>,
     refreshed_at: Option<Instant>,
     loaded_at: Instant,
 }
@@ -184,12 +192,12 @@ impl Vectors {
         }
         for kind in SOURCE_KINDS {
             loop {
-                let after = *self.read_until.entry(kind.name()).or_insert((DateTime::UNIX_EPOCH, Uuid::nil(), 0));
+                let after = *self.read_until.entry(*kind).or_insert((DateTime::UNIX_EPOCH, Uuid::nil(), 0));
                 let mut connection = db.acquire().await?;
                 let page = embeddings::stored(&mut connection, &self.name, *kind, after, PAGE).await?;
                 let is_last = i64::try_from(page.len()).unwrap_or(PAGE) < PAGE;
                 if let Some(Stored { key, embedded_at, .. }) = page.last() {
-                    self.read_until.insert(kind.name(), (*embedded_at, key.object_id, key.nth));
+                    self.read_until.insert(*kind, (*embedded_at, key.object_id, key.nth));
                 }
                 for stored in page {
                     self.put(stored);
@@ -199,7 +207,7 @@ impl Vectors {
                 }
             }
             // Transactions end in another order than that of the times that they store.
-            if let Some((at, ..)) = self.read_until.get_mut(kind.name()) {
+            if let Some((at, ..)) = self.read_until.get_mut(kind) {
                 *at = (*at - TimeDelta::minutes(1)).max(DateTime::UNIX_EPOCH);
             }
         }
@@ -223,7 +231,7 @@ impl Vectors {
         let question = question.dimensions();
         let length = dot(question, question).sqrt();
         // With each object, how near its nearest passage other than the title is.
-        let mut objects: HashMap<(&str, Uuid), (Near, f64)> = HashMap::new();
+        let mut objects: HashMap<(HitKind, Uuid), (Near, f64)> = HashMap::new();
         for Passage { key, embedding, length: other } in &self.passages {
             if embedding.dimensions().len() != question.len() {
                 continue;
@@ -231,7 +239,7 @@ impl Vectors {
             let similarity = dot(question, embedding.dimensions()) / (length * other);
             let PassageKey { kind, object_id, nth } = *key;
             let far = Near { kind, object_id, nth: None, similarity: f64::NEG_INFINITY };
-            let (near, passage) = objects.entry((kind.name(), object_id)).or_insert((far, f64::NEG_INFINITY));
+            let (near, passage) = objects.entry((kind, object_id)).or_insert((far, f64::NEG_INFINITY));
             near.similarity = near.similarity.max(similarity);
             if nth > 0 && similarity > *passage {
                 (near.nth, *passage) = (Some(nth), similarity);
@@ -281,8 +289,6 @@ impl EmbeddingMetrics {
 
 #[cfg(test)]
 mod tests {
-    use cairn_core::library::search::HitKind;
-
     use super::*;
 
     fn stored(object: u128, nth: i32, vector: &[f32]) -> Stored {

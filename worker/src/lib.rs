@@ -15,6 +15,7 @@ pub mod embeddings;
 mod failure;
 mod generation;
 mod health;
+mod http;
 mod jobs;
 mod listener;
 mod mail_hook;

@@ -6,9 +6,10 @@ use cairn_core::clock::new_id;
 use cairn_core::config::MailConfig;
 use cairn_core::users::mail::{self, Mail};
 use chrono::{DateTime, Utc};
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, StatusCode};
 
 use crate::failure::JobError;
+use crate::http;
 
 /// How long the hook may take. Shorter than the deadline of the job.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,13 +23,7 @@ pub(crate) struct MailHook {
 impl MailHook {
     /// The configured hook.
     pub(crate) fn new(config: &MailConfig) -> cairn_core::Result<Self> {
-        // Fails if a provider is installed already, which is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).user_agent("cairn");
-        if config.url.scheme() == "http" {
-            // A private host must be reached directly, never through a proxy.
-            http = http.no_proxy();
-        }
+        let http = http::client(config.url.as_str()).timeout(TIMEOUT).user_agent("cairn");
         let http =
             http.build().map_err(|error| cairn_core::Error::message(format!("no HTTP client for mails: {error}")))?;
         Ok(Self { http, config: config.clone() })

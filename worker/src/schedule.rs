@@ -21,8 +21,8 @@ const COUNT_SEARCH_TERMS_EVERY: Duration = Duration::from_mins(1);
 const EMBED_PASSAGES_EVERY: Duration = Duration::from_secs(10);
 const REFRESH_TRENDING_EVERY: Duration = Duration::from_mins(10);
 
-/// Enqueues scheduled jobs until `stop`, those for embeddings only if an endpoint for them is configured. Several processes may do this: for each tick, the database lets only one of them
-/// enqueue.
+/// Enqueues scheduled jobs until `stop`, those for embeddings only if an endpoint for them is configured. Several processes may do
+/// this: for each tick, the database lets only one of them enqueue.
 pub(crate) async fn run(db: Db, has_embeddings: bool, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = within(Purpose::Requests.limits().hold, tick(&db, has_embeddings)).await {

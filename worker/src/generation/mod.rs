@@ -123,8 +123,9 @@ enum Note {
 }
 
 impl<'a, S: Sink> Generation<'a, S> {
-    /// A generation that began at `started`, and has not called the provider yet.
-    pub(crate) fn new(context: &'a Context, request: &'a Request, sink: S, permit: Permit, started: Instant) -> Self {
+    /// A generation that begins now: the provider is not answerable for what was done before.
+    pub(crate) fn new(context: &'a Context, request: &'a Request, sink: S, permit: Permit) -> Self {
+        let started = Instant::now();
         let usage = Usage { model: context.provider.model(request).map(str::to_owned), ..Usage::default() };
         let span = tracing::info_span!("ai_call", otel.kind = trace::kind("client"));
         let call = gen_ai::Call {

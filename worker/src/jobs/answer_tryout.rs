@@ -28,7 +28,7 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
     drop(connection);
     find_by_meaning(&context, attempt.created_by, &mut attempt.request).await?;
     let waiting = Waiting { db: &context.db, attempt: &attempt };
-    let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
+    let mut generation = Generation::new(&context, &attempt.request, waiting, permit);
     let end = Box::pin(generation.run(History::new(), Begun::default())).await?;
     let end = generation.conclude(end).await?;
     tracing::info!(

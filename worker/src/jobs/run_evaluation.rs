@@ -7,7 +7,6 @@ use cairn_core::db::Db;
 use cairn_core::tools::evaluation_runs::{self as runs, RunAttempt};
 use cairn_core::tools::jobs::RunEvaluation;
 use cairn_core::tools::{Reason, budgets};
-use tokio::time::Instant;
 
 use crate::Context;
 use crate::generation::{End, Generation, Sink, find_by_meaning};
@@ -18,7 +17,6 @@ use crate::run::JobError;
 const PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobError> {
-    let started = Instant::now();
     // A provider that does not work says nothing about the instruction, so the run waits.
     let permit = context.provider.admit().map_err(JobError::Snooze)?;
     let mut connection = context.db.acquire().await?;
@@ -31,7 +29,7 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
         runs::use_context(&mut connection, &attempt).await?;
     }
     let waiting = Waiting { db: &context.db, attempt: &attempt };
-    let mut generation = Generation::new(&context, &attempt.request, waiting, permit, started);
+    let mut generation = Generation::new(&context, &attempt.request, waiting, permit);
     let end = Box::pin(generation.run(History::new(), Begun::default())).await?;
     let failed = match generation.conclude(end).await? {
         End::Complete(_) => None,

@@ -9,7 +9,8 @@ const PROGRAMS: &str = "process::Command";
 /// The client for HTTP, and the places that may use it: for the provider of answers, the operator's hook for mails, and the collector
 /// of traces.
 const CLIENT: &str = "reqwest::";
-const CALLERS: [&str; 3] = ["worker/src/providers/", "worker/src/mail_hook.rs", "core/src/telemetry/"];
+const CALLERS: [&str; 4] =
+    ["worker/src/http.rs", "worker/src/providers/", "worker/src/mail_hook.rs", "core/src/telemetry/"];
 
 /// Names files of the servers that start programs, or use a client for HTTP where none is expected.
 pub(super) fn findings(workspace: &Workspace) -> Vec<String> {

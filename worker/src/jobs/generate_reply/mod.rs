@@ -52,7 +52,7 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
         }
     }
     let chunks = Chunks { db: &context.db, attempt: &attempt, seq: 0 };
-    let mut generation = Generation::new(&context, &attempt.request, chunks, permit, started);
+    let mut generation = Generation::new(&context, &attempt.request, chunks, permit);
     let end = if retry_policy::crashes_workers(&attempt.earlier) {
         End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost repeatedly"))
     } else {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use cairn_core::config::EmbeddingsConfig;
 use cairn_core::library::embeddings::Embedding;
 use cairn_core::tools::Reason;
-use reqwest::{Client, Response, redirect};
+use reqwest::Client;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::super::answer::Failure;
 use super::super::breaker::{Breaker, Permit};
 use super::errors::chain;
-use super::refusal;
+use super::{refusal, stream};
+use crate::http;
 
 /// How long the vector of a question may take. The learner is waiting for the answer.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
@@ -71,18 +72,9 @@ pub(crate) struct Embedded {
 impl Embeddings {
     /// Creates a client, without calling the endpoint.
     pub fn new(config: &EmbeddingsConfig) -> reqwest::Result<Self> {
-        // Fails if a provider is installed already, which is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = Client::builder()
+        let http = http::client(&config.base_url)
             .connect_timeout(Duration::from_secs(3))
-            // Only the configuration decides who gets to know questions.
-            .redirect(redirect::Policy::none())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")));
-        if config.base_url.starts_with("http://") {
-            // A private host must be reached directly, never through a proxy.
-            http = http.no_proxy();
-        }
+            .pool_idle_timeout(Duration::from_secs(30));
         Ok(Self { http: http.build()?, config: config.clone(), breaker: Breaker::default() })
     }
 
@@ -109,50 +101,36 @@ impl Embeddings {
         self.one(prefixed(&self.config.query_prefix, &text), QUESTION_LIMIT).await
     }
 
-    /// The vectors of passages. Fails only if none of them gets one for a reason that has nothing to do with their texts.
+    /// The vectors of passages. If one of several is refused, all are; by itself it gets no vector, unless the endpoint refuses
+    /// whatever it is asked.
     pub(crate) async fn passages(&self, texts: &[&str]) -> Result<Embedded, Failure> {
         let texts: Vec<String> = texts.iter().map(|text| prefixed(&self.config.passage_prefix, text)).collect();
-        match self.ask(&texts, PASSAGES_LIMIT).await {
-            Err(failure) if is_about_a_text(&failure) => {}
-            result => return result,
-        }
-        // One of the texts is refused, so each is asked for by itself.
-        let mut all = Embedded::default();
-        let mut refused = None;
-        for text in texts {
-            match self.one(text, PASSAGES_LIMIT).await {
-                Ok(one) => {
-                    all.tokens += one.tokens;
-                    all.vectors.extend(one.vectors);
-                }
-                Err(failure) if is_about_a_text(&failure) => {
-                    all.vectors.push(None);
-                    refused = Some(failure);
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        match refused {
-            // Either all of them are unusual, or the endpoint refuses every text.
-            Some(failure) if all.vectors.iter().all(Option::is_none) => {
-                self.one("text".to_owned(), PASSAGES_LIMIT).await.map(|_| all).map_err(|_| failure)
-            }
-            _ => Ok(all),
+        let [text] = &texts[..] else { return self.ask(&texts, PASSAGES_LIMIT).await };
+        match self.one(text.clone(), PASSAGES_LIMIT).await {
+            Err(failure) if is_about_a_text(&failure) => match self.one("text".to_owned(), QUESTION_LIMIT).await {
+                Ok(Embedded { tokens, .. }) => Ok(Embedded { vectors: vec![None], tokens }),
+                Err(_) => Err(failure),
+            },
+            result => result,
         }
     }
 
-    /// The vector of a text, or of its beginning if the whole is too long.
+    /// The vector of a text, or of its beginning if the whole is too long, within a limit for all requests together.
     async fn one(&self, mut text: String, limit: Duration) -> Result<Embedded, Failure> {
-        loop {
-            let result = self.ask(std::slice::from_ref(&text), limit).await;
-            let length = text.chars().count() / 2;
-            match result {
-                Err(failure) if is_about_a_text(&failure) && length >= SHORTEST => {
-                    text = text.chars().take(length).collect();
+        let shortened = async {
+            loop {
+                let result = self.ask(std::slice::from_ref(&text), limit).await;
+                let length = text.chars().count() / 2;
+                match result {
+                    Err(failure) if is_about_a_text(&failure) && length >= SHORTEST => {
+                        text = text.chars().take(length).collect();
+                    }
+                    result => return result,
                 }
-                result => return result,
             }
-        }
+        };
+        let too_slow = || Failure::new(Reason::TooSlow, format!("no vector after {} s", limit.as_secs()));
+        tokio::time::timeout(limit, shortened).await.unwrap_or_else(|_| Err(too_slow()))
     }
 
     async fn ask(&self, texts: &[String], limit: Duration) -> Result<Embedded, Failure> {
@@ -170,14 +148,14 @@ impl Embeddings {
         if !response.status().is_success() {
             return Err(refusal::read(response, self.config.api_key.as_ref()).await.failure);
         }
-        let body = whole(response).await?;
+        let body = stream::whole(response, MAX_BODY).await?;
         let answer: Answer = serde_json::from_slice(&body).map_err(|error| malformed(&error.to_string()))?;
         vectors(answer, texts.len())
     }
 }
 
 /// Whether a failure is about what was sent, so that another text may be accepted.
-fn is_about_a_text(failure: &Failure) -> bool {
+pub(crate) fn is_about_a_text(failure: &Failure) -> bool {
     matches!(failure.reason, Reason::ContextTooLong | Reason::BadRequest | Reason::ContentFilter)
 }
 
@@ -187,21 +165,6 @@ fn prefixed(prefix: &str, text: &str) -> String {
 
 fn malformed(what: &str) -> Failure {
     Failure::new(Reason::Malformed, format!("the answer cannot be read: {what}"))
-}
-
-async fn whole(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    let broken = |error: reqwest::Error| {
-        let reason = if error.is_timeout() { Reason::TooSlow } else { Reason::BrokenOff };
-        Failure::new(reason, chain(&error.without_url()))
-    };
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_BODY {
-            return Err(malformed("it is longer than 16 MB"));
-        }
-    }
-    Ok(body)
 }
 
 /// The vectors of an answer to `count` texts, in their order.

@@ -44,22 +44,26 @@ use cairn_core::db::Db;
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::{Reason, Request};
 use reqwest::header::ACCEPT;
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
 use self::adjustments::Memory;
 use self::azure::Azure;
 use self::chat::Chat;
 use self::dialect::{Asking, Dialect};
-pub(crate) use self::embeddings::Embedded;
 pub use self::embeddings::Embeddings;
+pub(crate) use self::embeddings::{Embedded, is_about_a_text};
 use self::errors::chain;
 use self::responses::Responses;
 use super::answer::{Ended, Failure, History, Out, Piece, Question};
 use super::breaker::{Breaker, Permit};
+use crate::http;
 
 /// The most characters that a token stands for in any reasonable text.
 const MAX_CHARS_PER_TOKEN: usize = 8;
+
+/// Most bytes of a list of models.
+const MAX_LIST: usize = 4 * 1024 * 1024;
 
 /// An endpoint.
 pub struct OpenAi {
@@ -84,19 +88,10 @@ fn configured(config: &AiConfig) -> Box<dyn Dialect> {
 impl OpenAi {
     /// Creates a client, without calling the endpoint.
     pub fn new(config: &AiConfig) -> reqwest::Result<Self> {
-        // Fails if a provider is installed already, which is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = Client::builder()
+        let http = http::client(&config.base_url)
             .connect_timeout(config.limits.connect)
-            // Only the configuration decides where answers come from.
-            .redirect(redirect::Policy::none())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")));
-        let (scheme, rest) = config.base_url.split_once("://").unwrap_or_default();
-        if scheme == "http" {
-            // A private host must be reached directly, never through a proxy.
-            http = http.no_proxy();
-        }
+            .pool_idle_timeout(Duration::from_secs(30));
+        let (_, rest) = config.base_url.split_once("://").unwrap_or_default();
         let host = rest.split('/').next().unwrap_or_default().to_owned();
         let memory = Memory::new(config.base_url.clone(), config.adjustments.clone());
         let (dialect, breaker) = (configured(config), Breaker::default());
@@ -239,7 +234,9 @@ impl OpenAi {
         if matches!(self.config.api, AiApi::Azure { .. }) {
             return Ok(None); // it lists models, and is asked for deployments
         }
-        let Ok(list) = serde_json::from_slice::<Value>(&stream::list(response).await?) else { return Ok(None) };
+        let Ok(list) = serde_json::from_slice::<Value>(&stream::whole(response, MAX_LIST).await?) else {
+            return Ok(None);
+        };
         let models = list["data"].as_array();
         Ok(models.map(|models| models.iter().any(|model| model["id"] == self.config.model.as_str())))
     }

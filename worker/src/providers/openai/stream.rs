@@ -9,9 +9,6 @@ use super::dialect::Dialect;
 use super::errors::chain;
 use super::reading::Reading;
 
-/// Most bytes of a list of models.
-const MAX_LIST: usize = 4 * 1024 * 1024;
-
 /// Receives an answer. Also returns what it shows about the model.
 pub(super) async fn read(
     mut response: Response,
@@ -50,14 +47,18 @@ pub(super) async fn read(
     (ended, learnt)
 }
 
-/// Reads a list, up to a limit.
-pub(super) async fn list(mut response: Response) -> Result<Vec<u8>, Failure> {
+/// Reads a body as a whole, up to a limit in bytes.
+pub(super) async fn whole(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
-    let broken = |error: reqwest::Error| Failure::new(Reason::BrokenOff, chain(&error.without_url()));
+    let broken = |error: reqwest::Error| {
+        let reason = if error.is_timeout() { Reason::TooSlow } else { Reason::BrokenOff };
+        Failure::new(reason, chain(&error.without_url()))
+    };
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         body.extend_from_slice(&chunk);
-        if body.len() > MAX_LIST {
-            return Err(Failure::new(Reason::Malformed, "the list of models is longer than 4 MB"));
+        if body.len() > limit {
+            let detail = format!("the answer is longer than {} MB", limit / 1024 / 1024);
+            return Err(Failure::new(Reason::Malformed, detail));
         }
     }
     Ok(body)
