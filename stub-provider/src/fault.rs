@@ -41,13 +41,15 @@ pub enum Fault {
     Error,
     /// `overloaded`: an error object in the stream that asks to try again later.
     Overloaded,
+    /// `late_error`: an error object after the finish reason.
+    LateError,
     /// `empty`: a valid stream without any text.
     Empty,
     /// `filter`: the answer is cut off by a content filter.
     Filter,
     /// `refusal`: the model declines, in the field for refusals.
     Refusal,
-    /// `length`: the answer is cut off at its maximum length.
+    /// `length`: the answer is cut off at its maximum length, after `at` pieces if the script says so.
     Length,
     /// `json`: the whole answer at once, although a stream was requested. Valid.
     Json,

@@ -20,6 +20,8 @@ mod dialect;
 mod embeddings;
 mod fault;
 mod kept;
+mod marked;
+mod random;
 mod recorded;
 mod script;
 mod wire;
@@ -35,12 +37,14 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::answer::{After, play};
+use crate::answer::{After, Told, play};
 pub use crate::asked::Asked;
 pub use crate::demand::Demand;
 pub use crate::dialect::Dialect;
 pub use crate::fault::Fault;
 use crate::kept::Shelf;
+pub use crate::marked::{Flaw, Marked, recognize};
+pub use crate::random::{Case, Shown};
 pub use crate::recorded::Recorded;
 pub use crate::script::Script;
 use crate::wire::{Connection, Request};
@@ -68,6 +72,17 @@ struct Seen {
     embedded: AtomicUsize,
     released: AtomicBool,
     out: AtomicBool,
+    at_random: Mutex<AtRandom>,
+}
+
+/// Requests that are answered at random.
+#[derive(Default)]
+struct AtRandom {
+    /// Whether requests are answered so, and by which seed; `None` for answers without faults.
+    seed: Option<Option<u64>>,
+    /// How many requests there were with each question.
+    numbers: HashMap<String, usize>,
+    shown: Vec<Shown>,
 }
 
 impl Stub {
@@ -136,6 +151,18 @@ impl Stub {
         self.seen.released.store(true, Ordering::Release);
     }
 
+    /// Answers requests at random from now on, in a way that depends on the seed, the question and how often it was asked; without
+    /// faults if there is no seed. The answers are such that [`recognize`] knows them. The question is the last line of the last
+    /// message, and names no script.
+    pub fn answer_at_random(&self, seed: Option<u64>) {
+        self.seen.at_random().seed = Some(seed);
+    }
+
+    /// The requests that were answered at random, in the order in which they were received.
+    pub fn shown(&self) -> Vec<Shown> {
+        self.seen.at_random().shown.clone()
+    }
+
     /// Begins or ends an outage, during which every connection is closed without a response.
     pub fn set_out(&self, out: bool) {
         self.seen.out.store(out, Ordering::Release);
@@ -155,6 +182,10 @@ impl Seen {
 
     fn requests(&self) -> MutexGuard<'_, VecDeque<Asked>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_random(&self) -> MutexGuard<'_, AtRandom> {
+        self.at_random.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a request. Returns how many there have been with its script, including this one.
@@ -242,8 +273,12 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
     };
     let name = script_name(&body).to_owned();
     let keeps = path == "/v1/responses";
+    let seed = seen.at_random().seed;
     let (path, authorization, api_key) = (request.path, request.authorization, request.api_key);
     let asked = Asked { path, authorization, api_key, body };
+    if let Some(seed) = seed {
+        return answer_at_random(connection, seen, seed, &asked).await;
+    }
     let script = name.parse::<Script>();
     if keeps && let Ok(script) = &script {
         let (kept, is_new) = seen.shelf.begin(script.clone(), request.idempotency_key.as_deref());
@@ -262,11 +297,39 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
             if script.times.is_some_and(|times| calls > times) {
                 script.fault = Fault::None;
             }
-            play(connection, &script, &asked).await
+            play(connection, &script, &asked, &mut Told::default()).await
         }
         // An unusual status without a code, so that a mistake in a test is not mistaken for a requested fault.
         Err(mistake) => send(connection, 418, &json!({"error": {"message": format!("stub:{name}: {mistake}")}})).await,
     }
+}
+
+/// Answers a request at random, and records what was sent.
+async fn answer_at_random(
+    connection: &mut Connection,
+    seen: &Seen,
+    seed: Option<u64>,
+    asked: &Asked,
+) -> io::Result<After> {
+    let question = random::question(&asked.body).to_owned();
+    let (script, index) = {
+        let mut at_random = seen.at_random();
+        let number = at_random.numbers.entry(question.clone()).or_default();
+        *number += 1;
+        let number = *number;
+        let (case, script) = match seed {
+            Some(seed) => random::choose(seed, &question, number),
+            None => random::plain(&question, number),
+        };
+        let case = random::as_asked(case, &asked.body);
+        let is_refused = script.demands.iter().any(|demand| demand.refusal(&asked.body).is_some());
+        at_random.shown.push(Shown::new(&question, number, case, is_refused));
+        (script, at_random.shown.len() - 1)
+    };
+    let mut told = Told::default();
+    let played = play(connection, &script, asked, &mut told).await;
+    seen.at_random().shown[index].note(&script, told, played.is_ok());
+    played
 }
 
 /// Lists the only model, unless the request has the key that counts as wrong.

@@ -26,11 +26,15 @@ use crate::fault::Fault;
 /// | `at` | number of pieces before a fault in the stream | half of them |
 /// | `times` | the fault applies only to this many requests with this script | all |
 /// | `retry_after` | the value of a `Retry-After` header of an error | no header |
+/// | `type` | the content type of the answer; empty for none | that of streams |
+/// | `parts` | if 1, the content of each piece is a list of parts | 0 |
+/// | `tags` | if 1, what is thought is sent as text between `<think>` tags | 0 |
 /// | `demands` | what requests must not have, as names of [`Demand`] joined by `+` | nothing |
 /// | `as` | the dialect: `openai`, `openrouter`, `vllm`, `ollama`, `llamacpp` | `openai` |
 ///
 /// `stub:words=200,gap=50` is a slow answer, `stub:fault=429,retry_after=2,times=1` a provider that is busy once.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Script {
     /// Number of words in the answer.
     pub words: usize,
@@ -56,6 +60,14 @@ pub struct Script {
     pub times: Option<usize>,
     /// Value of the `Retry-After` header.
     pub retry_after: Option<String>,
+    /// The content type of the answer; `None` for that of streams.
+    pub content_type: Option<String>,
+    /// Whether the content of each piece is a list of parts.
+    pub parts: bool,
+    /// Whether what is thought is sent as text between tags.
+    pub tags: bool,
+    /// The pieces of the answer instead of words; no key of scripts. There are as many as `words`.
+    pub text: Option<Vec<String>>,
     /// What is demanded of requests.
     pub demands: Vec<Demand>,
     /// The dialect.
@@ -63,7 +75,7 @@ pub struct Script {
 }
 
 /// All faults by name, except statuses.
-const FAULTS: [(&str, Fault); 25] = [
+const FAULTS: [(&str, Fault); 26] = [
     ("none", Fault::None),
     ("quota", Fault::Quota),
     ("context", Fault::Context),
@@ -82,6 +94,7 @@ const FAULTS: [(&str, Fault); 25] = [
     ("line", Fault::Line),
     ("error", Fault::Error),
     ("overloaded", Fault::Overloaded),
+    ("late_error", Fault::LateError),
     ("empty", Fault::Empty),
     ("filter", Fault::Filter),
     ("refusal", Fault::Refusal),
@@ -106,6 +119,10 @@ impl Default for Script {
             at: None,
             times: None,
             retry_after: None,
+            content_type: None,
+            parts: false,
+            tags: false,
+            text: None,
             demands: Vec::new(),
             dialect: Dialect::OpenAi,
         }
@@ -113,13 +130,19 @@ impl Default for Script {
 }
 
 impl Script {
-    /// The answer if nothing goes wrong and it consists of words.
+    /// The answer if nothing goes wrong and it does not consist of times.
     pub fn answer(&self) -> String {
-        (0..self.words).map(word).collect()
+        match &self.text {
+            Some(pieces) => pieces.concat(),
+            None => (0..self.words).map(word).collect(),
+        }
     }
 
     /// A piece of the answer that is sent now.
     pub(crate) fn piece(&self, n: usize) -> String {
+        if let Some(pieces) = &self.text {
+            return pieces.get(n).cloned().unwrap_or_default();
+        }
         if !self.clock {
             return word(n);
         }
@@ -154,6 +177,9 @@ impl FromStr for Script {
                 "at" => script.at = Some(number()?),
                 "times" => script.times = Some(number()?),
                 "retry_after" => script.retry_after = Some(value.to_owned()),
+                "type" => script.content_type = Some(value.to_owned()),
+                "parts" => script.parts = number()? > 0,
+                "tags" => script.tags = number()? > 0,
                 "fault" => script.fault = fault(value)?,
                 "demands" => {
                     let demand = |name| Demand::from_name(name).ok_or_else(|| format!("`{name}` is not a demand"));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cairn_stub_provider::{Dialect, Fault, Recorded, Script, Stub};
+use cairn_stub_provider::{Case, Dialect, Fault, Marked, Recorded, Script, Stub, recognize};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -154,4 +154,38 @@ async fn a_kept_answer_is_written_once_and_can_be_read_again() {
     assert_eq!(again, first);
     assert!(first.contains("event: response.completed"), "{first}");
     assert_eq!(client().get(format!("{url}/resp_7")).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn random_answers_are_recognized_and_recorded() {
+    let stub = Stub::start().await.unwrap();
+    stub.answer_at_random(None);
+    for number in 1..=2 {
+        let body = ask(&stub, "Earlier?\nHello?").await.unwrap().text().await.unwrap();
+        let text = text(&frames(&body));
+        assert_eq!(recognize(&text, "Hello?"), Ok(Marked { number, is_whole: true }), "{text}");
+        let shown = stub.shown().pop().unwrap();
+        assert_eq!((shown.question.as_str(), shown.number, shown.case), ("Hello?", number, Case::Plain));
+        assert_eq!((shown.sent, shown.is_accepted, shown.is_over), (text, true, true));
+        assert!(shown.usage.is_some());
+    }
+    stub.answer_at_random(Some(1));
+    let asked = (0..20).map(|n| {
+        let stub = &stub;
+        async move {
+            // Some are never answered.
+            let _ = tokio::time::timeout(Duration::from_secs(1), async {
+                ask(stub, &format!("Hello {n}?")).await?.text().await
+            })
+            .await;
+        }
+    });
+    for asked in asked {
+        asked.await;
+    }
+    let shown = stub.shown();
+    assert_eq!(shown.len(), 22);
+    for shown in shown.iter().filter(|shown| !shown.sent.is_empty()) {
+        assert_eq!(recognize(&shown.sent, &shown.question).map(|marked| marked.number), Ok(shown.number), "{shown:?}");
+    }
 }
