@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use cairn_core::admin::verify::{Mode, verify};
+use cairn_core::admin::verify::{Kind, Mode, verify};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::answers::Share;
 use crate::expected::{Edits, Expected};
 use crate::fault::Fault;
+use crate::replies::Replies;
 
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,8 @@ pub struct Report {
     pub recoveries: Vec<(Duration, Fault)>,
     /// The time from the end of the load until all work was done.
     pub settled_after: Duration,
+    /// What became of questions to a provider that shows its faults; `None` if there was none.
+    pub replies: Option<Replies>,
 }
 
 impl Report {
@@ -103,6 +106,9 @@ impl fmt::Display for Report {
             row(&format!("  {}", fault.name()), seconds(*took))?;
         }
         row("settled after", seconds(self.settled_after))?;
+        if let Some(replies) = &self.replies {
+            write!(f, "{replies}")?;
+        }
         for what in self.wrong.iter().take(20) {
             f.write_char('\n')?;
             f.write_str(what)?;
@@ -139,20 +145,17 @@ pub(crate) async fn count(pool: &PgPool, expected: &[Expected], report: &mut Rep
         sqlx::query_scalar("SELECT coalesce(sum(attempts - 1), 0) FROM apalis.jobs WHERE attempts > 1")
             .fetch_one(pool)
             .await?;
-    let unanswered: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM ai_replies r WHERE r.state <> 'completed' OR 1 <> (
-             SELECT count(*) FROM tool_messages m WHERE m.id = r.answer_id AND m.role = 'assistant')",
-    )
-    .fetch_one(pool)
-    .await?;
-    if unanswered > 0 {
-        report.wrong.push(format!("{unanswered} replies are not completed with exactly one message"));
-    }
     let left_behind: i64 = sqlx::query_scalar(LEFT_BEHIND).fetch_one(pool).await?;
     if left_behind > 0 {
         report.wrong.push(format!("{left_behind} lessons whose tasks are all checked are not completed"));
     }
-    let verified = verify(pool, Mode::Strict).await?;
+    let mut verified = verify(pool, Mode::Strict).await?;
+    // Jobs of replies are dead if the provider is at fault, which is compared with the replies.
+    if expected.iter().any(|person| !person.questions.is_empty()) {
+        verified.findings.retain(|finding| {
+            finding.kind != Kind::JobDead || finding.differences.iter().any(|dead| dead.ids["queue"] != "replies")
+        });
+    }
     if !verified.is_clean() {
         report.wrong.push(format!("verify: {verified:#?}"));
     }

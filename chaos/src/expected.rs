@@ -16,6 +16,31 @@ pub(crate) struct Expected {
     pub(crate) decisions: Vec<Decision>,
     /// Edits of content.
     pub(crate) edits: Edits,
+    /// Questions to a provider that shows its faults.
+    pub(crate) questions: Vec<Question>,
+}
+
+/// A question that was accepted, and what its reader has received.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) text: String,
+    pub(crate) reply_id: Uuid,
+    pub(crate) received: Received,
+}
+
+/// What a reader has received, as a browser's `EventSource` would keep it.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) text: String,
+    pub(crate) last_id: String,
+    /// The name of the last event; `None` if the reply did not end in time.
+    pub(crate) end: Option<String>,
+    /// Why the reply failed.
+    pub(crate) reason: Option<String>,
+    /// How often the text started over.
+    pub(crate) restarts: usize,
+    /// How often the stream ended before the reply did.
+    pub(crate) disconnects: usize,
 }
 
 /// A mentor's decision.
@@ -47,6 +72,7 @@ impl Expected {
             completed: None,
             decisions: Vec::new(),
             edits: Edits::default(),
+            questions: Vec::new(),
         }
     }
 }

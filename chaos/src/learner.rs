@@ -14,13 +14,14 @@ use crate::session::{Call, Entrance, Session, id};
 /// How many projects a learner shows in a long run. A few less than they may have.
 const PROJECTS: i64 = 190;
 
-/// Acts until told to stop. Every change is retried until the server confirms it. Its effect must happen exactly once, however
+/// Acts until told to stop, and asks if `asks` says so. Every change is retried until the server confirms it. Its effect must happen exactly once, however
 /// often the call was interrupted after its commit.
 pub(crate) async fn learn(
     n: usize,
     entrance: Entrance,
     world: Arc<World>,
     stop: Arc<AtomicBool>,
+    asks: bool,
 ) -> anyhow::Result<Expected> {
     let mut session = Session::register(format!("learner{n}"), None, entrance).await?;
     let lessons = &world.lessons;
@@ -52,7 +53,7 @@ pub(crate) async fn learn(
         if round.is_multiple_of(15) && session.counted("project.created") < PROJECTS {
             show_project(n, &mut session).await?;
         }
-        if round.is_multiple_of(25) {
+        if round.is_multiple_of(25) && asks {
             ask(&mut session).await?;
         }
     }

@@ -8,9 +8,12 @@
 //!
 //! Everybody retries each call until it is answered, and records what was accepted. When all faults have been injected and
 //! the queues are empty, every accepted action must have had exactly one effect, and every derived value must be correct.
+//! With [`Plan::provider_faults`], there are also learners who do nothing but ask, and a provider that shows its faults at random:
+//! each question must have exactly one reply, with one whole answer or a failure that was shown, and each attempt its usage.
 //! `cargo xtask chaos` injects faults for minutes; its own tests inject each of them once.
 
 mod answers;
+mod asker;
 mod count;
 mod course;
 mod editor;
@@ -19,7 +22,9 @@ mod fault;
 mod learner;
 mod mentor;
 mod platform;
+mod provider;
 mod recovery;
+mod replies;
 mod run;
 mod session;
 mod trace;
@@ -27,4 +32,5 @@ mod trace;
 pub use self::answers::Share;
 pub use self::count::Report;
 pub use self::fault::Fault;
+pub use self::replies::Replies;
 pub use self::run::{People, Plan, Progress, Schedule, run};

@@ -31,6 +31,12 @@ struct Args {
     /// Number of concurrent editors, who change the course.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=100))]
     editors: u16,
+    /// Answers come from a provider that shows its faults at random, and other learners than those who act ask it.
+    #[arg(long)]
+    provider_faults: bool,
+    /// Number of concurrent learners who ask, each of them three tools at once. Needs --provider-faults.
+    #[arg(long, default_value_t = 12, requires = "provider_faults", value_parser = clap::value_parser!(u16).range(1..=500))]
+    askers: u16,
     /// Longest time, in seconds, from a fault until everything accepted before it must have had its effect.
     #[arg(long, default_value_t = 60)]
     recovery_limit: u64,
@@ -48,8 +54,16 @@ async fn main() -> ExitCode {
         bar.set_style(style);
     }
     let is_terminal = std::io::stderr().is_terminal();
-    let people = People { learners: args.learners.into(), mentors: args.mentors.into(), editors: args.editors.into() };
-    let plan = Plan { pause: Duration::from_secs(args.pause), ..Plan::lasting(duration, args.seed, people) };
+    let people = People {
+        learners: args.learners.into(),
+        mentors: args.mentors.into(),
+        editors: args.editors.into(),
+        askers: if args.provider_faults { args.askers.into() } else { 0 },
+    };
+    let mut plan = Plan { pause: Duration::from_secs(args.pause), ..Plan::lasting(duration, args.seed, people) };
+    if args.provider_faults {
+        plan = plan.provider_faults(args.seed);
+    }
     let result = run(plan, |progress| {
         let text = format!("{} accepted, {}", progress.accepted.load(Ordering::Relaxed), progress.fault.name());
         if is_terminal {

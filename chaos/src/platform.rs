@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use crate::course::{World, seed};
 use crate::fault::Fault;
+use crate::provider::Provider;
 use crate::trace;
 use cairn_testing::database::set_up_on;
 use cairn_testing::processes::{Process, Program, free_port};
@@ -64,13 +65,16 @@ struct Worker {
 }
 
 impl Platform {
-    /// Starts everything. Logs are written to the folder `logs`.
-    pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
+    /// Starts everything, with the built-in provider unless there is another one. Logs are written to the folder `logs`.
+    pub(crate) async fn start(logs: &Path, provider: Option<&Provider>) -> anyhow::Result<Self> {
         let postgres = throw_away_server(Durability::Full, &[]).await?;
         let url = set_up_on(&postgres, "cairn").await?;
         let proxy = Arc::new(Proxy::start(&url).await);
         trace::record(&mut connect_options(&postgres.url("cairn"))?.connect().await?).await?;
         let world = Arc::new(seed(&url).await?);
+        if let Some(provider) = provider {
+            provider.configure(&url).await?;
+        }
         let api_port = free_port()?;
         let environment = |ops_port: u16, connections: u32| {
             vec![
@@ -86,7 +90,9 @@ impl Platform {
         let mut workers = Vec::new();
         for n in 0..WORKERS {
             let log = logs.join(format!("worker-{n}.log"));
-            let program = Program::new("cairn-worker", environment(free_port()?, 8), log);
+            let mut environment = environment(free_port()?, 8);
+            environment.extend(provider.map(Provider::environment).unwrap_or_default());
+            let program = Program::new("cairn-worker", environment, log);
             workers.push(Worker { process: program.start(None)?, program, frozen_since: None });
         }
         let api = api_program.start(None)?;

@@ -11,9 +11,10 @@ use crate::fault::Fault;
 /// How often the queues are polled, which is the resolution of the measurement.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Measures until the sender of the times of faults is dropped and the platform has recovered from all of them.
+/// Measures what is in all queues but these until the sender of the times of faults is dropped and the platform has recovered from all of them.
 pub(crate) async fn measure(
     pool: PgPool,
+    queues_besides: &'static [&'static str],
     mut faults: mpsc::UnboundedReceiver<(SystemTime, Fault)>,
 ) -> Vec<(Duration, Fault)> {
     let mut open: Vec<(SystemTime, Fault)> = Vec::new();
@@ -32,7 +33,7 @@ pub(crate) async fn measure(
         }
         let polled = SystemTime::now();
         // While the database is unavailable, nothing has recovered.
-        if let Ok(oldest) = oldest_unfinished(&pool).await {
+        if let Ok(oldest) = oldest_unfinished(&pool, queues_besides).await {
             open.retain(|&(at, fault)| {
                 let done = at < polled && oldest.is_none_or(|oldest| oldest > at);
                 if done {
@@ -48,12 +49,13 @@ pub(crate) async fn measure(
 }
 
 /// When the oldest unfinished job was enqueued, according to its id.
-async fn oldest_unfinished(pool: &PgPool) -> Result<Option<SystemTime>, sqlx::Error> {
+async fn oldest_unfinished(pool: &PgPool, queues_besides: &[&str]) -> Result<Option<SystemTime>, sqlx::Error> {
     let id: Option<String> = sqlx::query_scalar(
         "SELECT min(id) FROM apalis.jobs
-         WHERE job_type <> 'maintenance'
+         WHERE job_type <> ALL ($1)
            AND (status IN ('Pending', 'Queued', 'Running') OR (status = 'Failed' AND attempts < max_attempts))",
     )
+    .bind(queues_besides)
     .fetch_one(pool)
     .await?;
     Ok(id.and_then(|id| id.parse::<Ulid>().ok()).map(|id| id.datetime()))

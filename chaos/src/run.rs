@@ -17,11 +17,15 @@ use crate::count::{Report, count};
 use crate::expected::Expected;
 use crate::fault::{Fault, shuffled_faults};
 use crate::platform::Platform;
+use crate::provider::Provider;
 use crate::session::Entrance;
-use crate::{editor, learner, mentor, recovery, trace};
+use crate::{asker, editor, learner, mentor, recovery, replies, trace};
 
 /// How long it may take after the load has ended until all work is done.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The same if the provider has shown faults, after which replies wait before they are tried again.
+const SETTLE_TIMEOUT_OF_REPLIES: Duration = Duration::from_mins(3);
 
 /// How long the actions between two faults may take.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(2);
@@ -36,6 +40,8 @@ pub struct Plan {
     pub actions: u64,
     /// Which faults are injected.
     pub faults: Schedule,
+    /// The seed of the provider's faults; `None` for the built-in provider, which has none. Only [`People::askers`] ask it.
+    pub provider: Option<u64>,
 }
 
 /// How many people act at once.
@@ -47,6 +53,8 @@ pub struct People {
     pub mentors: usize,
     /// Admins, who edit the course.
     pub editors: usize,
+    /// Learners who ask all tools, one question after the other. They need a provider.
+    pub askers: usize,
 }
 
 /// Which faults are injected.
@@ -60,13 +68,21 @@ pub enum Schedule {
 impl Plan {
     /// Injects every fault once, under a light load.
     pub fn each_once() -> Self {
-        let people = People { learners: 10, mentors: 2, editors: 2 };
-        Self { people, pause: Duration::from_millis(700), actions: 30, faults: Schedule::Each(Fault::ALL.to_vec()) }
+        let people = People { learners: 10, mentors: 2, editors: 2, askers: 0 };
+        let faults = Schedule::Each(Fault::ALL.to_vec());
+        Self { people, pause: Duration::from_millis(700), actions: 30, faults, provider: None }
     }
 
     /// Injects random faults for this long.
     pub fn lasting(duration: Duration, seed: u64, people: People) -> Self {
-        Self { people, pause: Duration::from_millis(2200), actions: 0, faults: Schedule::For(duration, seed) }
+        let faults = Schedule::For(duration, seed);
+        Self { people, pause: Duration::from_millis(2200), actions: 0, faults, provider: None }
+    }
+
+    /// The same with a provider that shows its faults at random, by this seed.
+    #[must_use]
+    pub fn provider_faults(self, seed: u64) -> Self {
+        Self { provider: Some(seed), ..self }
     }
 }
 
@@ -102,14 +118,25 @@ async fn run_with_logs(
     on_progress: impl Fn(Progress<'_>),
     logs: &std::path::Path,
 ) -> anyhow::Result<Report> {
-    let mut platform = Platform::start(logs).await?;
+    let mut provider = match plan.provider {
+        Some(seed) => Some(Provider::start(seed).await?),
+        None => None,
+    };
+    let mut platform = Platform::start(logs, provider.as_ref()).await?;
+    if let (Some(provider), Some(seed)) = (&mut provider, plan.provider) {
+        provider.disturb(platform.owner_pool()?, seed);
+    }
     let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
     let answers = Arc::new(Answers::default());
-    let entrance = Entrance { base: platform.base_url(), client, accepted: accepted.clone(), answers: answers.clone() };
+    let refused = Arc::default();
+    let (base, accepted_too) = (platform.base_url(), Arc::clone(&accepted));
+    let entrance = Entrance { base, client, accepted: accepted_too, answers: answers.clone(), refused };
     let mut people = start(plan.people, &platform, &entrance, &stop);
     let (fault_times, times) = mpsc::unbounded_channel();
-    let recoveries = tokio::spawn(recovery::measure(platform.pool().clone(), times));
+    // How long a reply waits for its next attempt is up to the provider.
+    let besides: &[&str] = if provider.is_some() { &["maintenance", "replies"] } else { &["maintenance"] };
+    let recoveries = tokio::spawn(recovery::measure(platform.pool().clone(), besides, times));
 
     let mut report = Report::default();
     let started = Instant::now();
@@ -138,15 +165,26 @@ async fn run_with_logs(
     tokio::time::sleep(platform.frozen_for()).await;
     platform.resume_frozen(true)?;
     stop.store(true, Ordering::Relaxed);
+    if let Some(provider) = &provider {
+        provider.calm();
+    }
     let mut expected = Vec::new();
     while let Some(person) = people.join_next().await {
-        expected.push(person??);
+        expected.extend(person??);
     }
     (report.answers, report.longest_call) = (answers.shares(), answers.longest());
-    report.settled_after = wait_until_idle(platform.pool()).await?;
+    let timeout = if provider.is_some() { SETTLE_TIMEOUT_OF_REPLIES } else { SETTLE_TIMEOUT };
+    report.settled_after = wait_until_idle(platform.pool(), timeout).await?;
     drop(fault_times);
     report.recoveries = recoveries.await?;
     count(platform.pool(), &expected, &mut report).await?;
+    match &provider {
+        Some(provider) => {
+            let refused = entrance.refused.load(Ordering::Relaxed);
+            replies::check(platform.pool(), provider.stub(), &expected, refused, &mut report).await?;
+        }
+        None => replies::check_completed(platform.pool(), &mut report).await?,
+    }
     trace::check(&platform.owner_pool()?, &mut report).await?;
     platform.stop().await?;
     Ok(report)
@@ -158,21 +196,27 @@ fn start(
     platform: &Platform,
     entrance: &Entrance,
     stop: &Arc<AtomicBool>,
-) -> JoinSet<anyhow::Result<Expected>> {
+) -> JoinSet<anyhow::Result<Vec<Expected>>> {
     let mut running = JoinSet::new();
     for n in 0..people.learners {
         let (entrance, world, stop) = (entrance.clone(), platform.world(), Arc::clone(stop));
         if n % 6 == 5 {
-            running.spawn(learner::check_tasks(n, entrance, world, stop));
+            running.spawn(async move { Ok(vec![learner::check_tasks(n, entrance, world, stop).await?]) });
         } else {
-            running.spawn(learner::learn(n, entrance, world, stop));
+            let asks = people.askers == 0;
+            running.spawn(async move { Ok(vec![learner::learn(n, entrance, world, stop, asks).await?]) });
         }
     }
     for n in 0..people.mentors {
-        running.spawn(mentor::moderate(n, entrance.clone(), platform.world(), Arc::clone(stop)));
+        let (entrance, world, stop) = (entrance.clone(), platform.world(), Arc::clone(stop));
+        running.spawn(async move { Ok(vec![mentor::moderate(n, entrance, world, stop).await?]) });
     }
     for n in 0..people.editors {
-        running.spawn(editor::edit(n, entrance.clone(), platform.world(), Arc::clone(stop)));
+        let (entrance, world, stop) = (entrance.clone(), platform.world(), Arc::clone(stop));
+        running.spawn(async move { Ok(vec![editor::edit(n, entrance, world, stop).await?]) });
+    }
+    for n in 0..people.askers {
+        running.spawn(asker::ask(n, entrance.clone(), Arc::clone(stop)));
     }
     running
 }
@@ -188,14 +232,14 @@ async fn wait_for_actions(accepted: &AtomicU64, enough: u64) -> anyhow::Result<(
 }
 
 /// Waits until all work is done. Fails if any of it is stuck.
-async fn wait_until_idle(pool: &PgPool) -> anyhow::Result<Duration> {
+async fn wait_until_idle(pool: &PgPool, timeout: Duration) -> anyhow::Result<Duration> {
     let started = Instant::now();
     loop {
         let left = health::unsettled(&mut *pool.acquire().await?).await?;
         if left == 0 {
             return Ok(started.elapsed());
         }
-        ensure!(started.elapsed() < SETTLE_TIMEOUT, "{left} jobs and markers are still not done");
+        ensure!(started.elapsed() < timeout, "{left} jobs and markers are still not done");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -27,8 +27,11 @@ pub(crate) struct Entrance {
     pub(crate) client: Client,
     pub(crate) accepted: Arc<AtomicU64>,
     pub(crate) answers: Arc<Answers>,
+    /// How many questions were refused because of a budget.
+    pub(crate) refused: Arc<AtomicU64>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Session {
     name: String,
     entrance: Entrance,
@@ -38,7 +41,7 @@ pub(crate) struct Session {
 }
 
 /// How often each action was accepted by the server.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Counts {
     /// Those that the server confirmed.
     pub(crate) certain: BTreeMap<&'static str, i64>,
@@ -116,7 +119,13 @@ impl Session {
         format!("{}@example.test", self.name)
     }
 
-    async fn sign_in(&mut self) -> anyhow::Result<()> {
+    /// A request for a stream, which may be answered with 401 when the access token has expired.
+    pub(crate) fn stream(&self, client: &Client, path: &str) -> reqwest::RequestBuilder {
+        client.get(format!("{}{path}", self.entrance.base)).bearer_auth(&self.token)
+    }
+
+    /// Signs in again.
+    pub(crate) async fn sign_in(&mut self) -> anyhow::Result<()> {
         let credentials = json!({ "email": self.email(), "password": PASSWORD });
         self.token.clear();
         let session = self.retry(&Call::new(Method::POST, "/auth/login").body(credentials)).await?.body;
@@ -127,6 +136,11 @@ impl Session {
     pub(crate) fn count(&mut self, action: &'static str) {
         *self.counts.certain.entry(action).or_default() += 1;
         self.entrance.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a question that was refused because of a budget.
+    pub(crate) fn count_refusal(&self) {
+        self.entrance.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_uncertain(&mut self, action: &'static str) {

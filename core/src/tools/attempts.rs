@@ -152,8 +152,9 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Resu
     Ok(may.fetch_one(connection).await?)
 }
 
-/// Records that the provider has accepted the request of an attempt, which is billed from now on. The tokens are estimated.
-pub async fn accepted(connection: &mut PgConnection, attempt: &Attempt, prompt_tokens: i32) -> Result<()> {
+/// Records that an attempt asks the provider: if its worker is lost from now on, it has perhaps been billed. The tokens are
+/// estimated. How the attempt ends says whether the request was accepted.
+pub async fn asking(connection: &mut PgConnection, attempt: &Attempt, prompt_tokens: i32) -> Result<()> {
     sqlx::query!(
         "UPDATE ai_reply_attempts SET prompt_tokens = $3, is_estimate = true
          WHERE reply_id = $1 AND attempt = $2 AND finished_at IS NULL",

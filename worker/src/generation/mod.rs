@@ -14,7 +14,7 @@ use cairn_core::failpoint;
 use cairn_core::telemetry::{gen_ai, trace};
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::{Reason, Request};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, Span};
 
@@ -53,8 +53,8 @@ pub(crate) trait Sink {
     /// Whether the answer is still wanted.
     fn is_wanted(&self) -> impl Future<Output = cairn_core::Result<bool>> + Send;
 
-    /// Notes that the request was accepted, and how many tokens it has by our count.
-    fn accepted(&self, _prompt_tokens: i32) -> impl Future<Output = cairn_core::Result<()>> + Send {
+    /// Notes that the request is about to be made or was accepted, and how many tokens it has by our count.
+    fn asking(&self, _prompt_tokens: i32) -> impl Future<Output = cairn_core::Result<()>> + Send {
         async { Ok(()) }
     }
 
@@ -104,6 +104,8 @@ pub(crate) struct Generation<'a, S> {
     counted: Tokens,
     /// What the sink is to note.
     notes: Vec<Note>,
+    /// Whether the sink knew of the request before it was made.
+    is_noted: bool,
     /// The name under which the provider keeps the answer.
     kept: Option<String>,
     /// Tells the collector of the call.
@@ -118,6 +120,7 @@ pub(crate) struct Generation<'a, S> {
 
 /// What is noted as soon as it is known, because the worker may be killed at any time.
 enum Note {
+    Asking(i32, oneshot::Sender<()>),
     Accepted(i32),
     Kept(Option<String>),
 }
@@ -147,6 +150,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             thoughts: String::new(),
             counted: Tokens::default(),
             notes: Vec::new(),
+            is_noted: false,
             kept: None,
             span,
             started,
@@ -217,9 +221,15 @@ impl<'a, S: Sink> Generation<'a, S> {
     fn receive(&mut self, piece: Piece) {
         match piece {
             Piece::Unstreamed => return self.patience.expect_silence(),
+            Piece::Asking { prompt_tokens, stored } => {
+                self.is_noted = true;
+                return self.notes.push(Note::Asking(prompt_tokens, stored));
+            }
             Piece::Accepted { prompt_tokens } => {
                 self.usage.prompt_tokens = Some(prompt_tokens);
-                self.notes.push(Note::Accepted(prompt_tokens));
+                if !self.is_noted {
+                    self.notes.push(Note::Accepted(prompt_tokens));
+                }
                 return; // not yet a sign of an answer
             }
             Piece::Kept(response_id) => self.notes.push(Note::Kept(response_id)),
@@ -287,9 +297,13 @@ impl<'a, S: Sink> Generation<'a, S> {
     async fn note(&mut self) -> Result<(), JobError> {
         for note in self.notes.drain(..) {
             match note {
+                Note::Asking(prompt_tokens, stored) => {
+                    self.sink.asking(prompt_tokens).await?;
+                    let _ = stored.send(()); // the provider may have failed meanwhile
+                }
                 // The answer is worth more than a note of what it costs, which is stored with its end anyway.
                 Note::Accepted(prompt_tokens) => {
-                    if let Err(error) = self.sink.accepted(prompt_tokens).await {
+                    if let Err(error) = self.sink.asking(prompt_tokens).await {
                         tracing::warn!(%error, "it is not noted that a request was accepted");
                     }
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_core::db::Db;
 use cairn_core::tools::messages::Author;
 use cairn_core::tools::{Reason, Request};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// The earlier messages of a conversation, newest first.
 pub type History = Vec<(Author, String)>;
@@ -36,9 +36,16 @@ pub struct Question<'a> {
 pub enum Piece {
     /// The answer will come as a whole, so nothing shows in between that the provider works.
     Unstreamed,
+    /// A request is about to be made, and waits until this is stored: whoever is lost from now on has perhaps paid for it.
+    Asking {
+        /// Tokens of the request by our count. The provider's own count comes later, if at all.
+        prompt_tokens: i32,
+        /// Is told when it is stored.
+        stored: oneshot::Sender<()>,
+    },
     /// The request was accepted and is billed from now on.
     Accepted {
-        /// Tokens of the request by our count. The provider's own count comes later, if at all.
+        /// As in [`Piece::Asking`].
         prompt_tokens: i32,
     },
     /// The provider keeps the answer under this name, so that it can be read again; `None` if that is no longer of use.

@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("worker", &["cairn-core", "cairn-server"]),
     ("cli", &["cairn-api", "cairn-core", "cairn-migrations", "cairn-postgres", "cairn-worker"]),
     ("attack", &["cairn-core", "cairn-postgres", "cairn-testing"]),
-    ("chaos", &["cairn-core", "cairn-model", "cairn-postgres", "cairn-testing"]),
+    ("chaos", &["cairn-core", "cairn-model", "cairn-postgres", "cairn-stub-provider", "cairn-testing"]),
     (
         "bench",
         &[

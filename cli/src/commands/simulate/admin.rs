@@ -33,6 +33,7 @@ pub(super) async fn run(client: Client, world: World, plan: &Plan) -> Stats {
             13..15 => admin.edit_library().await,
             15 => admin.invite().await,
             16 => admin.suspend().await,
+            17 => admin.evaluate().await,
             _ => admin.look_around().await,
         }
     }
@@ -191,6 +192,17 @@ impl Admin {
         self.client.edit("resume user", &path, (Method::POST, &format!("{path}/resume")), |_| None).await;
     }
 
+    /// Asks the questions of the evaluation under the first instruction and the active one. One run goes on at a time.
+    async fn evaluate(&mut self) {
+        self.client.stats.action("run an evaluation");
+        let path = format!("/admin/evaluations/{}/runs", self.world.evaluation);
+        let (body, refusals) = (json!({"candidate_version": 1}), ["evaluation_running", "budget_exceeded"]);
+        let run = self.client.call("create evaluation run", Method::POST, &path, Some(body), &refusals).await;
+        let Some(run) = run.map(|run| text(&run["id"])) else { return };
+        self.client.get("get evaluation run", &format!("/admin/evaluation-runs/{run}")).await;
+        self.client.get("list evaluation answers", &format!("/admin/evaluation-runs/{run}/answers")).await;
+    }
+
     async fn look_around(&mut self) {
         self.client.stats.action("look around");
         let roadmap = &self.world.roadmap;
@@ -202,6 +214,8 @@ impl Admin {
             "/admin/activity?limit=50".to_owned(),
             format!("/admin/history/roadmap/{roadmap}"),
             "/admin/settings".to_owned(),
+            "/admin/tools/budgets".to_owned(),
+            "/admin/tools/unanswered".to_owned(),
             "/admin/users?limit=50".to_owned(),
             "/admin/invites".to_owned(),
             format!("/admin/roadmaps/{roadmap}/preview"),

@@ -40,6 +40,9 @@ pub(super) const CONFLICTS: [&str; 6] = [
 /// How the summaries of projects begin that learners make. Mentors leave those of others alone.
 pub(super) const MADE_IN: &str = "Made in a simulation.";
 
+/// The first name of learners. Mentors leave the questions of others alone.
+pub(super) const SIMULATED: &str = "Simulated";
+
 /// What became of a call.
 enum Outcome {
     Done(Value),

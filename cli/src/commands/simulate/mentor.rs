@@ -8,11 +8,11 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::json;
 
-use super::client::{Client, items, made_here, text};
+use super::client::{Client, SIMULATED, items, made_here, text};
 use super::staff::Plan;
 use super::stats::Stats;
 
-/// Looks after students and moderates their projects, until the planned actions are done or the time is over.
+/// Looks after students, moderates their projects and answers their questions, until the planned actions are done or the time is over.
 pub(super) async fn run(client: Client, plan: &Plan) -> Stats {
     let mut mentor = Mentor { client, rng: StdRng::seed_from_u64(plan.seed) };
     let started = Instant::now();
@@ -23,7 +23,8 @@ pub(super) async fn run(client: Client, plan: &Plan) -> Stats {
         tokio::time::sleep(plan.think.mul_f64(mentor.rng.random_range(0.0..2.0))).await;
         match mentor.rng.random_range(0..10) {
             0..3 => mentor.look_at_students().await,
-            3..9 => mentor.moderate().await,
+            3..7 => mentor.moderate().await,
+            7..9 => mentor.answer().await,
             _ => mentor.unpublish().await,
         }
     }
@@ -77,6 +78,19 @@ impl Mentor {
             let reason = |_: &_| Some(json!({"reason": "Say who it is for."}));
             self.client.edit("reject project", &path, (Method::POST, &change), reason).await;
         }
+    }
+
+    /// Answers one of the simulation's questions. Another mentor may be faster, and its learner may withdraw it.
+    async fn answer(&mut self) {
+        let waiting = self.client.get("list mentor questions", "/mentor/questions").await.unwrap_or_default();
+        let ours: Vec<_> = items(&waiting["items"]).iter().filter(|asked| asked["first_name"] == SIMULATED).collect();
+        let Some(question) = ours.choose(&mut self.rng) else { return };
+        let path = format!("/mentor/questions/{}", text(&question["id"]));
+        let gone = ["mentor_question_not_found", "mentor_question_answered"];
+        self.client.stats.action("answer a learner");
+        self.client.call("get mentor question", Method::GET, &path, None, &gone).await;
+        let (path, body) = (format!("{path}/answer"), json!({"text": "Look at the lesson once more, and try it."}));
+        self.client.call("answer mentor question", Method::POST, &path, Some(body), &gone).await;
     }
 
     /// Takes down one of the simulation's projects.

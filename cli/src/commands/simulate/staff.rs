@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) term: String,
     pub(super) prompt: String,
     category: String,
+    /// An evaluation of the assistant's instructions.
+    pub(super) evaluation: String,
     /// A learner whom admins suspend and let in again.
     pub(super) learner: String,
     /// Whether projects were moderated before.
@@ -116,7 +118,10 @@ impl Host {
         let prompt = json!({"category_id": category, "slug": name, "title": title, "body": "Write a page."});
         let learner =
             json!({"email": format!("suspended@{}", self.domain), "first_name": "Suspended", "role": "student"});
+        let cases = json!([{"question": "What is a viewport?"}, {"question": "Что такое индекс?"}]);
+        let evaluation = json!({"tool_type": "assistant", "name": name, "cases": cases});
         let mut world = World {
+            evaluation: self.create("/admin/evaluations", evaluation).await?,
             style: self.create("/admin/styles", style).await?,
             term: self.create("/admin/glossary", term).await?,
             prompt: self.create("/admin/prompts", prompt).await?,
@@ -176,6 +181,7 @@ impl Host {
                 format!("/admin/prompt-categories/{}", world.category),
                 format!("/admin/styles/{}", world.style),
                 format!("/admin/glossary/{}", world.term),
+                format!("/admin/evaluations/{}", world.evaluation),
                 format!("/admin/users/{}", world.learner),
             ];
             for path in stages.chain(others) {

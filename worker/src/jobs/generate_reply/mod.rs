@@ -140,9 +140,9 @@ impl Sink for Chunks<'_> {
         attempts::may_write(&mut connection, self.attempt).await
     }
 
-    async fn accepted(&self, prompt_tokens: i32) -> Result<()> {
+    async fn asking(&self, prompt_tokens: i32) -> Result<()> {
         let mut connection = self.db.acquire().await?;
-        attempts::accepted(&mut connection, self.attempt, prompt_tokens).await
+        attempts::asking(&mut connection, self.attempt, prompt_tokens).await
     }
 
     async fn kept(&self, response_id: Option<&str>) -> Result<()> {

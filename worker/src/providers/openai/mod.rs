@@ -46,6 +46,7 @@ use cairn_core::tools::{Reason, Request};
 use reqwest::header::ACCEPT;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use self::adjustments::Memory;
 use self::azure::Azure;
@@ -166,6 +167,13 @@ impl OpenAi {
         out: &Out,
     ) -> Result<Response, Failure> {
         let mut made = Vec::new();
+        // Who asks again with the same key goes on with the answer, and counts it.
+        let goes_on = self.dialect.body(asking)["background"] == true && key.is_some();
+        if !goes_on {
+            let (stored, is_stored) = oneshot::channel();
+            let _ = out.send(Piece::Asking { prompt_tokens: asking.prompt.tokens, stored }).await;
+            let _ = is_stored.await; // the end is noticed later if the receiver is gone
+        }
         loop {
             if !asking.is_streamed() {
                 let _ = out.send(Piece::Unstreamed).await; // the end is noticed below if the receiver is gone

@@ -122,3 +122,24 @@ async fn the_usage_of_a_lost_attempt_is_estimated() {
     .unwrap();
     assert_eq!(lost, (Some(50), Some(3), true));
 }
+
+/// If its worker is lost now, nobody will know whether the provider has accepted the request, so it counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_counted_before_its_request_is_made() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
+    // The provider has the request, and says nothing.
+    let reply = fixture.ask("stub:headers=3600000 Hello?").await;
+    eventually("the provider is asked", async || fixture.stub.open() == 1).await;
+    let asked = used(&fixture, reply).await.pop().unwrap();
+    assert!(asked.prompt_tokens > Some(0) && asked.is_estimate, "{asked:?}");
+    fixture.cancel_all().await;
+    worker.stop().await;
+    // A request that is refused was not billed after all.
+    let worker = fixture.harness.start();
+    let refused = fixture.ask("stub:fault=401 Hello?").await;
+    fixture.finished(refused).await;
+    let refused = used(&fixture, refused).await.pop().unwrap();
+    assert_eq!((refused.prompt_tokens, refused.is_estimate), (None, false));
+    worker.stop().await;
+}

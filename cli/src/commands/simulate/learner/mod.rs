@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Client, items, text};
+use super::client::{Client, SIMULATED, items, text};
 use super::stats::Stats;
 
 /// How long progress figures or a reply may take.
@@ -20,7 +20,7 @@ const RESULT_TIMEOUT: Duration = Duration::from_mins(1);
 const STUDY_REFUSALS: [&str; 5] =
     ["stage_locked", "tasks_incomplete", "lesson_not_found", "task_not_found", "roadmap_not_found"];
 /// Refusals that are expected because questions are asked at any time.
-const ASK_REFUSALS: [&str; 3] = ["reply_open", "too_many_open_replies", "quota_exceeded"];
+const ASK_REFUSALS: [&str; 4] = ["reply_open", "too_many_open_replies", "quota_exceeded", "budget_exceeded"];
 const QUESTIONS: [&str; 6] = [
     "How do I centre a card on the page?",
     "What is an index good for?",
@@ -60,7 +60,7 @@ struct Learner<'a> {
 /// Registers and performs the planned actions. Returns what happened.
 pub(super) async fn run(mut client: Client, plan: &Plan, on_action: &(dyn Fn() + Sync)) -> Stats {
     let body = json!({
-        "email": plan.email, "password": "a simulated learner", "first_name": "Simulated", "invite_code": plan.invite,
+        "email": plan.email, "password": "a simulated learner", "first_name": SIMULATED, "invite_code": plan.invite,
     });
     let Some(session) = client.call("register", Method::POST, "/auth/register", Some(body), &[]).await else {
         return client.stats;
@@ -252,7 +252,7 @@ impl Learner<'_> {
         loop {
             let Some(reply) = self.client.get("get reply", &format!("/replies/{reply_id}")).await else { return };
             match reply["state"].as_str().unwrap_or_default() {
-                "completed" => return,
+                "completed" => return self.judge(&reply_id).await,
                 "queued" | "streaming" if started.elapsed() < RESULT_TIMEOUT => {}
                 state => {
                     let reason = reply["reason"].to_string();
@@ -262,6 +262,29 @@ impl Learner<'_> {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    /// Often says whether a reply helped, and sometimes puts it before the mentors.
+    async fn judge(&mut self, reply_id: &str) {
+        let path = format!("/replies/{reply_id}");
+        if self.rng.random_bool(0.5) {
+            self.client.stats.action("rate a reply");
+            let body = if self.rng.random_bool(0.8) {
+                json!({"thumb": "up"})
+            } else {
+                json!({"thumb": "down", "reason": "It answers another question."})
+            };
+            self.client.call("rate reply", Method::PUT, &format!("{path}/rating"), Some(body), &[]).await;
+        }
+        if self.rng.random_bool(0.3) {
+            self.client.stats.action("ask the mentors");
+            let (path, body) = (format!("{path}/mentor-question"), json!({"consent": true}));
+            self.client.call("ask mentor", Method::PUT, &path, Some(body), &[]).await;
+            if self.rng.random_bool(0.2) {
+                let answered = ["mentor_question_answered"];
+                self.client.call("withdraw mentor question", Method::DELETE, &path, None, &answered).await;
+            }
         }
     }
 
