@@ -32,7 +32,7 @@ pub struct Question<'a> {
 }
 
 /// What a provider sends while it generates an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Piece {
     /// The answer will come as a whole, so nothing shows in between that the provider works.
     Unstreamed,

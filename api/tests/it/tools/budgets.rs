@@ -200,7 +200,7 @@ async fn what_is_reserved_is_released_however_a_reply_ends() {
     let cancelled = asked(&anna, ASSISTANT, "Two?").await;
     let attempt = begin(&app, cancelled).await.unwrap();
     let mut connection = app.app.pool().acquire().await.unwrap();
-    attempts::accepted(&mut connection, &attempt, 30).await.unwrap();
+    attempts::asking(&mut connection, &attempt, 30).await.unwrap();
     append(&app, &attempt, 1, &"four".repeat(10)).await;
     anna.call(Method::POST, &format!("/v1/replies/{cancelled}/cancel")).await.expect(200);
     assert_eq!(used(&admin).await, [(40, 0), (30 * 2 + 10 * 10, 0)]);
@@ -217,7 +217,7 @@ async fn what_is_reserved_is_released_however_a_reply_ends() {
     nothing_reserved().await;
     let lost = asked(&anna, IDEAS, "Four?").await;
     let attempt = begin(&app, lost).await.unwrap();
-    attempts::accepted(&mut connection, &attempt, 100).await.unwrap();
+    attempts::asking(&mut connection, &attempt, 100).await.unwrap();
     let next = begin(&app, lost).await.unwrap();
     assert_eq!(used(&admin).await[1].0, 250 + 200, "the lost attempt has its cost");
     let mut tx = app.app.db.begin().await.unwrap();

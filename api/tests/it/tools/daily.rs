@@ -15,7 +15,7 @@ async fn figures_are_by_day_in_a_time_zone_and_by_tool() {
     fail(&app, &begin(&app, first).await.unwrap()).await;
     let second = asked(&anna, ASSISTANT, "Two?").await;
     let lost = begin(&app, second).await.unwrap();
-    attempts::accepted(&mut app.app.pool().acquire().await.unwrap(), &lost, 7).await.unwrap();
+    attempts::asking(&mut app.app.pool().acquire().await.unwrap(), &lost, 7).await.unwrap();
     let attempt = begin(&app, second).await.unwrap();
     let mut tx = app.app.db.begin().await.unwrap();
     let usage = Usage {
