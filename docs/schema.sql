@@ -598,6 +598,20 @@ END;
 CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC
+ SELECT
+    FROM public.course_modules
+   WHERE ((index_for_search.of_kind = 'lesson'::public.search_kind) AND (course_modules.id IN ( SELECT lessons.module_id
+            FROM public.lessons
+           WHERE (lessons.id = ANY (index_for_search.ids)))))
+   ORDER BY course_modules.id
+  FOR SHARE OF course_modules;
+ SELECT
+    FROM public.prompt_categories
+   WHERE ((index_for_search.of_kind = 'prompt'::public.search_kind) AND (prompt_categories.id IN ( SELECT prompts.category_id
+            FROM public.prompts
+           WHERE (prompts.id = ANY (index_for_search.ids)))))
+   ORDER BY prompt_categories.id
+  FOR SHARE OF prompt_categories;
  INSERT INTO public.search_changes DEFAULT VALUES;
  DELETE FROM public.search_postings
    WHERE ((search_postings.object_id = ANY (index_for_search.ids)) AND (search_postings.kind = index_for_search.of_kind));
@@ -1858,6 +1872,7 @@ CREATE TABLE public.ai_reply_ratings (
 );
 ALTER TABLE ONLY public.ai_reply_ratings
     ADD CONSTRAINT ai_reply_ratings_pkey PRIMARY KEY (reply_id);
+CREATE INDEX ai_reply_ratings_reasons_idx ON public.ai_reply_ratings USING btree (updated_at, reply_id) WHERE (reason IS NOT NULL);
 CREATE TRIGGER touch_row BEFORE UPDATE ON public.ai_reply_ratings FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION public.touch_row();
 ALTER TABLE ONLY public.ai_reply_ratings
     ADD CONSTRAINT ai_reply_ratings_reply_id_fkey FOREIGN KEY (reply_id) REFERENCES public.ai_replies(id) ON DELETE CASCADE;

@@ -217,7 +217,8 @@ async fn check_sums(pool: &PgPool, stored: &[Stored], checks: &mut Checks) -> an
 }
 
 /// Failures that are no concern of operators.
-const OF_LEARNERS: [&str; 5] = ["content_filter", "refused", "context_too_long", "answer_too_long", "empty_answer"];
+const OF_LEARNERS: [&str; 6] =
+    ["content_filter", "refused", "context_too_long", "answer_too_long", "empty_answer", "budget_exceeded"];
 
 /// How often a reply is attempted that ends with this reason, by what docs/AI.md promises: the number of billed attempts.
 const LIMITS: [(&str, usize); 10] = [
@@ -352,6 +353,12 @@ impl Checks {
         if reason == "attempts_exhausted" {
             if ended(&["superseded"]) < LOST_WORKERS {
                 findings.push("it was given up too early".to_owned());
+            }
+            return;
+        }
+        if reason == "budget_exceeded" {
+            if !attempts.iter().any(|attempt| attempt.prompt_tokens > Some(0)) {
+                findings.push("nothing of it was paid for, so no budget refuses another attempt".to_owned());
             }
             return;
         }

@@ -11,14 +11,22 @@ use cairn_core::failpoint;
 use cairn_core::queue::lease::{Lease, Outcome};
 use cairn_core::queue::{Envelope, Queue, TRACEPARENT};
 use cairn_core::telemetry::trace;
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use serde_json::Value;
 use tracing::Instrument;
 use tracing::field::Empty;
+use ulid::Ulid;
 
 use crate::Context;
 use crate::jobs::{dispatch, metric_name};
 use crate::run::JobError;
+
+/// How long a job of an unknown kind or version waits for a worker that knows it: longer than it takes to replace all workers.
+pub(crate) const WAIT_FOR_NEWER: Duration = Duration::from_hours(1);
+
+/// How long such a job waits before the next worker looks at it, more or less.
+const PAUSE_FOR_NEWER: Duration = Duration::from_secs(10);
 
 /// How long a job waits, on average, that failed for a reason of the moment.
 const POSTPONEMENT: Duration = Duration::from_secs(3);
@@ -63,6 +71,11 @@ async fn outcome(
     let outcome = match error {
         JobError::Moment(reason, error) => return (postpone(lease, kind, &error), Some(reason)),
         JobError::Discard(error) => dead(lease, kind, error),
+        JobError::Unknown(error) if age(lease).is_none_or(|age| age >= WAIT_FOR_NEWER) => dead(lease, kind, error),
+        JobError::Unknown(error) => {
+            tracing::warn!(job.kind = kind, job.id = %lease.id, error, "a job of a newer release waits for a newer worker");
+            Outcome::Snooze { delay: PAUSE_FOR_NEWER.mul_f64(0.5 + rand::random::<f64>()) }
+        }
         JobError::Retry(error) | JobError::RetryIn(_, error) if lease.attempt >= lease.max_attempts => {
             dead(lease, kind, error)
         }
@@ -71,6 +84,12 @@ async fn outcome(
         JobError::Snooze(delay) => Outcome::Snooze { delay },
     };
     (outcome, None)
+}
+
+/// The time since the job was enqueued, by its id; `None` if nothing of this platform made the id.
+fn age(lease: &Lease) -> Option<Duration> {
+    let enqueued_at: DateTime<Utc> = Ulid::from_string(&lease.id).ok()?.datetime().into();
+    Some((lease.taken_at - enqueued_at).to_std().unwrap_or_default())
 }
 
 /// Has the job tried again in a few seconds, without counting the attempt. Jobs that failed together come back one by one.
@@ -114,7 +133,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -148,6 +167,31 @@ mod tests {
         assert_eq!(later, Outcome::Snooze { delay: Duration::from_millis(7) }, "even the last attempt may snooze");
         let never = ended(&lease(1), async { Err(JobError::discard("bad")) }).await;
         assert_eq!(never, Outcome::Dead { error: "bad".into() });
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_newer_release_waits_for_a_newer_worker_for_an_hour() {
+        let unknown = async |id: String, age: Duration| {
+            ended(&Lease { id, taken_at: (SystemTime::UNIX_EPOCH + age).into(), ..lease(3) }, async {
+                Err(JobError::Unknown("what?".into()))
+            })
+            .await
+        };
+        let id = Ulid::from_datetime(SystemTime::UNIX_EPOCH).to_string();
+        // The clock of the database may be behind that of the program.
+        let early = Ulid::from_datetime(SystemTime::UNIX_EPOCH + WAIT_FOR_NEWER).to_string();
+        for (id, age) in
+            [(&id, Duration::ZERO), (&id, WAIT_FOR_NEWER - Duration::from_secs(1)), (&early, Duration::ZERO)]
+        {
+            let outcome = unknown(id.clone(), age).await;
+            assert!(
+                matches!(outcome, Outcome::Snooze { delay } if delay >= PAUSE_FOR_NEWER / 2),
+                "{age:?}: {outcome:?}"
+            );
+        }
+        for id in [id, "not ours".to_owned()] {
+            assert_eq!(unknown(id, WAIT_FOR_NEWER).await, Outcome::Dead { error: "what?".into() });
+        }
     }
 
     #[tokio::test]

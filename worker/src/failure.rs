@@ -16,6 +16,9 @@ pub enum JobError {
     /// Failed for a reason of the moment that has nothing to do with the job: tried again soon, and the run does not count as an
     /// attempt, so that no outage makes jobs die.
     Moment(Transient, String),
+    /// This release does not know the job, and perhaps the next one does, which runs beside it during a deployment: the job waits for
+    /// another worker, and is dead if there is none for [`crate::adapter::WAIT_FOR_NEWER`].
+    Unknown(String),
     /// Will never succeed: the job is dead at once.
     Discard(String),
 }

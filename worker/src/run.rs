@@ -39,7 +39,7 @@ where
         assert!(ends_in_time, "a job's deadline must be below the drain limit, or the job must react to a shutdown");
     }
     if envelope.v != 1 {
-        return Err(JobError::Discard(format!("version {} of {} is not supported", envelope.v, J::KIND)));
+        return Err(JobError::Unknown(format!("version {} of {} is not supported", envelope.v, J::KIND)));
     }
     let job: J = serde_json::from_value(envelope.data)
         .map_err(|error| JobError::Discard(format!("the payload cannot be read: {error}")))?;

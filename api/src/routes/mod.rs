@@ -125,5 +125,6 @@ resources! {
     admin::tools::stats StatsApi,
     admin::tools::daily DailyToolsApi,
     admin::tools::unanswered UnansweredApi,
+    admin::tools::ratings RatingReasonsApi,
     admin::tools::budgets BudgetsApi,
 }

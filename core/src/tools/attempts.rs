@@ -228,6 +228,25 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What this attempt and earlier ones of the same answer have used together. Everything else is of this one.
+    pub(super) fn with(&self, earlier: &Self) -> Self {
+        fn sum<N>(one: Option<N>, other: Option<N>, add: fn(N, N) -> N) -> Option<N> {
+            match (one, other) {
+                (Some(one), Some(other)) => Some(add(one, other)),
+                (one, other) => one.or(other),
+            }
+        }
+        let tokens = |one, other| sum(one, other, i32::saturating_add);
+        Self {
+            prompt_tokens: tokens(self.prompt_tokens, earlier.prompt_tokens),
+            completion_tokens: tokens(self.completion_tokens, earlier.completion_tokens),
+            thinking_tokens: tokens(self.thinking_tokens, earlier.thinking_tokens),
+            cost_micros: sum(self.cost_micros, earlier.cost_micros, i64::saturating_add),
+            is_estimate: self.is_estimate || earlier.is_estimate,
+            ..self.clone()
+        }
+    }
+
     /// The time to the first piece of text in milliseconds, as it is stored.
     pub(super) fn first_token_ms(&self) -> Option<i32> {
         self.first_token.map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX))

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A question is admitted as long as what was spent and what is reserved leave something of every budget that covers it. Those
-//! who ask at the same time wait for each other, so all of them together exceed a budget by less than one reply.
+//! who ask at the same time wait for each other, so all of them together exceed a budget by less than one reply. The same is asked
+//! before a reply is attempted again whose earlier attempts were paid for, and before each question of an evaluation.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Tool;
+use super::attempts::Attempt;
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::db::Tx;
@@ -182,7 +184,7 @@ fn covering(settings: &Settings, tool: Tool, is_learner: bool) -> Vec<Budget> {
 }
 
 /// Refuses if a budget that covers a question leaves nothing. Those who ask wait here for each other until their transactions end.
-pub(super) async fn check(
+pub async fn check(
     connection: &mut PgConnection,
     settings: &Settings,
     user_id: Option<Uuid>,
@@ -202,6 +204,33 @@ pub(super) async fn check(
     // Of several, the one that keeps the caller out for longest.
     let full = uses.into_iter().filter(BudgetUse::is_full).max_by_key(|used| (used.is_spent(), used.resets_at));
     full.map_or(Ok(()), |used| Err(Rejected::Refused(BudgetExceeded(used))))
+}
+
+/// Whether the budgets leave room for another attempt at a reply, whose earlier attempts have perhaps cost as much as was reserved
+/// for it. What is reserved for it stays reserved, so of several that ask at once, none goes on at the expense of another.
+pub async fn leave_room(connection: &mut PgConnection, settings: &Settings, attempt: &Attempt) -> Result<bool> {
+    let budgets = covering(settings, attempt.request.tool, true);
+    if budgets.is_empty() {
+        return Ok(true);
+    }
+    let reply = sqlx::query!(
+        r#"SELECT v.day AS "day?", coalesce(v.tokens, 0) AS "tokens!", coalesce(v.cost_micros, 0) AS "cost_micros!"
+           FROM (SELECT FROM ai_reply_attempts WHERE reply_id = $1 AND attempt < $2 AND prompt_tokens > 0 LIMIT 1) paid
+           LEFT JOIN ai_reservations v ON v.reply_id = $1"#,
+        attempt.reply_id,
+        attempt.number
+    );
+    let Some(reply) = reply.fetch_optional(&mut *connection).await? else { return Ok(true) };
+    let is_full = |mut used: BudgetUse| {
+        if reply.day.is_some_and(|day| day >= used.starts_on) {
+            used.reserved -= match used.budget.unit {
+                BudgetUnit::Tokens => reply.tokens,
+                BudgetUnit::CostMicros => reply.cost_micros,
+            };
+        }
+        used.is_full()
+    };
+    Ok(!uses(connection, &budgets, Some(attempt.user_id)).await?.into_iter().any(is_full))
 }
 
 /// Reserves what a reply that was just queued may cost at most, or refuses it. Without budgets nothing is reserved.

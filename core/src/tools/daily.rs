@@ -66,8 +66,8 @@ pub async fn list(
                  AND r.created_at < ($2::date + 1)::timestamp AT TIME ZONE $3
                  AND c.tool_type = coalesce($4, c.tool_type)
            ), attempt AS MATERIALIZED (
-               SELECT q.day, q.tool_type, a.*,
-                   CASE WHEN a.finished_at IS NULL THEN 'open' ELSE coalesce(a.reason, 'completed') END AS ended
+               SELECT q.day, q.tool_type, a.is_estimate, a.prompt_tokens, a.completion_tokens, a.thinking_tokens,
+                   a.cost_micros, a.first_token_ms, CASE WHEN a.finished_at IS NULL THEN 'open' ELSE coalesce(a.reason, 'completed') END AS ended
                FROM asked q JOIN ai_reply_attempts a ON a.reply_id = q.id
            ), attempts AS (
                SELECT day, tool_type, count(*) FILTER (WHERE is_estimate) AS estimated,

@@ -19,7 +19,7 @@ use super::attempts::{Usage, storable};
 use super::budgets::{self, BudgetExceeded};
 use super::evaluations::{self, Case};
 use super::jobs::RunEvaluation;
-use super::{Context, Reason, Request, Tool, context, instructions};
+use super::{Context, Reason, Request, Tool, context, instructions, prices};
 use crate::Result;
 use crate::activity::{Action, Verb};
 use crate::clock::new_id;
@@ -255,6 +255,8 @@ pub struct RunAttempt {
     pub created_by: Option<Uuid>,
     /// What the provider is asked.
     pub request: Request,
+    /// What earlier attempts used, whose workers were lost or stopped, or to which the provider had no answer.
+    earlier: Usage,
 }
 
 /// Begins the next attempt; `None` if the run has ended, has no question left, or the job is no longer held under `lease`.
@@ -269,11 +271,11 @@ pub async fn begin(connection: &mut PgConnection, run_id: Uuid, lease: Option<&L
                    FROM ai_evaluation_answers a JOIN ai_evaluation_runs r ON r.id = a.run_id AND r.state = 'running'
                    WHERE a.run_id = $1 AND a.finished_at IS NULL ORDER BY a.number, a.is_candidate LIMIT 1)
                  AND ($2::text IS NULL OR EXISTS (SELECT FROM held))
-               RETURNING number, is_candidate, attempt, context
+               RETURNING *
            )
            SELECT n.number, n.is_candidate, n.attempt, n.context AS "context?: Json<Context>", r.created_by,
                r.cases -> (n.number - 1) AS "case!: Json<Case>", i.tool_type AS "tool: Tool", i.content, i.model,
-               i.temperature, i.max_tokens
+               i.temperature, i.max_tokens, n.prompt_tokens, n.completion_tokens, n.is_estimate, n.cost_micros
            FROM next n
            JOIN ai_evaluation_runs r ON r.id = $1
            JOIN ai_system_instructions i ON i.id = CASE WHEN n.is_candidate THEN r.candidate_id ELSE r.baseline_id END"#,
@@ -301,6 +303,13 @@ pub async fn begin(connection: &mut PgConnection, run_id: Uuid, lease: Option<&L
             model: row.model,
             temperature: row.temperature,
             max_tokens: row.max_tokens,
+        },
+        earlier: Usage {
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            is_estimate: row.is_estimate,
+            cost_micros: row.cost_micros,
+            ..Usage::default()
         },
         case: row.case.0,
     }))
@@ -352,6 +361,35 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &RunAttempt) -> R
     Ok(may.fetch_one(connection).await?)
 }
 
+/// Records that an attempt asks the provider: if its worker is lost from now on, it has perhaps been billed. The tokens are
+/// estimated.
+pub async fn asking(connection: &mut PgConnection, attempt: &RunAttempt, prompt_tokens: i32) -> Result<()> {
+    let cost_micros = prices::cost(connection, &attempt.request, prompt_tokens).await?;
+    let asked = Usage { prompt_tokens: Some(prompt_tokens), is_estimate: true, cost_micros, ..Usage::default() };
+    record(connection, attempt, &asked).await
+}
+
+/// Records what an attempt has used, though another one follows.
+pub async fn record(connection: &mut PgConnection, attempt: &RunAttempt, usage: &Usage) -> Result<()> {
+    let used = usage.with(&attempt.earlier);
+    sqlx::query!(
+        "UPDATE ai_evaluation_answers
+         SET prompt_tokens = $5, completion_tokens = $6, is_estimate = $7, cost_micros = $8
+         WHERE run_id = $1 AND number = $2 AND is_candidate = $3 AND attempt = $4 AND finished_at IS NULL",
+        attempt.run_id,
+        attempt.number,
+        attempt.is_candidate,
+        attempt.attempt,
+        used.prompt_tokens,
+        used.completion_tokens,
+        used.is_estimate,
+        used.cost_micros
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Stores an answer, and what it used. If the provider has failed, the run has. Writes nothing and returns `false` if the attempt may
 /// no longer write.
 pub async fn finish(
@@ -361,7 +399,7 @@ pub async fn finish(
     failed: Option<Reason>,
     usage: &Usage,
 ) -> Result<bool> {
-    let text = storable(text);
+    let (text, usage) = (storable(text), usage.with(&attempt.earlier));
     let finished = sqlx::query!(
         "UPDATE ai_evaluation_answers SET finished_at = now(), answer = $5, is_passed = $6, prompt_tokens = $7,
              completion_tokens = $8, cost_micros = $9, is_estimate = $10

@@ -1,5 +1,6 @@
 //! What learners think of replies.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -115,4 +116,49 @@ pub(super) async fn forget_reasons(connection: &mut PgConnection, chat_id: Uuid)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// What a learner wrote about a reply. It does not say who.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatingReason {
+    /// The reply.
+    pub reply_id: Uuid,
+    /// The tool that answered.
+    pub tool_type: Tool,
+    /// The version of the tool's instruction under which it answered.
+    pub instruction_version: i32,
+    /// Whether the reply helped.
+    pub thumb: Thumb,
+    /// What the learner wrote.
+    pub reason: String,
+    /// When the reply was last rated.
+    pub rated_at: DateTime<Utc>,
+}
+
+/// At most `limit` ratings with a reason, the newest first, starting after the time and the reply of `after`.
+pub async fn reasons(
+    connection: &mut PgConnection,
+    tool: Option<Tool>,
+    thumb: Option<Thumb>,
+    after: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<RatingReason>> {
+    let (at, reply_id) = after.unzip();
+    let reasons = sqlx::query_as!(
+        RatingReason,
+        r#"SELECT t.reply_id, i.tool_type AS "tool_type: Tool", i.version AS instruction_version, t.thumb AS "thumb: Thumb",
+               t.reason AS "reason!", t.updated_at AS rated_at
+           FROM ai_reply_ratings t
+           JOIN ai_replies r ON r.id = t.reply_id
+           JOIN ai_system_instructions i ON i.id = r.instruction_id
+           WHERE t.reason IS NOT NULL AND i.tool_type = coalesce($1, i.tool_type) AND t.thumb = coalesce($2, t.thumb)
+             AND (t.updated_at, t.reply_id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
+           ORDER BY t.updated_at DESC, t.reply_id DESC LIMIT $5"#,
+        tool.map(Tool::name),
+        thumb as Option<Thumb>,
+        at,
+        reply_id,
+        limit
+    );
+    Ok(reasons.fetch_all(connection).await?)
 }

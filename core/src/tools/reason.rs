@@ -42,6 +42,8 @@ pub enum Reason {
     AnswerTooLong,
     /// The provider stayed unavailable until the reply had to fail.
     ProviderUnavailable,
+    /// A budget leaves nothing for another attempt.
+    BudgetExceeded,
     /// The job used up its attempts.
     AttemptsExhausted,
     /// The worker was stopped; another worker starts a new attempt.

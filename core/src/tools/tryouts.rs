@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::attempts::{Usage, storable};
 use super::budgets::{self, BudgetExceeded};
 use super::jobs::AnswerTryout;
-use super::{Context, Reason, Request, Tool, context, instructions};
+use super::{Context, Reason, Request, Tool, context, instructions, prices};
 use crate::Result;
 use crate::activity::{Action, Target, Verb};
 use crate::clock::new_id;
@@ -72,7 +72,7 @@ pub struct Tryout {
     pub provider: Option<String>,
     /// The model; `None` until the end, and if the provider has none.
     pub model: Option<String>,
-    /// As in [`Usage`].
+    /// As in [`Usage`], with what earlier attempts used, whose workers were lost or stopped.
     pub prompt_tokens: Option<i32>,
     /// As in [`Usage`].
     pub completion_tokens: Option<i32>,
@@ -185,6 +185,8 @@ pub struct TryoutAttempt {
     pub created_by: Uuid,
     /// What the provider is asked.
     pub request: Request,
+    /// What earlier attempts used.
+    earlier: Usage,
 }
 
 /// Begins an attempt; `None` if the try-out has ended or was removed, or the job is no longer held under `lease`. An earlier
@@ -202,10 +204,11 @@ pub async fn begin(
                UPDATE ai_tryouts SET state = 'running', attempt = attempt + 1, provider = $2,
                    started_at = coalesce(started_at, now())
                WHERE id = $1 AND state IN ('queued', 'running') AND ($3::text IS NULL OR EXISTS (SELECT FROM held))
-               RETURNING attempt, created_by, question, context, instruction_id
+               RETURNING *
            )
            SELECT t.attempt, t.created_by, t.question, t.context AS "context: Json<Context>", i.tool_type AS "tool: Tool", i.content,
-               i.model, i.temperature, i.max_tokens
+               i.model, i.temperature, i.max_tokens, t.prompt_tokens, t.completion_tokens, t.thinking_tokens, t.is_estimate,
+               t.cost_micros
            FROM tryout t JOIN ai_system_instructions i ON i.id = t.instruction_id"#,
         id,
         provider,
@@ -227,6 +230,14 @@ pub async fn begin(
             temperature: row.temperature,
             max_tokens: row.max_tokens,
         },
+        earlier: Usage {
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            thinking_tokens: row.thinking_tokens,
+            is_estimate: row.is_estimate,
+            cost_micros: row.cost_micros,
+            ..Usage::default()
+        },
     }))
 }
 
@@ -240,6 +251,33 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &TryoutAttempt) -
     Ok(may.fetch_one(connection).await?)
 }
 
+/// Records that an attempt asks the provider: if its worker is lost from now on, it has perhaps been billed. The tokens are
+/// estimated.
+pub async fn asking(connection: &mut PgConnection, attempt: &TryoutAttempt, prompt_tokens: i32) -> Result<()> {
+    let cost_micros = prices::cost(connection, &attempt.request, prompt_tokens).await?;
+    let asked = Usage { prompt_tokens: Some(prompt_tokens), is_estimate: true, cost_micros, ..Usage::default() };
+    record(connection, attempt, &asked).await
+}
+
+/// Records what an attempt has used, though another one follows.
+pub async fn record(connection: &mut PgConnection, attempt: &TryoutAttempt, usage: &Usage) -> Result<()> {
+    let used = usage.with(&attempt.earlier);
+    sqlx::query!(
+        "UPDATE ai_tryouts SET prompt_tokens = $3, completion_tokens = $4, thinking_tokens = $5, is_estimate = $6, cost_micros = $7
+         WHERE id = $1 AND attempt = $2 AND state = 'running'",
+        attempt.tryout_id,
+        attempt.number,
+        used.prompt_tokens,
+        used.completion_tokens,
+        used.thinking_tokens,
+        used.is_estimate,
+        used.cost_micros
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Ends a try-out with the text that was received and what it used: it is completed, or failed if `failed` says why, with
 /// details for admins. Writes nothing if the attempt may no longer write.
 pub async fn finish(
@@ -249,7 +287,7 @@ pub async fn finish(
     failed: Option<(Reason, &str)>,
     usage: &Usage,
 ) -> Result<()> {
-    let text = storable(text);
+    let (text, usage) = (storable(text), usage.with(&attempt.earlier));
     sqlx::query!(
         "UPDATE ai_tryouts
          SET state = CASE WHEN $4::text IS NULL THEN 'completed' ELSE 'failed' END::tryout_state, finished_at = now(),

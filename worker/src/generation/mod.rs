@@ -380,6 +380,7 @@ const fn endpoint_works(reason: Reason) -> Option<bool> {
         | Reason::BrokenOff
         | Reason::ContextTooLong
         | Reason::AttemptsExhausted
+        | Reason::BudgetExceeded
         | Reason::Interrupted => None,
         _ => Some(true),
     }
@@ -397,7 +398,7 @@ mod tests {
         for reason in [Reason::Unauthorized, Reason::Refused, Reason::EmptyAnswer, Reason::BadRequest] {
             assert_eq!(endpoint_works(reason), Some(true), "{reason:?}");
         }
-        for reason in [Reason::Silent, Reason::TooSlow, Reason::ContextTooLong, Reason::AttemptsExhausted] {
+        for reason in [Reason::Silent, Reason::TooSlow, Reason::ContextTooLong, Reason::BudgetExceeded] {
             assert_eq!(endpoint_works(reason), None, "{reason:?}");
         }
     }

@@ -42,7 +42,10 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
     let failed = match &end {
         End::Complete(_) => None,
         End::Failed(failure) => Some((failure.reason, failure.detail.as_str())),
-        End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
+        End::Interrupted => {
+            tryouts::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
+            return Err(JobError::Snooze(Duration::ZERO));
+        }
         End::Lost => return Ok(()),
     };
     let mut tx = context.db.begin().await?;
@@ -61,6 +64,11 @@ struct Waiting<'a> {
 impl Sink for Waiting<'_> {
     async fn store(&mut self, _: &str) -> Result<bool> {
         self.is_wanted().await
+    }
+
+    async fn asking(&self, prompt_tokens: i32) -> Result<()> {
+        let mut connection = self.db.acquire().await?;
+        tryouts::asking(&mut connection, self.attempt, prompt_tokens).await
     }
 
     async fn is_wanted(&self) -> Result<bool> {

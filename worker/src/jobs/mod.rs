@@ -35,7 +35,7 @@ macro_rules! define_dispatch {
             match envelope.kind.as_str() {
                 // Boxed, so that a small job does not need the memory of the largest.
                 $(<$job as Job>::KIND => Box::pin(perform(context, envelope, $module::run)).await,)*
-                unknown => Err(JobError::Discard(format!("unknown kind of job `{unknown}`"))),
+                unknown => Err(JobError::Unknown(format!("unknown kind of job `{unknown}`"))),
             }
         }
 

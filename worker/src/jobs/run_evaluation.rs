@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cairn_core::Result;
 use cairn_core::db::Db;
+use cairn_core::refusal::Rejected;
+use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::evaluation_runs::{self as runs, RunAttempt};
 use cairn_core::tools::jobs::RunEvaluation;
 use cairn_core::tools::{Reason, budgets};
@@ -23,6 +25,16 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     let Some(mut attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
         return Ok(runs::complete(&mut connection, job.run_id).await?);
     };
+    let settings = context.settings.get(&mut connection).await?;
+    match budgets::check(&mut connection, &settings, None, attempt.request.tool).await {
+        Ok(()) => {}
+        Err(Rejected::Refused(_)) => {
+            let exceeded = Some(Reason::BudgetExceeded);
+            runs::finish(&mut connection, &attempt, "", exceeded, &Usage::default()).await?;
+            return Ok(());
+        }
+        Err(Rejected::Failed(error)) => return Err(error.into()),
+    }
     drop(connection);
     if find_by_meaning(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
         let mut connection = context.db.acquire().await?;
@@ -35,13 +47,17 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
         End::Complete(_) => None,
         // It says nothing about the instruction, so the question is asked again.
         End::Failed(failure) if is_passing(failure.reason) => {
+            runs::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
             return Err(JobError::RetryIn(
                 failure.after.unwrap_or(PAUSE),
                 format!("the provider: {}", failure.reason.code()),
             ));
         }
         End::Failed(failure) => Some(failure.reason),
-        End::Interrupted => return Err(JobError::Snooze(Duration::ZERO)),
+        End::Interrupted => {
+            runs::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
+            return Err(JobError::Snooze(Duration::ZERO));
+        }
         End::Lost => return Ok(()),
     };
     let mut tx = context.db.begin().await?;
@@ -72,6 +88,11 @@ struct Waiting<'a> {
 impl Sink for Waiting<'_> {
     async fn store(&mut self, _: &str) -> Result<bool> {
         self.is_wanted().await
+    }
+
+    async fn asking(&self, prompt_tokens: i32) -> Result<()> {
+        let mut connection = self.db.acquire().await?;
+        runs::asking(&mut connection, self.attempt, prompt_tokens).await
     }
 
     async fn is_wanted(&self) -> Result<bool> {

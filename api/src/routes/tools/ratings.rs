@@ -27,7 +27,7 @@ pub const PROBLEMS: Problems = &[("rateReply", &[Code::ReplyNotAnswered])];
 pub struct NewRating {
     /// What you think of it.
     pub thumb: Thumb,
-    /// Why you think so. Surrounding white space is removed.
+    /// Why you think so, for the admins. Surrounding white space is removed.
     #[oai(validator(max_length = 1000))]
     pub reason: Option<String>,
 }
@@ -37,7 +37,7 @@ impl RatingsApi {
     /// Rate a reply
     ///
     /// For a reply that is completed, as long as its answer is in the chat. Rating it again replaces the rating, so repeating the
-    /// call has no effect. The reason is deleted when the chat is cleared.
+    /// call has no effect. Admins can read the reason, without your name. It is deleted when the chat is cleared.
     #[oai(path = "/replies/:reply_id/rating", method = "put", operation_id = "rateReply", tag = Tag::Tools)]
     async fn rate_reply(
         &self,

@@ -183,6 +183,8 @@ SELECT pg_temp.named('asked ' || name), pg_temp.named('of ' || name), pg_temp.na
 FROM unnest((SELECT array_agg(k::text) FROM generate_series(1, {n}) k) || '{mentor,admin}'::text[]) name;
 INSERT INTO ai_unanswered_questions (reply_id, tool_type, words)
 SELECT pg_temp.named('reply ' || k), 'assistant', 'word ' || k FROM generate_series(1, {n}) k;
+INSERT INTO ai_reply_ratings (reply_id, thumb, reason)
+SELECT pg_temp.named('reply ' || k), 'down', 'reason ' || k FROM generate_series(1, {n}) k;
 INSERT INTO ai_reply_attempts (reply_id, attempt, finished_at, model, prompt_tokens, completion_tokens)
 SELECT id, 1, created_at, 'm', 1, 1 FROM ai_replies WHERE state <> 'queued';
 INSERT INTO ai_system_instructions (tool_type, version, content)

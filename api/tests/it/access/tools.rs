@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     row("retryReply", Owner(ReplyNotFound), 19).given(FAILED),
 
     row("rateReply", Owner(ReplyNotFound), 9).given(ANSWERED).body(r#"{"thumb": "up", "reason": "Clear"}"#),
-    row("unrateReply", Owner(ReplyNotFound), 4).given(ANSWERED),
+    row("unrateReply", Owner(ReplyNotFound), 5).given(ANSWERED),
     row("askMentor", Owner(ReplyNotFound), 7).given(ANSWERED).body(r#"{"consent": true}"#),
     row("withdrawMentorQuestion", Owner(ReplyNotFound), 4).given(ANSWERED),
     row("listMentorQuestions", Mentors, 2),
@@ -59,5 +59,6 @@ pub(super) const ROWS: &[Row] = &[
     row("getToolStats", Admins, 4),
     row("getDailyToolStats", Admins, 3),
     row("listUnansweredQuestions", Admins, 2),
+    row("listRatingReasons", Admins, 2),
     row("listBudgets", Admins, 2),
 ];

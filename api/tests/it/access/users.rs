@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
     row("getMe", Members, 2),
     row("updateMe", Members, 6).body(r#"{"first_name": "Changed"}"#),
     row("deleteMe", Members, 16).body(r#"{"password": "correct horse battery"}"#),
-    row("exportMyData", Members, 26),
+    row("exportMyData", Members, 27),
     row("changePassword", Members, 11).body(r#"{"current_password": "correct horse battery", "new_password": "another horse battery"}"#),
     row("listMySessions", Members, 2),
     row("revokeMyOtherSessions", Members, 5),

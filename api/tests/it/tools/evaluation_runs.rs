@@ -136,3 +136,22 @@ async fn a_run_asks_its_questions_in_the_background() {
     assert_eq!(done["candidate_passed"], done["baseline_passed"]);
     assert_eq!(app.count("SELECT count(*) FROM tool_messages").await, 0, "nothing is stored for a learner");
 }
+
+/// Almost any answer would pass it, and keep nobody from activating anything.
+#[tokio::test]
+async fn an_evaluation_that_expects_nothing_is_not_attached() {
+    let app = TestApp::new().await;
+    app.leave_jobs();
+    let admin = app.admin("root").await;
+    let cases = |expected: &str| json!([{"question": "What?", "contains": ["that"]}, {"question": "Why?", expected: ["because"]}]);
+    let idle = json!([{"question": "What?", "contains": ["that"]}, {"question": "Why?"}]);
+    let new = |name: &str, attached: bool, cases: Value| json!({"tool_type": "assistant", "name": name, "is_attached": attached, "cases": cases});
+    let refused = admin.post(PATH, new("One", true, idle.clone())).await.expect(422).problem("invalid_body");
+    assert!(refused.json.to_string().contains("/cases/1"), "{}", refused.json);
+    admin.post(PATH, new("One", true, cases("excludes"))).await.expect(201);
+    let made = admin.post(PATH, new("Two", false, idle)).await.expect(201).json;
+    let path = format!("{PATH}/{}", made["id"].as_str().unwrap());
+    let change = async |body: Value| admin.call(Method::PATCH, &path).header("If-Match", "\"1\"").json(body).await;
+    change(json!({"is_attached": true})).await.expect(422);
+    change(json!({"is_attached": true, "cases": cases("contains")})).await.expect(200);
+}

@@ -3,8 +3,8 @@
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use super::{ASSISTANT, asked, begin, complete, reply};
-use crate::support::TestApp;
+use super::{ASSISTANT, IDEAS, asked, begin, complete, reply};
+use crate::support::{Actor, TestApp};
 
 #[tokio::test]
 async fn a_reply_is_rated_by_its_owner_and_the_rating_can_be_changed_and_removed() {
@@ -44,4 +44,42 @@ async fn a_reply_is_rated_by_its_owner_and_the_rating_can_be_changed_and_removed
     anna.delete(ASSISTANT).await.expect(204);
     assert_eq!(app.count("SELECT count(*) FROM ai_reply_ratings WHERE reason IS NULL AND thumb = 'down'").await, 1);
     rate(json!({"thumb": "up"})).await.expect(409).problem("reply_not_answered");
+}
+
+#[tokio::test]
+async fn admins_read_why_replies_did_not_help() {
+    let app = TestApp::new().await;
+    app.leave_jobs();
+    let (admin, anna, ben) = (app.admin("root").await, app.student("anna").await, app.student("ben").await);
+    let rate = async |learner: &Actor, tool: &str, body: Value| {
+        let id = asked(learner, tool, "A secret question?").await;
+        complete(&app, &begin(&app, id).await.unwrap(), "A secret answer").await;
+        learner.call(Method::PUT, &format!("/v1/replies/{id}/rating")).json(body).await.expect(200);
+        id
+    };
+    let first = rate(&anna, ASSISTANT, json!({"thumb": "down", "reason": "too short"})).await;
+    rate(&anna, IDEAS, json!({"thumb": "down"})).await;
+    let third = rate(&ben, IDEAS, json!({"thumb": "up", "reason": "clear"})).await;
+    let list = async |query: &str| admin.get(&format!("/v1/admin/tools/ratings{query}")).await.expect(200).json;
+    let all = list("").await;
+    assert!(!all.to_string().contains("secret") && !all.to_string().contains("anna"), "{all}");
+    let shown = |list: &Value| -> Vec<(Value, Value)> {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| (item["reply_id"].clone(), item["reason"].clone())).collect()
+    };
+    let (first, third) = ((json!(first), json!("too short")), (json!(third), json!("clear")));
+    assert_eq!(shown(&all), [third.clone(), first.clone()]);
+    let item = &all["items"][1];
+    assert_eq!(
+        (&item["tool_type"], &item["instruction_version"], &item["thumb"]),
+        (&json!("assistant"), &json!(1), &json!("down"))
+    );
+    assert_eq!(shown(&list("?tool_type=ideas").await), [third.clone()]);
+    assert_eq!(shown(&list("?thumb=down").await), [first.clone()]);
+    let page = list("?limit=1").await;
+    assert_eq!(shown(&page), [third.clone()]);
+    let next = list(&format!("?limit=1&cursor={}", page["next_cursor"].as_str().unwrap())).await;
+    assert_eq!((shown(&next), &next["next_cursor"]), (vec![first], &Value::Null));
+    anna.delete(ASSISTANT).await.expect(204);
+    assert_eq!(shown(&list("").await), [third], "a reason goes with its chat");
 }

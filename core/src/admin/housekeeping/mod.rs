@@ -123,7 +123,7 @@ impl Run<'_> {
     }
 
     /// Removes old idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
-    /// identifiers of content changes, old try-outs of instructions, old addresses and browsers of users, and old counts.
+    /// identifiers of content changes, old try-outs and evaluations of instructions, what was spent long ago, old addresses and browsers of users, and old counts.
     ///
     /// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
     /// again when a learner of that day is deleted or gets another role. It grows by one row for each quarter of an hour in which
@@ -135,6 +135,8 @@ impl Run<'_> {
         repeat!(self, "events", c => rows::remove_user_events(c));
         repeat!(self, "changes of content", c => rows::remove_catalog_changes(c));
         repeat!(self, "try-outs", c => rows::remove_tryouts(c));
+        repeat!(self, "runs of evaluations", c => rows::remove_evaluation_runs(c));
+        repeat!(self, "spending", c => rows::remove_spending(c));
         repeat!(self, "warnings of budgets", c => rows::remove_budget_warnings(c));
         repeat!(self, "origins of activity", c => rows::remove_origins_of_activity(c, origin_days));
         repeat!(self, "origins of sessions", c => rows::remove_origins_of_sessions(c, origin_days));

@@ -7,6 +7,9 @@ use sqlx::PgConnection;
 
 use crate::Result;
 
+/// How many days the sums of what the tools have used are kept.
+const KEEP_SPENDING_DAYS: i32 = 400;
+
 /// Reads which queues there are.
 pub(super) async fn read_queues(connection: &mut PgConnection, queues: &mut Vec<String>) -> Result<u64> {
     let found = sqlx::query_scalar!(r#"SELECT queue AS "queue!" FROM job_queues"#);
@@ -171,6 +174,33 @@ pub(super) async fn remove_budget_warnings(connection: &mut PgConnection) -> Res
         "DELETE FROM ai_budget_warnings WHERE ctid = ANY (ARRAY(
              SELECT ctid FROM ai_budget_warnings WHERE starts_on < current_date - 62
              ORDER BY starts_on LIMIT 5000
+             FOR UPDATE SKIP LOCKED))"
+    );
+    Ok(removed.execute(connection).await?.rows_affected())
+}
+
+/// Removes the sums of days that no budget and no figure is about. `verify` compares from the first day that is left, so the sums of
+/// learners and those of tools go together.
+pub(super) async fn remove_spending(connection: &mut PgConnection) -> Result<u64> {
+    let removed = sqlx::query!(
+        "WITH old AS MATERIALIZED (
+             SELECT ctid FROM ai_learner_spending WHERE day < current_date - $1::integer ORDER BY day LIMIT 5000
+         ), learners AS (
+             DELETE FROM ai_learner_spending WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1
+         ), tools AS (
+             DELETE FROM ai_spending WHERE day < current_date - $1::integer AND (SELECT count(*) FROM old) < 5000 RETURNING 1
+         )
+         SELECT FROM learners UNION ALL SELECT FROM tools",
+        KEEP_SPENDING_DAYS
+    );
+    Ok(removed.fetch_all(connection).await?.len() as u64)
+}
+
+/// Runs of evaluations keep a version from being activated for as long as it is the candidate. A year later it can be run again.
+pub(super) async fn remove_evaluation_runs(connection: &mut PgConnection) -> Result<u64> {
+    let removed = sqlx::query!(
+        "DELETE FROM ai_evaluation_runs WHERE id = ANY (ARRAY(
+             SELECT id FROM ai_evaluation_runs WHERE finished_at < now() - interval '1 year' ORDER BY id LIMIT 100
              FOR UPDATE SKIP LOCKED))"
     );
     Ok(removed.execute(connection).await?.rows_affected())

@@ -424,3 +424,32 @@ async fn what_is_locked_is_left_and_the_rest_is_done() {
         assert_eq!(scalar::<i64>(test.pool(), counts).await, 0, "{locked}: the next run does what was left");
     }
 }
+
+/// What `verify` compares them with is compared from the first day that is left.
+#[tokio::test]
+async fn what_was_spent_and_evaluated_long_ago_goes() {
+    let test = TestDb::new().await;
+    let user = add_user(test.pool()).await;
+    run(
+        test.pool(),
+        format!(
+            "INSERT INTO ai_learner_spending (user_id, day, tool_type, tokens)
+                 SELECT '{user}', current_date - n, 'ideas', 5 FROM unnest(ARRAY[1, 399, 402, 9000]) n;
+             INSERT INTO ai_spending (day, tool_type, tokens)
+                 SELECT current_date - n, 'ideas', 5 FROM unnest(ARRAY[1, 399, 402, 9000]) n;
+             INSERT INTO ai_evaluations (tool_type, name, cases) VALUES ('ideas', 'E', '[{{}}]');
+             INSERT INTO ai_evaluation_runs (evaluation_id, cases, candidate_id, baseline_id, state, reason, finished_at)
+                 SELECT e.id, e.cases, i.id, i.id, 'failed', 'silent', now() - age
+                 FROM ai_evaluations e, ai_system_instructions i, unnest(ARRAY['1 day', '364 days', '367 days']::interval[]) age
+                 WHERE i.tool_type = 'ideas';
+             INSERT INTO ai_evaluation_answers (run_id, number, is_candidate) SELECT id, 1, true FROM ai_evaluation_runs"
+        ),
+    )
+    .await;
+    housekeeping(&test).await;
+    for (table, left) in
+        [("ai_learner_spending", 2), ("ai_spending", 2), ("ai_evaluation_runs", 2), ("ai_evaluation_answers", 2)]
+    {
+        assert_eq!(scalar::<i64>(test.pool(), &format!("SELECT count(*) FROM {table}")).await, left, "{table}");
+    }
+}

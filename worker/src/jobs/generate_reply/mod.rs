@@ -20,7 +20,7 @@ use crate::metrics::ReplyMetrics;
 use crate::providers::{Begun, Failure, History};
 use crate::run::JobError;
 
-/// For how long it is tried to store how an attempt ended, while the database is busy or restarts, and how often.
+/// For how long it is tried to store that an attempt asks, and how it ended, while the database is busy or restarts, and how often.
 const STORE_FOR: Duration = Duration::from_secs(12);
 const STORE_PAUSE: Duration = Duration::from_millis(300);
 
@@ -43,6 +43,8 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
         Some(question) => messages::before(&mut connection, question, context.provider.history_chars()).await?,
         None => History::new(),
     };
+    let settings = context.settings.get(&mut connection).await?;
+    let is_affordable = budgets::leave_room(&mut connection, &settings, &attempt).await?;
     drop(connection);
     if find_by_meaning(&context, attempt.user_id, &mut attempt.request).await? {
         // Stored first, so that whoever takes over asks the provider for the same.
@@ -55,6 +57,8 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     let mut generation = Generation::new(&context, &attempt.request, chunks, permit);
     let end = if retry_policy::crashes_workers(&attempt.earlier) {
         End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost repeatedly"))
+    } else if !is_affordable {
+        End::Failed(Failure::new(Reason::BudgetExceeded, "earlier attempts have used up a budget"))
     } else {
         Box::pin(generation.run(history, begun(&attempt, job))).await?
     };
@@ -141,8 +145,20 @@ impl Sink for Chunks<'_> {
     }
 
     async fn asking(&self, prompt_tokens: i32) -> Result<()> {
-        let mut connection = self.db.acquire().await?;
-        attempts::asking(&mut connection, self.attempt, prompt_tokens).await
+        let started = Instant::now();
+        loop {
+            let noted = async {
+                let mut connection = self.db.acquire().await?;
+                attempts::asking(&mut connection, self.attempt, prompt_tokens).await
+            };
+            match noted.await {
+                Err(error) if error.transient().is_some() && started.elapsed() < STORE_FOR => {
+                    tracing::warn!(reply.id = %self.attempt.reply_id, %error, "a request is not noted yet, and waits");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                noted => return noted,
+            }
+        }
     }
 
     async fn kept(&self, response_id: Option<&str>) -> Result<()> {

@@ -97,7 +97,12 @@ const NOT_FAILURES: [Reason; 2] = [Reason::Interrupted, Reason::Superseded];
 pub(super) const fn concerns_operators(reason: Reason) -> bool {
     !matches!(
         reason,
-        Reason::ContentFilter | Reason::Refused | Reason::ContextTooLong | Reason::AnswerTooLong | Reason::EmptyAnswer
+        Reason::ContentFilter
+            | Reason::Refused
+            | Reason::ContextTooLong
+            | Reason::AnswerTooLong
+            | Reason::EmptyAnswer
+            | Reason::BudgetExceeded
     )
 }
 
@@ -181,6 +186,7 @@ mod tests {
             Reason::Refused,
             Reason::AnswerTooLong,
             Reason::OnlyThinking,
+            Reason::BudgetExceeded,
         ] {
             assert_eq!(decide(reason, &[], Duration::ZERO), RetryDecision::GiveUp(reason));
         }

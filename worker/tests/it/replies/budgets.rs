@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use cairn_core::admin::verify::{Mode, verify};
-use cairn_core::config::Price;
+use cairn_core::config::{AiConfig, Price};
 use cairn_core::settings::Settings;
-use cairn_core::tools::Tool;
 use cairn_core::tools::questions::{self, Question};
+use cairn_core::tools::{Tool, prices};
 use cairn_testing::eventually;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -80,6 +80,49 @@ async fn admins_are_warned_once_when_four_fifths_are_spent() {
     assert_eq!(warned().await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_is_not_attempted_again_when_its_attempts_have_used_up_a_budget() {
+    let fixture = with_prices().await;
+    let budget = |amount: i64| json!([{"scope": "learner", "period": "day", "unit": "tokens", "amount": amount}]);
+    let settings = set_budgets(&fixture, budget(20)).await;
+    let script = "words=40,at=30,fault=disconnect";
+    let reply = ask(&fixture, &settings, &format!("stub:{script} Hello?")).await;
+    let worker = fixture.harness.start();
+    let stored = fixture.finished(reply).await;
+    assert_eq!((stored.state.as_str(), stored.reason.as_deref()), ("failed", Some("budget_exceeded")), "{stored:?}");
+    assert_eq!(fixture.stub.calls(script), 1);
+    assert_eq!(spent(&fixture).await.2, 0);
+    // Failures that cost nothing are no reason to stop.
+    let settings = set_budgets(&fixture, budget(30)).await;
+    let reply = ask(&fixture, &settings, "stub:words=3,fault=500,times=2 Hello?").await;
+    fixture.completed(reply).await;
+    worker.stop().await;
+    assert_eq!(fixture.harness.count("replies", "Killed").await, 0, "no operator can do anything about it");
+}
+
+/// Another worker with another list of prices, and one that needs none, do not take away the prices of the first.
+#[tokio::test]
+async fn workers_with_different_prices_know_all_of_them() {
+    let mut fixture = with_prices().await;
+    let mut connection = fixture.harness.pool().acquire().await.unwrap();
+    let first = fixture.ai().clone();
+    let second = AiConfig {
+        model: "other".to_owned(),
+        prices: HashMap::from([("other".to_owned(), Price { input: 1.0, output: 1.0 })]),
+        ..first.clone()
+    };
+    prices::publish(&mut connection, Some(&first)).await.unwrap();
+    prices::publish(&mut connection, Some(&second)).await.unwrap();
+    prices::publish(&mut connection, None).await.unwrap();
+    let costs = "SELECT ARRAY[ai_cost('default-model', 10, 1), ai_cost('other', 10, 1), ai_cost(NULL, 10, 1), ai_cost('x', 1, 1)]";
+    let costs: Vec<Option<i64>> = sqlx::query_scalar(costs).fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(costs, [Some(30), Some(11), Some(11), None]);
+    prices::publish(&mut connection, Some(&first)).await.unwrap();
+    let default: Option<i64> =
+        sqlx::query_scalar("SELECT ai_cost(NULL, 10, 1)").fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(default, Some(30));
+}
+
 /// What the worker stores as it goes is all that is left of its attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_leaves_the_cost_of_its_attempt_and_no_reservation() {
@@ -142,18 +185,25 @@ async fn sums_that_are_locked_for_a_while_cost_no_second_call() {
     let worker = fixture.harness.start();
     let first = fixture.ask("stub:words=3 Hello?").await;
     fixture.completed(first).await;
-    let mut holder = fixture.harness.pool().begin().await.unwrap();
-    sqlx::query("SELECT FROM ai_spending FOR UPDATE").execute(&mut *holder).await.unwrap();
-    let reply = fixture.ask("stub:words=7 Hello again?").await;
-    // Longer than statements wait for a lock: first to note that the request was accepted, then to store its end.
-    for _ in 0..2 {
+    for (script, is_asked_first) in [("words=6", false), ("words=7,headers=1000", true)] {
+        let mut holder = fixture.harness.pool().begin().await.unwrap();
+        let lock = "SELECT FROM ai_spending FOR UPDATE";
+        if !is_asked_first {
+            sqlx::query(lock).execute(&mut *holder).await.unwrap();
+        }
+        let reply = fixture.ask(&format!("stub:{script} Hello again?")).await;
+        if is_asked_first {
+            eventually("the provider is asked", async || fixture.stub.open() == 1).await;
+            sqlx::query(lock).execute(&mut *holder).await.unwrap();
+        }
+        // Longer than statements wait for a lock.
         eventually("the worker waits for the sums", async || fixture.harness.is_lock_awaited().await).await;
         eventually("the worker has given up", async || !fixture.harness.is_lock_awaited().await).await;
+        eventually("the worker tries again", async || fixture.harness.is_lock_awaited().await).await;
+        holder.rollback().await.unwrap();
+        let stored = fixture.completed(reply).await;
+        assert_eq!((stored.attempt, fixture.stub.calls(script)), (1, 1), "{stored:?}");
     }
-    eventually("the worker tries again", async || fixture.harness.is_lock_awaited().await).await;
-    holder.rollback().await.unwrap();
-    let stored = fixture.completed(reply).await;
-    assert_eq!((stored.attempt, fixture.stub.calls("words=7")), (1, 1), "{stored:?}");
     let (tokens, cost, _) = spent(&fixture).await;
     assert_eq!((tokens, cost), attempts(&fixture).await);
     worker.stop().await;

@@ -74,3 +74,50 @@ async fn an_attempt_that_was_overtaken_changes_nothing() {
     assert!(runs::finish(&mut connection, &second, "An answer", None, &usage).await.unwrap());
     assert!(!runs::finish(&mut connection, &first, "Another one", None, &usage).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_ends_when_a_budget_is_used_up() {
+    let fixture = ReplyHarness::new().await;
+    let budgets = json!([{"scope": "assistant", "period": "month", "unit": "tokens", "amount": 5}]);
+    sqlx::query("INSERT INTO platform_settings (key, value) VALUES ('ai.budgets', $1)")
+        .bind(budgets)
+        .execute(fixture.harness.pool())
+        .await
+        .unwrap();
+    let run = begin_run(&fixture, &["stub:words=8 One?", "stub:words=9 Two?"]).await;
+    let worker = fixture.harness.start();
+    eventually("the run is over", async || state(&fixture, run).await != "running").await;
+    worker.stop().await;
+    let reason: String =
+        sqlx::query_scalar("SELECT reason FROM ai_evaluation_runs").fetch_one(fixture.harness.pool()).await.unwrap();
+    assert_eq!((state(&fixture, run).await.as_str(), reason.as_str()), ("failed", "budget_exceeded"));
+    assert_eq!((fixture.stub.calls("words=8"), fixture.stub.calls("words=9")), (1, 0));
+}
+
+/// Each attempt was paid for, whether an answer came of it or not.
+#[tokio::test]
+async fn what_earlier_attempts_used_is_added() {
+    let fixture = ReplyHarness::new().await;
+    let run = begin_run(&fixture, &["One?"]).await;
+    let mut connection = fixture.harness.pool().acquire().await.unwrap();
+    let usage =
+        Usage { prompt_tokens: Some(20), completion_tokens: Some(3), cost_micros: Some(50), ..Usage::default() };
+    let lost = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    runs::asking(&mut connection, &lost, 11).await.unwrap();
+    let stopped = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    runs::asking(&mut connection, &stopped, 12).await.unwrap();
+    runs::record(&mut connection, &stopped, &usage).await.unwrap();
+    let last = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    runs::asking(&mut connection, &last, 13).await.unwrap();
+    runs::asking(&mut connection, &lost, 999).await.unwrap();
+    assert!(runs::finish(&mut connection, &last, "An answer", None, &usage).await.unwrap());
+    let used: (i32, i32, i64, bool) = sqlx::query_as(
+        "SELECT prompt_tokens, completion_tokens, cost_micros, is_estimate FROM ai_evaluation_answers
+         WHERE finished_at IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
+    assert_eq!(used, (11 + 20 + 20, 6, 100, true));
+    assert_eq!(fixture.count("SELECT tokens FROM ai_spending").await, 57);
+}

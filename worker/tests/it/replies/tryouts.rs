@@ -113,9 +113,17 @@ async fn a_try_out_of_a_stopped_worker_is_answered_by_the_next() {
     let id = fixture.try_out(&format!("stub:{script} Hello?")).await;
     eventually("the provider is asked", async || fixture.stub.open() == 1).await;
     worker.stop().await;
-    assert_eq!(fixture.tryout(id).await.state, TryoutState::Running);
+    let stopped = fixture.tryout(id).await;
+    assert_eq!(stopped.state, TryoutState::Running);
+    assert!(stopped.prompt_tokens > Some(0) && stopped.completion_tokens > Some(0), "{stopped:?}");
     let worker = fixture.harness.start();
     let tryout = fixture.ended(id).await;
+    // Both attempts were paid for.
+    let tokens = |tryout: &Tryout| tryout.prompt_tokens.zip(tryout.completion_tokens).map(|(a, b)| i64::from(a + b));
+    let alone = fixture.ended(fixture.try_out(&format!("stub:words=20 Hello?")).await).await;
+    assert!(tokens(&tryout) > tokens(&alone) && tokens(&tryout) > tokens(&stopped), "{tryout:?}");
+    let spent = fixture.count("SELECT sum(tokens)::bigint FROM ai_spending").await;
+    assert_eq!(Some(spent), tokens(&tryout).zip(tokens(&alone)).map(|(a, b)| a + b));
     assert_eq!((tryout.state, tryout.answer), (TryoutState::Completed, Some(answer(script))));
     assert_eq!(fixture.attempts(id).await, 2);
     worker.stop().await;
@@ -140,6 +148,7 @@ async fn a_try_out_of_a_killed_worker_is_answered_by_the_next() {
     let status = process.ended(Duration::from_secs(40)).await.unwrap();
     assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
     let lost = fixture.tryout(id).await;
+    assert!(lost.prompt_tokens > Some(0) && lost.is_estimate, "{lost:?}");
     assert_eq!((lost.state, lost.answer), (TryoutState::Running, None));
     // Instead of waiting for the heartbeat timeout and the backoff.
     sqlx::query("UPDATE apalis.workers SET last_seen = now() - interval '1 hour'")

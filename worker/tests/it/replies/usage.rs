@@ -12,7 +12,7 @@ use super::ReplyHarness;
 #[derive(Debug, sqlx::FromRow)]
 struct Used {
     provider: String,
-    model: String,
+    model: Option<String>,
     prompt_tokens: Option<i32>,
     completion_tokens: Option<i32>,
     first_token_ms: Option<i32>,
@@ -39,8 +39,8 @@ async fn each_attempt_records_its_usage_and_cost() {
     fixture.completed(reported).await;
     let reported = used(&fixture, reported).await.pop().unwrap();
     assert_eq!(
-        (&reported.provider, reported.model.as_str(), reported.completion_tokens),
-        (&host, "default-model", Some(40))
+        (&reported.provider, reported.model.as_deref(), reported.completion_tokens),
+        (&host, Some("default-model"), Some(40))
     );
     let prompt = reported.prompt_tokens.unwrap();
     assert!(prompt > 0 && reported.first_token_ms.is_some(), "{reported:?}");

@@ -133,7 +133,8 @@ fields! {
         /// The name, which no other evaluation of the tool has.
         #[oai(validator(min_length = 1, max_length = 200))]
         name: String,
-        /// Whether the versions of the tool's instruction must pass it before they are activated.
+        /// Whether the versions of the tool's instruction must pass it before they are activated. If so, every question must say
+        /// what its answer contains or excludes.
         #[oai(default)]
         is_attached: bool,
     } with {

@@ -7,6 +7,7 @@ pub mod daily;
 pub mod evaluation_runs;
 pub mod evaluations;
 pub mod instructions;
+pub mod ratings;
 pub mod stats;
 pub mod tryouts;
 pub mod unanswered;
