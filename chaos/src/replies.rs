@@ -93,7 +93,7 @@ struct Stored {
 #[derive(Debug, FromRow)]
 struct Attempt {
     reply_id: Uuid,
-    attempt: i32,
+    number: i32,
     reason: Option<String>,
     is_finished: bool,
     is_cut: bool,
@@ -143,7 +143,7 @@ pub(crate) async fn check(
     .fetch_all(pool)
     .await?;
     let attempts: Vec<Attempt> = sqlx::query_as(
-        "SELECT a.reply_id, a.attempt, a.reason, a.finished_at IS NOT NULL AS is_finished, a.is_cut, a.is_estimate,
+        "SELECT a.reply_id, a.attempt AS number, a.reason, a.finished_at IS NOT NULL AS is_finished, a.is_cut, a.is_estimate,
              a.prompt_tokens, a.completion_tokens,
              coalesce((SELECT string_agg(k.content, '' ORDER BY k.seq) FROM ai_reply_chunks k
                        WHERE k.reply_id = a.reply_id AND k.attempt = a.attempt AND NOT k.is_thinking), '') AS text
@@ -161,8 +161,8 @@ pub(crate) async fn check(
         replies.usage[if attempt.prompt_tokens.is_none() { 2 } else { usize::from(attempt.is_estimate) }] += 1;
     }
     let mut checks = Checks { replies, wrong: Vec::new() };
-    let (mut by_question, mut by_reply): (HashMap<&str, Vec<&Stored>>, HashMap<Uuid, Vec<&Attempt>>) =
-        Default::default();
+    let mut by_question: HashMap<&str, Vec<&Stored>> = HashMap::new();
+    let mut by_reply: HashMap<Uuid, Vec<&Attempt>> = HashMap::new();
     let mut by_shown: HashMap<&str, Vec<&Shown>> = HashMap::new();
     for stored in &stored {
         by_question.entry(&stored.question).or_default().push(stored);
@@ -385,11 +385,11 @@ impl Checks {
                 Err(_) if "Answer ".starts_with(&attempt.text) => continue,
                 Err(flaw) => {
                     self.flawed(flaw);
-                    findings.push(format!("the text of attempt {} is {flaw:?}", attempt.attempt));
+                    findings.push(format!("the text of attempt {} is {flaw:?}", attempt.number));
                     continue;
                 }
             };
-            let is_final = attempt.attempt == stored.attempt;
+            let is_final = attempt.number == stored.attempt;
             match of {
                 Some(of) if !numbers.insert(of.number) => {
                     self.replies.doubled += 1;
@@ -400,7 +400,7 @@ impl Checks {
                 Some(of) if of.sent.starts_with(&attempt.text) && (attempt.is_lost() || !is_final) => {}
                 _ => {
                     self.replies.cut += 1;
-                    findings.push(format!("the text of attempt {} is not what was sent", attempt.attempt));
+                    findings.push(format!("the text of attempt {} is not what was sent", attempt.number));
                 }
             }
         }
@@ -417,7 +417,7 @@ impl Checks {
 /// The reader has received what is stored, and the end of the reply.
 fn reader(question: &Question, stored: &Stored, attempts: &[&Attempt], findings: &mut Vec<String>) {
     let received = &question.received;
-    let kept = attempts.iter().find(|attempt| attempt.attempt == stored.attempt);
+    let kept = attempts.iter().find(|attempt| attempt.number == stored.attempt);
     let text = stored.answer.as_deref().or(kept.map(|kept| kept.text.as_str())).unwrap_or_default();
     if received.text != text {
         findings.push("the reader has received something else".to_owned());
@@ -449,7 +449,7 @@ fn usage(attempts: &[&Attempt], shown: &[&Shown], findings: &mut Vec<String>) {
         match attempt.tokens() {
             Some(tokens) if !attempt.is_estimate => match sent.iter().position(|sent| *sent == tokens) {
                 Some(index) => drop(sent.swap_remove(index)),
-                None => findings.push(format!("nobody said that attempt {} used {tokens:?}", attempt.attempt)),
+                None => findings.push(format!("nobody said that attempt {} used {tokens:?}", attempt.number)),
             },
             _ => lost += usize::from(attempt.is_lost()),
         }

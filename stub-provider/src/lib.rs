@@ -75,11 +75,22 @@ struct Seen {
     at_random: Mutex<AtRandom>,
 }
 
+/// How requests are answered.
+#[derive(Clone, Copy, Default)]
+enum Choice {
+    /// As the question says.
+    #[default]
+    Scripted,
+    /// At random, by this seed.
+    Random(u64),
+    /// Without faults, as [`recognize`] knows it.
+    Plain,
+}
+
 /// Requests that are answered at random.
 #[derive(Default)]
 struct AtRandom {
-    /// Whether requests are answered so, and by which seed; `None` for answers without faults.
-    seed: Option<Option<u64>>,
+    choice: Choice,
     /// How many requests there were with each question.
     numbers: HashMap<String, usize>,
     shown: Vec<Shown>,
@@ -155,7 +166,7 @@ impl Stub {
     /// faults if there is no seed. The answers are such that [`recognize`] knows them. The question is the last line of the last
     /// message, and names no script.
     pub fn answer_at_random(&self, seed: Option<u64>) {
-        self.seen.at_random().seed = Some(seed);
+        self.seen.at_random().choice = seed.map_or(Choice::Plain, Choice::Random);
     }
 
     /// The requests that were answered at random, in the order in which they were received.
@@ -273,11 +284,11 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
     };
     let name = script_name(&body).to_owned();
     let keeps = path == "/v1/responses";
-    let seed = seen.at_random().seed;
+    let choice = seen.at_random().choice;
     let (path, authorization, api_key) = (request.path, request.authorization, request.api_key);
     let asked = Asked { path, authorization, api_key, body };
-    if let Some(seed) = seed {
-        return answer_at_random(connection, seen, seed, &asked).await;
+    if !matches!(choice, Choice::Scripted) {
+        return answer_at_random(connection, seen, choice, &asked).await;
     }
     let script = name.parse::<Script>();
     if keeps && let Ok(script) = &script {
@@ -308,7 +319,7 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
 async fn answer_at_random(
     connection: &mut Connection,
     seen: &Seen,
-    seed: Option<u64>,
+    choice: Choice,
     asked: &Asked,
 ) -> io::Result<After> {
     let question = random::question(&asked.body).to_owned();
@@ -317,9 +328,9 @@ async fn answer_at_random(
         let number = at_random.numbers.entry(question.clone()).or_default();
         *number += 1;
         let number = *number;
-        let (case, script) = match seed {
-            Some(seed) => random::choose(seed, &question, number),
-            None => random::plain(&question, number),
+        let (case, script) = match choice {
+            Choice::Random(by) => random::choose(by, &question, number),
+            Choice::Plain | Choice::Scripted => random::plain(&question, number),
         };
         let case = random::as_asked(case, &asked.body);
         let is_refused = script.demands.iter().any(|demand| demand.refusal(&asked.body).is_some());

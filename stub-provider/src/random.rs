@@ -203,8 +203,16 @@ fn script(case: Case, question: &str, number: usize, random: &mut StdRng) -> Scr
     };
     let fault = |fault| (fault, script.at);
     let (fault, at) = match case {
-        Case::Plain | Case::Slow | Case::Split | Case::Comments | Case::Late => fault(Fault::None),
-        Case::Thoughts | Case::Tags | Case::Parts | Case::Label | Case::Demand => fault(Fault::None),
+        Case::Plain
+        | Case::Slow
+        | Case::Split
+        | Case::Comments
+        | Case::Late
+        | Case::Thoughts
+        | Case::Tags
+        | Case::Parts
+        | Case::Label
+        | Case::Demand => fault(Fault::None),
         Case::Whole => fault(Fault::Json),
         Case::NoDone => fault(Fault::NoDone),
         Case::Length => fault(Fault::Length),

@@ -34,7 +34,6 @@ use crate::fault::Fault;
 ///
 /// `stub:words=200,gap=50` is a slow answer, `stub:fault=429,retry_after=2,times=1` a provider that is busy once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Script {
     /// Number of words in the answer.
     pub words: usize,

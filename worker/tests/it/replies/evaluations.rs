@@ -107,10 +107,10 @@ async fn what_earlier_attempts_used_is_added() {
     let stopped = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
     runs::asking(&mut connection, &stopped, 12).await.unwrap();
     runs::record(&mut connection, &stopped, &usage).await.unwrap();
-    let last = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
-    runs::asking(&mut connection, &last, 13).await.unwrap();
+    let third = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    runs::asking(&mut connection, &third, 13).await.unwrap();
     runs::asking(&mut connection, &lost, 999).await.unwrap();
-    assert!(runs::finish(&mut connection, &last, "An answer", None, &usage).await.unwrap());
+    assert!(runs::finish(&mut connection, &third, "An answer", None, &usage).await.unwrap());
     let used: (i32, i32, i64, bool) = sqlx::query_as(
         "SELECT prompt_tokens, completion_tokens, cost_micros, is_estimate FROM ai_evaluation_answers
          WHERE finished_at IS NOT NULL",

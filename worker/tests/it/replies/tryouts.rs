@@ -120,7 +120,7 @@ async fn a_try_out_of_a_stopped_worker_is_answered_by_the_next() {
     let tryout = fixture.ended(id).await;
     // Both attempts were paid for.
     let tokens = |tryout: &Tryout| tryout.prompt_tokens.zip(tryout.completion_tokens).map(|(a, b)| i64::from(a + b));
-    let alone = fixture.ended(fixture.try_out(&format!("stub:words=20 Hello?")).await).await;
+    let alone = fixture.ended(fixture.try_out("stub:words=20 Hello?").await).await;
     assert!(tokens(&tryout) > tokens(&alone) && tokens(&tryout) > tokens(&stopped), "{tryout:?}");
     let spent = fixture.count("SELECT sum(tokens)::bigint FROM ai_spending").await;
     assert_eq!(Some(spent), tokens(&tryout).zip(tokens(&alone)).map(|(a, b)| a + b));
