@@ -209,7 +209,10 @@ CREATE FUNCTION public.catalog_changes_since(since pg_snapshot) RETURNS SETOF xi
     BEGIN ATOMIC
  SELECT catalog_changes.xact
     FROM public.catalog_changes
-   WHERE ((catalog_changes.xact >= pg_snapshot_xmin(catalog_changes_since.since)) AND (NOT pg_visible_in_snapshot(catalog_changes.xact, catalog_changes_since.since)) AND (catalog_changes.xact < pg_snapshot_xmax(pg_current_snapshot())));
+   WHERE ((catalog_changes.xact >= pg_snapshot_xmin(catalog_changes_since.since)) AND (NOT pg_visible_in_snapshot(catalog_changes.xact, catalog_changes_since.since)) AND (pg_visible_in_snapshot(catalog_changes.xact, pg_current_snapshot()) OR (catalog_changes.xact = pg_current_xact_id_if_assigned())))
+ UNION ALL
+  SELECT pg_snapshot_xmax(catalog_changes_since.since) AS pg_snapshot_xmax
+   WHERE (pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmax(catalog_changes_since.since));
 END;
 
 CREATE FUNCTION public.fold_case(content text) RETURNS text

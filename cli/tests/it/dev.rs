@@ -78,7 +78,7 @@ fn the_platform_starts_works_and_stops_cleanly() {
     {
         assert!(run.out.contains(row), "{row}: {run:?}");
     }
-    let run = sandbox.run(&["simulate", "--url", &dev.url, "--learners", "1", "--invite", "no-such-invite-anywhere"]);
+    let run = sandbox.run(&["simulate", "--url", &dev.url, "--learners", "1", "--invite", "-no-such-invite"]);
     run.fails(1, &["1 errors"]);
     assert!(run.out.contains("register: 404 invite_not_found"), "{run:?}");
     assert_eq!(dev.stop(), 0);

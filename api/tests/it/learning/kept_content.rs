@@ -81,15 +81,51 @@ async fn a_change_that_commits_after_a_later_one_is_seen() {
     assert_eq!(titles().await, ["Early", "Late"]);
 }
 
-/// A dump that is restored on another server brings ids along that this one will give out later.
+/// A dump that is restored on another server, and a database that was replicated to one, bring ids along that this server will give
+/// out later, or has given to a transaction that is not over.
 #[tokio::test]
 async fn ids_of_another_server_do_not_keep_content_from_being_kept() {
     let app = TestApp::new().await;
     let anna = app.student("anna").await;
     let path = Course::new(app.app.pool()).await.path(false, &[1]).await;
-    sqlx::query("INSERT INTO catalog_changes (xact) VALUES ('9000000000')").execute(app.app.pool()).await.unwrap();
+    let mut open = PgConnection::connect(app.url()).await.unwrap();
+    let given: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&mut open).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut open).await.unwrap();
+    let unfinished: String =
+        sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&mut open).await.unwrap();
+    for id in ["9000000000", &given, &unfinished] {
+        sqlx::query("INSERT INTO catalog_changes (xact) VALUES ($1::text::xid8)")
+            .bind(id)
+            .execute(app.app.pool())
+            .await
+            .unwrap();
+    }
     tree(&anna, path.id).await;
     assert_eq!(with_statements(tree(&anna, path.id)).await.1.len(), 2);
+    // If that transaction changes content, it is seen, though its id was there before.
+    sqlx::query("UPDATE lessons SET title = 'New' WHERE id = $1")
+        .bind(path.lessons[0][0])
+        .execute(&mut open)
+        .await
+        .unwrap();
+    let title = async || tree(&anna, path.id).await["stages"][0]["lessons"][0]["title"].clone();
+    assert_eq!(title().await, "Lesson 1.1");
+    sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
+    assert_eq!(title().await, "New");
+}
+
+/// As after a recovery to an earlier moment, while the API went on: its ids are given out again.
+#[tokio::test]
+async fn what_was_read_on_a_server_that_was_ahead_is_read_again() {
+    let app = TestApp::new().await;
+    let changes: Vec<String> = sqlx::query_scalar(
+        "SELECT since || ': ' || EXISTS (SELECT FROM catalog_changes_since(since))
+         FROM (VALUES (pg_current_snapshot()), ('9000000000:9000000000:'::pg_snapshot)) v (since)",
+    )
+    .fetch_all(app.app.pool())
+    .await
+    .unwrap();
+    assert!(changes[0].ends_with(": false") && changes[1].ends_with(": true"), "{changes:?}");
 }
 
 /// A lesson in a locked stage is open if a stage of another roadmap has it.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
 use super::stats::Stats;
@@ -23,6 +24,10 @@ pub(super) fn http_client() -> Result<reqwest::Client, Failure> {
         .build()
         .map_err(|error| Failure::failed(format!("cannot create an HTTP client: {error}")))
 }
+
+/// How often a request is sent that the platform is too busy for, and how long it waits at most in between.
+const SEND_ATTEMPTS: u32 = 6;
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often an edit is repeated that others were faster than.
 const EDIT_ATTEMPTS: u32 = 5;
@@ -134,6 +139,7 @@ impl Client {
         request
     }
 
+    /// Sends a request, again if the platform asks for that.
     async fn send(
         &mut self,
         what: &'static str,
@@ -141,38 +147,66 @@ impl Client {
         request: reqwest::RequestBuilder,
         expected: &[&str],
     ) -> Outcome {
+        for _ in 1..SEND_ATTEMPTS {
+            let Some(first) = request.try_clone() else { break };
+            match self.send_once(what, path, first, expected, true).await {
+                Ok(outcome) => return outcome,
+                Err(pause) => tokio::time::sleep(pause).await,
+            }
+        }
+        self.send_once(what, path, request, expected, false).await.unwrap_or(Outcome::Failed)
+    }
+
+    /// Sends a request. Returns how long to wait if it is to be sent again and `may_repeat`.
+    async fn send_once(
+        &mut self,
+        what: &'static str,
+        path: &str,
+        request: reqwest::RequestBuilder,
+        expected: &[&str],
+        may_repeat: bool,
+    ) -> Result<Outcome, Duration> {
         let started = Instant::now();
         let answer = match request.send().await {
             Ok(answer) => {
-                let status = answer.status();
-                answer.bytes().await.map(|bytes| (status, bytes))
+                let (status, pause) = (answer.status(), retry_after(&answer));
+                answer.bytes().await.map(|bytes| (status, pause, bytes))
             }
             Err(error) => Err(error),
         };
         self.stats.request(started.elapsed());
-        let (status, bytes) = match answer {
+        let (status, pause, bytes) = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 let kind = if error.is_timeout() { "timed out" } else { "no answer" };
                 self.stats.error(format!("{what}: {kind}"), || chain(&error));
-                return Outcome::Failed;
+                return Ok(Outcome::Failed);
             }
         };
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() {
-            return Outcome::Done(body);
+            return Ok(Outcome::Done(body));
         }
         self.stats.status(status.as_u16());
         let code = body["code"].as_str().unwrap_or("no problem document");
         if expected.contains(&code) {
             self.stats.refusal(code);
-            return Outcome::Refused(code.to_owned());
+            return Ok(Outcome::Refused(code.to_owned()));
+        }
+        if let Some(pause) = pause.filter(|_| may_repeat) {
+            return Err(pause);
         }
         self.stats.error(format!("{what}: {} {code}", status.as_u16()), || {
             format!("{path}: {} (request {})", body["detail"], body["request_id"])
         });
-        Outcome::Failed
+        Ok(Outcome::Failed)
     }
+}
+
+/// After what time a request that was not accepted is to be sent again, if that is soon.
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds)).filter(|pause| *pause <= MAX_PAUSE)
 }
 
 /// The projects of a page that belong to a simulation.
@@ -198,4 +232,44 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers each request with the next of these heads and an empty object, and then with 200.
+    async fn server(heads: &'static [&'static str]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut heads = heads.iter();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await.unwrap();
+                let head = heads.next().unwrap_or(&"200 OK");
+                let answer = format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        base
+    }
+
+    #[tokio::test]
+    async fn a_request_is_sent_again_if_the_platform_asks_for_that_soon() {
+        const BUSY: &str = "503 Service Unavailable\r\nretry-after: 0";
+        const LATER: &str = "429 Too Many Requests\r\nretry-after: 3600";
+        const BROKEN: &str = "503 Service Unavailable";
+        for (heads, errors) in
+            [(&[BUSY; 5][..], 0), (&[BUSY; 6], 1), (&[LATER], 1), (&[BROKEN], 1), (&["404 Not Found"], 1)]
+        {
+            let mut client = Client::new(http_client().unwrap(), server(heads).await);
+            let answer = client.call("try", Method::POST, "/x", Some(Value::Null), &[]).await;
+            assert_eq!((answer.is_some(), client.stats.errors()), (errors == 0, errors), "{heads:?}");
+        }
+    }
 }
