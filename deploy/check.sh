@@ -29,7 +29,8 @@ with_python() {
         return
     fi
     local bin=$work/venv/bin
-    if ! cmp -s "$here/requirements.txt" "$work/requirements.txt"; then
+    # The programs name the path of their Python, so they do not run if the checkout was moved.
+    if ! cmp -s "$here/requirements.txt" "$work/requirements.txt" || ! "$bin/check-jsonschema" --version >/dev/null 2>&1; then
         rm -f "$work/requirements.txt"
         python3 -m venv --clear "$work/venv"
         timeout 300 "$bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"

@@ -7,7 +7,6 @@ use cairn_stub_provider::{Case, Flaw, Shown, Stub, recognize};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use crate::count::Report;
 use crate::expected::{Expected, Question};
 
 /// What became of the questions to a provider that shows its faults.
@@ -114,28 +113,24 @@ impl Attempt {
     }
 }
 
-/// Without faults of the provider, each reply is completed.
-pub(crate) async fn check_completed(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+/// Without faults of the provider, each reply is completed. Returns what is wrong.
+pub(crate) async fn check_completed(pool: &PgPool) -> anyhow::Result<Option<String>> {
     let unanswered: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM ai_replies r WHERE r.state <> 'completed' OR 1 <> (
              SELECT count(*) FROM tool_messages m WHERE m.id = r.answer_id AND m.role = 'assistant')",
     )
     .fetch_one(pool)
     .await?;
-    if unanswered > 0 {
-        report.wrong.push(format!("{unanswered} replies are not completed with exactly one message"));
-    }
-    Ok(())
+    Ok((unanswered > 0).then(|| format!("{unanswered} replies are not completed with exactly one message")))
 }
 
-/// Compares all of it, once all work is done.
+/// Compares all of it, once all work is done. Also returns what is wrong.
 pub(crate) async fn check(
     pool: &PgPool,
     stub: &Stub,
     expected: &[Expected],
     refused: u64,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(Replies, Vec<String>)> {
     let stored: Vec<Stored> = sqlx::query_as(
         "SELECT r.id, r.question, r.state::text, r.reason, r.attempt, m.content AS answer
          FROM ai_replies r LEFT JOIN tool_messages m ON m.id = r.answer_id",
@@ -184,9 +179,7 @@ pub(crate) async fn check(
         checks.wrong.push(format!("{stored} replies, and requests with {shown} questions, for what was not accepted"));
     }
     check_sums(pool, &stored, &mut checks).await?;
-    report.wrong.append(&mut checks.wrong);
-    report.replies = Some(checks.replies);
-    Ok(())
+    Ok((checks.replies, checks.wrong))
 }
 
 /// Nothing is left reserved, and operators have a dead job for each failure that concerns them.

@@ -181,9 +181,11 @@ async fn run_with_logs(
     match &provider {
         Some(provider) => {
             let refused = entrance.refused.load(Ordering::Relaxed);
-            replies::check(platform.pool(), provider.stub(), &expected, refused, &mut report).await?;
+            let (replies, wrong) = replies::check(platform.pool(), provider.stub(), &expected, refused).await?;
+            report.wrong.extend(wrong);
+            report.replies = Some(replies);
         }
-        None => replies::check_completed(platform.pool(), &mut report).await?,
+        None => report.wrong.extend(replies::check_completed(platform.pool()).await?),
     }
     trace::check(&platform.owner_pool()?, &mut report).await?;
     platform.stop().await?;

@@ -151,8 +151,8 @@ impl Resource for Evaluation {
     }
 }
 
-/// At most `limit` evaluations, the oldest first, starting after the id `after`: of one tool or of all, and either the deleted
-/// ones or those that are not.
+/// At most `limit` evaluations without their cases, the oldest first, starting after the id `after`: of one tool or of all, and either
+/// the deleted ones or those that are not.
 pub async fn list(
     connection: &mut PgConnection,
     tool: Option<Tool>,
@@ -162,7 +162,8 @@ pub async fn list(
 ) -> Result<Vec<Evaluation>> {
     let evaluations = select_evaluations!(
         "",
-        "ai_evaluations
+        "(SELECT id, tool_type, name, is_attached, '[]'::jsonb AS cases, version, created_at, updated_at, deleted_at
+          FROM ai_evaluations) e
          WHERE (deleted_at IS NOT NULL) = $1 AND tool_type = coalesce($2, tool_type)
            AND id > coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid)
          ORDER BY id LIMIT $4",

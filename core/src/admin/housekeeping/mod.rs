@@ -123,7 +123,8 @@ impl Run<'_> {
     }
 
     /// Removes old idempotency keys, the chunks of finished replies, whose text is stored as a message, old events of users, old
-    /// identifiers of content changes, old try-outs and evaluations of instructions, what was spent long ago, old addresses and browsers of users, and old counts.
+    /// identifiers of content changes, old try-outs and evaluations of instructions, what was spent long ago, old addresses and
+    /// browsers of users, and old counts.
     ///
     /// `active_quarters` is kept: the statistics answer for any day, however long ago, and those of a day are computed from it
     /// again when a learner of that day is deleted or gets another role. It grows by one row for each quarter of an hour in which
