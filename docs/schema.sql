@@ -1473,7 +1473,7 @@ CREATE FUNCTION public.sum_ai_evaluations() RETURNS trigger
 BEGIN
     PERFORM change_ai_spending(NULL,
         (SELECT e.tool_type FROM ai_evaluation_runs r JOIN ai_evaluations e ON e.id = r.evaluation_id WHERE r.id = NEW.run_id),
-        (now() AT TIME ZONE 'UTC')::date,
+        (NEW.created_at AT TIME ZONE 'UTC')::date,
         coalesce(NEW.prompt_tokens, 0)::bigint + coalesce(NEW.completion_tokens, 0)
             - coalesce(OLD.prompt_tokens, 0) - coalesce(OLD.completion_tokens, 0),
         coalesce(NEW.cost_micros, 0) - coalesce(OLD.cost_micros, 0), 0, 0);

@@ -236,8 +236,8 @@ const LOST_WORKERS: usize = 5;
 /// The reasons for which an attempt may end that is answered so; none if it is completed.
 fn reasons(case: Case) -> &'static [&'static str] {
     match case {
-        Case::Disconnect | Case::End | Case::Error | Case::LateError | Case::Stall => &["broken_off"],
-        Case::NoReason => &["unknown_end"],
+        Case::Disconnect | Case::Error | Case::LateError | Case::Stall => &["broken_off"],
+        Case::End | Case::NoReason => &["unknown_end"],
         Case::Overloaded | Case::Failing | Case::Unavailable => &["provider_error"],
         Case::Garbage | Case::Html => &["malformed"],
         Case::Empty => &["empty_answer"],
@@ -455,7 +455,10 @@ fn usage(attempts: &[&Attempt], shown: &[&Shown], findings: &mut Vec<String>) {
     if accepted > recorded {
         findings.push(format!("{accepted} requests were accepted, and {recorded} attempts have usage"));
     }
-    let lost = attempts.iter().filter(|attempt| attempt.is_lost()).count();
+    // Nobody knows whether a request was accepted that was not answered in time.
+    let is_open =
+        |attempt: &&&Attempt| attempt.is_lost() || matches!(attempt.reason.as_deref(), Some("silent" | "too_slow"));
+    let lost = attempts.iter().filter(is_open).count();
     if recorded > accepted + lost {
         findings.push(format!("{recorded} attempts have usage, and {accepted} requests were accepted"));
     }

@@ -10,6 +10,7 @@ use cairn_core::db::{
 };
 use cairn_core::hosts;
 use cairn_postgres::{Durability, Options, Server, role_url};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::failure::Failure;
@@ -17,6 +18,36 @@ use crate::output::report;
 
 /// The name of the database on the embedded server.
 const NAME: &str = "cairn";
+
+/// Whether it matters what the role that connects may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// It is about to apply migrations.
+    Checked,
+    /// It is about to give them to another role.
+    Ignored,
+}
+
+/// Fails if a database does not suit Cairn.
+pub(crate) async fn refuse_unsuitable(options: &PgConnectOptions, rights: Rights) -> Result<(), Failure> {
+    let mut connection = hosts::writable(options).await.connect().await.map_err(cairn_core::Error::from)?;
+    let database = preflight::database(&mut connection).await?;
+    if let Some(reason) = preflight::unsuitable(&database) {
+        return Err(Failure::setup(reason));
+    }
+    if database.is_read_only {
+        return Err(Failure::failed(
+            "the database is read-only: correct DATABASE_OWNER_URL or DATABASE_URL, or promote it",
+        ));
+    }
+    if rights == Rights::Checked
+        && let Some(obstacle) = preflight::obstacle(&mut connection).await?
+    {
+        return Err(Failure::setup(obstacle));
+    }
+    connection.close().await.map_err(cairn_core::Error::from)?;
+    Ok(())
+}
 
 /// The role in a URL, of whose hosts any will do: roles are the same on all.
 pub(crate) fn role(url: &Secret) -> Result<Role, Failure> {
@@ -76,12 +107,15 @@ impl Database {
         options.reuse = sharing == Sharing::Shared;
         let server = Server::start(options).await?;
         server.create_database_if_missing(NAME).await?;
+        let administrator = connect_options(&server.url(NAME))?;
         let [owner, application] = [OWNER, APPLICATION].map(|role| role_url(&server.url(NAME), role));
         let roles = (Role::from_url(&owner)?, Role::from_url(&application)?);
-        create_roles(&connect_options(&server.url(NAME))?, &roles.0, &roles.1).await?;
         let url = Secret::new(application);
         let owner_url = Some(Secret::new(owner));
-        Ok(Self { direct_url: url.clone(), url, owner_url, connections, server: Some(server) })
+        let database = Self { direct_url: url.clone(), url, owner_url, connections, server: Some(server) };
+        let created = create_roles(&administrator, &roles.0, &roles.1).await;
+        created.map_err(|error| database.migration_failure(error))?;
+        Ok(database)
     }
 
     /// Opens the database and makes sure it is migrated: the embedded one is migrated here, another one must be already.
@@ -130,18 +164,8 @@ impl Database {
     }
 
     /// Fails if the database does not suit Cairn, before anything is written to it.
-    async fn check_suitable(&self) -> Result<(), Failure> {
-        let connecting = hosts::writable(&connect_options(self.owner_url().expose())?).await.connect().await;
-        let mut connection = connecting.map_err(cairn_core::Error::from)?;
-        let database = preflight::database(&mut connection).await?;
-        connection.close().await.map_err(cairn_core::Error::from)?;
-        match preflight::unsuitable(&database) {
-            Some(reason) => Err(Failure::setup(reason)),
-            None if database.is_read_only => Err(Failure::failed(
-                "the database is read-only: correct DATABASE_OWNER_URL or DATABASE_URL, or promote it",
-            )),
-            None => Ok(()),
-        }
+    pub(crate) async fn check_suitable(&self) -> Result<(), Failure> {
+        refuse_unsuitable(&connect_options(self.owner_url().expose())?, Rights::Checked).await
     }
 
     /// Which migrations are applied and pending.

@@ -35,8 +35,11 @@ pub struct Migrations {
 /// rights that they need. `None` where the owner is that role.
 pub async fn migrate(options: &PgConnectOptions, application: Option<&Role>) -> Result<Migrations, MigrateError> {
     let mut connection = options.connect().await?;
-    refuse_squashed(&applied(&mut connection, OUR_TABLE).await?)?;
-    refuse_foreign(&mut connection).await?;
+    refuse_others(&mut connection).await?;
+    // Limits of the role or the database are for programs. A migration takes as long as it takes, and says how long it waits for locks.
+    sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+        .execute(&mut connection)
+        .await?;
     PostgresStorage::<()>::migrations().run(&mut connection).await?;
     OURS.run(&mut connection).await?;
     if let Some(application) = application {
@@ -73,8 +76,7 @@ pub fn schema_fingerprint() -> String {
 async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError> {
     let apalis = PostgresStorage::<()>::migrations();
     let apalis_table = "apalis._sqlx_migrations";
-    refuse_squashed(&applied(connection, OUR_TABLE).await?)?;
-    refuse_foreign(connection).await?;
+    refuse_others(connection).await?;
     let mut state = Migrations { applied: 0, pending: 0 };
     let mut newer = None;
     for (migrator, table) in [(&apalis, apalis_table), (&OURS, OUR_TABLE)] {
@@ -96,6 +98,12 @@ async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError
         state.pending += known.saturating_sub(applied.len());
     }
     newer.map_or(Ok(state), |version| Err(MigrateError::Newer(version)))
+}
+
+/// Refuses a database that was not made by these migrations.
+async fn refuse_others(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    refuse_squashed(&applied(connection, OUR_TABLE).await?)?;
+    refuse_foreign(connection).await
 }
 
 /// The numbers of squashed migrations are never used again, so a lower number than our first is one of those.

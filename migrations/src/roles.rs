@@ -57,13 +57,19 @@ impl Role {
 }
 
 /// Creates the roles where they are missing, gives them the passwords of their URLs, and hands the schema of the database to
-/// the owner. `administrator` is a superuser, or has `CREATEROLE` and owns the database. Safe to repeat.
+/// the owner. `administrator` is a superuser, or has `CREATEROLE` and owns the database. Safe to repeat. Like [`crate::migrate`], it
+/// refuses a database of another program before anything is changed, because that program would lose its rights.
 pub async fn create_roles(
     administrator: &PgConnectOptions,
     owner: &Role,
     application: &Role,
 ) -> Result<(), MigrateError> {
     let mut connection = administrator.connect().await?;
+    match crate::refuse_others(&mut connection).await {
+        // Who may not read what was applied is about to become a member of the role that may.
+        Err(MigrateError::Unreachable(error)) if is_forbidden(&error) => {}
+        checked => checked?,
+    }
     set(&mut connection, "cairn.owner", &owner.name).await?;
     set(&mut connection, "cairn.owner_password", &owner.password).await?;
     set(&mut connection, "cairn.application", &application.name).await?;
@@ -90,6 +96,10 @@ pub(crate) async fn grant(connection: &mut PgConnection, application: &str) -> R
 async fn set(connection: &mut PgConnection, name: &str, value: &str) -> Result<(), MigrateError> {
     sqlx::query("SELECT set_config($1, $2, false)").bind(name).bind(value).execute(connection).await?;
     Ok(())
+}
+
+fn is_forbidden(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
 }
 
 /// Whether the server does not accept the password of a role that exists. A password is changed only then, because two

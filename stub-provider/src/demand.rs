@@ -16,15 +16,24 @@ pub enum Demand {
     NoTemperature,
     /// `no_streaming`: an organization that is not verified.
     NoStreaming,
+    /// `developer_role`: gateways before OpenAI's models that think.
+    DeveloperRole,
+    /// `no_token_limit`: servers that know none of its names.
+    NoTokenLimit,
+    /// `no_background`: servers with the Responses API that keep nothing.
+    NoBackground,
 }
 
 impl Demand {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("no_stream_options", Self::NoStreamOptions),
         ("no_system_role", Self::NoSystemRole),
         ("max_completion_tokens", Self::MaxCompletionTokens),
         ("no_temperature", Self::NoTemperature),
         ("no_streaming", Self::NoStreaming),
+        ("developer_role", Self::DeveloperRole),
+        ("no_token_limit", Self::NoTokenLimit),
+        ("no_background", Self::NoBackground),
     ];
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
@@ -35,9 +44,13 @@ impl Demand {
     pub(crate) fn refusal(self, request: &Value) -> Option<(u16, Value)> {
         let has = |field: &str| !request[field].is_null();
         let error = |message: &str, param: &str| json!({"error": {"message": message, "type": "invalid_request_error", "param": param, "code": "unsupported_value"}});
+        let limit = ["max_tokens", "max_completion_tokens", "max_output_tokens"].into_iter().find(|name| has(name));
         let is_met = match self {
             Self::NoStreamOptions => !has("stream_options"),
-            Self::NoSystemRole => request["messages"][0]["role"] != "system",
+            Self::NoSystemRole => request["messages"][0]["role"] != "system" && !has("instructions"),
+            Self::DeveloperRole => request["messages"][0]["role"] != "system",
+            Self::NoTokenLimit => limit.is_none(),
+            Self::NoBackground => request["background"] != true,
             Self::MaxCompletionTokens => !has("max_tokens"),
             Self::NoTemperature => !has("temperature"),
             Self::NoStreaming => request["stream"] != true,
@@ -69,6 +82,15 @@ impl Demand {
                 ),
             ),
             Self::NoStreaming => (400, error("Your organization must be verified to stream this model.", "stream")),
+            Self::DeveloperRole => (
+                400,
+                error("Unsupported value: role 'system' is not supported with this model. Use 'developer' instead.", "messages"),
+            ),
+            Self::NoTokenLimit => {
+                let name = limit.unwrap_or_default();
+                (400, error(&format!("Unknown parameter: '{name}'."), name))
+            }
+            Self::NoBackground => (400, error("Unsupported parameter: 'background' is not supported.", "background")),
         })
     }
 }

@@ -292,6 +292,10 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
     }
     let script = name.parse::<Script>();
     if keeps && let Ok(script) = &script {
+        if let Some((status, body)) = script.demands.iter().find_map(|demand| demand.refusal(&asked.body)) {
+            seen.count(&name, asked);
+            return send(connection, status, &body).await;
+        }
         let (kept, is_new) = seen.shelf.begin(script.clone(), request.idempotency_key.as_deref());
         if is_new {
             seen.count(&name, asked);

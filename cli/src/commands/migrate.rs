@@ -6,7 +6,7 @@ use cairn_core::config::{Config, Secret};
 use cairn_core::db::{connect_options, create_roles};
 use cairn_core::hosts;
 
-use crate::database::{Database, Sharing, role};
+use crate::database::{Database, Rights, Sharing, refuse_unsuitable, role};
 use crate::failure::Failure;
 use crate::output::print_line;
 
@@ -26,6 +26,7 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
         roles(config).await?;
     }
     let database = Database::open(config, data_dir, Sharing::Shared).await?;
+    database.check_suitable().await?;
     let pending = database.migrations().await?.pending;
     if args.check {
         database.close().await?;
@@ -53,6 +54,8 @@ async fn roles(config: &Config) -> Result<(), Failure> {
     if owner.name() == application.name() {
         return Err(Failure::setup("DATABASE_OWNER_URL and DATABASE_URL name the same role: they need two"));
     }
-    create_roles(&hosts::writable(&connect_options(administrator.expose())?).await, &owner, &application).await?;
+    let administrator = connect_options(administrator.expose())?;
+    refuse_unsuitable(&administrator, Rights::Ignored).await?;
+    create_roles(&hosts::writable(&administrator).await, &owner, &application).await?;
     print_line(&format!("the roles {} and {} are ready", owner.name(), application.name()))
 }

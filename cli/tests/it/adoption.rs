@@ -615,11 +615,15 @@ async fn a_migration_over_tables_of_another_program_is_refused_before_anything_i
         let sandbox = Sandbox::with_empty_database().await;
         let pool = sandbox.pool().await;
         sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-        let objects = "SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (SELECT nspname || relname AS t FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        let objects = "SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (SELECT nspname || relname || relowner AS t FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
             UNION ALL SELECT typname::text FROM pg_type UNION ALL SELECT nspname::text FROM pg_namespace UNION ALL SELECT proname::text FROM pg_proc) a";
         let before: String = scalar(&pool, objects).await;
-        for args in [&["migrate"][..], &["migrate", "--check"], &["verify"]] {
-            sandbox.run(args).fails(2, &[named, "empty database", "cairn import-legacy", "left as it is"]);
+        for args in [&["migrate"][..], &["migrate", "--check"], &["migrate", "--roles"], &["verify"]] {
+            let mut command = sandbox.command(args);
+            if args.contains(&"--roles") {
+                command.env("DATABASE_ADMIN_URL", sandbox.database().admin_url());
+            }
+            finish(command).fails(2, &[named, "empty database", "cairn import-legacy", "left as it is"]);
         }
         assert_eq!(scalar::<String>(&pool, objects).await, before, "{sql}");
     }

@@ -2,8 +2,10 @@
 
 use std::process::Stdio;
 
+use cairn_core::db::{APPLICATION, OWNER};
 use cairn_postgres::{Durability, Options, Server};
 use cairn_stub_provider::Stub;
+use cairn_testing::database::{run, scalar};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::support::{Sandbox, finish};
@@ -78,7 +80,94 @@ async fn an_edited_migration_is_refused() {
     let sandbox = Sandbox::with_database().await;
     let pool = sandbox.pool().await;
     sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 101").execute(&pool).await.unwrap();
-    sandbox.run(&["migrate"]).fails(2, &["migration 101 was changed"]);
+    for args in [&["migrate"][..], &["migrate", "--check"]] {
+        sandbox.run(args).fails(2, &["migration 101 was changed"]);
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_has_not_ended_is_reported() {
+    let sandbox = Sandbox::with_database().await;
+    let pool = sandbox.pool().await;
+    sqlx::query("UPDATE _sqlx_migrations SET success = false WHERE version = 101").execute(&pool).await.unwrap();
+    for args in [&["migrate"][..], &["migrate", "--check"]] {
+        sandbox.run(args).fails(2, &["migration 101 has begun and not ended", "remove its row"]);
+    }
+}
+
+/// All relations and schemas with their owners.
+const OWNED: &str = "SELECT md5(string_agg(t, ' ' ORDER BY t)) FROM (
+    SELECT nspname || relname || relowner AS t FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    UNION ALL SELECT nspname || nspowner FROM pg_namespace) a";
+
+#[tokio::test]
+async fn a_database_that_cannot_store_every_text_is_refused_before_anything_is_written() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let database = sandbox.database();
+    let admin = PgPool::connect(database.admin_url()).await.unwrap();
+    let name: String = scalar(&admin, "SELECT current_database()::text").await;
+    for encoding in ["SQL_ASCII", "LATIN1"] {
+        let other = format!("{name}_{}", encoding.to_lowercase());
+        run(&admin, format!("CREATE DATABASE {other} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")).await;
+        let url = |url: &str| url.replace(&name, &other);
+        let urls = [
+            ("DATABASE_ADMIN_URL", url(database.admin_url())),
+            ("DATABASE_OWNER_URL", url(&database.url_for(OWNER))),
+            ("DATABASE_URL", url(&database.url_for(APPLICATION))),
+        ];
+        let there = PgPool::connect(&urls[0].1).await.unwrap();
+        let before: String = scalar(&there, OWNED).await;
+        for args in [&["migrate"][..], &["migrate", "--check"], &["migrate", "--roles"], &["doctor"]] {
+            let mut command = sandbox.command(args);
+            command.envs(urls.iter().map(|(key, url)| (*key, url)));
+            let refused = finish(command);
+            let said = format!("{}{}", refused.out, refused.err);
+            assert!(
+                refused.code != 0 && said.contains(encoding) && said.contains("ENCODING 'UTF8'"),
+                "{args:?}: {refused:?}"
+            );
+        }
+        assert_eq!(scalar::<String>(&there, OWNED).await, before, "{encoding}");
+        there.close().await;
+        run(&admin, format!("DROP DATABASE {other}")).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_migrations_is_told_with_its_fix() {
+    for (obstacle, fix) in [
+        ("REVOKE CREATE ON DATABASE {} FROM cairn_owner", "GRANT CREATE ON DATABASE"),
+        ("ALTER SCHEMA public OWNER TO CURRENT_USER", "GRANT CREATE ON SCHEMA public"),
+        (
+            "CREATE SCHEMA elsewhere; CREATE EXTENSION fuzzystrmatch SCHEMA elsewhere",
+            "ALTER EXTENSION fuzzystrmatch SET SCHEMA public",
+        ),
+        ("ALTER DATABASE {} SET default_transaction_read_only = on", "read-only"),
+    ] {
+        let sandbox = Sandbox::with_empty_database().await;
+        let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();
+        let name: String = scalar(&admin, "SELECT quote_ident(current_database())").await;
+        run(&admin, obstacle.replace("{}", &name)).await;
+        let before: String = scalar(&admin, OWNED).await;
+        let migrated = sandbox.run(&["migrate"]);
+        assert!(migrated.code != 0 && migrated.err.contains(fix), "{obstacle}: {migrated:?}");
+        assert_eq!(scalar::<String>(&admin, OWNED).await, before, "{obstacle}");
+    }
+}
+
+/// Limits that somebody has given the database are for programs.
+#[tokio::test]
+async fn limits_of_the_database_do_not_end_a_migration() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();
+    let name: String = scalar(&admin, "SELECT quote_ident(current_database())").await;
+    // One of the statements of the migrations takes longer than the limit.
+    let slow = "CREATE SCHEMA slow;
+        CREATE FUNCTION slow.wait() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3); END';
+        CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION slow.wait()";
+    run(&admin, slow).await;
+    run(&admin, format!("ALTER DATABASE {name} SET statement_timeout = '2s'")).await;
+    assert!(sandbox.run(&["migrate"]).ok().starts_with("applied "));
 }
 
 /// A database with the migrations from before the squash, as sqlx records them.

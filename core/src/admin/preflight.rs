@@ -19,6 +19,9 @@ const NOTIFICATION_LIMIT: Duration = Duration::from_secs(3);
 /// The oldest server that the migrations suit, as `server_version_num`.
 const OLDEST: i32 = 140_000;
 
+/// The extensions that the migrations install, and whose functions statements use.
+const EXTENSIONS: [&str; 1] = ["fuzzystrmatch"];
+
 /// What a database is like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
@@ -40,6 +43,10 @@ pub struct Database {
     pub oldest_transaction: Option<String>,
     /// Replication slots and prepared transactions that keep the server from cleaning up.
     pub holders: Vec<String>,
+    /// How many connections the role, or the whole database, may have by its own limit; `None` without one.
+    pub own_limit: Option<i32>,
+    /// The table of this database that wastes most: with more than 100,000 dead rows, and more of them than half of the others.
+    pub bloated: Option<String>,
 }
 
 /// Reads what a database is like. Needs no table of ours.
@@ -60,7 +67,13 @@ pub async fn database(connection: &mut PgConnection) -> Result<Database> {
                      WHERE NOT active AND coalesce(xmin, catalog_xmin) IS NOT NULL
                      UNION ALL
                      SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE database = current_database())
-                   AS "holders!"
+                   AS "holders!",
+               (SELECT min(l) FROM unnest(ARRAY[d.datconnlimit, (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)]) l
+                WHERE l >= 0) AS own_limit,
+               (SELECT relname || ' has ' || n_dead_tup || ' dead rows and was cleaned '
+                    || coalesce('at ' || date_trunc('second', greatest(last_autovacuum, last_vacuum)), 'never')
+                FROM pg_stat_user_tables WHERE n_dead_tup > 100000 AND n_dead_tup > n_live_tup / 2
+                ORDER BY n_dead_tup DESC LIMIT 1) AS bloated
            FROM pg_database d
            LEFT JOIN LATERAL (
                SELECT application_name, usename, pid, xact_start FROM pg_stat_activity
@@ -90,6 +103,47 @@ pub fn unsuitable(database: &Database) -> Option<String> {
     None
 }
 
+/// What is in the way of a role that is to apply migrations, and what to do. `None` if nothing is. A database that has our tables has
+/// what they need.
+pub async fn obstacle(connection: &mut PgConnection) -> Result<Option<String>> {
+    let found = sqlx::query!(
+        r#"SELECT current_user::text AS "role!", quote_ident(current_database()) AS "database!",
+               to_regclass('public._sqlx_migrations') IS NOT NULL AS "has_begun!",
+               has_schema_privilege('public', 'CREATE') AS "may_create!",
+               has_database_privilege(current_database(), 'CREATE') AS "may_create_schemas!",
+               ARRAY(SELECT name FROM unnest($1::text[]) name
+                     WHERE NOT EXISTS (SELECT FROM pg_available_extensions a WHERE a.name = name.name)) AS "missing!",
+               ARRAY(SELECT e.extname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+                     WHERE e.extname = ANY ($1) AND n.nspname <> 'public') AS "elsewhere!""#,
+        &EXTENSIONS.map(str::to_owned)
+    );
+    let found = found.fetch_one(connection).await?;
+    if let Some(extension) = found.elsewhere.first() {
+        return Ok(Some(format!(
+            "the extension {extension} is in another schema, where its functions are not found: ALTER EXTENSION {extension} SET SCHEMA \
+             public"
+        )));
+    }
+    if found.has_begun {
+        return Ok(None);
+    }
+    if let Some(extension) = found.missing.first() {
+        return Ok(Some(format!(
+            "the server does not have the extension {extension}: install the contrib package of Postgres on it (on Debian, \
+             postgresql-contrib)"
+        )));
+    }
+    if !found.may_create || !found.may_create_schemas {
+        return Ok(Some(format!(
+            "{role} may not create tables and schemas in {database}: GRANT CREATE ON DATABASE {database} TO {role} and GRANT CREATE ON \
+             SCHEMA public TO {role}, or have `cairn migrate --roles` do it",
+            role = found.role,
+            database = found.database
+        )));
+    }
+    Ok(None)
+}
+
 /// Whether a notification that is sent on a connection of `pool` arrives on one of `direct`. A pooler in transaction mode takes
 /// `LISTEN` and forgets it.
 pub async fn notifications_arrive(pool: &PgConnectOptions, direct: &PgConnectOptions) -> Result<bool> {
@@ -106,15 +160,32 @@ pub async fn notifications_arrive(pool: &PgConnectOptions, direct: &PgConnectOpt
     Ok(has_arrived)
 }
 
-/// Whether the server got the options that programs connect with. Poolers drop them if they are told to ignore `options`.
-pub async fn options_arrive(pool: &PgConnectOptions) -> Result<bool> {
+/// What limits the statements of programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// The options that programs connect with.
+    Options,
+    /// A pooler drops those, and the role has a limit of its own.
+    Role,
+    /// A pooler drops those, and nothing takes their place.
+    None,
+}
+
+/// Whether the server got the options that programs connect with, and what limits statements if not. Poolers drop them if they are told
+/// to ignore `options`.
+pub async fn limits(pool: &PgConnectOptions) -> Result<Limits> {
     let mut connection = pool.clone().options([("cairn.asked", "yes")]).connect().await?;
-    let asked: Option<String> = sqlx::query_scalar("SELECT current_setting('cairn.asked', true)")
-        .persistent(false)
-        .fetch_one(&mut connection)
-        .await?;
+    let (asked, timeout): (Option<String>, String) =
+        sqlx::query_as("SELECT current_setting('cairn.asked', true), current_setting('statement_timeout')")
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await?;
     connection.close().await?;
-    Ok(asked.as_deref() == Some("yes"))
+    Ok(match (asked.as_deref(), timeout.as_str()) {
+        (Some("yes"), _) => Limits::Options,
+        (_, "0") => Limits::None,
+        _ => Limits::Role,
+    })
 }
 
 /// Whether a statement can be prepared in one transaction and executed in another. A pooler in transaction mode may give the

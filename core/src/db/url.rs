@@ -67,14 +67,17 @@ impl DatabaseUrl {
             let at = if user.is_empty() { "" } else { "@" };
             let mark = if query.is_empty() { "" } else { "?" };
             let alone = format!("{scheme}://{user}{at}{host}{path}{mark}{query}");
-            let options = PgConnectOptions::from_str(&alone)
-                .map_err(|_| fault("is not of the form postgres://user:password@host/database"))?;
+            let options = PgConnectOptions::from_str(&alone).map_err(|_| fault(MALFORMED))?;
             parsed.hosts.push(options);
             parsed.urls.push(alone);
         }
         Ok(parsed)
     }
 }
+
+/// What a URL looks like, and what goes wrong most often.
+const MALFORMED: &str = "is not of the form postgres://user:password@host/database; in a password, characters such as / ? # @ % are \
+                         written as %2F %3F %23 %40 %25";
 
 fn fault(text: impl Into<String>) -> UrlFault {
     UrlFault(text.into())

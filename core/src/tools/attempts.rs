@@ -153,18 +153,16 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &Attempt) -> Resu
 }
 
 /// Records that an attempt asks the provider: if its worker is lost from now on, it has perhaps been billed. The tokens are
-/// estimated. How the attempt ends says whether the request was accepted.
-pub async fn asking(connection: &mut PgConnection, attempt: &Attempt, prompt_tokens: i32) -> Result<()> {
-    sqlx::query!(
+/// estimated. How the attempt ends says whether the request was accepted. Returns `false` if the attempt has ended, and must not ask.
+pub async fn asking(connection: &mut PgConnection, attempt: &Attempt, prompt_tokens: i32) -> Result<bool> {
+    let asking = sqlx::query!(
         "UPDATE ai_reply_attempts SET prompt_tokens = $3, is_estimate = true
          WHERE reply_id = $1 AND attempt = $2 AND finished_at IS NULL",
         attempt.reply_id,
         attempt.number,
         prompt_tokens
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    );
+    Ok(asking.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Records the name under which the provider keeps the answer, so that the next attempt can go on with it; `None` if the answer

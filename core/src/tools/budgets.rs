@@ -206,31 +206,25 @@ pub async fn check(
     full.map_or(Ok(()), |used| Err(Rejected::Refused(BudgetExceeded(used))))
 }
 
-/// Whether the budgets leave room for another attempt at a reply, whose earlier attempts have perhaps cost as much as was reserved
-/// for it. What is reserved for it stays reserved, so of several that ask at once, none goes on at the expense of another.
+/// Whether a reply may be attempted again whose earlier attempts were paid for: not once a budget is spent. What others have reserved
+/// does not matter, because they were admitted later, or with what is reserved for this reply in view. Going on with an answer that
+/// the provider keeps costs nothing.
 pub async fn leave_room(connection: &mut PgConnection, settings: &Settings, attempt: &Attempt) -> Result<bool> {
     let budgets = covering(settings, attempt.request.tool, true);
-    if budgets.is_empty() || attempt.number == 1 {
+    if budgets.is_empty() || attempt.number == 1 || attempt.kept.is_some() {
         return Ok(true);
     }
-    let reply = sqlx::query!(
-        r#"SELECT v.day AS "day?", coalesce(v.tokens, 0) AS "tokens!", coalesce(v.cost_micros, 0) AS "cost_micros!"
-           FROM (SELECT FROM ai_reply_attempts WHERE reply_id = $1 AND attempt < $2 AND prompt_tokens > 0 LIMIT 1) paid
-           LEFT JOIN ai_reservations v ON v.reply_id = $1"#,
+    let was_paid = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM ai_reply_attempts a JOIN ai_replies r ON r.id = a.reply_id
+               WHERE r.id = $1 AND a.attempt < $2 AND a.started_at >= r.queued_at AND a.prompt_tokens > 0) AS "was_paid!""#,
         attempt.reply_id,
         attempt.number
     );
-    let Some(reply) = reply.fetch_optional(&mut *connection).await? else { return Ok(true) };
-    let is_full = |mut used: BudgetUse| {
-        if reply.day.is_some_and(|day| day >= used.starts_on) {
-            used.reserved -= match used.budget.unit {
-                BudgetUnit::Tokens => reply.tokens,
-                BudgetUnit::CostMicros => reply.cost_micros,
-            };
-        }
-        used.is_full()
-    };
-    Ok(!uses(connection, &budgets, Some(attempt.user_id)).await?.into_iter().any(is_full))
+    if !was_paid.fetch_one(&mut *connection).await? {
+        return Ok(true);
+    }
+    Ok(!uses(connection, &budgets, Some(attempt.user_id)).await?.iter().any(BudgetUse::is_spent))
 }
 
 /// Reserves what a reply that was just queued may cost at most, or refuses it. Without budgets nothing is reserved.

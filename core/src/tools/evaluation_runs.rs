@@ -362,17 +362,17 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &RunAttempt) -> R
 }
 
 /// Records that an attempt asks the provider: if its worker is lost from now on, it has perhaps been billed. The tokens are
-/// estimated.
-pub async fn asking(connection: &mut PgConnection, attempt: &RunAttempt, prompt_tokens: i32) -> Result<()> {
+/// estimated. Returns `false` if the attempt may no longer write, and must not ask.
+pub async fn asking(connection: &mut PgConnection, attempt: &RunAttempt, prompt_tokens: i32) -> Result<bool> {
     let cost_micros = prices::cost(connection, &attempt.request, prompt_tokens).await?;
     let asked = Usage { prompt_tokens: Some(prompt_tokens), is_estimate: true, cost_micros, ..Usage::default() };
     record(connection, attempt, &asked).await
 }
 
-/// Records what an attempt has used, though another one follows.
-pub async fn record(connection: &mut PgConnection, attempt: &RunAttempt, usage: &Usage) -> Result<()> {
+/// Records what an attempt has used, though another one follows. Returns `false` if it may no longer write.
+pub async fn record(connection: &mut PgConnection, attempt: &RunAttempt, usage: &Usage) -> Result<bool> {
     let used = usage.with(&attempt.earlier);
-    sqlx::query!(
+    let record = sqlx::query!(
         "UPDATE ai_evaluation_answers
          SET prompt_tokens = $5, completion_tokens = $6, is_estimate = $7, cost_micros = $8
          WHERE run_id = $1 AND number = $2 AND is_candidate = $3 AND attempt = $4 AND finished_at IS NULL",
@@ -384,10 +384,8 @@ pub async fn record(connection: &mut PgConnection, attempt: &RunAttempt, usage: 
         used.completion_tokens,
         used.is_estimate,
         used.cost_micros
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    );
+    Ok(record.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Stores an answer, and what it used. If the provider has failed, the run has. Writes nothing and returns `false` if the attempt may

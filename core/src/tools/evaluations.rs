@@ -124,7 +124,7 @@ impl Resource for Evaluation {
     async fn save(&self, connection: &mut PgConnection) -> Result<Self, Rejected<Refusal>> {
         // Almost any answer would pass, and keep nobody from activating anything.
         let idle = self.cases.iter().position(|case| case.contains.is_empty() && case.excludes.is_empty());
-        if let Some(n) = idle.filter(|_| self.is_attached) {
+        if let Some(n) = idle.filter(|_| self.is_attached && self.deleted_at.is_none()) {
             return Err(Rejected::Refused(Refusal::Invalid {
                 pointer: format!("/cases/{n}").into(),
                 message: "Every question of an attached evaluation must say what its answer contains or excludes."

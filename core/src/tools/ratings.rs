@@ -150,6 +150,7 @@ pub async fn reasons(
                t.reason AS "reason!", t.updated_at AS rated_at
            FROM ai_reply_ratings t
            JOIN ai_replies r ON r.id = t.reply_id
+           JOIN users u ON u.id = r.user_id AND u.erased_at IS NULL
            JOIN ai_system_instructions i ON i.id = r.instruction_id
            WHERE t.reason IS NOT NULL AND i.tool_type = coalesce($1, i.tool_type) AND t.thumb = coalesce($2, t.thumb)
              AND (t.updated_at, t.reply_id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))

@@ -252,17 +252,17 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &TryoutAttempt) -
 }
 
 /// Records that an attempt asks the provider: if its worker is lost from now on, it has perhaps been billed. The tokens are
-/// estimated.
-pub async fn asking(connection: &mut PgConnection, attempt: &TryoutAttempt, prompt_tokens: i32) -> Result<()> {
+/// estimated. Returns `false` if the attempt may no longer write, and must not ask.
+pub async fn asking(connection: &mut PgConnection, attempt: &TryoutAttempt, prompt_tokens: i32) -> Result<bool> {
     let cost_micros = prices::cost(connection, &attempt.request, prompt_tokens).await?;
     let asked = Usage { prompt_tokens: Some(prompt_tokens), is_estimate: true, cost_micros, ..Usage::default() };
     record(connection, attempt, &asked).await
 }
 
-/// Records what an attempt has used, though another one follows.
-pub async fn record(connection: &mut PgConnection, attempt: &TryoutAttempt, usage: &Usage) -> Result<()> {
+/// Records what an attempt has used, though another one follows. Returns `false` if it may no longer write.
+pub async fn record(connection: &mut PgConnection, attempt: &TryoutAttempt, usage: &Usage) -> Result<bool> {
     let used = usage.with(&attempt.earlier);
-    sqlx::query!(
+    let record = sqlx::query!(
         "UPDATE ai_tryouts SET prompt_tokens = $3, completion_tokens = $4, thinking_tokens = $5, is_estimate = $6, cost_micros = $7
          WHERE id = $1 AND attempt = $2 AND state = 'running'",
         attempt.tryout_id,
@@ -272,10 +272,8 @@ pub async fn record(connection: &mut PgConnection, attempt: &TryoutAttempt, usag
         used.thinking_tokens,
         used.is_estimate,
         used.cost_micros
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    );
+    Ok(record.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Ends a try-out with the text that was received and what it used: it is completed, or failed if `failed` says why, with

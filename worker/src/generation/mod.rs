@@ -53,10 +53,9 @@ pub(crate) trait Sink {
     /// Whether the answer is still wanted.
     fn is_wanted(&self) -> impl Future<Output = cairn_core::Result<bool>> + Send;
 
-    /// Notes that the request is about to be made or was accepted, and how many tokens it has by our count.
-    fn asking(&self, _prompt_tokens: i32) -> impl Future<Output = cairn_core::Result<()>> + Send {
-        async { Ok(()) }
-    }
+    /// Notes that the request is about to be made or was accepted, and how many tokens it has by our count. Returns whether the answer is
+    /// still wanted.
+    fn asking(&self, prompt_tokens: i32) -> impl Future<Output = cairn_core::Result<bool>> + Send;
 
     /// Notes the name under which the provider keeps the answer, or that it is of no use any more.
     fn kept(&self, _response_id: Option<&str>) -> impl Future<Output = cairn_core::Result<()>> + Send {
@@ -104,8 +103,8 @@ pub(crate) struct Generation<'a, S> {
     counted: Tokens,
     /// What the sink is to note.
     notes: Vec<Note>,
-    /// Whether the sink knew of the request before it was made.
-    is_noted: bool,
+    /// The tokens of the request, if the sink knew of it before it was made.
+    asked: Option<i32>,
     /// The name under which the provider keeps the answer.
     kept: Option<String>,
     /// Tells the collector of the call.
@@ -150,7 +149,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             thoughts: String::new(),
             counted: Tokens::default(),
             notes: Vec::new(),
-            is_noted: false,
+            asked: None,
             kept: None,
             span,
             started,
@@ -213,7 +212,7 @@ impl<'a, S: Sink> Generation<'a, S> {
         if matches!(end, End::Complete(_)) {
             failpoint::pass(failpoint::AFTER_EXTERNAL_CALL);
         }
-        self.note().await?;
+        let _ = self.note().await?; // what is not wanted any more is found out below
         self.record_usage(&end);
         Ok(if self.store_or_check().await? { end } else { End::Lost })
     }
@@ -221,13 +220,10 @@ impl<'a, S: Sink> Generation<'a, S> {
     fn receive(&mut self, piece: Piece) {
         match piece {
             Piece::Unstreamed => return self.patience.expect_silence(),
-            Piece::Asking { prompt_tokens, stored } => {
-                self.is_noted = true;
-                return self.notes.push(Note::Asking(prompt_tokens, stored));
-            }
+            Piece::Asking { prompt_tokens, stored } => return self.notes.push(Note::Asking(prompt_tokens, stored)),
             Piece::Accepted { prompt_tokens } => {
                 self.usage.prompt_tokens = Some(prompt_tokens);
-                if !self.is_noted {
+                if self.asked.is_none() {
                     self.notes.push(Note::Accepted(prompt_tokens));
                 }
                 return; // not yet a sign of an answer
@@ -267,7 +263,9 @@ impl<'a, S: Sink> Generation<'a, S> {
 
     /// Does what is due. Returns `Some` if the generation has ended.
     async fn check(&mut self) -> Result<Option<End>, JobError> {
-        self.note().await?;
+        if !self.note().await? {
+            return Ok(Some(End::Lost));
+        }
         if self.draft.is_too_long() {
             return Ok(Some(End::Failed(too_long())));
         }
@@ -293,12 +291,15 @@ impl<'a, S: Sink> Generation<'a, S> {
         Ok(Some(End::Failed(Failure::new(reason, detail))))
     }
 
-    /// Has the sink note what is to be noted.
-    async fn note(&mut self) -> Result<(), JobError> {
+    /// Has the sink note what is to be noted. Returns `false` if a request is not to be made, because its answer is no longer wanted.
+    async fn note(&mut self) -> Result<bool, JobError> {
         for note in self.notes.drain(..) {
             match note {
                 Note::Asking(prompt_tokens, stored) => {
-                    self.sink.asking(prompt_tokens).await?;
+                    if !self.sink.asking(prompt_tokens).await? {
+                        return Ok(false);
+                    }
+                    self.asked = Some(prompt_tokens);
                     let _ = stored.send(()); // the provider may have failed meanwhile
                 }
                 // The answer is worth more than a note of what it costs, which is stored with its end anyway.
@@ -313,7 +314,7 @@ impl<'a, S: Sink> Generation<'a, S> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Stores new thoughts and new text, or checks whether they could be stored. Returns `false` if the answer is no longer wanted.
@@ -347,6 +348,13 @@ impl<'a, S: Sink> Generation<'a, S> {
             },
             End::Interrupted | End::Lost => {}
         }
+        // Some endpoints send nothing before the answer is complete, and bill it although nobody has waited for it.
+        let may_be_billed = match end {
+            End::Interrupted | End::Lost => true,
+            End::Failed(failure) => matches!(failure.reason, Reason::Silent | Reason::TooSlow),
+            End::Complete(_) => false,
+        };
+        self.usage.prompt_tokens = self.usage.prompt_tokens.or(self.asked.filter(|_| may_be_billed));
         self.usage.is_estimate = self.usage.prompt_tokens.is_some() && self.counted.prompt.is_none();
         self.usage.prompt_tokens = self.counted.prompt.or(self.usage.prompt_tokens);
         self.usage.completion_tokens = self.counted.completion;

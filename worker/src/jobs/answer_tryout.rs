@@ -66,7 +66,7 @@ impl Sink for Waiting<'_> {
         self.is_wanted().await
     }
 
-    async fn asking(&self, prompt_tokens: i32) -> Result<()> {
+    async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
         let mut connection = self.db.acquire().await?;
         tryouts::asking(&mut connection, self.attempt, prompt_tokens).await
     }

@@ -6,6 +6,7 @@ use cairn_core::Result;
 use cairn_core::db::Db;
 use cairn_core::refusal::Rejected;
 use cairn_core::tools::attempts::Usage;
+use cairn_core::tools::budgets::BudgetExceeded;
 use cairn_core::tools::evaluation_runs::{self as runs, RunAttempt};
 use cairn_core::tools::jobs::RunEvaluation;
 use cairn_core::tools::{Reason, budgets};
@@ -28,10 +29,14 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     let settings = context.settings.get(&mut connection).await?;
     match budgets::check(&mut connection, &settings, None, attempt.request.tool).await {
         Ok(()) => {}
+        // Reserved for replies, which may cost less.
+        Err(Rejected::Refused(BudgetExceeded(used))) if !used.is_spent() => return Err(JobError::Snooze(PAUSE)),
         Err(Rejected::Refused(_)) => {
+            drop(connection);
+            let mut tx = context.db.begin().await?;
             let exceeded = Some(Reason::BudgetExceeded);
-            runs::finish(&mut connection, &attempt, "", exceeded, &Usage::default()).await?;
-            return Ok(());
+            runs::finish(&mut tx, &attempt, "", exceeded, &Usage::default()).await?;
+            return Ok(tx.commit().await?);
         }
         Err(Rejected::Failed(error)) => return Err(error.into()),
     }
@@ -90,7 +95,7 @@ impl Sink for Waiting<'_> {
         self.is_wanted().await
     }
 
-    async fn asking(&self, prompt_tokens: i32) -> Result<()> {
+    async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
         let mut connection = self.db.acquire().await?;
         runs::asking(&mut connection, self.attempt, prompt_tokens).await
     }

@@ -37,7 +37,7 @@ impl RatingsApi {
     /// Rate a reply
     ///
     /// For a reply that is completed, as long as its answer is in the chat. Rating it again replaces the rating, so repeating the
-    /// call has no effect. Admins can read the reason, without your name. It is deleted when the chat is cleared.
+    /// call has no effect. Admins can read the reason. It is deleted when the chat is cleared.
     #[oai(path = "/replies/:reply_id/rating", method = "put", operation_id = "rateReply", tag = Tag::Tools)]
     async fn rate_reply(
         &self,

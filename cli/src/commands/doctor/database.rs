@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cairn_core::admin::preflight::{self, Database as Server};
+use cairn_core::admin::preflight::{self, Database as Server, Limits};
 use cairn_core::admin::{health, verify};
 use cairn_core::clock::Clock;
 use cairn_core::db::connect_options;
@@ -21,6 +21,8 @@ const SKEW_LIMIT: i64 = 2000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a transaction may be open, in seconds. The server cleans up nothing that was deleted since.
 const TRANSACTION_LIMIT: f64 = 600.0;
+/// What an API and a worker take beside their pools.
+const EXTRA_CONNECTIONS: i64 = 15;
 /// The share of the server's connections that may be in use.
 const CONNECTIONS_LIMIT: f64 = 0.9;
 
@@ -95,16 +97,23 @@ pub(super) async fn clock(connection: &mut PgConnection) -> Verdict {
     }
 }
 
-/// Reports what the server is like.
-pub(super) async fn server(report: &mut Report, connection: &mut PgConnection) -> Result<(), Failure> {
+/// Reports what the server is like; `pool` is the number of connections that each process is configured to use.
+pub(super) async fn server(report: &mut Report, connection: &mut PgConnection, pool: u32) -> Result<(), Failure> {
     let server = match preflight::database(connection).await {
         Ok(server) => server,
         Err(error) => return report.add("server", &Bad(error.to_string())),
     };
     report.add("encoding", &encoding(&server))?;
     report.add("writing", &writing(&server))?;
+    let extensions = match preflight::obstacle(connection).await {
+        Ok(Some(obstacle)) => Bad(obstacle),
+        Ok(None) => Good("they are where their functions are found".to_owned()),
+        Err(error) => Bad(error.to_string()),
+    };
+    report.add("extensions", &extensions)?;
     report.add("snapshots", &snapshots(&server))?;
-    report.add("budget", &connections(&server))
+    report.add("bloat", &bloat(&server))?;
+    report.add("budget", &connections(&server, pool))
 }
 
 /// Reports what poolers may break.
@@ -123,9 +132,10 @@ pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(
         Err(error) => Bad(error.to_string()),
     };
     report.add("statements", &statements)?;
-    let options = match preflight::options_arrive(&pool).await {
-        Ok(true) => Good("the limits of connections are in force".to_owned()),
-        Ok(false) => Note(
+    let options = match preflight::limits(&pool).await {
+        Ok(Limits::Options) => Good("the limits of connections are in force".to_owned()),
+        Ok(Limits::Role) => Good("the pooler drops them, and the role has a statement_timeout of its own".to_owned()),
+        Ok(Limits::None) => Note(
             "the pooler drops them, so single statements have no limits: ALTER ROLE ... SET statement_timeout, see \
              docs/RUNNING.md"
                 .to_owned(),
@@ -167,9 +177,33 @@ fn snapshots(server: &Server) -> Verdict {
     }
 }
 
-fn connections(server: &Server) -> Verdict {
+fn bloat(server: &Server) -> Verdict {
+    match &server.bloated {
+        Some(table) => Note(format!(
+            "{table}: if its autovacuum does not keep up, give it more (autovacuum_vacuum_cost_limit), and see docs/RUNBOOK.md"
+        )),
+        None => Good("no table has many dead rows".to_owned()),
+    }
+}
+
+fn connections(server: &Server, pool: u32) -> Verdict {
     let (used, all) = (server.connections, i64::from(server.max_connections));
     let text = format!("{used} of the server's {all} connections are in use");
+    // One API and one worker, as docs/RUNNING.md counts them.
+    let needed = 2 * i64::from(pool) + EXTRA_CONNECTIONS;
+    let fix = "raise it, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer";
+    if let Some(limit) = server.own_limit.map(i64::from).filter(|limit| *limit < needed) {
+        return Note(format!(
+            "the role or the database may have {limit} connections, and an API and a worker with this configuration take up to \
+             {needed}: {fix}"
+        ));
+    }
+    if all < needed {
+        return Note(format!(
+            "the server has {all} connections for all, and an API and a worker with this configuration take up to {needed}: raise \
+             max_connections, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer"
+        ));
+    }
     #[expect(clippy::cast_precision_loss, reason = "there are never so many connections")]
     if used as f64 > all as f64 * CONNECTIONS_LIMIT {
         return Note(format!("{text}: raise max_connections, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer"));
@@ -192,12 +226,16 @@ mod tests {
             oldest_transaction_seconds: 3.0,
             oldest_transaction: Some("psql (12)".to_owned()),
             holders: Vec::new(),
+            own_limit: None,
+            bloated: None,
         }
     }
 
     #[test]
     fn each_fault_of_a_server_is_told_with_its_fix() {
-        let all = |server: &Server| [encoding(server), writing(server), snapshots(server), connections(server)];
+        let all = |server: &Server| {
+            [encoding(server), writing(server), snapshots(server), bloat(server), connections(server, 10)]
+        };
         assert!(all(&healthy()).iter().all(|verdict| matches!(verdict, Good(_))));
         for (server, fix) in [
             (Server { encoding: "LATIN1".to_owned(), ..healthy() }, "ENCODING 'UTF8'"),
@@ -206,6 +244,9 @@ mod tests {
             (Server { oldest_transaction_seconds: 601.0, ..healthy() }, "psql (12)"),
             (Server { holders: vec!["replication slot old".to_owned()], ..healthy() }, "drop it"),
             (Server { connections: 95, ..healthy() }, "max_connections"),
+            (Server { max_connections: 20, ..healthy() }, "take up to 35"),
+            (Server { own_limit: Some(12), ..healthy() }, "may have 12 connections"),
+            (Server { bloated: Some("jobs has 200000 dead rows".to_owned()), ..healthy() }, "autovacuum"),
         ] {
             let said: Vec<String> = all(&server)
                 .into_iter()

@@ -32,7 +32,7 @@ pub(crate) async fn run(data_dir: &Path) -> Result<(), Failure> {
     report.add("embeddings", &Box::pin(embeddings(&config)).await)?;
     match Database::open(&config, data_dir, Sharing::Shared).await {
         Ok(database) => {
-            examine(&mut report, &database).await?;
+            examine(&mut report, &database, config.database_connections).await?;
             database.close().await?;
         }
         Err(Failure::Setup(message) | Failure::Failed(message)) => report.add("database", &Bad(message))?,
@@ -104,7 +104,7 @@ async fn embeddings(config: &Config) -> Verdict {
     }
 }
 
-async fn examine(report: &mut Report, database: &Database) -> Result<(), Failure> {
+async fn examine(report: &mut Report, database: &Database, connections: u32) -> Result<(), Failure> {
     let Some(mut connection) = connect(report, database).await? else { return Ok(()) };
     let up_to_date = match database.migrations().await {
         Ok(state) if state.pending == 0 => Good(format!("all {} migrations are applied", state.applied)),
@@ -115,7 +115,7 @@ async fn examine(report: &mut Report, database: &Database) -> Result<(), Failure
     report.add("role", &role(&mut connection).await)?;
     report.add("migrations", &up_to_date)?;
     report.add("clock", &clock(&mut connection).await)?;
-    server(report, &mut connection).await?;
+    server(report, &mut connection, connections).await?;
     pooler(report, database).await?;
     if matches!(up_to_date, Good(_)) {
         report.add("addresses", &addresses(&mut connection).await)?;

@@ -179,16 +179,16 @@ pub(super) async fn remove_budget_warnings(connection: &mut PgConnection) -> Res
     Ok(removed.execute(connection).await?.rows_affected())
 }
 
-/// Removes the sums of days that no budget and no figure is about. `verify` compares from the first day that is left, so the sums of
-/// learners and those of tools go together.
+/// Removes the sums of the oldest day that no budget and no figure is about. `verify` compares from the first day that is left, so all sums
+/// of a day go together.
 pub(super) async fn remove_spending(connection: &mut PgConnection) -> Result<u64> {
     let removed = sqlx::query!(
-        "WITH old AS MATERIALIZED (
-             SELECT ctid FROM ai_learner_spending WHERE day < current_date - $1::integer ORDER BY day LIMIT 5000
+        "WITH oldest AS MATERIALIZED (
+             SELECT min(day) AS day FROM (SELECT min(day) AS day FROM ai_learner_spending UNION ALL SELECT min(day) FROM ai_spending) d
          ), learners AS (
-             DELETE FROM ai_learner_spending WHERE ctid = ANY (ARRAY(SELECT ctid FROM old)) RETURNING 1
+             DELETE FROM ai_learner_spending WHERE day = (SELECT day FROM oldest) AND day < current_date - $1::integer RETURNING 1
          ), tools AS (
-             DELETE FROM ai_spending WHERE day < current_date - $1::integer AND (SELECT count(*) FROM old) < 5000 RETURNING 1
+             DELETE FROM ai_spending WHERE day = (SELECT day FROM oldest) AND day < current_date - $1::integer RETURNING 1
          )
          SELECT FROM learners UNION ALL SELECT FROM tools",
         KEEP_SPENDING_DAYS

@@ -144,7 +144,7 @@ impl Sink for Chunks<'_> {
         attempts::may_write(&mut connection, self.attempt).await
     }
 
-    async fn asking(&self, prompt_tokens: i32) -> Result<()> {
+    async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
         let started = Instant::now();
         loop {
             let noted = async {

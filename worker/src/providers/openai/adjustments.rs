@@ -2,18 +2,23 @@
 //!
 //! A refusal that names what it refuses is followed by a request without it. If that is accepted, the adjustment is
 //! remembered for the endpoint and the model, in the database, so that all workers know it and the refusal costs one request,
-//! once. Nothing is guessed from names of hosts. `CAIRN_AI_ADJUSTMENTS` says what is known in advance, and what must not be
+//! once (or once for each worker, if several ask for the first time at the same moment). Nothing is guessed from names of hosts. `CAIRN_AI_ADJUSTMENTS` says what is known in advance, and what must not be
 //! done.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cairn_core::config::{Adjustment, AiAdjustment};
 use cairn_core::db::Db;
 use cairn_core::tools::adjustments;
 use serde_json::Value;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::refusal::Refusal;
+
+/// How long those who ask a model wait for the first of them.
+const MAX_TURN: Duration = Duration::from_secs(2);
 
 /// How a model is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,11 +46,34 @@ pub(super) struct Memory {
     endpoint: String,
     configured: Vec<AiAdjustment>,
     learnt: Mutex<HashMap<String, BTreeSet<Adjustment>>>,
+    turns: Mutex<HashMap<String, Arc<AsyncMutex<IsKnown>>>>,
+}
+
+/// Whether a request to a model was accepted, so that nothing is left to be learnt.
+type IsKnown = bool;
+
+/// Whoever holds it asks a model first.
+pub(super) struct Turn(OwnedMutexGuard<IsKnown>);
+
+impl Turn {
+    /// The model has accepted a request.
+    pub(super) fn accepted(mut self) {
+        *self.0 = true;
+    }
 }
 
 impl Memory {
     pub(super) fn new(endpoint: String, configured: Vec<AiAdjustment>) -> Self {
-        Self { endpoint, configured, learnt: Mutex::default() }
+        Self { endpoint, configured, learnt: Mutex::default(), turns: Mutex::default() }
+    }
+
+    /// Until a model has accepted a request of this process, those who ask it wait for the first of them, so that each refusal is met
+    /// once. They do not wait long, because the first may be waiting for a slow answer.
+    pub(super) async fn turn(&self, model: &str) -> Option<Turn> {
+        let turn =
+            Arc::clone(self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(model.to_owned()).or_default());
+        let is_known = tokio::time::timeout(MAX_TURN, turn.lock_owned()).await.ok()?;
+        (!*is_known).then_some(Turn(is_known))
     }
 
     /// How a model is asked, as far as it is known. Without a database, only this process knows it.
@@ -154,7 +182,7 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
     let is_unsupported = UNSUPPORTED.iter().any(|wording| said.contains(wording));
     let has = |field: &str| !sent[field].is_null();
     let first_role = sent["messages"][0]["role"].as_str();
-    if has("stream_options") && (names("stream_options") || names("include_usage")) {
+    if refusal.status != 500 && has("stream_options") && (names("stream_options") || names("include_usage")) {
         return Some(Adjustment::NoStreamOptions);
     }
     if (first_role == Some("system") || has("instructions")) && NO_SYSTEM_ROLE.iter().any(|wording| names(wording)) {
@@ -164,7 +192,8 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
             Adjustment::NoSystemRole
         });
     }
-    if !is_unsupported {
+    // Templates fail with 500 where the role is concerned. Otherwise that is an error of the moment, whatever it says.
+    if !is_unsupported || refusal.status == 500 {
         return None;
     }
     if first_role == Some("developer") && names("developer") {
@@ -268,6 +297,11 @@ mod tests {
                 Adjustment::NoStreaming,
             ),
             (501, message("Streaming is not supported by this backend"), Adjustment::NoStreaming),
+            (
+                400,
+                message("Unsupported value: role 'system' is not supported with this model. Use 'developer' instead."),
+                Adjustment::DeveloperRole,
+            ),
         ];
         for (status, body, expected) in cases {
             assert_eq!(learn(status, body.clone(), &sent()), Some(expected), "{body}");
@@ -279,6 +313,16 @@ mod tests {
             learn(400, message("Unknown parameter: 'max_completion_tokens'"), &newer),
             Some(Adjustment::NoTokenLimit)
         );
+        let response =
+            json!({"model": "m", "background": true, "store": true, "max_output_tokens": 9, "instructions": "x"});
+        for (text, expected) in [
+            ("Unsupported parameter: 'background' is not supported with this model.", Adjustment::NoBackground),
+            ("Unknown parameter: 'store'.", Adjustment::NoBackground),
+            ("Unsupported parameter: 'max_output_tokens' is not supported.", Adjustment::NoTokenLimit),
+            ("System messages are not supported", Adjustment::NoSystemRole),
+        ] {
+            assert_eq!(learn(400, message(text), &response), Some(expected), "{text}");
+        }
     }
 
     #[test]
@@ -290,6 +334,9 @@ mod tests {
             (400, message("The request was not understood.")),
             (401, message("Unsupported parameter: 'temperature'")),
             (429, message("stream_options")),
+            // Of the moment, whatever it says.
+            (500, message("Unexpected error while streaming: stream_options")),
+            (500, message("An unexpected error with 'stream' occurred")),
             (
                 400,
                 json!({"detail": [{"loc": ["body", "messages"], "msg": "unexpected", "input": "system role not supported"}]}),

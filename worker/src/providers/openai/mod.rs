@@ -130,6 +130,7 @@ impl OpenAi {
     pub(super) async fn generate(&self, question: Question<'_>, out: Out) -> Result<Ended, Failure> {
         let Question { request, history, begun, db } = question;
         let model = self.model(request);
+        let turn = self.memory.turn(model).await;
         let mut asking = Asking {
             model,
             prompt: prompt::build(request, history, self.config.context_tokens).await?,
@@ -148,6 +149,9 @@ impl OpenAi {
                 asked => asked?,
             },
         };
+        if let Some(turn) = turn {
+            turn.accepted();
+        }
         if out.send(Piece::Accepted { prompt_tokens: asking.prompt.tokens }).await.is_err() {
             return Ok(Ended::default()); // the receiver is gone
         }

@@ -1,6 +1,6 @@
 //! What a model takes is learnt from what it refuses, once.
 
-use cairn_core::config::{Adjustment, AiAdjustment};
+use cairn_core::config::{Adjustment, AiAdjustment, AiApi};
 
 use super::{ReplyHarness, answer};
 
@@ -31,31 +31,68 @@ async fn calls(fixture: &ReplyHarness, script: &str) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_refusal_costs_one_request_once_and_restarts_know_it() {
-    for (demands, refusals) in [
-        ("no_stream_options", 1),
-        ("no_system_role", 1),
-        ("max_completion_tokens", 1),
-        ("no_temperature", 1),
-        ("no_streaming", 1),
-        ("no_stream_options+no_system_role+max_completion_tokens+no_temperature+no_streaming", 5),
+    let chat = || AiApi::Chat;
+    let azure = || AiApi::Azure { version: "2024-10-21".to_owned() };
+    let responses = |is_background| AiApi::Responses { is_background };
+    let all = "no_stream_options+no_system_role+max_completion_tokens+no_temperature+no_streaming";
+    for (api, demands, learnt_then) in [
+        (chat(), "no_stream_options", "no_stream_options"),
+        (chat(), "no_system_role", "no_system_role"),
+        (chat(), "developer_role", "developer_role"),
+        (chat(), "max_completion_tokens", "max_completion_tokens"),
+        (chat(), "no_token_limit", "max_completion_tokens+no_token_limit"),
+        (chat(), "no_temperature", "no_temperature"),
+        (chat(), "no_streaming", "no_streaming"),
+        (chat(), all, all),
+        (azure(), all, all),
+        (
+            responses(false),
+            "no_system_role+no_temperature+no_token_limit",
+            "no_system_role+no_temperature+no_token_limit",
+        ),
+        (responses(true), "no_background", "no_background"),
     ] {
-        let fixture = ReplyHarness::new().await;
+        let mut fixture = ReplyHarness::new().await;
+        if matches!(api, AiApi::Azure { .. }) {
+            fixture.ai().base_url = fixture.stub.base_url().trim_end_matches("/v1").to_owned();
+        }
+        fixture.ai().api = api.clone();
         let script = format!("words=8,demands={demands}");
-        assert_eq!(calls(&fixture, &script).await, [1 + refusals, 1, 1], "{demands}");
-        let names: Vec<String> = learnt(&fixture).await.into_iter().map(|(_, name)| name).collect();
-        let mut expected: Vec<&str> = demands.split('+').collect();
+        let mut expected: Vec<&str> = learnt_then.split('+').collect();
         expected.sort_unstable();
-        assert_eq!(names, expected);
+        assert_eq!(calls(&fixture, &script).await, [1 + expected.len(), 1, 1], "{api:?} {demands}");
+        let names: Vec<String> = learnt(&fixture).await.into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, expected, "{api:?}");
         let sent = fixture.stub.requests().pop().unwrap().body;
-        if demands.contains("no_system_role") {
+        if demands.contains("no_system_role") && sent["messages"].is_array() {
             let (first, roles) = (&sent["messages"][0], sent["messages"].as_array().unwrap().len());
             assert_eq!((first["role"].as_str(), roles), (Some("user"), 1), "{sent}");
             assert!(first["content"].as_str().unwrap().ends_with("What is a viewport?"), "{sent}");
+        }
+        if demands == "developer_role" {
+            assert_eq!(sent["messages"][0]["role"], "developer", "{sent}");
         }
         if demands.contains("max_completion_tokens") {
             assert!(sent["max_completion_tokens"].is_number() && sent["max_tokens"].is_null(), "{sent}");
         }
     }
+}
+
+/// Those who ask at the same time as the first wait until it has learnt what they would have to learn.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_at_once_meet_a_refusal_once() {
+    let fixture = ReplyHarness::new().await;
+    let script = "words=8,headers=200,demands=no_temperature+no_stream_options";
+    let mut replies = Vec::new();
+    for n in 0..16 {
+        replies.push(fixture.ask(&format!("stub:{script} What is a viewport? ({n})")).await);
+    }
+    let worker = fixture.harness.start();
+    for reply in replies {
+        assert_eq!(fixture.completed(reply).await.attempt, 1);
+    }
+    worker.stop().await;
+    assert_eq!(fixture.stub.calls(script), 16 + 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

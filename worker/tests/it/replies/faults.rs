@@ -86,7 +86,7 @@ async fn transient_failures_are_retried_and_the_text_starts_over() {
         ("error_200".to_owned(), "provider_error"),
         ("hang_up".to_owned(), "unreachable"),
         ("disconnect".to_owned(), "broken_off"),
-        ("end".to_owned(), "broken_off"),
+        ("end".to_owned(), "unknown_end"),
         ("garbage".to_owned(), "malformed"),
         ("bytes".to_owned(), "malformed"),
         ("line".to_owned(), "malformed"),
@@ -116,7 +116,8 @@ async fn billed_failures_are_retried_only_a_few_times() {
     let worker = fixture.harness.start();
     // What is not understood would not be understood the next time either, so there is only one more attempt.
     for (fault, reason, calls) in [
-        ("end", "broken_off", 5),
+        ("end", "unknown_end", 2),
+        ("disconnect", "broken_off", 5),
         ("empty", "empty_answer", 3),
         ("garbage", "malformed", 2),
         ("no_reason", "unknown_end", 2),

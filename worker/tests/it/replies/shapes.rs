@@ -59,7 +59,7 @@ async fn an_answer_that_is_not_complete_is_not_stored_as_one() {
         ("late", format!("{TEXT}{STOP}{error}{DONE}"), "broken_off", 5),
         ("unknown", format!("{TEXT}{}{DONE}", STOP.replace("\"stop\"", "\"eos_or_so\"")), "unknown_end", 2),
         ("reasonless", format!("{TEXT}{DONE}"), "unknown_end", 2),
-        ("endless", TEXT.to_owned(), "broken_off", 5),
+        ("endless", TEXT.to_owned(), "unknown_end", 2),
         ("page", "<html><title>Sign in</title></html>".to_owned(), "malformed", 2),
     ] {
         fixture.stub.record(name, Recorded::ok("text/event-stream", body));

@@ -46,7 +46,7 @@ view! {
 impl RatingReasonsApi {
     /// List the reasons of ratings
     ///
-    /// What learners wrote when they rated replies, the newest first. It does not say who they are, and what they asked stays
+    /// What learners wrote when they rated replies, the newest first. The list does not name them, and what they asked stays
     /// theirs. Ratings without a reason are counted in the figures by day.
     #[oai(path = "/admin/tools/ratings", method = "get", operation_id = "listRatingReasons", tag = Tag::ToolsAdmin)]
     async fn list_rating_reasons(

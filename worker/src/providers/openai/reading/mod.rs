@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
             pieces.push(Piece::Thoughts(split.thoughts));
         }
         if !split.answer.is_empty() {
-            self.has_text |= !split.answer.trim().is_empty();
+            self.has_text |= has_visible(&split.answer);
             pieces.push(Piece::Text(split.answer));
         }
     }
@@ -220,11 +220,13 @@ impl<'a> Reading<'a> {
             None if self.is_done => {
                 fail(Reason::UnknownEnd, "the provider did not say why the answer ended".to_owned())
             }
+            None if self.frames.stray().is_empty() => {
+                fail(Reason::UnknownEnd, "the stream ended before the answer was complete".to_owned())
+            }
+            // Something in between, such as a proxy, has given up.
             None => {
-                let stray = self.frames.stray();
-                let colon = if stray.is_empty() { "" } else { ": " };
-                let stray = ErrorDetails::of_text(stray).message;
-                let why = format!("the stream ended before the answer was complete{colon}{stray}");
+                let stray = ErrorDetails::of_text(self.frames.stray()).message;
+                let why = format!("the stream ended before the answer was complete: {stray}");
                 fail(Reason::BrokenOff, detail(&why, None))
             }
         }
@@ -266,6 +268,12 @@ impl<'a> Reading<'a> {
         let is_outage = matches!(failure.reason, Reason::ProviderError | Reason::RateLimited);
         if self.has_text && is_outage { Failure { reason: Reason::BrokenOff, ..failure } } else { failure }
     }
+}
+
+/// Whether a reader sees any of a text. Some models end with nothing but characters that have no width, and NUL is not stored.
+fn has_visible(text: &str) -> bool {
+    let is_hidden = |c| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !is_hidden(c))
 }
 
 fn not_json(data: &str) -> Failure {

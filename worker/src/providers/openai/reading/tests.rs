@@ -118,8 +118,14 @@ fn an_answer_is_complete_only_when_the_provider_says_so() {
     for reason in ["length", "max_tokens", "MAX_TOKENS", "model_length"] {
         assert_eq!(read(&format!("{HI}{}{DONE}", finish(&format!("\"{reason}\"")))).end, Ok(true), "{reason}");
     }
-    fails(HI, Reason::BrokenOff, "Hi", "before the answer was complete");
+    fails(HI, Reason::UnknownEnd, "Hi", "before the answer was complete");
     fails(&format!("{HI}{DONE}"), Reason::UnknownEnd, "Hi", "did not say why");
+    // Nothing that a reader sees. NUL could not even be stored.
+    for hidden in ["\\u0000", "\\u200b\\ufeff", " \\u00ad\\u2060\\n"] {
+        let text = HI.replace("Hi", hidden);
+        let body = format!("{text}{STOP}{DONE}");
+        assert_eq!(read(&body).end, Err(Reason::EmptyAnswer), "{hidden}");
+    }
     for reason in ["null", "\"\"", "\"null\""] {
         fails(&format!("{HI}{}{DONE}", finish(reason)), Reason::UnknownEnd, "Hi", "did not say why");
     }
@@ -139,7 +145,7 @@ fn an_answer_is_complete_only_when_the_provider_says_so() {
     fails(&format!("{HI}data: {{\"choices\":[{{\"del"), Reason::BrokenOff, "Hi", "not JSON");
     fails(
         "{\"choices\":[{\"message\":{\"content\":\"Hi\"}}]}",
-        Reason::BrokenOff,
+        Reason::UnknownEnd,
         "Hi",
         "before the answer was complete",
     );
@@ -299,7 +305,7 @@ fn the_events_of_the_responses_api_are_read() {
     assert_eq!((failed.end, failed.detail.as_str()), (Err(Reason::BrokenOff), "own goal"));
     let error = read(&event("error", ",\"code\":\"rate_limit_exceeded\",\"message\":\"slow down\",\"param\":null"));
     assert_eq!((error.end, error.detail.as_str()), (Err(Reason::RateLimited), "slow down"));
-    assert_eq!(read(&begin).end, Err(Reason::BrokenOff));
+    assert_eq!(read(&begin).end, Err(Reason::UnknownEnd));
     let refusal =
         event("response.refusal.delta", ",\"delta\":\"no\"") + &event("response.completed", &response("completed", ""));
     assert_eq!(read(&refusal).end, Err(Reason::Refused));
