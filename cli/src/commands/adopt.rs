@@ -3,7 +3,7 @@
 use cairn_core::config::Config;
 use cairn_core::legacy::{self, Entry, Source, table_named, why_not};
 
-use super::import_legacy::{open, show};
+use super::import_legacy::{open, show, show_losses};
 use crate::failure::Failure;
 use crate::output::{print_line, report, table};
 
@@ -36,10 +36,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<(), Failure> {
     if losses.is_empty() && outcome.loses_nothing() {
         return print_line("`cairn import-legacy` would lose nothing");
     }
-    for loss in &losses {
-        let column = loss.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
-        print_line(&format!("{}{column}: {}", loss.table, loss.what))?;
-    }
+    show_losses(&losses)?;
     print_line("`cairn import-legacy` would not carry over, or would change, what is listed above")?;
     Err(Failure::AlreadyReported)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::Db;
 use cairn_core::failpoint;
-use cairn_core::legacy::{self, Entry, Outcome, Report, Source};
+use cairn_core::legacy::{self, Entry, Loss, Outcome, Report, Source, table_named};
 
 use crate::database::Database;
 use crate::failure::Failure;
@@ -40,11 +40,13 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     let mut source = open(url).await?;
     let mut lines = Lines::create(args.report.as_deref())?;
     let db = database.connect_for_maintenance()?;
+    let losses = legacy::check(&mut source).await?;
     let outcome = carry_over(&db, &mut source, args.dry_run, &mut lines).await?;
     source.close().await?;
     database.close().await?;
-    lines.finish(&outcome)?;
+    lines.finish(&outcome, &losses)?;
     show(&outcome)?;
+    show_losses(&losses)?;
     if args.dry_run {
         print_line("dry run: nothing was written")?;
     }
@@ -78,6 +80,12 @@ pub(crate) async fn open(url: &Secret) -> Result<Source, Failure> {
             "the database in CAIRN_LEGACY_URL is one of Cairn: let it name that of the platform which Cairn replaces",
         ));
     }
+    if !source.tables().iter().any(|table| table_named(&table.name).is_some()) {
+        return Err(Failure::setup(
+            "the database in CAIRN_LEGACY_URL has no table of the platform that Cairn replaces, or none that its role may see: correct \
+             the URL, or set the role's search_path to the schema of the tables",
+        ));
+    }
     Ok(source)
 }
 
@@ -98,6 +106,15 @@ pub(crate) fn show(outcome: &Report) -> Result<(), Failure> {
     }
     let (read, skipped) = (outcome.sum(|it| it.read), outcome.sum(|it| it.skipped));
     print_line(&format!("{} of {read} rows mapped, {skipped} skipped", outcome.sum(|it| it.mapped)))
+}
+
+/// Prints what of the columns has no place here.
+pub(crate) fn show_losses(losses: &[Loss]) -> Result<(), Failure> {
+    for loss in losses {
+        let column = loss.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
+        print_line(&format!("{}{column}: {}", loss.table, loss.what))?;
+    }
+    Ok(())
 }
 
 /// The file of `--report`, if there is one.
@@ -128,7 +145,10 @@ impl Lines {
         }
     }
 
-    fn finish(mut self, outcome: &Report) -> Result<(), Failure> {
+    fn finish(mut self, outcome: &Report, losses: &[Loss]) -> Result<(), Failure> {
+        for loss in losses {
+            self.line(&serde_json::json!({"table": loss.table, "column": loss.column, "not_carried_over": loss.what}));
+        }
         for it in &outcome.tables {
             self.line(&serde_json::json!({
                 "table": it.table, "read": it.read, "mapped": it.mapped, "already_there": it.already_there,

@@ -538,6 +538,30 @@ async fn two_imports_at_once_map_no_row_twice() {
     }
 }
 
+/// Columns that have no place here are named by the import, too, and in its report.
+#[tokio::test]
+async fn an_import_names_the_columns_that_it_leaves_out() {
+    let legacy = Legacy::with(&Ids::Uuids.sql()).await;
+    let sandbox = Sandbox::with_database().await;
+    let run = legacy.run(&sandbox, &["import-legacy", "--dry-run", "--report", "report.jsonl"]);
+    for text in ["users.telegram: 6 rows have a value", "lessons.views_count: 5 rows have a value"] {
+        assert!(run.out.contains(text), "{text:?} not in {}", run.out);
+    }
+    let report = std::fs::read_to_string(sandbox.path().join("report.jsonl")).unwrap();
+    let lines = report.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let named: Vec<Value> = lines.filter(|line| line["not_carried_over"].is_string()).collect();
+    assert!(named.iter().any(|line| line["table"] == "users" && line["column"] == "telegram"), "{named:?}");
+}
+
+#[tokio::test]
+async fn a_database_without_any_table_of_the_platform_is_refused() {
+    let legacy = Legacy::with("CREATE TABLE something (id integer)").await;
+    let sandbox = Sandbox::with_database().await;
+    for args in [&["adopt", "--check"][..], &["import-legacy"], &["import-legacy", "--dry-run"]] {
+        legacy.run(&sandbox, args).fails(2, &["has no table of the platform", "search_path"]);
+    }
+}
+
 #[tokio::test]
 async fn the_check_names_what_would_be_lost_and_changes_nothing() {
     let legacy = Legacy::with(&Ids::Uuids.sql()).await;

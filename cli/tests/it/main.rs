@@ -10,6 +10,7 @@ mod import;
 mod jobs;
 mod locale;
 mod pages;
+mod pooler;
 mod replication;
 mod support;
 mod traces;

@@ -61,6 +61,8 @@ impl Source {
             ("statement_timeout", "0"),
             ("idle_in_transaction_session_timeout", "0"),
             ("jit", "off"),
+            // Rows that a policy hides would be missing without a word; with this, reading them is an error.
+            ("row_security", "off"),
         ]);
         let (mut keeper, reader) = (options.connect().await?, options.connect().await?);
         keeper.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;

@@ -1,5 +1,6 @@
 //! The sources of replies: only what the answer was given and the learner may see, whatever a model cites.
 
+use cairn_testing::course::Course;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -209,6 +210,29 @@ async fn no_answer_makes_a_source_of_what_it_was_not_given() {
             }
         }
         assert_eq!(sources(&reply).len(), 4, "{text}");
+    }
+    app.run_jobs().await;
+}
+
+/// Of two lessons that say the same, each learner is shown the one of the roadmap that they have begun.
+#[tokio::test]
+async fn the_place_of_a_learner_breaks_ties() {
+    let app = TestApp::new().await;
+    let course = Course::new(app.app.pool()).await;
+    let (one, two) = (course.path(false, &[2]).await, course.path(false, &[2]).await);
+    for path in [&one, &two] {
+        sqlx::query("UPDATE lessons SET title = 'Grids', body = 'How grids are made.' WHERE id = $1")
+            .bind(path.lessons[0][0])
+            .execute(app.app.pool())
+            .await
+            .unwrap();
+    }
+    for (name, path) in [("anna", &one), ("ben", &two)] {
+        let learner = app.student(name).await;
+        learner.put(&format!("/v1/lessons/{}/completion", path.lessons[0][1])).await.expect(200);
+        app.run_jobs().await;
+        let reply = answered(&app, &learner, "See [1].").await;
+        assert_eq!(reply["sources"][0]["id"], json!(path.lessons[0][0]), "{name}: {}", reply["sources"]);
     }
     app.run_jobs().await;
 }

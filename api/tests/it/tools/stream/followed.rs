@@ -243,7 +243,8 @@ async fn a_lost_listener_is_replaced_and_missed_by_nobody() {
     let mut writer = Writer::begin(&app, reply_id).await;
     for round in 0..3 {
         until(&app, LISTENING, 1).await;
-        let killed = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        // Waits until it is gone, so that the next round does not find it.
+        let killed = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
                       WHERE datname = current_database() AND query = 'LISTEN \"cairn_readers\"'";
         assert_eq!(app.count(killed).await, 1);
         writer.write(&format!("{round}")).await;
