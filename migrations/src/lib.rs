@@ -3,20 +3,19 @@
 //! A crate of its own because it must run before the queries of `core/`, which are checked against its result, compile.
 //! How to add a migration, and what one may do, is in `migrations/README.md`.
 
+mod applied;
 mod error;
 mod foreign;
 mod roles;
 
 use apalis_postgres::PostgresStorage;
-use sqlx::migrate::{AppliedMigration, Migrate, Migrator};
+use sqlx::migrate::Migrate;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
+use self::applied::{OUR_TABLE, OURS, applied, refuse_others};
 pub use self::error::MigrateError;
 pub use self::roles::{APPLICATION, OWNER, ROLES_SQL, Role, create_roles};
-
-static OURS: Migrator = sqlx::migrate!("../migrations");
-const OUR_TABLE: &str = "_sqlx_migrations";
 
 /// How far a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,42 +97,4 @@ async fn check(connection: &mut PgConnection) -> Result<Migrations, MigrateError
         state.pending += known.saturating_sub(applied.len());
     }
     newer.map_or(Ok(state), |version| Err(MigrateError::Newer(version)))
-}
-
-/// Refuses a database that was not made by these migrations.
-async fn refuse_others(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    refuse_squashed(&applied(connection, OUR_TABLE).await?)?;
-    refuse_foreign(connection).await
-}
-
-/// The numbers of squashed migrations are never used again, so a lower number than our first is one of those.
-fn refuse_squashed(applied: &[AppliedMigration]) -> Result<(), MigrateError> {
-    let first = OURS.iter().map(|migration| migration.version).min();
-    match applied.iter().map(|migration| migration.version).filter(|version| Some(*version) < first).max() {
-        Some(version) => Err(MigrateError::Squashed(version)),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a database that has tables or types of another program, before anything is written. Once a migration of ours has been
-/// applied, what is in the schema is ours, or was put beside it on purpose.
-async fn refuse_foreign(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    if !applied(connection, OUR_TABLE).await?.is_empty() {
-        return Ok(());
-    }
-    let found = foreign::found(connection).await?;
-    // Another process may just have applied its first migration, which what was found is of.
-    if found.is_empty() || !applied(connection, OUR_TABLE).await?.is_empty() {
-        return Ok(());
-    }
-    Err(foreign::refusal(&found))
-}
-
-async fn applied(connection: &mut PgConnection, table: &str) -> Result<Vec<AppliedMigration>, MigrateError> {
-    let exists = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table);
-    if exists.fetch_one(&mut *connection).await? {
-        Ok(connection.list_applied_migrations(table).await?)
-    } else {
-        Ok(Vec::new())
-    }
 }

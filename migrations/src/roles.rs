@@ -5,6 +5,7 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
+use crate::applied::refuse_others;
 use crate::error::MigrateError;
 
 /// The usual name of the role that owns the schema and runs the migrations.
@@ -65,7 +66,7 @@ pub async fn create_roles(
     application: &Role,
 ) -> Result<(), MigrateError> {
     let mut connection = administrator.connect().await?;
-    match crate::refuse_others(&mut connection).await {
+    match refuse_others(&mut connection).await {
         // Who may not read what was applied is about to become a member of the role that may.
         Err(MigrateError::Unreachable(error)) if is_forbidden(&error) => {}
         checked => checked?,

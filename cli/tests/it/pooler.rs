@@ -1,4 +1,4 @@
-//! PgBouncer in front of the database, where it is installed: Debian's, in transaction mode. What it breaks is told with its fix.
+//! `PgBouncer` in front of the database, where it is installed: Debian's, in transaction mode. What it breaks is told with its fix.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
