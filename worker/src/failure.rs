@@ -17,7 +17,7 @@ pub enum JobError {
     /// attempt, so that no outage makes jobs die.
     Moment(Transient, String),
     /// This release does not know the job, and perhaps the next one does, which runs beside it during a deployment: the job waits for
-    /// another worker, and is dead if there is none for [`crate::adapter::WAIT_FOR_NEWER`].
+    /// another worker, and is dead if there is none for an hour.
     Unknown(String),
     /// Will never succeed: the job is dead at once.
     Discard(String),
