@@ -179,5 +179,8 @@ async fn one_item_that_waits_for_a_lock_fails_alone() {
         }
     }
     drop(holder);
+    let free = "SELECT NOT EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
+                                   WHERE locktype = 'advisory' AND objid = 7 AND datname = current_database())";
+    until(harness.pool(), "the lock is free", free).await;
     assert_eq!(batcher.run(7).await.unwrap(), 7);
 }
