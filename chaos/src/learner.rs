@@ -14,7 +14,8 @@ use crate::session::{Call, Entrance, Session, id};
 /// How many projects a learner shows in a long run. A few less than they may have.
 const PROJECTS: i64 = 190;
 
-/// Acts until told to stop, and asks if `asks` says so. Every change is retried until the server confirms it. Its effect must happen exactly once, however
+/// Acts until told to stop, and asks if `asks` says so. Every change is retried until the server confirms it. Its effect must
+/// happen exactly once, however
 /// often the call was interrupted after its commit.
 pub(crate) async fn learn(
     n: usize,

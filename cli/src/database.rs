@@ -40,10 +40,13 @@ pub(crate) async fn refuse_unsuitable(options: &PgConnectOptions, rights: Rights
             "the database is read-only: correct DATABASE_OWNER_URL or DATABASE_URL, or promote it",
         ));
     }
+    if let Some(fault) = preflight::extensions(&mut connection).await? {
+        return Err(Failure::setup(fault));
+    }
     if rights == Rights::Checked
-        && let Some(obstacle) = preflight::obstacle(&mut connection).await?
+        && let Some(missing) = preflight::missing_rights(&mut connection).await?
     {
-        return Err(Failure::setup(obstacle));
+        return Err(Failure::setup(missing));
     }
     connection.close().await.map_err(cairn_core::Error::from)?;
     Ok(())

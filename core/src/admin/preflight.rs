@@ -103,15 +103,10 @@ pub fn unsuitable(database: &Database) -> Option<String> {
     None
 }
 
-/// What is in the way of a role that is to apply migrations, and what to do. `None` if nothing is. A database that has our tables has
-/// what they need.
-pub async fn obstacle(connection: &mut PgConnection) -> Result<Option<String>> {
+/// What is wrong with the extensions that the migrations need, and what to do. `None` if nothing is.
+pub async fn extensions(connection: &mut PgConnection) -> Result<Option<String>> {
     let found = sqlx::query!(
-        r#"SELECT current_user::text AS "role!", quote_ident(current_database()) AS "database!",
-               to_regclass('public._sqlx_migrations') IS NOT NULL AS "has_begun!",
-               has_schema_privilege('public', 'CREATE') AS "may_create!",
-               has_database_privilege(current_database(), 'CREATE') AS "may_create_schemas!",
-               ARRAY(SELECT name FROM unnest($1::text[]) name
+        r#"SELECT ARRAY(SELECT name FROM unnest($1::text[]) name
                      WHERE NOT EXISTS (SELECT FROM pg_available_extensions a WHERE a.name = name.name)) AS "missing!",
                ARRAY(SELECT e.extname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
                      WHERE e.extname = ANY ($1) AND n.nspname <> 'public') AS "elsewhere!""#,
@@ -124,14 +119,25 @@ pub async fn obstacle(connection: &mut PgConnection) -> Result<Option<String>> {
              public"
         )));
     }
-    if found.has_begun {
-        return Ok(None);
-    }
-    if let Some(extension) = found.missing.first() {
-        return Ok(Some(format!(
+    Ok(found.missing.first().map(|extension| {
+        format!(
             "the server does not have the extension {extension}: install the contrib package of Postgres on it (on Debian, \
              postgresql-contrib)"
-        )));
+        )
+    }))
+}
+
+/// Why a role cannot apply migrations, and what to do. `None` if it can. In a database that has our tables, it could.
+pub async fn missing_rights(connection: &mut PgConnection) -> Result<Option<String>> {
+    let found = sqlx::query!(
+        r#"SELECT current_user::text AS "role!", quote_ident(current_database()) AS "database!",
+               to_regclass('public._sqlx_migrations') IS NOT NULL AS "has_begun!",
+               has_schema_privilege('public', 'CREATE') AS "may_create!",
+               has_database_privilege(current_database(), 'CREATE') AS "may_create_schemas!""#
+    );
+    let found = found.fetch_one(connection).await?;
+    if found.has_begun {
+        return Ok(None);
     }
     if !found.may_create || !found.may_create_schemas {
         return Ok(Some(format!(

@@ -300,6 +300,9 @@ impl<'a, S: Sink> Generation<'a, S> {
                         return Ok(false);
                     }
                     self.asked = Some(prompt_tokens);
+                    // The provider is not answerable for how long that took.
+                    self.started = Instant::now();
+                    self.patience = Patience::new(self.context.provider.limits(), self.started);
                     let _ = stored.send(()); // the provider may have failed meanwhile
                 }
                 // The answer is worth more than a note of what it costs, which is stored with its end anyway.

@@ -105,8 +105,8 @@ pub(super) async fn server(report: &mut Report, connection: &mut PgConnection, p
     };
     report.add("encoding", &encoding(&server))?;
     report.add("writing", &writing(&server))?;
-    let extensions = match preflight::obstacle(connection).await {
-        Ok(Some(obstacle)) => Bad(obstacle),
+    let extensions = match preflight::extensions(connection).await {
+        Ok(Some(fault)) => Bad(fault),
         Ok(None) => Good("they are where their functions are found".to_owned()),
         Err(error) => Bad(error.to_string()),
     };
