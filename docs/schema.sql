@@ -633,7 +633,9 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                             FROM unnest(l.weights) p(p)) AS frequency,
                      length(v.vector) AS words
                     FROM ((public.searchable s
-                      CROSS JOIN LATERAL ( SELECT public.search_vector(s.title, s.about, s.text) AS vector
+                      CROSS JOIN LATERAL ( SELECT public.search_vector(s.title, s.about, ((s.text || '
+'::text) || array_to_string(s.questions, '
+'::text))) AS vector
                           OFFSET 0) v)
                       CROSS JOIN LATERAL unnest(v.vector) l(lexeme, positions, weights))
                    WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))) w
@@ -655,7 +657,11 @@ CREATE FUNCTION public.index_for_search(of_kind public.search_kind, ids uuid[]) 
                  UNION ALL
                   SELECT p_1.nth,
                      p_1.content
-                    FROM public.passages_of(s.text) WITH ORDINALITY p_1(content, nth)) p)
+                    FROM public.passages_of(s.text) WITH ORDINALITY p_1(content, nth)
+                 UNION ALL
+                  SELECT (- q.nth),
+                     q.content
+                    FROM unnest(s.questions) WITH ORDINALITY q(content, nth)) p)
            WHERE ((s.kind = index_for_search.of_kind) AND (s.id = ANY (index_for_search.ids)))
          ), written AS (
           INSERT INTO public.search_passages AS old_1 (object_id, kind, nth, content, vector, text_digest)  SELECT passage.id,
@@ -2304,8 +2310,10 @@ CREATE TABLE public.lessons (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     search tsvector GENERATED ALWAYS AS (((setweight(to_tsvector('russian'::regconfig, title), 'A'::"char") || setweight(to_tsvector('russian'::regconfig, summary), 'B'::"char")) || setweight(to_tsvector('russian'::regconfig, body), 'C'::"char"))) STORED,
+    questions text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT lessons_body_check CHECK ((length(body) <= 100000)),
     CONSTRAINT lessons_duration_minutes_check CHECK (((duration_minutes >= 1) AND (duration_minutes <= 30000))),
+    CONSTRAINT lessons_questions_check CHECK ((cardinality(questions) <= 30)),
     CONSTRAINT lessons_summary_check CHECK ((length(summary) <= 1000)),
     CONSTRAINT lessons_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
 );
@@ -2316,12 +2324,12 @@ CREATE INDEX lessons_search_idx ON public.lessons USING gin (search);
 CREATE UNIQUE INDEX lessons_slug_key ON public.lessons USING btree (slug) WHERE (deleted_at IS NULL);
 CREATE TRIGGER content_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.content_changed_lessons();
 CREATE TRIGGER index_added AFTER INSERT ON public.lessons REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('lesson');
-CREATE TRIGGER index_changed AFTER UPDATE ON public.lessons FOR EACH ROW WHEN (((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.module_id IS DISTINCT FROM new.module_id))) EXECUTE FUNCTION public.index_changed_object('lesson');
+CREATE TRIGGER index_changed AFTER UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((old.title IS DISTINCT FROM new.title) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR (old.questions IS DISTINCT FROM new.questions)) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at)) OR (old.module_id IS DISTINCT FROM new.module_id))) EXECUTE FUNCTION public.index_changed_object('lesson');
 CREATE TRIGGER index_removed AFTER DELETE ON public.lessons REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.index_changed_rows('lesson');
 CREATE TRIGGER lock_content BEFORE DELETE OR UPDATE OF module_id, publication, deleted_at ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.lock_content();
 CREATE TRIGGER mark_rule_changed AFTER UPDATE ON public.lessons REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.mark_rule_changed();
 CREATE TRIGGER note_catalog_change AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON public.lessons FOR EACH STATEMENT EXECUTE FUNCTION public.note_catalog_change();
-CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN ((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
+CREATE TRIGGER touch_row BEFORE UPDATE ON public.lessons FOR EACH ROW WHEN (((((((((((((((((old.id IS DISTINCT FROM new.id) OR (old.module_id IS DISTINCT FROM new.module_id)) OR ((old.slug)::text IS DISTINCT FROM (new.slug)::text)) OR (old.title IS DISTINCT FROM new.title)) OR (old.summary IS DISTINCT FROM new.summary)) OR (old.body IS DISTINCT FROM new.body)) OR ((old.video_url)::text IS DISTINCT FROM (new.video_url)::text)) OR (old.duration_minutes IS DISTINCT FROM new.duration_minutes)) OR (old.questions IS DISTINCT FROM new.questions)) OR (old.completion IS DISTINCT FROM new.completion)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.publication IS DISTINCT FROM new.publication)) OR (old.version IS DISTINCT FROM new.version)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.updated_at IS DISTINCT FROM new.updated_at)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.touch_row('version');
 ALTER TABLE ONLY public.lessons
     ADD CONSTRAINT lessons_module_id_fkey FOREIGN KEY (module_id) REFERENCES public.course_modules(id);
 
@@ -2645,8 +2653,7 @@ CREATE TABLE public.search_passages (
     embedded_by text COLLATE pg_catalog."C",
     embedding bytea,
     embedded_at timestamp with time zone,
-    CONSTRAINT search_passages_content_check CHECK (((length(content) >= 1) AND (length(content) <= 1200))),
-    CONSTRAINT search_passages_nth_check CHECK ((nth >= 0))
+    CONSTRAINT search_passages_content_check CHECK (((length(content) >= 1) AND (length(content) <= 1200)))
 );
 ALTER TABLE ONLY public.search_passages
     ADD CONSTRAINT search_passages_pkey PRIMARY KEY (object_id, kind, nth);
@@ -3160,7 +3167,8 @@ CREATE VIEW public.visible_lessons AS
     l.created_at,
     l.updated_at,
     l.deleted_at,
-    l.search
+    l.search,
+    l.questions
    FROM (public.lessons l
      JOIN public.course_modules m ON ((m.id = l.module_id)))
   WHERE ((l.deleted_at IS NULL) AND (l.publication = 'published'::public.publication) AND (m.deleted_at IS NULL) AND (m.publication = 'published'::public.publication));
@@ -3221,7 +3229,8 @@ CREATE VIEW public.searchable AS
     (slug)::text AS slug,
     title,
     summary AS about,
-    body AS text
+    body AS text,
+    questions
    FROM public.visible_lessons
 UNION ALL
  SELECT 'prompt'::public.search_kind AS kind,
@@ -3229,7 +3238,8 @@ UNION ALL
     slug,
     title,
     COALESCE(NULLIF(description, ''::text), "left"(body, 500)) AS about,
-    body AS text
+    body AS text,
+    '{}'::text[] AS questions
    FROM public.visible_prompts
 UNION ALL
  SELECT 'glossary_term'::public.search_kind AS kind,
@@ -3237,7 +3247,8 @@ UNION ALL
     slug,
     term AS title,
     definition AS about,
-    ''::text AS text
+    ''::text AS text,
+    '{}'::text[] AS questions
    FROM public.glossary_terms
   WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
 UNION ALL
@@ -3246,7 +3257,8 @@ UNION ALL
     slug,
     title,
     description AS about,
-    ((array_to_string(tags, ' '::text) || ' '::text) || prompt) AS text
+    ((array_to_string(tags, ' '::text) || ' '::text) || prompt) AS text,
+    '{}'::text[] AS questions
    FROM public.style_cards
   WHERE ((publication = 'published'::public.publication) AND (deleted_at IS NULL))
 UNION ALL
@@ -3255,7 +3267,8 @@ UNION ALL
     (id)::text AS slug,
     title,
     summary AS about,
-    description AS text
+    description AS text,
+    '{}'::text[] AS questions
    FROM public.showcase_projects
   WHERE ((status = 'published'::public.project_status) AND (deleted_at IS NULL));
 

@@ -20,7 +20,8 @@ pub struct PassageKey {
     pub kind: HitKind,
     /// Identifies the object among those of its kind.
     pub object_id: Uuid,
-    /// Its number in the object's text, from 1; 0 stands for the title and the summary.
+    /// Its number in the object's text, from 1; 0 stands for the title and the summary, and numbers below for the questions that
+    /// the object answers.
     pub nth: i32,
 }
 

@@ -18,8 +18,8 @@ const MAX_SOURCES: usize = 5;
 /// How many hits are looked at to find the best of them for this learner.
 const CANDIDATES: i64 = 15;
 
-/// How much the meaning of a question counts beside its words, from 0 to 1.
-const WEIGHT_OF_MEANING: f64 = 0.4;
+/// How much the meaning of a question counts beside its words, from 0 to 1: as much as they do.
+const WEIGHT_OF_MEANING: f64 = 0.5;
 
 /// What answers refer to. Style cards are pictures rather than explanations, and projects are other learners' words.
 pub const SOURCE_KINDS: &[HitKind] = &[HitKind::Lesson, HitKind::Prompt, HitKind::GlossaryTerm];

@@ -23,6 +23,7 @@ modules:
       - slug: first
         title: First
         duration_minutes: 5
+        questions: [Where do I begin?, What comes first?]
         materials:
           - {kind: link, title: One, url: https://example.org/1}
           - {kind: video, title: Two, url: https://example.org/2}

@@ -1,7 +1,7 @@
 //! `verify` compares the search index with what the texts give.
 
 use cairn_core::admin::verify::{Kind, Mode, Report, verify};
-use cairn_core::library::search;
+use cairn_core::library::search::{self, Hit, HitKind};
 use cairn_testing::database::{TestDb, run, scalar, until};
 
 /// One object of each kind that can be found, one that cannot, and what counts their words.
@@ -165,6 +165,34 @@ async fn finds_passages_that_are_missing_wrong_or_left_over() {
         let (stored, expected) = only(Kind::SearchPassage, &statement).await;
         assert!(stored == "secret" && expected.is_null(), "{id}: {stored} {expected}");
     }
+}
+
+/// Learners ask in words that no text contains. What they are shown is the text.
+#[tokio::test]
+async fn a_lesson_is_found_by_the_questions_that_it_answers_and_its_text_is_quoted() {
+    const QUESTION: &str = "Why is everything so tiny on my telephone?";
+    async fn found(test: &TestDb, question: &str) -> Vec<Hit> {
+        search::answering(&mut test.connect().await, question, &[HitKind::Lesson], 5).await.unwrap()
+    }
+    let test = indexed().await;
+    assert!(found(&test, QUESTION).await.is_empty());
+    let ask = format!("UPDATE lessons SET questions = ARRAY['{QUESTION}', 'How do I add another column to a grid?']");
+    run(test.pool(), ask.as_str()).await;
+    let hits = found(&test, QUESTION).await;
+    // That of the module that is a draft is not found.
+    assert_eq!(hits.iter().map(|hit| hit.slug.as_str()).collect::<Vec<_>>(), ["module-lesson"]);
+    assert_eq!((hits[0].passage.as_deref(), hits[0].about.as_str()), (None, "What grids are"));
+    let hits = found(&test, "How do I add a column to a grid on my telephone?").await;
+    assert!(hits[0].passage.as_ref().is_some_and(|passage| passage.starts_with("Сетки и гриды")), "{hits:?}");
+    assert!(check(&test).await.is_clean());
+
+    run(test.pool(), "UPDATE lessons SET questions = '{Something else}'").await;
+    assert!(found(&test, QUESTION).await.is_empty());
+    assert!(check(&test).await.is_clean());
+    let ask = "UPDATE lessons SET questions = '{Why?}'";
+    let (stored, expected) =
+        only(Kind::SearchPassage, &format!("{ask}; DELETE FROM search_passages WHERE nth = -1")).await;
+    assert!(stored.is_null() && expected == "Why?", "{stored} {expected}");
 }
 
 /// Passages end at headings and paragraphs, code stays together, and together they are the whole text.

@@ -18,6 +18,7 @@ fn body(n: usize) -> Value {
         "title": format!("Lesson {n}"),
         "duration_minutes": 10,
         "body": "A long text",
+        "questions": ["Why is everything so tiny on my phone?"],
         "materials": [{"kind": "link", "title": "A material", "url": "https://material.example"}],
         "tasks": [{"slug": "one", "title": "One"}, {"slug": "two", "title": "Two", "is_required": false}],
     })
@@ -56,6 +57,11 @@ async fn lessons_are_edited_like_every_resource() {
             (json!({"video_url": "ftp://x"}), vec![("/video_url", "malformed")]),
             (json!({"module_id": "x"}), vec![("/module_id", "malformed")]),
             (json!({"body": "x".repeat(100_001)}), vec![("/body", "too_long")]),
+            (json!({"questions": vec!["Why?"; 31]}), vec![("/questions", "too_many")]),
+            (
+                json!({"questions": ["", "x".repeat(301)]}),
+                vec![("/questions/0", "too_short"), ("/questions/1", "too_long")],
+            ),
             (json!({"tasks": many}), vec![("/tasks", "too_many")]),
             (
                 json!({"tasks": [{"slug": "a task"}]}),

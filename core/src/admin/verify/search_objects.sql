@@ -17,7 +17,7 @@ expected AS (
         f.frequency * (1.2 + 1) / (f.frequency + 1.2 * (1 - 0.75 + 0.75 * length(v.vector) / 100::float8)) AS weight
     FROM object o
     CROSS JOIN LATERAL (SELECT * FROM searchable WHERE id = o.id) s
-    CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, s.text) AS vector OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT search_vector(s.title, s.about, array_to_string(array_prepend(s.text, s.questions), ' ')) AS vector OFFSET 0) v
     CROSS JOIN LATERAL unnest(v.vector) l
     CROSS JOIN LATERAL (
         SELECT (4 * cardinality(array_positions(l.weights, 'A')) + 2 * cardinality(array_positions(l.weights, 'B'))

@@ -20,6 +20,8 @@ expected AS (
         SELECT 0 AS nth, s.title AS content
         UNION ALL
         SELECT nth, content FROM passages_of(s.text) WITH ORDINALITY AS p (content, nth)
+        UNION ALL
+        SELECT -nth, s.questions[nth] FROM generate_subscripts(s.questions, 1) AS q (nth)
     ) p
 ),
 stored AS (

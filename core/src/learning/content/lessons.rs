@@ -27,6 +27,7 @@ pub struct Lesson {
     pub title: String,
     pub summary: String,
     pub body: String,
+    pub questions: Vec<String>,
     pub video_url: Option<String>,
     pub duration_minutes: i32,
     pub completion: CompletionRule,
@@ -91,6 +92,7 @@ struct LessonRow {
     title: String,
     summary: String,
     body: String,
+    questions: Vec<String>,
     video_url: Option<String>,
     duration_minutes: i32,
     completion: CompletionRule,
@@ -111,6 +113,7 @@ impl LessonRow {
             title: self.title,
             summary: self.summary,
             body: self.body,
+            questions: self.questions,
             video_url: self.video_url,
             duration_minutes: self.duration_minutes,
             completion: self.completion,
@@ -141,7 +144,7 @@ macro_rules! select_lessons {
             LessonRow,
             $with
                 + r#" SELECT id AS "id!", module_id AS "module_id!", slug AS "slug!: String", title AS "title!",
-                       summary AS "summary!", body AS "body!", video_url AS "video_url: String",
+                       summary AS "summary!", body AS "body!", questions AS "questions!", video_url AS "video_url: String",
                        duration_minutes AS "duration_minutes!", completion AS "completion!: CompletionRule",
                        position AS "position!", publication AS "publication!: Publication", version AS "version!",
                        created_at AS "created_at!", updated_at AS "updated_at!", deleted_at
@@ -184,16 +187,17 @@ impl Resource for Lesson {
         let saved = select_lessons!(
             "WITH saved AS (
                  INSERT INTO lessons AS t (id, module_id, slug, title, summary, body, video_url, duration_minutes,
-                     completion, position, publication, deleted_at)
+                     completion, position, publication, deleted_at, questions)
                  VALUES ($1, $2, $3::text, $4, $5, $6, $7::text, $8, $9,
                      CASE WHEN $10 < 2147483647 THEN $10
                           ELSE (SELECT coalesce(max(position) + 1, 0) FROM lessons WHERE module_id = $2) END,
-                     $11, $12)
+                     $11, $12, $13)
                  ON CONFLICT (id) DO UPDATE SET module_id = excluded.module_id, slug = excluded.slug,
                      title = excluded.title, summary = excluded.summary, body = excluded.body,
                      video_url = excluded.video_url, duration_minutes = excluded.duration_minutes,
                      completion = excluded.completion, position = excluded.position,
-                     publication = excluded.publication, deleted_at = excluded.deleted_at, version = t.version + 1
+                     publication = excluded.publication, deleted_at = excluded.deleted_at,
+                     questions = excluded.questions, version = t.version + 1
                  RETURNING *
              )",
             "saved",
@@ -209,6 +213,7 @@ impl Resource for Lesson {
             self.position,
             self.publication as Publication,
             self.deleted_at,
+            &self.questions,
         );
         let saved = saved.fetch_one(&mut *connection).await;
         let saved = saved

@@ -101,6 +101,10 @@ pub struct Lesson {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 100_000))]
     pub body: String,
+    /// Questions that the lesson answers, as learners ask them, by which it is found. They are not shown to learners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 30), inner(length(min = 1, max = 300)))]
+    pub questions: Vec<String>,
     /// Further material, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]

@@ -99,8 +99,8 @@ async fn lessons(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Less
     let mut materials = materials(connection).await?;
     let mut tasks = tasks(connection).await?;
     let rows = sqlx::query!(
-        r#"SELECT id, module_id, slug::text AS "slug!", title, summary, body, video_url::text, duration_minutes,
-               completion AS "completion: CompletionRule", publication AS "publication: Publication"
+        r#"SELECT id, module_id, slug::text AS "slug!", title, summary, body, questions, video_url::text,
+               duration_minutes, completion AS "completion: CompletionRule", publication AS "publication: Publication"
            FROM lessons WHERE deleted_at IS NULL ORDER BY position, id"#
     )
     .fetch_all(connection)
@@ -115,6 +115,7 @@ async fn lessons(connection: &mut PgConnection) -> Result<HashMap<Uuid, Vec<Less
             completion: row.completion,
             video_url: row.video_url,
             body: row.body,
+            questions: row.questions,
             materials: materials.remove(&row.id).unwrap_or_default(),
             tasks: tasks.remove(&row.id).unwrap_or_default(),
         };

@@ -89,6 +89,8 @@ pub struct AdminLesson {
     pub summary: String,
     /// The content, in Markdown.
     pub body: String,
+    /// Questions that the lesson answers, as learners ask them.
+    pub questions: Vec<String>,
     /// The URL of the video; null if there is none.
     pub video_url: Option<String>,
     /// The estimated duration, in minutes.
@@ -122,6 +124,7 @@ impl From<Row> for AdminLesson {
             title: row.title,
             summary: row.summary,
             body: row.body,
+            questions: row.questions,
             video_url: row.video_url,
             duration_minutes: row.duration_minutes,
             completion: row.completion.into(),
@@ -223,6 +226,10 @@ pub struct NewLesson {
     /// The content, in Markdown.
     #[oai(default, validator(max_length = 100_000))]
     pub body: String,
+    /// Questions that the lesson answers, as learners ask them. Searches and replies find the lesson by them; learners do not
+    /// see them.
+    #[oai(default, validator(max_items = 30, min_length = 1, max_length = 300))]
+    pub questions: Vec<String>,
     /// The URL of the video; null if there is none.
     #[oai(validator(max_length = 2000, pattern = "^https?://\\S+$"))]
     pub video_url: Option<String>,
@@ -248,6 +255,7 @@ impl From<&Row> for NewLesson {
             title: row.title.clone(),
             summary: row.summary.clone(),
             body: row.body.clone(),
+            questions: row.questions.clone(),
             video_url: row.video_url.clone(),
             duration_minutes: row.duration_minutes,
             completion: row.completion.into(),
@@ -265,6 +273,7 @@ impl NewLesson {
         row.title.clone_from(&self.title);
         row.summary.clone_from(&self.summary);
         row.body.clone_from(&self.body);
+        row.questions.clone_from(&self.questions);
         row.video_url.clone_from(&self.video_url);
         row.duration_minutes = self.duration_minutes;
         let materials = self.materials.iter().map(NewMaterial::entry).collect();

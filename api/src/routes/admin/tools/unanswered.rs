@@ -46,8 +46,8 @@ view! {
 impl UnansweredApi {
     /// List questions that the platform has no content for
     ///
-    /// Grouped by the words that were looked for, the most frequent first: what the course lacks. Questions of chats that were
-    /// cleared are left out.
+    /// Grouped by the words that were looked for, the most frequent first: what the course lacks. If a lesson answers one in other
+    /// words, add the question to the lesson's `questions`. Questions of chats that were cleared are left out.
     #[oai(
         path = "/admin/tools/unanswered",
         method = "get",

@@ -87,27 +87,28 @@ async fn lessons(
     let rows = lessons.iter().zip(items).zip(&targets).map(|((lesson, (module_id, _)), target)| {
         json!({
             "id": target.id, "module_id": module_id, "slug": lesson.slug, "title": lesson.title,
-            "summary": lesson.summary, "body": lesson.body, "video_url": lesson.video_url,
+            "summary": lesson.summary, "body": lesson.body, "questions": lesson.questions, "video_url": lesson.video_url,
             "duration_minutes": lesson.duration_minutes, "completion": lesson.completion,
             "position": target.position, "publication": lesson.publication,
         })
     });
     let written = sqlx::query_scalar!(
-        "INSERT INTO lessons AS t (id, module_id, slug, title, summary, body, video_url, duration_minutes, completion,
-                                   position, publication)
-         SELECT id, module_id, slug, title, summary, body, video_url, duration_minutes, completion, position, publication
+        "INSERT INTO lessons AS t (id, module_id, slug, title, summary, body, questions, video_url, duration_minutes,
+                                   completion, position, publication)
+         SELECT id, module_id, slug, title, summary, body, questions, video_url, duration_minutes, completion, position,
+             publication
          FROM jsonb_to_recordset($1) AS d (id uuid, module_id uuid, slug slug, title text, summary text, body text,
-             video_url https_url, duration_minutes integer, completion completion_rule, position integer,
+             questions text[], video_url https_url, duration_minutes integer, completion completion_rule, position integer,
              publication publication)
          ON CONFLICT (id) DO UPDATE SET
              module_id = excluded.module_id, title = excluded.title, summary = excluded.summary, body = excluded.body,
-             video_url = excluded.video_url, duration_minutes = excluded.duration_minutes,
+             questions = excluded.questions, video_url = excluded.video_url, duration_minutes = excluded.duration_minutes,
              completion = excluded.completion, position = excluded.position, publication = excluded.publication,
              deleted_at = NULL
-         WHERE (t.module_id, t.title, t.summary, t.body, t.video_url, t.duration_minutes, t.completion, t.position,
-                t.publication, t.deleted_at)
-             IS DISTINCT FROM (excluded.module_id, excluded.title, excluded.summary, excluded.body, excluded.video_url,
-                excluded.duration_minutes, excluded.completion, excluded.position, excluded.publication, NULL)
+         WHERE (t.module_id, t.title, t.summary, t.body, t.questions, t.video_url, t.duration_minutes, t.completion,
+                t.position, t.publication, t.deleted_at)
+             IS DISTINCT FROM (excluded.module_id, excluded.title, excluded.summary, excluded.body, excluded.questions,
+                excluded.video_url, excluded.duration_minutes, excluded.completion, excluded.position, excluded.publication, NULL)
          RETURNING id",
         rows.collect::<Value>()
     )
