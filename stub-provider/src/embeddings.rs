@@ -9,6 +9,9 @@ const SAME: [&[&str]; 2] = [&["pelican", "waterbird"], &["пеликан", "пт
 /// A text with this word is refused, however short.
 const REFUSED: &str = "unembeddable";
 
+/// A request with this word in a text fails, as if it were the endpoint's own fault.
+const FAILING: &str = "unspeakable";
+
 /// A longer text is refused, in characters.
 const LONGEST: usize = 3000;
 
@@ -26,6 +29,11 @@ pub(crate) fn answer(body: &Value) -> (u16, Value, usize) {
     if is_refused || texts.iter().any(|text| text.contains(REFUSED) || text.chars().count() > LONGEST) {
         let error = json!({"message": "The input is longer than the context length of the model", "code": 400});
         return (400, json!({ "error": error }), 0);
+    }
+    if texts.iter().any(|text| text.contains(FAILING)) {
+        // As Ollama does where a model computes no number (ollama/ollama#14657).
+        let message = "failed to encode response: json: unsupported value: NaN";
+        return (500, json!({"error": {"message": message, "type": "api_error"}}), 0);
     }
     let item =
         |(index, text): (usize, &&str)| json!({"object": "embedding", "index": index, "embedding": vector(text)});

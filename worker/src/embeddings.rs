@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::providers::{Embedded, Embeddings, Failure, is_about_a_text};
+use crate::providers::{Embedded, Embeddings, Failure, is_about_a_text, may_be_about_a_text};
 
 /// How many objects are near.
 const NEAREST: usize = 20;
@@ -116,13 +116,13 @@ impl Meaning {
             let texts: Vec<&str> = pending.iter().map(|pending| pending.text.as_str()).collect();
             let asked = self.endpoint.passages(&texts).await;
             let is_several = pending.len() > 1;
-            let is_refused = is_several && asked.as_ref().is_err_and(is_about_a_text);
+            let is_refused = is_several && asked.as_ref().is_err_and(may_be_about_a_text);
             // A small machine needs a second for a passage.
             let is_too_much = is_several && asked.as_ref().is_err_and(|failure| failure.reason == Reason::TooSlow);
             match &asked {
-                Err(_) if is_too_much => {}
-                Err(_) if !is_refused => permit.failed(),
-                _ => permit.succeeded(),
+                Err(_) if is_refused || is_too_much => {} // a smaller request says more
+                Err(_) => permit.failed(),
+                Ok(_) => permit.succeeded(),
             }
             let Some(asked) = self.counted(asked) else {
                 if !is_refused && !is_too_much {

@@ -59,9 +59,19 @@ pub async fn waiting_for(connection: &mut PgConnection, job: GenerateReply) -> R
     Ok(seconds.fetch_optional(connection).await?.map(Duration::from_secs_f64))
 }
 
+/// The name under which the provider keeps the answer to a reply that was cancelled or has failed; `None` if there is none.
+pub async fn left_behind(connection: &mut PgConnection, reply_id: Uuid) -> Result<Option<String>> {
+    let kept = sqlx::query_scalar!(
+        "SELECT a.response_id FROM ai_replies r JOIN ai_reply_attempts a ON a.reply_id = r.id AND a.attempt = r.attempt
+         WHERE r.id = $1 AND r.state IN ('cancelled', 'failed')",
+        reply_id
+    );
+    Ok(kept.fetch_optional(connection).await?.flatten())
+}
+
 /// Begins an attempt; `None` if the reply is finished or removed, or the job is no longer held under `lease`: whoever holds it
 /// by now makes the attempt. An earlier attempt that is still in progress may no longer write; what it used and cost is estimated from its
-/// text, unless this attempt goes on with its answer. Afterwards readers have to be notified
+/// text. If this attempt goes on with the answer of an earlier one, it counts what both used. Afterwards readers have to be notified
 /// ([`crate::queue::Notifier::notify_readers`]), because the text starts over.
 pub async fn begin(
     connection: &mut PgConnection,
@@ -91,6 +101,11 @@ pub async fn begin(
                SELECT a.response_id FROM reply r
                JOIN ai_reply_attempts a ON a.reply_id = r.id AND a.started_at >= r.queued_at AND a.provider = $2
                ORDER BY a.attempt DESC LIMIT 1
+           ), taken_over AS (
+               UPDATE ai_reply_attempts a
+               SET prompt_tokens = NULL, completion_tokens = NULL, thinking_tokens = NULL, cost_micros = NULL
+               FROM reply, kept
+               WHERE a.reply_id = reply.id AND a.response_id = kept.response_id AND a.finished_at IS NOT NULL
            ), begun AS (
                INSERT INTO ai_reply_attempts (reply_id, attempt, provider, response_id)
                SELECT id, attempt, $2, (SELECT response_id FROM kept) FROM reply
@@ -180,8 +195,8 @@ pub async fn keep(connection: &mut PgConnection, attempt: &Attempt, response_id:
     Ok(())
 }
 
-/// Stores the next chunk of an attempt's text, or of what the model thinks. `seq` counts from 1 without gaps. Returns `false` if the attempt may no longer
-/// write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]).
+/// Stores the next chunk of an attempt's text, or of what the model thinks. `seq` counts from 1 without gaps; the same chunk may be
+/// stored again. Returns `false` if the attempt may no longer write and should stop. Afterwards readers have to be notified ([`crate::queue::Notifier::notify_readers`]).
 pub async fn append(
     connection: &mut PgConnection,
     attempt: &Attempt,
@@ -192,7 +207,8 @@ pub async fn append(
     // The row of the reply is locked, so that a transaction that ends the reply sees all of its chunks.
     let inserted = sqlx::query!(
         "INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content, is_thinking)
-         SELECT id, attempt, $3, $4, $5 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE",
+         SELECT id, attempt, $3, $4, $5 FROM ai_replies WHERE id = $1 AND attempt = $2 AND state = 'streaming' FOR SHARE
+         ON CONFLICT (reply_id, attempt, seq) DO UPDATE SET content = excluded.content",
         attempt.reply_id,
         attempt.number,
         seq,
@@ -300,11 +316,7 @@ pub async fn requeue(tx: &mut Tx, attempt: &Attempt, reason: Reason, detail: &st
         attempt.number
     );
     let may = requeue.execute(&mut **tx).await?.rows_affected() == 1;
-    finish_if_owned(tx, attempt, may, reason, detail, usage).await?;
-    if may {
-        leave_to_successor(tx, attempt).await?;
-    }
-    Ok(may)
+    finish_if_owned(tx, attempt, may, reason, detail, usage).await
 }
 
 /// Gives up a reply. `last` is how this attempt ended, `reason` is why there is no other one, and `detail` is for operators.
@@ -335,25 +347,13 @@ pub async fn fail(
 /// Records what an attempt used that may no longer write, because it was billed.
 pub async fn record_superseded(connection: &mut PgConnection, attempt: &Attempt, usage: &Usage) -> Result<()> {
     finish(&mut *connection, attempt, Some((Reason::Cancelled, "")), usage).await?;
-    let successor = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM ai_reply_attempts a JOIN ai_reply_attempts l USING (reply_id, response_id)
-               WHERE a.reply_id = $1 AND a.attempt = $2 AND l.attempt > a.attempt) AS "exists!""#,
-        attempt.reply_id,
-        attempt.number
-    );
-    if successor.fetch_one(&mut *connection).await? {
-        leave_to_successor(connection, attempt).await?;
-    }
-    Ok(())
-}
-
-/// Leaves the count of what was used to the next attempt, if that goes on with the same answer.
-async fn leave_to_successor(connection: &mut PgConnection, attempt: &Attempt) -> Result<()> {
+    // If a later attempt goes on with the same answer, it counts what both used.
     sqlx::query!(
-        "UPDATE ai_reply_attempts
+        "UPDATE ai_reply_attempts a
          SET prompt_tokens = NULL, completion_tokens = NULL, thinking_tokens = NULL, cost_micros = NULL
-         WHERE reply_id = $1 AND attempt = $2 AND response_id IS NOT NULL",
+         WHERE reply_id = $1 AND attempt = $2 AND EXISTS (
+             SELECT FROM ai_reply_attempts l
+             WHERE l.reply_id = a.reply_id AND l.response_id = a.response_id AND l.attempt > a.attempt)",
         attempt.reply_id,
         attempt.number
     )

@@ -249,7 +249,10 @@ pub struct RunAttempt {
     run_id: Uuid,
     number: i32,
     is_candidate: bool,
-    attempt: i32,
+    /// The number of the attempt at this answer, from 1, which is the fencing token.
+    pub number_of_attempt: i32,
+    /// Whether the run began more than a day ago.
+    pub is_overdue: bool,
     case: Case,
     /// The admin who began the run; `None` if their account was deleted.
     pub created_by: Option<Uuid>,
@@ -273,7 +276,7 @@ pub async fn begin(connection: &mut PgConnection, run_id: Uuid, lease: Option<&L
                  AND ($2::text IS NULL OR EXISTS (SELECT FROM held))
                RETURNING *
            )
-           SELECT n.number, n.is_candidate, n.attempt, n.context AS "context?: Json<Context>", r.created_by,
+           SELECT n.number, n.is_candidate, n.attempt, r.created_at < now() - interval '1 day' AS "is_overdue!", n.context AS "context?: Json<Context>", r.created_by,
                r.cases -> (n.number - 1) AS "case!: Json<Case>", i.tool_type AS "tool: Tool", i.content, i.model,
                i.temperature, i.max_tokens, n.prompt_tokens, n.completion_tokens, n.is_estimate, n.cost_micros
            FROM next n
@@ -293,7 +296,8 @@ pub async fn begin(connection: &mut PgConnection, run_id: Uuid, lease: Option<&L
         run_id,
         number: row.number,
         is_candidate: row.is_candidate,
-        attempt: row.attempt,
+        number_of_attempt: row.attempt,
+        is_overdue: row.is_overdue,
         created_by: row.created_by,
         request: Request {
             tool: row.tool,
@@ -325,25 +329,31 @@ async fn gather(
     question: &str,
 ) -> Result<Context> {
     let context = context::gather(&mut *connection, created_by.unwrap_or_default(), question, false).await?;
-    store_context(connection, run_id, number, &context).await?;
-    Ok(context)
-}
-
-/// Stores the context of an attempt for both versions, in place of that which was gathered for the question.
-pub async fn use_context(connection: &mut PgConnection, attempt: &RunAttempt) -> Result<()> {
-    store_context(connection, attempt.run_id, attempt.number, &attempt.request.context).await
-}
-
-async fn store_context(connection: &mut PgConnection, run_id: Uuid, number: i32, context: &Context) -> Result<()> {
     sqlx::query!(
-        "UPDATE ai_evaluation_answers SET context = $3 WHERE run_id = $1 AND number = $2",
+        "UPDATE ai_evaluation_answers SET context = $3 WHERE run_id = $1 AND number = $2 AND context IS NULL",
         run_id,
         number,
-        Json(context) as _
+        Json(&context) as _
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(context)
+}
+
+/// Stores the context of an attempt for both versions, in place of that which was gathered for the question. Returns `false` if the
+/// attempt may no longer write, and must not ask.
+pub async fn use_context(connection: &mut PgConnection, attempt: &RunAttempt) -> Result<bool> {
+    let stored = sqlx::query!(
+        "UPDATE ai_evaluation_answers SET context = $5 WHERE run_id = $1 AND number = $2 AND EXISTS (
+             SELECT FROM ai_evaluation_answers
+             WHERE run_id = $1 AND number = $2 AND is_candidate = $3 AND attempt = $4 AND finished_at IS NULL)",
+        attempt.run_id,
+        attempt.number,
+        attempt.is_candidate,
+        attempt.number_of_attempt,
+        Json(&attempt.request.context) as _
+    );
+    Ok(stored.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Whether an attempt may still write. If not, it should stop.
@@ -356,7 +366,7 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &RunAttempt) -> R
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.attempt
+        attempt.number_of_attempt
     );
     Ok(may.fetch_one(connection).await?)
 }
@@ -379,7 +389,7 @@ pub async fn record(connection: &mut PgConnection, attempt: &RunAttempt, usage: 
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.attempt,
+        attempt.number_of_attempt,
         used.prompt_tokens,
         used.completion_tokens,
         used.is_estimate,
@@ -405,7 +415,7 @@ pub async fn finish(
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.attempt,
+        attempt.number_of_attempt,
         text,
         failed.is_none().then(|| attempt.case.is_passed_by(&text)),
         usage.prompt_tokens,

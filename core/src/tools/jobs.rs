@@ -26,8 +26,8 @@ impl Job for GenerateReply {
     const QUEUE: Queue = Queue::Replies;
     /// Waits for a provider count as attempts: enough for half an hour of them, and for crashes.
     const MAX_ATTEMPTS: i32 = 100;
-    /// Longer than the time limit of an answer, which the job enforces itself.
-    const DEADLINE: Duration = Duration::from_secs(150);
+    /// Longer than the time limit of an answer and what is stored before and after it, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(200);
     /// An unfinished reply is handed over to another worker.
     const HEEDS_SHUTDOWN: bool = true;
 }
@@ -44,8 +44,8 @@ impl Job for AnswerTryout {
     const QUEUE: Queue = Queue::Replies;
     /// A failure of the provider is the result, so only a crash is followed by another attempt.
     const MAX_ATTEMPTS: i32 = 3;
-    /// Longer than the time limit of an answer, which the job enforces itself.
-    const DEADLINE: Duration = Duration::from_secs(150);
+    /// Longer than the time limit of an answer and what is stored before and after it, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(200);
     /// An unfinished try-out is handed over to another worker.
     const HEEDS_SHUTDOWN: bool = true;
 }
@@ -62,8 +62,8 @@ impl Job for RunEvaluation {
     const QUEUE: Queue = Queue::Replies;
     /// Attempts at one question: each answer is followed by a job of its own.
     const MAX_ATTEMPTS: i32 = 10;
-    /// Longer than the time limit of an answer, which the job enforces itself.
-    const DEADLINE: Duration = Duration::from_secs(150);
+    /// Longer than the time limit of an answer and what is stored before and after it, which the job enforces itself.
+    const DEADLINE: Duration = Duration::from_secs(200);
     /// An unfinished run is handed over to another worker.
     const HEEDS_SHUTDOWN: bool = true;
 }

@@ -7,6 +7,7 @@
 mod draft;
 mod patience;
 mod sources;
+mod storing;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tracing::{Instrument, Span};
 use self::draft::Draft;
 use self::patience::{Exceeded, Patience};
 pub(crate) use self::sources::find_by_meaning;
+pub(crate) use self::storing::patiently;
 use crate::Context;
 use crate::providers::{Begun, Ended, Failure, History, Permit, Piece, Question, Tokens};
 use crate::run::JobError;
@@ -107,6 +109,8 @@ pub(crate) struct Generation<'a, S> {
     asked: Option<i32>,
     /// The name under which the provider keeps the answer.
     kept: Option<String>,
+    /// Whether nothing arrives before the answer is complete.
+    is_unstreamed: bool,
     /// Tells the collector of the call.
     span: Span,
     started: Instant,
@@ -151,6 +155,7 @@ impl<'a, S: Sink> Generation<'a, S> {
             notes: Vec::new(),
             asked: None,
             kept: None,
+            is_unstreamed: false,
             span,
             started,
             patience: Patience::new(context.provider.limits(), started),
@@ -178,6 +183,7 @@ impl<'a, S: Sink> Generation<'a, S> {
     pub(crate) async fn run(&mut self, history: History, begun: Begun) -> Result<End, JobError> {
         let (context, request) = (self.context, self.request);
         let (out, mut pieces) = mpsc::channel(PIECE_BUFFER);
+        self.kept.clone_from(&begun.kept);
         let question = Question { request, history, begun, db: Some(&context.db) };
         let generating = context.provider.generate(question, out).instrument(self.span.clone());
         tokio::pin!(generating);
@@ -192,7 +198,7 @@ impl<'a, S: Sink> Generation<'a, S> {
                     return Ok(match ended {
                         Ok(_) if self.draft.is_too_long() => End::Failed(too_long()),
                         Ok(ended) => End::Complete(ended),
-                        Err(failure) => End::Failed(failure),
+                        Err(failure) => End::Failed(self.understood(failure)),
                     });
                 }
                 () = context.shutdown.cancelled(), if self.stop_at.is_none() => {
@@ -219,7 +225,10 @@ impl<'a, S: Sink> Generation<'a, S> {
 
     fn receive(&mut self, piece: Piece) {
         match piece {
-            Piece::Unstreamed => return self.patience.expect_silence(),
+            Piece::Unstreamed => {
+                self.is_unstreamed = true;
+                return self.patience.expect_silence();
+            }
             Piece::Asking { prompt_tokens, stored } => return self.notes.push(Note::Asking(prompt_tokens, stored)),
             Piece::Accepted { prompt_tokens } => {
                 self.usage.prompt_tokens = Some(prompt_tokens);
@@ -248,6 +257,22 @@ impl<'a, S: Sink> Generation<'a, S> {
             }
         }
         self.patience.heard(Instant::now(), !self.draft.is_empty());
+    }
+
+    /// What a failure means for this answer.
+    fn understood(&self, failure: Failure) -> Failure {
+        let reason = match failure.reason {
+            // A gateway has given up waiting, and the answer may well have been written and billed.
+            Reason::Unreachable | Reason::ProviderError
+                if self.is_unstreamed && self.started.elapsed() > self.context.provider.limits().first_token / 2 =>
+            {
+                Reason::TooSlow
+            }
+            // The answer goes on where it is kept, and is read from there.
+            Reason::UnknownEnd if self.kept.is_some() => Reason::BrokenOff,
+            reason => reason,
+        };
+        Failure { reason, ..failure }
     }
 
     /// When new text or new thoughts are to be stored.

@@ -11,7 +11,7 @@ use cairn_core::tools::{Reason, budgets};
 use tokio::time::Instant;
 
 use crate::Context;
-use crate::generation::{End, Generation, Sink, find_by_meaning};
+use crate::generation::{End, Generation, Sink, find_by_meaning, patiently};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
 
@@ -48,11 +48,14 @@ pub(super) async fn run(context: Context, job: AnswerTryout) -> Result<(), JobEr
         }
         End::Lost => return Ok(()),
     };
-    let mut tx = context.db.begin().await?;
-    tryouts::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await?;
-    let settings = context.settings.get(&mut tx).await?;
-    budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
-    Ok(tx.commit().await?)
+    let store = || async {
+        let mut tx = context.db.begin().await?;
+        tryouts::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await?;
+        let settings = context.settings.get(&mut tx).await?;
+        budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
+        tx.commit().await
+    };
+    Ok(patiently(|_| true, store).await?)
 }
 
 /// Stores no text before the end, because nobody reads it.
@@ -67,12 +70,14 @@ impl Sink for Waiting<'_> {
     }
 
     async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
-        let mut connection = self.db.acquire().await?;
-        tryouts::asking(&mut connection, self.attempt, prompt_tokens).await
+        let Self { db, attempt } = *self;
+        let note = || async move { tryouts::asking(&mut *db.acquire().await?, attempt, prompt_tokens).await };
+        patiently(|_| true, note).await
     }
 
     async fn is_wanted(&self) -> Result<bool> {
-        let mut connection = self.db.acquire().await?;
-        tryouts::may_write(&mut connection, self.attempt).await
+        let Self { db, attempt } = *self;
+        let is_wanted = || async move { tryouts::may_write(&mut *db.acquire().await?, attempt).await };
+        patiently(|_| true, is_wanted).await
     }
 }

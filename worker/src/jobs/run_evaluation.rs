@@ -12,9 +12,12 @@ use cairn_core::tools::jobs::RunEvaluation;
 use cairn_core::tools::{Reason, budgets};
 
 use crate::Context;
-use crate::generation::{End, Generation, Sink, find_by_meaning};
+use crate::generation::{End, Generation, Sink, find_by_meaning, patiently};
 use crate::providers::{Begun, History};
 use crate::run::JobError;
+
+/// How often a question is asked that has no usable answer.
+const MAX_ATTEMPTS: i32 = 3;
 
 /// How long to wait before a question is asked again, unless the provider says when.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -43,7 +46,9 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     drop(connection);
     if find_by_meaning(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
         let mut connection = context.db.acquire().await?;
-        runs::use_context(&mut connection, &attempt).await?;
+        if !runs::use_context(&mut connection, &attempt).await? {
+            return Ok(());
+        }
     }
     let waiting = Waiting { db: &context.db, attempt: &attempt };
     let mut generation = Generation::new(&context, &attempt.request, waiting, permit);
@@ -51,12 +56,9 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     let failed = match generation.conclude(end).await? {
         End::Complete(_) => None,
         // It says nothing about the instruction, so the question is asked again.
-        End::Failed(failure) if is_passing(failure.reason) => {
+        End::Failed(failure) if is_asked_again(failure.reason, &attempt) => {
             runs::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
-            return Err(JobError::RetryIn(
-                failure.after.unwrap_or(PAUSE),
-                format!("the provider: {}", failure.reason.code()),
-            ));
+            return Err(JobError::Snooze(failure.after.unwrap_or(PAUSE)));
         }
         End::Failed(failure) => Some(failure.reason),
         End::Interrupted => {
@@ -65,23 +67,36 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
         }
         End::Lost => return Ok(()),
     };
-    let mut tx = context.db.begin().await?;
-    if !runs::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await? {
-        return Ok(()); // another job goes on with the run
-    }
-    runs::complete(&mut tx, job.run_id).await?;
-    let settings = context.settings.get(&mut tx).await?;
-    budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
-    // The next question is asked by another job, after the replies that wait meanwhile.
-    if runs::is_running(&mut tx, job.run_id).await? {
-        tx.enqueue(&job)?;
-    }
-    Ok(tx.commit().await?)
+    let store = || async {
+        let mut tx = context.db.begin().await?;
+        if !runs::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await? {
+            return Ok(()); // another job goes on with the run
+        }
+        runs::complete(&mut tx, job.run_id).await?;
+        let settings = context.settings.get(&mut tx).await?;
+        budgets::warn(&mut tx, &settings, None, attempt.request.tool).await?;
+        // The next question is asked by another job, after the replies that wait meanwhile.
+        if runs::is_running(&mut tx, job.run_id).await? {
+            tx.enqueue(&job)?;
+        }
+        tx.commit().await
+    };
+    Ok(patiently(|_| true, store).await?)
 }
 
-/// Whether a failure of the provider may have passed when it is asked again.
-fn is_passing(reason: Reason) -> bool {
-    matches!(reason, Reason::Unreachable | Reason::ProviderError | Reason::RateLimited)
+/// Whether a question is asked again after a failure: if the provider may work later, for a day, and if another attempt may do better,
+/// some times.
+fn is_asked_again(reason: Reason, attempt: &RunAttempt) -> bool {
+    match reason {
+        Reason::Unreachable | Reason::ProviderError | Reason::RateLimited => !attempt.is_overdue,
+        Reason::BrokenOff
+        | Reason::Silent
+        | Reason::TooSlow
+        | Reason::Malformed
+        | Reason::UnknownEnd
+        | Reason::EmptyAnswer => attempt.number_of_attempt < MAX_ATTEMPTS,
+        _ => false,
+    }
 }
 
 /// Stores no text before the end, because nobody reads it.
@@ -96,12 +111,14 @@ impl Sink for Waiting<'_> {
     }
 
     async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
-        let mut connection = self.db.acquire().await?;
-        runs::asking(&mut connection, self.attempt, prompt_tokens).await
+        let Self { db, attempt } = *self;
+        let note = || async move { runs::asking(&mut *db.acquire().await?, attempt, prompt_tokens).await };
+        patiently(|_| true, note).await
     }
 
     async fn is_wanted(&self) -> Result<bool> {
-        let mut connection = self.db.acquire().await?;
-        runs::may_write(&mut connection, self.attempt).await
+        let Self { db, attempt } = *self;
+        let is_wanted = || async move { runs::may_write(&mut *db.acquire().await?, attempt).await };
+        patiently(|_| true, is_wanted).await
     }
 }

@@ -25,8 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const TRIAL_WAIT: Duration = Duration::from_secs(2);
 
 /// See the module. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Breaker {
+    /// The endpoint, in logs.
+    endpoint: &'static str,
     state: Arc<Mutex<State>>,
 }
 
@@ -44,6 +46,11 @@ impl Default for State {
 }
 
 impl Breaker {
+    /// A breaker for calls of this endpoint, as logs are to name it.
+    pub(crate) fn new(endpoint: &'static str) -> Self {
+        Self { endpoint, state: Arc::default() }
+    }
+
     /// Permission to call the endpoint; `Err` holds the time to wait first.
     pub(crate) fn admit(&self) -> Result<Permit, Duration> {
         let mut state = self.state();
@@ -97,7 +104,8 @@ impl Permit {
             // The call began before the breaker opened, so it shows nothing new.
             State::Open { .. } | State::HalfOpen { .. } => return,
         };
-        tracing::warn!(pause_s = pause.as_secs(), "the AI provider does not work; calls are suspended");
+        let endpoint = breaker.endpoint;
+        tracing::warn!(pause_s = pause.as_secs(), "{endpoint} does not work; calls are suspended");
         *state = State::Open { until: Instant::now() + pause, pause };
     }
 }
@@ -128,7 +136,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_opens_after_consecutive_failures_and_allows_one_trial_call() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new("the endpoint");
         for _ in 0..FAILURES - 1 {
             report_failure(&breaker);
         }
@@ -146,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_failed_trial_doubles_the_pause_up_to_its_limit() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new("the endpoint");
         for _ in 0..FAILURES {
             report_failure(&breaker);
         }
@@ -159,7 +167,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_abandoned_trial_allows_another_one() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new("the endpoint");
         for _ in 0..FAILURES {
             report_failure(&breaker);
         }
@@ -170,7 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_of_earlier_calls_change_nothing() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new("the endpoint");
         let mut late: Vec<Permit> = (0..3).map(|_| breaker.admit().unwrap()).collect();
         for _ in 0..FAILURES {
             report_failure(&breaker);

@@ -18,7 +18,7 @@ use cairn_core::tools::attempts::Usage;
 pub use self::answer::{Begun, Ended, Failure, History, Out, Piece, Question, Tokens};
 pub(crate) use self::breaker::Permit;
 pub use self::library::Library;
-pub(crate) use self::openai::{Embedded, is_about_a_text};
+pub(crate) use self::openai::{Embedded, is_about_a_text, may_be_about_a_text};
 pub use self::openai::{Embeddings, OpenAi};
 
 /// A provider of answers.

@@ -6,27 +6,30 @@ mod retry_policy;
 
 use std::time::Duration;
 
-use cairn_core::Result;
 use cairn_core::db::{Db, Tx};
 use cairn_core::tools::attempts::{self, Attempt, Usage};
 use cairn_core::tools::jobs::GenerateReply;
 use cairn_core::tools::{Citations, Reason, budgets, messages, replies};
+use cairn_core::{Result, Transient};
 use tokio::time::Instant;
 
 use self::retry_policy::{GIVE_UP_AFTER, RetryDecision};
 use crate::Context;
-use crate::generation::{End, Generation, Sink, find_by_meaning};
+use crate::generation::{End, Generation, Sink, find_by_meaning, patiently};
 use crate::metrics::ReplyMetrics;
 use crate::providers::{Begun, Failure, History};
 use crate::run::JobError;
 
-/// For how long it is tried to store that an attempt asks, and how it ended, while the database is busy or restarts, and how often.
-const STORE_FOR: Duration = Duration::from_secs(12);
-const STORE_PAUSE: Duration = Duration::from_millis(300);
-
 pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobError> {
     let mut connection = context.db.acquire().await?;
-    let Some(waited) = attempts::waiting_for(&mut connection, job).await? else { return Ok(()) };
+    let Some(waited) = attempts::waiting_for(&mut connection, job).await? else {
+        let kept = attempts::left_behind(&mut connection, job.reply_id).await?;
+        drop(connection);
+        if let Some(response_id) = kept {
+            context.provider.abandon(&response_id).await;
+        }
+        return Ok(());
+    };
     let started = Instant::now();
     let permit = match context.provider.admit() {
         Ok(permit) => permit,
@@ -46,7 +49,14 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     let settings = context.settings.get(&mut connection).await?;
     let is_affordable = budgets::leave_room(&mut connection, &settings, &attempt).await?;
     drop(connection);
-    if find_by_meaning(&context, attempt.user_id, &mut attempt.request).await? {
+    let gives_up = if retry_policy::crashes_workers(&attempt.earlier) {
+        Some(Failure::new(Reason::AttemptsExhausted, "its workers were lost repeatedly"))
+    } else if !is_affordable {
+        Some(Failure::new(Reason::BudgetExceeded, "earlier attempts have used up a budget"))
+    } else {
+        None
+    };
+    if gives_up.is_none() && find_by_meaning(&context, attempt.user_id, &mut attempt.request).await? {
         // Stored first, so that whoever takes over asks the provider for the same.
         let mut connection = context.db.acquire().await?;
         if !attempts::use_context(&mut connection, &attempt).await? {
@@ -55,34 +65,25 @@ pub(super) async fn run(context: Context, job: GenerateReply) -> Result<(), JobE
     }
     let chunks = Chunks { db: &context.db, attempt: &attempt, seq: 0 };
     let mut generation = Generation::new(&context, &attempt.request, chunks, permit);
-    let end = if retry_policy::crashes_workers(&attempt.earlier) {
-        End::Failed(Failure::new(Reason::AttemptsExhausted, "its workers were lost repeatedly"))
-    } else if !is_affordable {
-        End::Failed(Failure::new(Reason::BudgetExceeded, "earlier attempts have used up a budget"))
-    } else {
-        Box::pin(generation.run(history, begun(&attempt, job))).await?
+    let end = match gives_up {
+        Some(failure) => End::Failed(failure),
+        None => Box::pin(generation.run(history, begun(&attempt, job))).await?,
     };
     let end = generation.conclude(end).await?;
-    if let (End::Lost, Some(response_id)) = (&end, generation.kept()) {
+    log(&context, &attempt, &end, &generation, started);
+    // An end that was stored, though that is not known, is not stored again as another one.
+    let may_be_repeated = |why: Transient| matches!(end, End::Complete(_)) || !why.may_be_our_fault();
+    let store = || finalize(&context, &attempt, &end, &generation, waited + started.elapsed());
+    let result = patiently(may_be_repeated, store).await?;
+    if let (false, Some(response_id)) = (matches!(end, End::Complete(_)), generation.kept()) {
         let mut connection = context.db.acquire().await?;
-        // If another attempt has taken over, it goes on with the answer.
+        // If there is another attempt, it goes on with the answer.
         if attempts::waiting_for(&mut connection, job).await?.is_none() {
             drop(connection);
             context.provider.abandon(response_id).await;
         }
     }
-    log(&context, &attempt, &end, &generation, started);
-    let ended = Instant::now();
-    loop {
-        match finalize(&context, &attempt, &end, &generation, waited + started.elapsed()).await {
-            // What was paid for is stored as soon as possible, instead of being asked for again.
-            Err(JobError::Moment(reason, error)) if ended.elapsed() < STORE_FOR => {
-                tracing::warn!(reply.id = %attempt.reply_id, ?reason, error, "the end of an attempt is not stored yet");
-                tokio::time::sleep(STORE_PAUSE).await;
-            }
-            stored => return stored,
-        }
-    }
+    result
 }
 
 /// What is known of an answer that an earlier attempt was waiting for.
@@ -118,9 +119,13 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     async fn append(&mut self, text: &str, is_thinking: bool) -> Result<bool> {
-        let mut connection = self.db.acquire().await?;
-        let stored = attempts::append(&mut connection, self.attempt, self.seq + 1, text, is_thinking).await?;
-        self.seq += 1;
+        let (db, attempt, seq) = (self.db, self.attempt, self.seq + 1);
+        let append = || async move {
+            let mut connection = db.acquire().await?;
+            attempts::append(&mut connection, attempt, seq, text, is_thinking).await
+        };
+        let stored = patiently(|_| true, append).await?;
+        self.seq = seq;
         self.db.notifier().notify_readers(self.attempt.reply_id);
         Ok(stored)
     }
@@ -140,30 +145,21 @@ impl Sink for Chunks<'_> {
     }
 
     async fn is_wanted(&self) -> Result<bool> {
-        let mut connection = self.db.acquire().await?;
-        attempts::may_write(&mut connection, self.attempt).await
+        let Self { db, attempt, .. } = *self;
+        let is_wanted = || async move { attempts::may_write(&mut *db.acquire().await?, attempt).await };
+        patiently(|_| true, is_wanted).await
     }
 
     async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
-        let started = Instant::now();
-        loop {
-            let noted = async {
-                let mut connection = self.db.acquire().await?;
-                attempts::asking(&mut connection, self.attempt, prompt_tokens).await
-            };
-            match noted.await {
-                Err(error) if error.transient().is_some() && started.elapsed() < STORE_FOR => {
-                    tracing::warn!(reply.id = %self.attempt.reply_id, %error, "a request is not noted yet, and waits");
-                    tokio::time::sleep(STORE_PAUSE).await;
-                }
-                noted => return noted,
-            }
-        }
+        let Self { db, attempt, .. } = *self;
+        let note = || async move { attempts::asking(&mut *db.acquire().await?, attempt, prompt_tokens).await };
+        patiently(|_| true, note).await
     }
 
     async fn kept(&self, response_id: Option<&str>) -> Result<()> {
-        let mut connection = self.db.acquire().await?;
-        attempts::keep(&mut connection, self.attempt, response_id).await
+        let Self { db, attempt, .. } = *self;
+        let note = || async move { attempts::keep(&mut *db.acquire().await?, attempt, response_id).await };
+        patiently(|_| true, note).await
     }
 }
 
@@ -183,14 +179,14 @@ fn log<S: Sink>(context: &Context, attempt: &Attempt, end: &End, generation: &Ge
     );
 }
 
-/// Stores how the attempt ended.
+/// Stores how the attempt ended. Returns the result of the job.
 async fn finalize<S: Sink>(
     context: &Context,
     attempt: &Attempt,
     end: &End,
     generation: &Generation<'_, S>,
     waited: Duration,
-) -> Result<(), JobError> {
+) -> Result<Result<(), JobError>> {
     let usage = generation.usage();
     let mut tx = context.db.begin().await?;
     let (is_current, result) = match end {
@@ -212,7 +208,7 @@ async fn finalize<S: Sink>(
     let settings = context.settings.get(&mut tx).await?;
     budgets::warn(&mut tx, &settings, Some(attempt.user_id), attempt.request.tool).await?;
     tx.commit().await?;
-    if is_current { result } else { Ok(()) }
+    Ok(if is_current { result } else { Ok(()) })
 }
 
 /// Stores the answer, and counts what it cites.
@@ -237,7 +233,7 @@ async fn fail<S: Sink>(
     generation: &Generation<'_, S>,
     failure: &Failure,
     waited: Duration,
-) -> Result<(bool, Result<(), JobError>), JobError> {
+) -> Result<(bool, Result<(), JobError>)> {
     let (usage, detail) = (generation.usage(), &failure.detail);
     let code = failure.reason.code();
     Ok(match RetryDecision::after(failure, &attempt.earlier, waited, rand::random()) {

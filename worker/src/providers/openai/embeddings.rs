@@ -75,7 +75,7 @@ impl Embeddings {
         let http = http::client(&config.base_url)
             .connect_timeout(Duration::from_secs(3))
             .pool_idle_timeout(Duration::from_secs(30));
-        Ok(Self { http: http.build()?, config: config.clone(), breaker: Breaker::default() })
+        Ok(Self { http: http.build()?, config: config.clone(), breaker: Breaker::new("the endpoint for embeddings") })
     }
 
     /// The name of its vectors.
@@ -102,12 +102,12 @@ impl Embeddings {
     }
 
     /// The vectors of passages. If one of several is refused, all are; by itself it gets no vector, unless the endpoint refuses
-    /// whatever it is asked.
+    /// whatever it is asked. The same goes for one with which the endpoint fails.
     pub(crate) async fn passages(&self, texts: &[&str]) -> Result<Embedded, Failure> {
         let texts: Vec<String> = texts.iter().map(|text| prefixed(&self.config.passage_prefix, text)).collect();
         let [text] = &texts[..] else { return self.ask(&texts, PASSAGES_LIMIT).await };
         match self.one(text.clone(), PASSAGES_LIMIT).await {
-            Err(failure) if is_about_a_text(&failure) => match self.one("text".to_owned(), QUESTION_LIMIT).await {
+            Err(failure) if may_be_about_a_text(&failure) => match self.one("text".to_owned(), QUESTION_LIMIT).await {
                 Ok(Embedded { tokens, .. }) => Ok(Embedded { vectors: vec![None], tokens }),
                 Err(_) => Err(failure),
             },
@@ -157,6 +157,11 @@ impl Embeddings {
 /// Whether a failure is about what was sent, so that another text may be accepted.
 pub(crate) fn is_about_a_text(failure: &Failure) -> bool {
     matches!(failure.reason, Reason::ContextTooLong | Reason::BadRequest | Reason::ContentFilter)
+}
+
+/// Whether a failure may be about what was sent, though it looks like one of the endpoint.
+pub(crate) fn may_be_about_a_text(failure: &Failure) -> bool {
+    is_about_a_text(failure) || matches!(failure.reason, Reason::ProviderError | Reason::Malformed)
 }
 
 fn prefixed(prefix: &str, text: &str) -> String {

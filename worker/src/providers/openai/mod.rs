@@ -53,7 +53,7 @@ use self::azure::Azure;
 use self::chat::Chat;
 use self::dialect::{Asking, Dialect};
 pub use self::embeddings::Embeddings;
-pub(crate) use self::embeddings::{Embedded, is_about_a_text};
+pub(crate) use self::embeddings::{Embedded, is_about_a_text, may_be_about_a_text};
 use self::errors::chain;
 use self::responses::Responses;
 use super::answer::{Ended, Failure, History, Out, Piece, Question};
@@ -95,7 +95,7 @@ impl OpenAi {
         let (_, rest) = config.base_url.split_once("://").unwrap_or_default();
         let host = rest.split('/').next().unwrap_or_default().to_owned();
         let memory = Memory::new(config.base_url.clone(), config.adjustments.clone());
-        let (dialect, breaker) = (configured(config), Breaker::default());
+        let (dialect, breaker) = (configured(config), Breaker::new("the AI provider"));
         Ok(Self { http: http.build()?, config: config.clone(), dialect, host, breaker, memory })
     }
 
@@ -171,14 +171,16 @@ impl OpenAi {
         out: &Out,
     ) -> Result<Response, Failure> {
         let mut made = Vec::new();
-        // Who asks again with the same key goes on with the answer, and counts it.
-        let goes_on = self.dialect.body(asking)["background"] == true && key.is_some();
-        if !goes_on {
-            let (stored, is_stored) = oneshot::channel();
-            let _ = out.send(Piece::Asking { prompt_tokens: asking.prompt.tokens, stored }).await;
-            let _ = is_stored.await; // the end is noticed later if the receiver is gone
-        }
+        let mut is_noted = false;
         loop {
+            // Who asks again with the same key goes on with the answer, and counts it.
+            let goes_on = self.dialect.body(asking)["background"] == true && key.is_some();
+            if !goes_on && !is_noted {
+                let (stored, was_stored) = oneshot::channel();
+                let _ = out.send(Piece::Asking { prompt_tokens: asking.prompt.tokens, stored }).await;
+                let _ = was_stored.await; // the end is noticed later if the receiver is gone
+                is_noted = true;
+            }
             if !asking.is_streamed() {
                 let _ = out.send(Piece::Unstreamed).await; // the end is noticed below if the receiver is gone
             }

@@ -33,6 +33,7 @@ pub(super) const CONTEXT_TOO_LONG: &[&str] = &[
     "max_new_tokens` must be",
     "range of input length",
     "input length",
+    "too large to process",
     "longer than the maximum model length",
     "number of tokens to keep from the initial prompt",
     "reduce the length of the",

@@ -1,5 +1,7 @@
 //! What a model takes is learnt from what it refuses, once.
 
+use std::time::Duration;
+
 use cairn_core::config::{Adjustment, AiAdjustment, AiApi};
 
 use super::{ReplyHarness, answer};
@@ -106,6 +108,23 @@ async fn what_is_configured_costs_no_request_and_what_is_forbidden_is_not_tried(
     assert_eq!(fixture.finished(reply).await.reason.as_deref(), Some("bad_request"));
     assert_eq!(fixture.stub.calls("demands=no_streaming"), 1);
     assert_eq!(learnt(&fixture).await, []);
+    worker.stop().await;
+}
+
+/// Of an answer that arrives as a whole, a gateway may have waited in vain. It was perhaps billed, so it is not asked for many times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_gives_up_waiting_for_a_whole_answer_is_not_asked_again_and_again() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().adjustments =
+        vec![AiAdjustment { model: None, adjustment: Adjustment::NoStreaming, is_forbidden: false }];
+    fixture.ai().limits.first_token = Duration::from_secs(1);
+    let worker = fixture.harness.start();
+    let reply = fixture.ask("stub:headers=600,fault=504 What is a viewport?").await;
+    let stored = fixture.finished(reply).await;
+    assert_eq!((stored.attempt, stored.reason.as_deref()), (2, Some("too_slow")), "{stored:?}");
+    // One that fails at once is asked until it works.
+    let reply = fixture.ask("stub:fault=504,times=3,words=3 What is a viewport?").await;
+    assert_eq!(fixture.completed(reply).await.attempt, 4);
     worker.stop().await;
 }
 

@@ -56,6 +56,17 @@ async fn an_answer_in_the_background_is_stopped_if_nobody_wants_it_any_more() {
     fixture.cancel_all().await;
     eventually("the provider is told", async || fixture.stub.abandoned() == 1).await;
     worker.stop().await;
+    // Between two attempts as well, when no worker is busy with it, and what was used until then is counted.
+    let worker = fixture.harness.start();
+    let reply = fixture.ask("stub:words=100000,gap=5 What is a viewport again?").await;
+    eventually("there is text", async || !fixture.stored(reply).await.text.is_empty()).await;
+    worker.stop().await;
+    fixture.cancel_all().await;
+    let worker = fixture.harness.start();
+    eventually("the provider is told", async || fixture.stub.abandoned() == 2).await;
+    worker.stop().await;
+    let counted = "SELECT count(*) FROM ai_reply_attempts WHERE prompt_tokens > 0 AND completion_tokens > 0";
+    assert_eq!(fixture.count(counted).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

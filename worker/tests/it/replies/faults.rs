@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_stub_provider::Dialect;
+use sqlx::postgres::PgPoolOptions;
 
 use super::{KEY, ReplyHarness, answer};
 use cairn_testing::eventually;
@@ -227,6 +228,50 @@ impl std::io::Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// The database ends sessions, or somebody holds a lock for longer than statements wait, while an answer is being written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_progress_outlives_a_database_that_falters() {
+    let fixture = ReplyHarness::new().await;
+    let worker = fixture.harness.start();
+    let url = fixture.harness.config.require_database_url().unwrap().expose().to_owned();
+    // Of one connection, which is the one that ends the others.
+    let observer = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let script = "words=80,gap=40";
+    let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+    let chunks = async || {
+        let chunks = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM ai_reply_chunks WHERE reply_id = $1");
+        chunks.bind(reply).fetch_one(&observer).await.unwrap()
+    };
+    for _ in 0..5 {
+        let before = chunks().await;
+        eventually("there is more text", async || chunks().await > before).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        sqlx::query(end).execute(&observer).await.unwrap();
+    }
+    let finished = "SELECT EXISTS (SELECT FROM ai_replies WHERE id = $1 AND finished_at IS NOT NULL)";
+    eventually("the answer is complete", async || {
+        sqlx::query_scalar(finished).bind(reply).fetch_one(&observer).await.unwrap()
+    })
+    .await;
+    let stored = fixture.completed(reply).await;
+    assert_eq!((stored.text, stored.attempt, fixture.stub.calls(script)), (answer(script), 1, 1));
+
+    let script = "words=6,headers=300";
+    let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+    eventually("the provider is asked", async || fixture.stub.open() == 1).await;
+    let mut holder = observer.begin().await.unwrap();
+    sqlx::query("SELECT FROM ai_replies FOR UPDATE").execute(&mut *holder).await.unwrap();
+    for _ in 0..2 {
+        eventually("the worker waits for the reply", async || fixture.harness.is_lock_awaited().await).await;
+        eventually("the worker has given up", async || !fixture.harness.is_lock_awaited().await).await;
+    }
+    eventually("the worker tries again", async || fixture.harness.is_lock_awaited().await).await;
+    holder.rollback().await.unwrap();
+    let stored = fixture.completed(reply).await;
+    assert_eq!((stored.text, stored.attempt, fixture.stub.calls(script)), (answer(script), 1, 1));
+    worker.stop().await;
 }
 
 /// Runs on one thread, so that the log is complete.

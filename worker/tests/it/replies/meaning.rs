@@ -44,8 +44,8 @@ impl School {
         school
     }
 
-    async fn run(&self, statements: &'static str) {
-        sqlx::raw_sql(statements).execute(self.fixture.harness.pool()).await.unwrap();
+    async fn run(&self, statements: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(self.fixture.harness.pool()).await.unwrap();
     }
 
     fn db(&self) -> &Db {
@@ -117,6 +117,17 @@ async fn sources_are_found_in_other_words_than_those_of_the_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_lesson_answers_is_found_by_its_meaning_and_not_quoted() {
+    let school = School::new().await;
+    school.run("UPDATE lessons SET questions = '{Where does a pelican live?}' WHERE slug = 'nests'").await;
+    school.run("UPDATE lessons SET deleted_at = now() WHERE slug = 'feeding'").await;
+    school.embed().await;
+    let (sources, _) = school.answered(QUESTION).await;
+    assert_eq!(sources[0]["title"], "At home");
+    assert!(!sources[0].to_string().contains("pelican"), "{}", sources[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_keeps_the_vectors_without_being_asked() {
     let school = School::new().await;
     let worker = school.fixture.harness.start();
@@ -175,13 +186,17 @@ async fn another_model_gets_vectors_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_that_is_refused_does_not_keep_others_from_their_vectors() {
-    let school = School::new().await;
-    school.run("UPDATE lessons SET body = 'This is unembeddable.' WHERE slug = 'flight'").await;
-    assert_eq!(school.embed().await, 7 + 1, "all others, and a text that shows that the endpoint works");
-    assert_eq!(school.without_vector().await, 1);
-    assert_eq!(school.embed().await, 0, "it is not tried again");
-    school.run("UPDATE lessons SET body = 'This is harmless.' WHERE slug = 'flight'").await;
-    assert_eq!((school.embed().await, school.without_vector().await), (1, 0));
+    // Refused, and one with which the endpoint fails.
+    for word in ["unembeddable", "unspeakable"] {
+        let school = School::new().await;
+        let change = format!("UPDATE lessons SET body = 'This is {word}.' WHERE slug = 'flight'");
+        school.run(&change).await;
+        assert_eq!(school.embed().await, 7 + 1, "all others, and a text that shows that the endpoint works");
+        assert_eq!(school.without_vector().await, 1);
+        assert_eq!(school.embed().await, 0, "it is not tried again");
+        school.run("UPDATE lessons SET body = 'This is harmless.' WHERE slug = 'flight'").await;
+        assert_eq!((school.embed().await, school.without_vector().await), (1, 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

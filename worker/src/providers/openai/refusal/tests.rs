@@ -47,6 +47,8 @@ fn a_question_that_is_too_long_is_recognized_in_every_wording() {
             "the request exceeds the available context size. try increasing the context size or enable context shift",
         ),
         (400, "input length exceeds maximum context length"),
+        // llama.cpp's server, for embeddings (ggml-org/llama.cpp#11105).
+        (500, "input (992 tokens) is too large to process. increase the physical batch size (current batch size: 512)"),
         // LM Studio.
         (
             400,
