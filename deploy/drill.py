@@ -506,8 +506,8 @@ class Drill:
                   for kind, role in (("ADMIN_", "postgres"), ("OWNER_", "cairn_owner"), ("", "cairn_app"), ("DIRECT_", "cairn_app"))}
         self.services.cairn("migrate", "--roles", environment=direct)
         # What the connections ask for in `options`, which PgBouncer does not pass on.
-        for setting in ("plan_cache_mode = force_generic_plan", "jit = off", "lock_timeout = '1min'",
-                        "statement_timeout = '5min'", "idle_in_transaction_session_timeout = '5min'"):
+        for setting in ("plan_cache_mode = force_generic_plan", "jit = off", "lock_timeout = '2s'",
+                        "statement_timeout = '8s'", "idle_in_transaction_session_timeout = '10s'"):
             self.primary.sql(f"ALTER ROLE cairn_app IN DATABASE cairn SET {setting}")
         # A commit waits for the replica, so a failover loses nothing that was accepted.
         self.replica.copy_of(self.primary, "--write-recovery-conf", "--create-slot", "--slot", "replica")
@@ -659,6 +659,9 @@ def main():
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [name for name in ("nginx", "openssl", "psql") if not shutil.which(name, path=path)]
     if options.previous:
+        # It takes the place of the AI provider.
+        if not (pathlib.Path(options.programs) / "cairn-stub-provider").exists():
+            raise SystemExit("drill: cairn-stub-provider is not in the directory of the programs: cargo build --workspace --bins")
         missing = [name for name in missing if name != "nginx"]
     elif not options.pgbouncer:
         missing.append("pgbouncer")
@@ -667,13 +670,12 @@ def main():
     if options.previous:
         import upgrade  # it uses what is in this file
         return upgrade.practise(options)
-    drill = Drill(options)
+    drill, faults = Drill(options), 1
     try:
-        return drill.run()
-    except BaseException:
-        drill.options.keep = True
-        raise
+        faults = drill.run()
+        return faults
     finally:
+        drill.options.keep |= faults != 0
         drill.load.stopping.set()
         drill.machine.end()
 

@@ -440,10 +440,12 @@ def practise(options):
     """The upgrade with each provider. Returns an exit code."""
     failed = 0
     for answers in PROVIDERS:
-        upgrade = Upgrade(options, answers)
+        upgrade, faults = Upgrade(options, answers), 1
         try:
-            failed |= upgrade.run()
+            faults = upgrade.run()
+            failed |= faults
         finally:
+            options.keep |= faults != 0
             if getattr(upgrade, "load", None):
                 upgrade.load.stopping.set()
             upgrade.machine.end()

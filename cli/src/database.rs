@@ -19,31 +19,32 @@ use crate::output::report;
 /// The name of the database on the embedded server.
 const NAME: &str = "cairn";
 
-/// Whether it matters what the role that connects may do.
+/// What a database has to be fit for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rights {
-    /// It is about to apply migrations.
-    Checked,
-    /// It is about to give them to another role.
-    Ignored,
+pub(crate) enum Step {
+    /// Nothing is written.
+    Check,
+    /// Roles are created, which get the rights that they need.
+    Roles,
+    /// Migrations are applied.
+    Migrations,
 }
 
 /// Fails if a database does not suit Cairn.
-pub(crate) async fn refuse_unsuitable(options: &PgConnectOptions, rights: Rights) -> Result<(), Failure> {
+pub(crate) async fn refuse_unsuitable(options: &PgConnectOptions, step: Step) -> Result<(), Failure> {
     let mut connection = hosts::writable(options).await.connect().await.map_err(cairn_core::Error::from)?;
     let database = preflight::database(&mut connection).await?;
     if let Some(reason) = preflight::unsuitable(&database) {
         return Err(Failure::setup(reason));
     }
-    if database.is_read_only {
-        return Err(Failure::failed(
-            "the database is read-only: correct DATABASE_OWNER_URL or DATABASE_URL, or promote it",
-        ));
+    if database.is_read_only && step != Step::Check {
+        let urls = if step == Step::Roles { "DATABASE_ADMIN_URL" } else { "DATABASE_OWNER_URL or DATABASE_URL" };
+        return Err(Failure::failed(format!("the database is read-only: correct {urls}, or promote it")));
     }
     if let Some(fault) = preflight::extensions(&mut connection).await? {
         return Err(Failure::setup(fault));
     }
-    if rights == Rights::Checked
+    if step == Step::Migrations
         && let Some(missing) = preflight::missing_rights(&mut connection).await?
     {
         return Err(Failure::setup(missing));
@@ -159,7 +160,7 @@ impl Database {
 
     /// Brings the schema up to date, and lets the programs use it.
     pub(crate) async fn migrate(&self) -> Result<Migrations, Failure> {
-        self.check_suitable().await?;
+        self.check_suitable(Step::Migrations).await?;
         let application = self.owner_url.is_some().then(|| role(&self.url)).transpose()?;
         let owner = hosts::writable(&connect_options(self.owner_url().expose())?).await;
         let migrated = migrate(&owner, application.as_ref()).await;
@@ -167,8 +168,8 @@ impl Database {
     }
 
     /// Fails if the database does not suit Cairn, before anything is written to it.
-    pub(crate) async fn check_suitable(&self) -> Result<(), Failure> {
-        refuse_unsuitable(&connect_options(self.owner_url().expose())?, Rights::Checked).await
+    pub(crate) async fn check_suitable(&self, step: Step) -> Result<(), Failure> {
+        refuse_unsuitable(&connect_options(self.owner_url().expose())?, step).await
     }
 
     /// Which migrations are applied and pending.

@@ -1,7 +1,7 @@
 //! The `cairn` command: runs the platform in one process, and gives operators access to its database.
 //!
 //! Each command has a file in `commands/`. A command returns a [`Failure`] that says what to do. Nothing here panics, and no
-//! secret is printed or accepted as an argument.
+//! secret is printed. None has to be given as an argument, where other accounts of the machine would see it.
 
 mod commands;
 mod database;

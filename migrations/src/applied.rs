@@ -27,15 +27,20 @@ fn refuse_squashed(applied: &[AppliedMigration]) -> Result<(), MigrateError> {
 /// Refuses a database that has tables or types of another program, before anything is written. Once a migration of ours has been
 /// applied, what is in the schema is ours, or was put beside it on purpose.
 async fn refuse_foreign(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    if !applied(connection, OUR_TABLE).await?.is_empty() {
+    if has_begun(connection).await? {
         return Ok(());
     }
     let found = foreign::found(connection).await?;
     // Another process may just have applied its first migration, which what was found is of.
-    if found.is_empty() || !applied(connection, OUR_TABLE).await?.is_empty() {
+    if found.is_empty() || has_begun(connection).await? {
         return Ok(());
     }
     Err(foreign::refusal(&found))
+}
+
+/// Whether one of our migrations was applied. Other programs keep theirs in a table of the same name.
+async fn has_begun(connection: &mut PgConnection) -> Result<bool, MigrateError> {
+    Ok(applied(connection, OUR_TABLE).await?.iter().any(|applied| OURS.version_exists(applied.version)))
 }
 
 pub(crate) async fn applied(connection: &mut PgConnection, table: &str) -> Result<Vec<AppliedMigration>, MigrateError> {

@@ -27,16 +27,17 @@ pub struct Migrations {
 }
 
 /// Brings the database up to date. Safe to repeat, and to run from several processes at once: each waits for the
-/// other's advisory lock and then finds nothing to do. Refuses a newer database, and one that was made before the
-/// migrations were squashed, before anything is changed.
+/// other's advisory lock and then finds nothing to do. Refuses a newer database, one that was made before the migrations were
+/// squashed, and one of another program, before anything is changed.
 ///
 /// `options` are those of the owner of the schema, and `application` is the role that the programs use, which gets the
 /// rights that they need. `None` where the owner is that role.
 pub async fn migrate(options: &PgConnectOptions, application: Option<&Role>) -> Result<Migrations, MigrateError> {
     let mut connection = options.connect().await?;
-    refuse_others(&mut connection).await?;
-    // Limits of the role or the database are for programs. A migration takes as long as it takes, and says how long it waits for locks.
-    sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+    check(&mut connection).await?;
+    // Limits of the role or the database are for programs. A migration takes as long as it takes, and says how long it waits for
+    // locks; who migrates at the same time waits for the other.
+    sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = 0")
         .execute(&mut connection)
         .await?;
     PostgresStorage::<()>::migrations().run(&mut connection).await?;

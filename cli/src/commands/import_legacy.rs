@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use cairn_core::Error;
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::Db;
 use cairn_core::failpoint;
 use cairn_core::legacy::{self, Entry, Loss, Outcome, Report, Source, table_named};
+use cairn_core::program::refusal_of_connection;
 
 use crate::database::Database;
 use crate::failure::Failure;
@@ -72,9 +74,12 @@ async fn carry_over(db: &Db, source: &mut Source, is_dry: bool, lines: &mut Line
 
 /// Connects to the old database. What fails there must not look like a fault of Cairn's own.
 pub(crate) async fn open(url: &Secret) -> Result<Source, Failure> {
-    let opened = Source::open(url.expose()).await;
-    let source =
-        opened.map_err(|error| Failure::failed(format!("cannot read the database in CAIRN_LEGACY_URL: {error}")))?;
+    let unreadable = |error: Error| {
+        // What has to be corrected is not tried again, unlike a database that does not answer.
+        let failure = if refusal_of_connection(&error).is_some() { Failure::Setup } else { Failure::Failed };
+        failure(format!("cannot read the database in CAIRN_LEGACY_URL: {error}"))
+    };
+    let source = Source::open(url.expose()).await.map_err(unreadable)?;
     if source.is_of_cairn() {
         return Err(Failure::setup(
             "the database in CAIRN_LEGACY_URL is one of Cairn: let it name that of the platform which Cairn replaces",

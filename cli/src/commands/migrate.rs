@@ -6,7 +6,7 @@ use cairn_core::config::{Config, Secret};
 use cairn_core::db::{connect_options, create_roles};
 use cairn_core::hosts;
 
-use crate::database::{Database, Rights, Sharing, refuse_unsuitable, role};
+use crate::database::{Database, Sharing, Step, refuse_unsuitable, role};
 use crate::failure::Failure;
 use crate::output::print_line;
 
@@ -26,15 +26,16 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
         roles(config).await?;
     }
     let database = Database::open(config, data_dir, Sharing::Shared).await?;
-    database.check_suitable().await?;
-    let pending = database.migrations().await?.pending;
     if args.check {
+        database.check_suitable(Step::Check).await?;
+        let pending = database.migrations().await?.pending;
         database.close().await?;
         return match pending {
             0 => print_line("the database is up to date"),
             n => Err(Failure::failed(format!("{n} migrations are pending: run `cairn migrate`"))),
         };
     }
+    let pending = database.migrations().await?.pending;
     let state = database.migrate().await?;
     database.close().await?;
     match pending {
@@ -55,7 +56,7 @@ async fn roles(config: &Config) -> Result<(), Failure> {
         return Err(Failure::setup("DATABASE_OWNER_URL and DATABASE_URL name the same role: they need two"));
     }
     let administrator = connect_options(administrator.expose())?;
-    refuse_unsuitable(&administrator, Rights::Ignored).await?;
+    refuse_unsuitable(&administrator, Step::Roles).await?;
     create_roles(&hosts::writable(&administrator).await, &owner, &application).await?;
     print_line(&format!("the roles {} and {} are ready", owner.name(), application.name()))
 }

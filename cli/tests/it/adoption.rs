@@ -635,6 +635,14 @@ async fn a_migration_over_tables_of_another_program_is_refused_before_anything_i
         ("CREATE TABLE anything (id uuid)", "the table anything"),
         ("CREATE VIEW admin_dashboard_stats AS SELECT 1 AS one", "the view admin_dashboard_stats"),
         ("CREATE DOMAIN slug AS text", "the type slug"),
+        // Another program that is migrated by the same library.
+        (
+            "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL
+                 DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL);
+             INSERT INTO _sqlx_migrations VALUES (20240101120000, 'begin', now(), true, '', 0);
+             CREATE TABLE anything (id uuid)",
+            "the table anything",
+        ),
     ] {
         let sandbox = Sandbox::with_empty_database().await;
         let pool = sandbox.pool().await;

@@ -161,13 +161,57 @@ async fn limits_of_the_database_do_not_end_a_migration() {
     let sandbox = Sandbox::with_empty_database().await;
     let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();
     let name: String = scalar(&admin, "SELECT quote_ident(current_database())").await;
-    // One of the statements of the migrations takes longer than the limit.
-    let slow = "CREATE SCHEMA slow;
-        CREATE FUNCTION slow.wait() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3); END';
-        CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION slow.wait()";
-    run(&admin, slow).await;
-    run(&admin, format!("ALTER DATABASE {name} SET statement_timeout = '2s'")).await;
+    let limited = "CREATE SCHEMA limits;
+        CREATE FUNCTION limits.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF current_setting('statement_timeout') <> '0' OR current_setting('lock_timeout') = '1min' THEN
+                RAISE EXCEPTION 'limited';
+            END IF;
+        END $$;
+        CREATE EVENT TRIGGER limits ON ddl_command_end EXECUTE FUNCTION limits.refuse()";
+    run(&admin, limited).await;
+    run(
+        &admin,
+        format!(
+            "ALTER DATABASE {name} SET statement_timeout = '1min'; ALTER DATABASE {name} SET lock_timeout = '1min'"
+        ),
+    )
+    .await;
     assert!(sandbox.run(&["migrate"]).ok().starts_with("applied "));
+}
+
+/// A restored database belongs to whoever restored it, and migrations need rights there even if none is pending.
+#[tokio::test]
+async fn rights_that_a_migrated_database_has_lost_are_told_and_a_check_needs_none() {
+    let sandbox = Sandbox::with_database().await;
+    let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();
+    let name: String = scalar(&admin, "SELECT quote_ident(current_database())").await;
+    run(&admin, format!("REVOKE CREATE ON DATABASE {name} FROM cairn_owner")).await;
+    sandbox.run(&["migrate"]).fails(2, &["cairn_owner may not create", "GRANT CREATE ON DATABASE"]);
+    sandbox.run(&["migrate", "--check"]).ok();
+    // The URL of the programs, which may change nothing, is enough to see that something is pending.
+    run(&admin, "DELETE FROM _sqlx_migrations WHERE version = 180").await;
+    let mut command = sandbox.command(&["migrate", "--check"]);
+    command.env_remove("DATABASE_OWNER_URL");
+    finish(command).fails(1, &["1 migrations are pending"]);
+    run(&admin, "DROP EXTENSION hstore CASCADE").await;
+    let found = sandbox.run(&["doctor"]);
+    assert!(found.code == 1 && found.out.contains("CREATE EXTENSION hstore"), "{found:?}");
+}
+
+/// Before there was a key, two simultaneous edits could leave every word of a text twice.
+#[tokio::test]
+async fn words_that_are_indexed_twice_do_not_stop_the_migration_that_adds_the_key() {
+    let sandbox = Sandbox::with_database().await;
+    let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();
+    let as_before = "DELETE FROM _sqlx_migrations WHERE version IN (154, 161);
+        DROP INDEX search_postings_key;
+        CREATE INDEX search_postings_object_idx ON search_postings (object_id);
+        INSERT INTO search_postings (lexeme, kind, weight, object_id)
+            SELECT 'word', 'lesson', 1, '00000000-0000-0000-0000-0000000000aa' FROM generate_series(1, 2)";
+    run(&admin, as_before).await;
+    sandbox.run(&["migrate"]).ok();
+    assert_eq!(scalar::<i64>(&admin, "SELECT count(*) FROM search_postings").await, 1);
 }
 
 /// A database with the migrations from before the squash, as sqlx records them.

@@ -4,7 +4,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use cairn_core::db::APPLICATION;
+use cairn_core::db::{APPLICATION, Listener, connect_options};
+use cairn_core::queue::CHANNEL;
 use cairn_testing::eventually;
 use cairn_testing::processes::free_port;
 use tempfile::TempDir;
@@ -99,6 +100,12 @@ async fn what_a_pooler_loses_is_told_with_its_fix() {
         deaf.code == 1 && says(&deaf.out, "FAIL", "notify") && deaf.out.contains("DATABASE_DIRECT_URL"),
         "{deaf:?}"
     );
+    let both = doctor(&pooler.url(), &pooler.url());
+    assert!(says(&both.out, "FAIL", "notify") && both.out.contains("DATABASE_DIRECT_URL"), "{both:?}");
+    let listen = async |url: &str| Listener::open(&connect_options(url).unwrap(), CHANNEL).await;
+    let unheard = listen(&pooler.url()).await.unwrap_err().to_string();
+    assert!(unheard.contains("DATABASE_DIRECT_URL"), "{unheard}");
+    listen(&in_session.url()).await.unwrap();
     // In session mode nothing is lost but the options.
     let all = doctor(&in_session.url(), &in_session.url());
     assert!(says(&all.out, "ok", "statements") && says(&all.out, "ok", "notify"), "{all:?}");

@@ -60,9 +60,9 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
                (SELECT count(*) FROM pg_replication_slots WHERE NOT active AND NOT temporary) AS "inactive_slots!",
                clock_timestamp() AS "now!",
                greatest(0, extract(epoch FROM greatest(
-                   (SELECT max(last_enqueued_at) FROM schedules WHERE last_enqueued_at < 'infinity'),
+                   (SELECT max(last_enqueued_at) FROM schedules WHERE isfinite(last_enqueued_at)),
                    (SELECT max(last_seen) FROM apalis.workers),
-                   (SELECT as_of FROM stats_state)
+                   (SELECT as_of FROM stats_state WHERE isfinite(as_of))
                ) - clock_timestamp()))::float8 AS "behind!""#
     )
     .fetch_one(&mut *connection)

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 
-use crate::db::{MigrateError, Migrations, migrations};
+use crate::db::{LOSES_NOTIFICATIONS, MigrateError, Migrations, migrations, notify};
 use crate::hosts;
 use crate::program::{Failure, refusal_of_connection};
 use crate::{Error, Result};
@@ -19,8 +19,11 @@ const NOTIFICATION_LIMIT: Duration = Duration::from_secs(3);
 /// The oldest server that the migrations suit, as `server_version_num`.
 const OLDEST: i32 = 140_000;
 
-/// The extensions that the migrations install, and whose functions statements use.
-const EXTENSIONS: [&str; 1] = ["fuzzystrmatch"];
+/// The extensions that the migrations install.
+const EXTENSIONS: [&str; 3] = ["fuzzystrmatch", "hstore", "pgcrypto"];
+
+/// Those whose functions and types statements and migrations use without naming a schema.
+const EXTENSIONS_BY_NAME: [&str; 2] = ["fuzzystrmatch", "hstore"];
 
 /// What a database is like.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,10 +40,6 @@ pub struct Database {
     pub max_connections: i32,
     /// How many there are, of all databases.
     pub connections: i64,
-    /// How long the oldest transaction of this database has been open, in seconds; 0 if there is none.
-    pub oldest_transaction_seconds: f64,
-    /// Who has it open: the name of its program and its process id on the server.
-    pub oldest_transaction: Option<String>,
     /// Replication slots and prepared transactions that keep the server from cleaning up.
     pub holders: Vec<String>,
     /// How many connections the role, or the whole database, may have by its own limit; `None` without one.
@@ -58,11 +57,8 @@ pub async fn database(connection: &mut PgConnection) -> Result<Database> {
                pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "is_read_only!",
                current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
                    AS "max_connections!",
-               (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS "connections!",
-               coalesce(extract(epoch FROM clock_timestamp() - oldest.xact_start), 0)::float8
-                   AS "oldest_transaction_seconds!",
-               coalesce(nullif(oldest.application_name, ''), oldest.usename::text) || ' (' || oldest.pid || ')'
-                   AS oldest_transaction,
+               -- What kind of session it is can be seen of one's own only.
+               (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL) AS "connections!",
                ARRAY(SELECT 'replication slot ' || slot_name FROM pg_replication_slots
                      WHERE NOT active AND coalesce(xmin, catalog_xmin) IS NOT NULL
                      UNION ALL
@@ -70,16 +66,11 @@ pub async fn database(connection: &mut PgConnection) -> Result<Database> {
                    AS "holders!",
                (SELECT min(l) FROM unnest(ARRAY[d.datconnlimit, (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)]) l
                 WHERE l >= 0) AS own_limit,
-               (SELECT relname || ' has ' || n_dead_tup || ' dead rows and was cleaned '
-                    || coalesce('at ' || date_trunc('second', greatest(last_autovacuum, last_vacuum)), 'never')
+               (SELECT relname || ' has ' || n_dead_tup || ' dead rows, '
+                    || coalesce('last cleaned at ' || date_trunc('second', greatest(last_autovacuum, last_vacuum)), 'never cleaned')
                 FROM pg_stat_user_tables WHERE n_dead_tup > 100000 AND n_dead_tup > n_live_tup / 2
                 ORDER BY n_dead_tup DESC LIMIT 1) AS bloated
            FROM pg_database d
-           LEFT JOIN LATERAL (
-               SELECT application_name, usename, pid, xact_start FROM pg_stat_activity
-               WHERE datname = d.datname AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
-               ORDER BY xact_start LIMIT 1
-           ) oldest ON true
            WHERE d.datname = current_database()"#
     );
     Ok(database.fetch_one(connection).await?)
@@ -109,14 +100,23 @@ pub async fn extensions(connection: &mut PgConnection) -> Result<Option<String>>
         r#"SELECT ARRAY(SELECT name FROM unnest($1::text[]) name
                      WHERE NOT EXISTS (SELECT FROM pg_available_extensions a WHERE a.name = name.name)) AS "missing!",
                ARRAY(SELECT e.extname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-                     WHERE e.extname = ANY ($1) AND n.nspname <> 'public') AS "elsewhere!""#,
-        &EXTENSIONS.map(str::to_owned)
+                     WHERE e.extname = ANY ($2) AND n.nspname <> 'public') AS "elsewhere!",
+               to_regclass('public.search_postings') IS NOT NULL AS "is_migrated!",
+               ARRAY(SELECT name FROM unnest($1::text[]) name
+                     WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = name.name)) AS "absent!""#,
+        &EXTENSIONS.map(str::to_owned),
+        &EXTENSIONS_BY_NAME.map(str::to_owned)
     );
     let found = found.fetch_one(connection).await?;
     if let Some(extension) = found.elsewhere.first() {
         return Ok(Some(format!(
             "the extension {extension} is in another schema, where its functions are not found: ALTER EXTENSION {extension} SET SCHEMA \
              public"
+        )));
+    }
+    if let Some(extension) = found.absent.first().filter(|_| found.is_migrated) {
+        return Ok(Some(format!(
+            "the extension {extension} was removed from the database: CREATE EXTENSION {extension}"
         )));
     }
     Ok(found.missing.first().map(|extension| {
@@ -127,22 +127,19 @@ pub async fn extensions(connection: &mut PgConnection) -> Result<Option<String>>
     }))
 }
 
-/// Why a role cannot apply migrations, and what to do. `None` if it can. In a database that has our tables, it could.
+/// Why a role cannot apply migrations, and what to do. `None` if it can. It needs these rights even if no migration is pending.
 pub async fn missing_rights(connection: &mut PgConnection) -> Result<Option<String>> {
     let found = sqlx::query!(
         r#"SELECT current_user::text AS "role!", quote_ident(current_database()) AS "database!",
-               to_regclass('public._sqlx_migrations') IS NOT NULL AS "has_begun!",
                has_schema_privilege('public', 'CREATE') AS "may_create!",
                has_database_privilege(current_database(), 'CREATE') AS "may_create_schemas!""#
     );
     let found = found.fetch_one(connection).await?;
-    if found.has_begun {
-        return Ok(None);
-    }
     if !found.may_create || !found.may_create_schemas {
         return Ok(Some(format!(
-            "{role} may not create tables and schemas in {database}: GRANT CREATE ON DATABASE {database} TO {role} and GRANT CREATE ON \
-             SCHEMA public TO {role}, or have `cairn migrate --roles` do it",
+            "{role} may not create tables and schemas in {database}: set DATABASE_OWNER_URL to the owner of the schema; if that is \
+             {role}, GRANT CREATE ON DATABASE {database} TO {role} and GRANT CREATE ON SCHEMA public TO {role}, or have `cairn migrate \
+             --roles` do it",
             role = found.role,
             database = found.database
         )));
@@ -158,12 +155,10 @@ pub async fn notifications_arrive(pool: &PgConnectOptions, direct: &PgConnectOpt
         PgPoolOptions::new().max_connections(1).acquire_timeout(NOTIFICATION_LIMIT).connect_lazy_with(direct.clone());
     let mut listener = PgListener::connect_with(&listeners).await?;
     listener.listen(&channel).await?;
-    let mut sender = pool.connect().await?;
-    sqlx::query("SELECT pg_notify($1, '')").bind(&channel).execute(&mut sender).await?;
+    let is_sent = notify(pool, &channel).await?;
     let has_arrived = timeout(NOTIFICATION_LIMIT, listener.recv()).await.is_ok_and(|received| received.is_ok());
     drop(listener);
-    sender.close().await?;
-    Ok(has_arrived)
+    Ok(is_sent && has_arrived)
 }
 
 /// What limits the statements of programs.
@@ -264,7 +259,3 @@ pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::r
 /// What to do about [`statements_stay_prepared`].
 pub const LOSES_STATEMENTS: &str = "the pooler in DATABASE_URL loses prepared statements: set max_prepared_statements in PgBouncer \
                                     (1.21 or newer), or pool_mode = session, or connect to the server itself";
-
-/// What to do about [`notifications_arrive`].
-pub const LOSES_NOTIFICATIONS: &str = "no notification arrives, so jobs start and streams go on up to a second late: set \
-                                       DATABASE_DIRECT_URL to the server itself, or to a pooler in session mode";

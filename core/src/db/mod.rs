@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 pub use self::connection::{Connection, acquire, connect, within, within_place};
 pub use self::limits::{Limits, Purpose};
-pub use self::listener::Listener;
+pub(crate) use self::listener::notify;
+pub use self::listener::{LOSES_NOTIFICATIONS, Listener};
 pub use self::tx::{Snapshot, Tx, UserTx};
 pub use self::url::{DatabaseUrl, UrlFault};
 pub use self::waits::{WaitFigures, Waits};

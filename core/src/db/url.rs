@@ -8,13 +8,12 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 
 /// The parameters that sqlx understands.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 17] = [
     "application_name",
     "dbname",
     "host",
     "hostaddr",
     "options",
-    "password",
     "port",
     "sslcert",
     "ssl-cert",
@@ -26,7 +25,6 @@ const KNOWN: [&str; 19] = [
     "ssl-root-cert",
     "ssl-ca",
     "statement-cache-capacity",
-    "user",
     "target_session_attrs",
 ];
 const TARGET: &str = "target_session_attrs";
@@ -88,6 +86,11 @@ fn parameters(query: &str) -> Result<(String, bool), UrlFault> {
     let (mut kept, mut must_write) = (Vec::new(), false);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if ["user", "password"].contains(&name) {
+            return Err(fault(format!(
+                "has the parameter {name}: put it before the host, as in postgres://user:password@host"
+            )));
+        }
         if !KNOWN.contains(&name) && !name.starts_with("options[") {
             // Nothing of what is not understood is quoted: it may be part of a password.
             let names = KNOWN.join(", ");

@@ -9,7 +9,8 @@ use tracing::{Event, Metadata, Subscriber, span};
 
 /// Statements that are not the request's own: those by which a new connection looks up types, and notifications, which are sent and
 /// listened to in the background. Of what every transaction has, only its commit is counted.
-const NOT_COUNTED: [&str; 7] = ["LISTEN", "notify", "pg_catalog", "pg_type", "regtype", "\"BEGIN", "\"ROLLBACK"];
+const NOT_COUNTED: [&str; 8] =
+    ["LISTEN", "NOTIFY", "notify", "pg_catalog", "pg_type", "regtype", "\"BEGIN", "\"ROLLBACK"];
 
 thread_local! {
     /// What this thread has sent, while it listens.

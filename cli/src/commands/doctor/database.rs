@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use cairn_core::admin::observation::{self, OldestTransaction};
 use cairn_core::admin::preflight::{self, Database as Server, Limits};
 use cairn_core::admin::{health, verify};
 use cairn_core::clock::Clock;
-use cairn_core::db::connect_options;
+use cairn_core::db::{LOSES_NOTIFICATIONS, connect_options};
 use cairn_core::hosts;
 use chrono::TimeDelta;
 use sqlx::{ConnectOptions, PgConnection};
@@ -111,7 +112,11 @@ pub(super) async fn server(report: &mut Report, connection: &mut PgConnection, p
         Err(error) => Bad(error.to_string()),
     };
     report.add("extensions", &extensions)?;
-    report.add("snapshots", &snapshots(&server))?;
+    let snapshots = match observation::observe(connection).await {
+        Ok(observation) => snapshots(&server, observation.oldest.as_ref()),
+        Err(error) => Bad(error.to_string()),
+    };
+    report.add("snapshots", &snapshots)?;
     report.add("bloat", &bloat(&server))?;
     report.add("budget", &connections(&server, pool))
 }
@@ -122,7 +127,7 @@ pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(
     let direct = hosts::writable(&connect_options(database.direct_url().expose())?).await;
     let notifications = match preflight::notifications_arrive(&pool, &direct).await {
         Ok(true) => Good("what is sent arrives".to_owned()),
-        Ok(false) => Bad(preflight::LOSES_NOTIFICATIONS.to_owned()),
+        Ok(false) => Bad(LOSES_NOTIFICATIONS.to_owned()),
         Err(error) => Bad(error.to_string()),
     };
     report.add("notify", &notifications)?;
@@ -161,17 +166,16 @@ fn writing(server: &Server) -> Verdict {
     Good("the database can be written to".to_owned())
 }
 
-fn snapshots(server: &Server) -> Verdict {
+fn snapshots(server: &Server, oldest: Option<&OldestTransaction>) -> Verdict {
     if let Some(holder) = server.holders.first() {
         return Note(format!(
             "{holder} keeps the server from cleaning up, so queries become slower and the disk fills: drop it if nobody needs it"
         ));
     }
-    match &server.oldest_transaction {
-        Some(program) if server.oldest_transaction_seconds > TRANSACTION_LIMIT => Note(format!(
-            "{program} has had a transaction open for {:.0} s, and meanwhile the server cleans up nothing: end it if it hangs, with \
-             SELECT pg_terminate_backend(PID)",
-            server.oldest_transaction_seconds
+    match oldest {
+        Some(OldestTransaction { seconds, application, state }) if *seconds > TRANSACTION_LIMIT => Note(format!(
+            "{application} has had a transaction open for {seconds:.0} s ({state}), and meanwhile the server cleans up nothing: end \
+             it if it hangs, with SELECT pg_terminate_backend(PID)"
         )),
         _ => Good("no transaction has been open for long".to_owned()),
     }
@@ -191,22 +195,22 @@ fn connections(server: &Server, pool: u32) -> Verdict {
     let text = format!("{used} of the server's {all} connections are in use");
     // One API and one worker, as docs/RUNNING.md counts them.
     let needed = 2 * i64::from(pool) + EXTRA_CONNECTIONS;
-    let fix = "raise it, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer";
+    let fix = "lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer";
     if let Some(limit) = server.own_limit.map(i64::from).filter(|limit| *limit < needed) {
         return Note(format!(
             "the role or the database may have {limit} connections, and an API and a worker with this configuration take up to \
-             {needed}: {fix}"
+             {needed}: raise the limit, {fix}"
         ));
     }
     if all < needed {
         return Note(format!(
             "the server has {all} connections for all, and an API and a worker with this configuration take up to {needed}: raise \
-             max_connections, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer"
+             max_connections, {fix}"
         ));
     }
     #[expect(clippy::cast_precision_loss, reason = "there are never so many connections")]
     if used as f64 > all as f64 * CONNECTIONS_LIMIT {
-        return Note(format!("{text}: raise max_connections, lower CAIRN_DATABASE_CONNECTIONS, or use PgBouncer"));
+        return Note(format!("{text}: raise max_connections, {fix}"));
     }
     Good(text)
 }
@@ -223,8 +227,6 @@ mod tests {
             is_read_only: false,
             max_connections: 97,
             connections: 20,
-            oldest_transaction_seconds: 3.0,
-            oldest_transaction: Some("psql (12)".to_owned()),
             holders: Vec::new(),
             own_limit: None,
             bloated: None,
@@ -233,15 +235,18 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_server_is_told_with_its_fix() {
+        let oldest =
+            |seconds| OldestTransaction { seconds, application: "psql".into(), state: "idle in transaction".into() };
         let all = |server: &Server| {
-            [encoding(server), writing(server), snapshots(server), bloat(server), connections(server, 10)]
+            let snapshots = snapshots(server, Some(&oldest(3.0)));
+            [encoding(server), writing(server), snapshots, bloat(server), connections(server, 10)]
         };
+        assert!(matches!(snapshots(&healthy(), Some(&oldest(601.0))), Note(text) if text.contains("psql has had")));
         assert!(all(&healthy()).iter().all(|verdict| matches!(verdict, Good(_))));
         for (server, fix) in [
             (Server { encoding: "LATIN1".to_owned(), ..healthy() }, "ENCODING 'UTF8'"),
             (Server { version: 130_012, ..healthy() }, "14 or newer"),
             (Server { is_read_only: true, ..healthy() }, "promote it"),
-            (Server { oldest_transaction_seconds: 601.0, ..healthy() }, "psql (12)"),
             (Server { holders: vec!["replication slot old".to_owned()], ..healthy() }, "drop it"),
             (Server { connections: 95, ..healthy() }, "max_connections"),
             (Server { max_connections: 20, ..healthy() }, "take up to 35"),

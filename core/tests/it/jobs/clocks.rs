@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_core::admin::maintenance::Housekeeping;
 use cairn_core::admin::schedule::enqueue_scheduled;
-use cairn_core::admin::{clocks, health, observation};
+use cairn_core::admin::{clocks, health, observation, preflight};
 use cairn_core::queue::queues;
 use cairn_core::{community, learning, users};
 use cairn_testing::database::{TestDb, rows, run, scalar};
@@ -48,6 +48,19 @@ async fn store_ahead(test: &TestDb, ahead: &str) {
          UPDATE stats_state SET open_from = quarter_of(now() + interval '{ahead}'), as_of = now() + interval '{ahead}'"
     );
     run(test.pool(), statements).await;
+}
+
+/// Before the first worker starts, nothing has ever been scheduled or counted.
+#[tokio::test]
+async fn a_new_database_can_be_observed_and_so_can_the_transactions_of_others() {
+    let test = TestDb::new().await;
+    let mut other = test.owner().begin().await.unwrap();
+    sqlx::query("SELECT FROM users").execute(&mut *other).await.unwrap();
+    let mut connection = test.connect().await;
+    let observed = observation::observe(&mut connection).await.unwrap();
+    assert!(observed.clock_behind_seconds < 1.0 && observed.oldest.is_some(), "{observed:?}");
+    let server = preflight::database(&mut connection).await.unwrap();
+    assert!(server.connections >= 2, "{server:?}");
 }
 
 #[tokio::test]
