@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 /// The first migration that is checked. Before the first release there were neither large tables nor a previous release.
-const FIRST: u32 = 149;
+const FIRST: u32 = 150;
 
 /// Comes before a statement that is fine in spite of its looks, and says why.
 const ALLOWED: &str = "-- allowed:";
 
 /// Defaults that differ from row to row, so that adding the column rewrites the table.
 const VOLATILE: [&str; 5] = ["GEN_RANDOM_UUID(", "RANDOM(", "CLOCK_TIMESTAMP(", "NEXTVAL(", "STATEMENT_TIMESTAMP("];
+
+/// What adds a constraint, with a name or without.
+const CONSTRAINTS: [&str; 6] =
+    [" ADD CONSTRAINT ", " ADD CHECK", " ADD UNIQUE", " ADD FOREIGN KEY", " ADD PRIMARY KEY", " ADD EXCLUDE"];
 
 /// What statements name, besides tables. Triggers are dropped to be made again, with other columns.
 const USED_BY_NAME: [&str; 8] =
@@ -69,6 +73,15 @@ fn fault(sql: &str, created: &BTreeSet<&str>, has_lock_timeout: bool) -> Option<
     if sql.starts_with("LOCK TABLE") || sql.starts_with("LOCK ") {
         return Some("everybody waits for it until the migration is done");
     }
+    let is_rewrite =
+        ["TRUNCATE ", "CLUSTER ", "VACUUM FULL", "VACUUM (FULL"].iter().any(|command| sql.starts_with(command));
+    let is_refresh = sql.starts_with("REINDEX ") || sql.starts_with("REFRESH MATERIALIZED VIEW ");
+    if is_rewrite || is_refresh && !sql.contains(" CONCURRENTLY ") {
+        return Some("nobody can use the table until it is done");
+    }
+    if sql.starts_with("DO ") {
+        return Some("what it does is not checked: write statements, or a function that is called");
+    }
     let written = table_after(sql, "UPDATE").or_else(|| table_after(sql, "DELETE FROM"));
     if written.is_some() && !is_new(written) {
         return Some("a migration changes few rows: have a job fill or remove them in chunks");
@@ -93,14 +106,19 @@ fn fault_of_alter(sql: &str, has_lock_timeout: bool) -> Option<&'static str> {
         );
     }
     // Each column by itself: another one's default does not help.
-    let mut columns = sql.split(" ADD COLUMN ").skip(1);
-    if columns.any(|column| column.contains(" NOT NULL") && !column.contains(" DEFAULT ")) {
+    let columns = || sql.split(" ADD COLUMN ").skip(1);
+    if columns().any(|column| column.contains(" NOT NULL") && !column.contains(" DEFAULT ")) {
         return Some("the previous release does not write it: give it a default, or leave it nullable");
     }
     if has(" ADD COLUMN ") && (has(" STORED") || VOLATILE.iter().any(|function| has(function))) {
         return Some("it rewrites the table: add the column empty, and have a job fill it");
     }
-    if has(" ADD CONSTRAINT ") && !has(" NOT VALID") && !has(" USING INDEX ") {
+    if columns().any(|column| [" REFERENCES ", " UNIQUE", " PRIMARY KEY"].iter().any(|key| column.contains(key))) {
+        return Some(
+            "it builds an index or locks the other table: add the column first, and then the index or the key NOT VALID",
+        );
+    }
+    if CONSTRAINTS.iter().any(|constraint| has(constraint)) && !has(" NOT VALID") && !has(" USING INDEX ") {
         return Some("it reads the whole table under its lock: add it NOT VALID, and validate it in a later migration");
     }
     if !has_lock_timeout {
@@ -205,6 +223,15 @@ mod tests {
             ("ALTER TABLE users ADD COLUMN a int NOT NULL, ADD COLUMN b int DEFAULT 0;", "default"),
             ("DROP TABLE IF EXISTS users;", "next"),
             ("LOCK TABLE users;", "waits"),
+            ("ALTER TABLE users ADD CHECK (a > 0);", "NOT VALID"),
+            ("ALTER TABLE users ADD FOREIGN KEY (a) REFERENCES b (id);", "NOT VALID"),
+            ("ALTER TABLE users ADD COLUMN a uuid REFERENCES b (id);", "locks the other table"),
+            ("ALTER TABLE users ADD COLUMN a uuid UNIQUE;", "index"),
+            ("TRUNCATE users;", "nobody"),
+            ("CLUSTER users USING i;", "nobody"),
+            ("VACUUM FULL users;", "nobody"),
+            ("REINDEX TABLE users;", "nobody"),
+            ("DO $$ BEGIN DELETE FROM users; END $$;", "not checked"),
             ("UPDATE users SET a = 1;", "chunks"),
             ("DELETE FROM users;", "chunks"),
         ] {
@@ -225,6 +252,7 @@ mod tests {
             "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $body$ BEGIN DELETE FROM users; END $body$;",
             "CREATE FUNCTION f() RETURNS void LANGUAGE sql\nBEGIN ATOMIC\n    DELETE FROM users;\n    UPDATE users SET a = 1;\nEND;",
             "-- no-transaction\nDROP INDEX CONCURRENTLY i;",
+            "-- no-transaction\nREINDEX INDEX CONCURRENTLY i;",
             "SET LOCAL lock_timeout = '2s'; DROP TRIGGER t ON users; CREATE TRIGGER t AFTER INSERT ON users EXECUTE FUNCTION f();",
             "-- allowed: it has one row\nUPDATE settings SET a = 1;",
         ] {
