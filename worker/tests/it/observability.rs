@@ -238,8 +238,8 @@ async fn the_board_shows_jobs_with_any_payload() {
     assert_eq!(ops.json(&listed).await[0]["args"], serde_json::json!({"kind": "record_activity"}));
     assert!(ops.json(&asked_for).await[0]["args"]["data"].is_object(), "who asks for payloads gets them");
 
-    // Jobs are shown even with times that only Postgres can represent.
-    sqlx::query("UPDATE apalis.jobs SET run_at = 'infinity', done_at = '-infinity' WHERE id = $1")
+    // Jobs are shown even with times that only Postgres can represent. One that ended long ago would be removed.
+    sqlx::query("UPDATE apalis.jobs SET run_at = '-infinity', done_at = 'infinity' WHERE id = $1")
         .bind(&dead)
         .execute(harness.pool())
         .await
