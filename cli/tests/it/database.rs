@@ -180,6 +180,14 @@ async fn limits_of_the_database_do_not_end_a_migration() {
     assert!(sandbox.run(&["migrate"]).ok().starts_with("applied "));
 }
 
+#[tokio::test]
+async fn the_doctor_finds_nothing_wrong_with_an_empty_database_but_that_it_is_not_migrated() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let found = sandbox.run(&["doctor"]);
+    let failed: Vec<&str> = found.out.lines().filter(|line| line.starts_with("FAIL")).collect();
+    assert!(failed.len() == 1 && failed[0].contains("run `cairn migrate`"), "{found:?}");
+}
+
 /// A restored database belongs to whoever restored it, and migrations need rights there even if none is pending.
 #[tokio::test]
 async fn rights_that_a_migrated_database_has_lost_are_told_and_a_check_needs_none() {

@@ -151,6 +151,8 @@ mod tests {
             ("postgres://u:hunter2@a,/d", "host that is empty"),
             ("postgres://u:hunter2@a,:5433/d", "host that is empty"),
             ("postgres://u:hunter2@a:hunter2,b/d", "not of the form"),
+            ("postgres://u@a/d?password=hunter2", "before the host"),
+            ("postgres://a/d?user=hunter2", "before the host"),
             ("postgres://u:hunter2@a/d?target_session_attrs=any", "Cairn writes"),
             ("postgres://u:hunter2@a,b/d?target_session_attrs=standby", "Cairn writes"),
             ("postgres://u:hunter2@a,b/d?target_session_attrs=hunter2", "is not understood"),

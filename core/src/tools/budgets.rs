@@ -8,8 +8,8 @@
 //!
 //! A question is admitted as long as what was spent and what is reserved leave something of every budget that covers it. Those
 //! who ask at the same time wait for each other, so all of them together exceed a budget by less than one reply. Questions
-//! of evaluations reserve nothing: each is asked if its budgets leave something. A reply whose earlier attempts were paid for is attempted again unless a
-//! budget is spent.
+//! of evaluations reserve nothing: each is asked if its budgets leave something. A reply whose earlier attempts were paid for is
+//! attempted again unless a budget is spent.
 
 use std::collections::HashMap;
 use std::time::Duration;

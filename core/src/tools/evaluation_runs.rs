@@ -250,7 +250,7 @@ pub struct RunAttempt {
     number: i32,
     is_candidate: bool,
     /// The number of the attempt at this answer, from 1, which is the fencing token.
-    pub number_of_attempt: i32,
+    pub attempt_number: i32,
     /// Whether the run began more than a day ago.
     pub is_overdue: bool,
     case: Case,
@@ -296,7 +296,7 @@ pub async fn begin(connection: &mut PgConnection, run_id: Uuid, lease: Option<&L
         run_id,
         number: row.number,
         is_candidate: row.is_candidate,
-        number_of_attempt: row.attempt,
+        attempt_number: row.attempt,
         is_overdue: row.is_overdue,
         created_by: row.created_by,
         request: Request {
@@ -350,7 +350,7 @@ pub async fn use_context(connection: &mut PgConnection, attempt: &RunAttempt) ->
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.number_of_attempt,
+        attempt.attempt_number,
         Json(&attempt.request.context) as _
     );
     Ok(stored.execute(connection).await?.rows_affected() > 0)
@@ -366,7 +366,7 @@ pub async fn may_write(connection: &mut PgConnection, attempt: &RunAttempt) -> R
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.number_of_attempt
+        attempt.attempt_number
     );
     Ok(may.fetch_one(connection).await?)
 }
@@ -389,7 +389,7 @@ pub async fn record(connection: &mut PgConnection, attempt: &RunAttempt, usage: 
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.number_of_attempt,
+        attempt.attempt_number,
         used.prompt_tokens,
         used.completion_tokens,
         used.is_estimate,
@@ -415,7 +415,7 @@ pub async fn finish(
         attempt.run_id,
         attempt.number,
         attempt.is_candidate,
-        attempt.number_of_attempt,
+        attempt.attempt_number,
         text,
         failed.is_none().then(|| attempt.case.is_passed_by(&text)),
         usage.prompt_tokens,

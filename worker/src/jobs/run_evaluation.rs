@@ -94,7 +94,7 @@ fn is_asked_again(reason: Reason, attempt: &RunAttempt) -> bool {
         | Reason::TooSlow
         | Reason::Malformed
         | Reason::UnknownEnd
-        | Reason::EmptyAnswer => attempt.number_of_attempt < MAX_ATTEMPTS,
+        | Reason::EmptyAnswer => attempt.attempt_number < MAX_ATTEMPTS,
         _ => false,
     }
 }

@@ -99,7 +99,12 @@ pub(super) async fn clock(connection: &mut PgConnection) -> Verdict {
 }
 
 /// Reports what the server is like; `pool` is the number of connections that each process is configured to use.
-pub(super) async fn server(report: &mut Report, connection: &mut PgConnection, pool: u32) -> Result<(), Failure> {
+pub(super) async fn server(
+    report: &mut Report,
+    connection: &mut PgConnection,
+    pool: u32,
+    is_migrated: bool,
+) -> Result<(), Failure> {
     let server = match preflight::database(connection).await {
         Ok(server) => server,
         Err(error) => return report.add("server", &Bad(error.to_string())),
@@ -112,9 +117,13 @@ pub(super) async fn server(report: &mut Report, connection: &mut PgConnection, p
         Err(error) => Bad(error.to_string()),
     };
     report.add("extensions", &extensions)?;
-    let snapshots = match observation::observe(connection).await {
-        Ok(observation) => snapshots(&server, observation.oldest.as_ref()),
-        Err(error) => Bad(error.to_string()),
+    let snapshots = if is_migrated {
+        match observation::observe(connection).await {
+            Ok(observation) => snapshots(&server, observation.oldest.as_ref()),
+            Err(error) => Bad(error.to_string()),
+        }
+    } else {
+        Note("transactions of others can be seen once the database is migrated".to_owned())
     };
     report.add("snapshots", &snapshots)?;
     report.add("bloat", &bloat(&server))?;

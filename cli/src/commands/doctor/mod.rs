@@ -115,7 +115,7 @@ async fn examine(report: &mut Report, database: &Database, connections: u32) -> 
     report.add("role", &role(&mut connection).await)?;
     report.add("migrations", &up_to_date)?;
     report.add("clock", &clock(&mut connection).await)?;
-    server(report, &mut connection, connections).await?;
+    server(report, &mut connection, connections, matches!(up_to_date, Good(_))).await?;
     pooler(report, database).await?;
     if matches!(up_to_date, Good(_)) {
         report.add("addresses", &addresses(&mut connection).await)?;
