@@ -25,8 +25,8 @@ async fn add_stale_learner(pool: &PgPool, roadmap_id: Uuid) -> Uuid {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_wait_for_a_lock_do_not_use_the_connections_of_other_queues() {
     let harness = Harness::new().await;
-    let projects = harness.liked_projects(40).await;
-    let held = harness.hold_likes(&projects).await;
+    harness.liked_projects(40).await;
+    let held = harness.hold_likes().await;
     let worker = harness.start();
     eventually("all slots for likes are in use", async || harness.count("likes", "Running").await == 16).await;
     let roadmap_id = add_roadmap(harness.pool()).await;
@@ -71,8 +71,8 @@ async fn a_stalled_provider_delays_no_other_queue() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_claims_only_for_free_slots_while_heartbeats_continue() {
     let harness = Harness::with("CAIRN_WORKER_CONCURRENCY", "likes=2").await;
-    let projects = harness.liked_projects(20).await;
-    let held = harness.hold_likes(&projects).await;
+    harness.liked_projects(20).await;
+    let held = harness.hold_likes().await;
     let worker = harness.start();
     eventually("both slots are in use", async || harness.count("likes", "Running").await == 2).await;
     let last_heartbeat = async || -> DateTime<Utc> {

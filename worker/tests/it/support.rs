@@ -105,14 +105,13 @@ impl Harness {
     }
 
     /// Creates published projects with one uncounted like each, and the jobs that will count them.
-    pub(crate) async fn liked_projects(&self, n: usize) -> Vec<Uuid> {
+    pub(crate) async fn liked_projects(&self, n: usize) {
         let projects = add_liked_projects(self.pool(), n).await;
         let mut tx = self.db.begin().await.unwrap();
-        for &project_id in &projects {
+        for project_id in projects {
             tx.enqueue(&CountLikes { project_id }).unwrap();
         }
         tx.commit().await.unwrap();
-        projects
     }
 
     /// The number of projects with uncounted likes.
@@ -120,14 +119,18 @@ impl Harness {
         sqlx::query_scalar("SELECT count(*) FROM likes_dirty").fetch_one(self.pool()).await.unwrap()
     }
 
-    /// Prevents the likes of these projects from being counted until the returned connection is dropped.
-    pub(crate) async fn hold_likes(&self, projects: &[Uuid]) -> PgConnection {
+    /// Prevents likes from being counted until the returned connection is dropped. Jobs that count them wait for a lock without
+    /// the limit that jobs have for such waits, so that none of them ends before the test is ready for it.
+    pub(crate) async fn hold_likes(&self) -> PgConnection {
+        self.alter(
+            "CREATE FUNCTION wait_until_likes_are_free() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
+             BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+             CREATE TRIGGER wait_until_likes_are_free BEFORE UPDATE ON showcase_projects
+                 FOR EACH ROW EXECUTE FUNCTION wait_until_likes_are_free()",
+        )
+        .await;
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
-        sqlx::query("SELECT pg_advisory_lock(likes_lock_key(id)) FROM unnest($1) AS t (id)")
-            .bind(projects)
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
+        sqlx::raw_sql("SELECT pg_advisory_lock(1)").execute(&mut connection).await.unwrap();
         connection
     }
 

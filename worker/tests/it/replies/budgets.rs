@@ -188,7 +188,7 @@ async fn sums_that_are_locked_for_a_while_cost_no_second_call() {
     let worker = fixture.harness.start();
     let first = fixture.ask("stub:words=3 Hello?").await;
     fixture.completed(first).await;
-    for (script, is_asked_first) in [("words=6", false), ("words=7,headers=300", true)] {
+    for (script, is_asked_first) in [("words=6", false), ("words=7,headers=1500", true)] {
         let mut holder = fixture.harness.pool().begin().await.unwrap();
         let lock = "SELECT FROM ai_spending FOR UPDATE";
         if !is_asked_first {

@@ -238,7 +238,7 @@ async fn an_answer_in_progress_outlives_a_database_that_falters() {
     let url = fixture.harness.config.require_database_url().unwrap().expose().to_owned();
     // Of one connection, which is the one that ends the others.
     let observer = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let script = "words=80,gap=40";
+    let script = "words=160,gap=40";
     let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
     let chunks = async || {
         let chunks = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM ai_reply_chunks WHERE reply_id = $1");
@@ -258,7 +258,7 @@ async fn an_answer_in_progress_outlives_a_database_that_falters() {
     let stored = fixture.completed(reply).await;
     assert_eq!((stored.text, stored.attempt, fixture.stub.calls(script)), (answer(script), 1, 1));
 
-    let script = "words=6,headers=300";
+    let script = "words=6,headers=3000";
     let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
     eventually("the provider is asked", async || fixture.stub.open() == 1).await;
     let mut holder = observer.begin().await.unwrap();

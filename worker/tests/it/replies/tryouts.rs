@@ -115,7 +115,7 @@ async fn a_try_out_of_a_stopped_worker_is_answered_by_the_next() {
     worker.stop().await;
     let stopped = fixture.tryout(id).await;
     assert_eq!(stopped.state, TryoutState::Running);
-    assert!(stopped.prompt_tokens > Some(0) && stopped.completion_tokens > Some(0), "{stopped:?}");
+    assert!(stopped.prompt_tokens > Some(0), "{stopped:?}");
     let worker = fixture.harness.start();
     let tryout = fixture.ended(id).await;
     // Both attempts were paid for.
