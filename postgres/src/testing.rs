@@ -36,6 +36,9 @@ pub const URL_VARIABLE: &str = "CAIRN_TEST_POSTGRES_URL";
 /// The prefix of the name of each test's database, which is followed by the process id and a random number.
 const DATABASE_PREFIX: &str = "cairn_test_";
 
+/// The settings of a server for the tests of a process: each test has pools of its own, and several tests run on each core.
+pub const SETTINGS: [(&str, &str); 1] = [("max_connections", "1000")];
+
 /// The server of this process. It is never dropped. When the process ends, the watcher ends the server.
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 
@@ -189,7 +192,7 @@ async fn shared_server() -> Result<Shared> {
         sweep_databases(&url).await?;
         return Ok(Shared { url, _server: None });
     }
-    let server = throw_away_server(Durability::Relaxed, &[]).await?;
+    let server = throw_away_server(Durability::Relaxed, &SETTINGS).await?;
     Ok(Shared { url: server.url("postgres"), _server: Some(server) })
 }
 

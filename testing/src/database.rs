@@ -130,6 +130,18 @@ pub async fn jobs<J: Job>(pool: &PgPool) -> Vec<J> {
     payloads.iter().filter_map(of_kind).collect()
 }
 
+/// How many sessions of this database wait for a lock. On the same server other tests have databases of their own.
+pub async fn lock_waiters(pool: &PgPool) -> i64 {
+    let query = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                 WHERE NOT granted AND datname = current_database()";
+    scalar(pool, query).await
+}
+
+/// Waits until as many sessions of this database wait for a lock.
+pub async fn until_waiting(pool: &PgPool, sessions: i64) {
+    eventually(&format!("{sessions} sessions wait for a lock"), async || lock_waiters(pool).await >= sessions).await;
+}
+
 /// Waits until `query` returns true.
 pub async fn until(pool: &PgPool, what: &str, query: impl Into<String>) {
     let query = query.into();

@@ -29,7 +29,8 @@ async fn run_with(context: Context) -> cairn_core::Result<usize> {
     let mut connection = db.acquire().await?;
     lease::heartbeat(&mut connection, &Queue::ALL.map(|queue| (worker_of(queue), queue))).await?;
     let mut ran = 0;
-    let mut snoozing_until = Instant::now();
+    // When all snoozed jobs are due.
+    let mut snoozed_until: Option<Instant> = None;
     loop {
         let mut round = 0;
         for queue in Queue::ALL {
@@ -42,17 +43,16 @@ async fn run_with(context: Context) -> cairn_core::Result<usize> {
             lease::finish(&mut connection, &worker, &finished).await?;
             for end in finished {
                 match end.outcome {
-                    Outcome::Snooze { delay } => snoozing_until = snoozing_until.max(Instant::now() + delay),
+                    Outcome::Snooze { delay } => snoozed_until = snoozed_until.max(Some(Instant::now() + delay)),
                     _ => round += 1,
                 }
             }
         }
         ran += round;
         if round == 0 {
-            if Instant::now() >= snoozing_until {
-                return Ok(ran);
-            }
-            tokio::time::sleep_until(snoozing_until).await;
+            // Even if that time has passed meanwhile, they have not been claimed again.
+            let Some(until) = snoozed_until.take() else { return Ok(ran) };
+            tokio::time::sleep_until(until).await;
         }
     }
 }

@@ -134,6 +134,7 @@ fn test() -> Result<(), Failure> {
     steps.run("tests", || {
         steps::with_postgres(&["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
             .env("CAIRN_TEST_COVERAGE", exercised.as_os_str())
+            .env("RUST_TEST_THREADS", test_threads())
             .run()
     })?;
     steps.run("the model of leases", || model_check(&["test"]))?;
@@ -142,6 +143,11 @@ fn test() -> Result<(), Failure> {
     steps.run("clients", || clients::run(&[]))?;
     steps.print();
     Ok(())
+}
+
+/// Two for each core, because tests spend half of their time waiting for jobs, locks and limits.
+fn test_threads() -> String {
+    (2 * std::thread::available_parallelism().map_or(1, usize::from)).to_string()
 }
 
 /// The programs that run are those of the workspace's build.

@@ -1,6 +1,7 @@
 //! How much one client may ask for.
 
 use cairn_core::config::{RateLimit, RateLimits};
+use cairn_testing::database::{lock_waiters, until_waiting};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -71,7 +72,7 @@ async fn a_client_with_too_many_requests_at_the_same_time_is_refused() {
     let mut lock = app.app.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE sessions").execute(&mut *lock).await.unwrap();
     let (first, second) = (tokio::spawn(get_me(&anna)), tokio::spawn(get_me(&anna)));
-    waiting(&app, 2).await;
+    until_waiting(app.app.pool(), 2).await;
     let refused = anna.get("/v1/me").await.expect(429).problem("too_many_requests");
     assert_eq!(refused.header("retry-after"), "1");
     lock.rollback().await.unwrap();
@@ -84,18 +85,6 @@ async fn a_client_with_too_many_requests_at_the_same_time_is_refused() {
 fn get_me(actor: &Actor) -> impl Future<Output = Reply> + use<> {
     let actor = actor.clone();
     async move { actor.get("/v1/me").await }
-}
-
-/// Until as many statements wait for locks.
-async fn waiting(app: &TestApp, statements: i64) {
-    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    for _ in 0..100_000 {
-        if app.count(count).await >= statements {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("no {statements} statements wait for a lock");
 }
 
 /// Anna's requests all wait for the same row. The pool has eight connections, of which she gets four; berta's requests find
@@ -112,12 +101,11 @@ async fn a_flood_of_one_user_leaves_connections_to_others() {
             tokio::spawn(async move { anna.patch("/v1/me", json!({"first_name": format!("Anna {n}")})).await })
         })
         .collect();
-    waiting(&app, 4).await;
+    until_waiting(app.app.pool(), 4).await;
     for _ in 0..20 {
         berta.get("/v1/me").await.expect(200);
     }
-    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    assert_eq!(app.count(count).await, 4, "no more than half of the connections");
+    assert_eq!(lock_waiters(app.app.pool()).await, 4, "no more than half of the connections");
     lock.rollback().await.unwrap();
     for reply in join_all(flood).await {
         reply.unwrap().expect(200);

@@ -152,8 +152,17 @@ async fn a_request_that_loses_a_deadlock_is_done_again() {
     let id = a_style(&admin).await;
     let mut superuser = app.superuser().await;
     sqlx::raw_sql(
-        "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$;
+        "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+         BEGIN
+             IF NOT pg_try_advisory_xact_lock(4711) THEN
+                 -- A session looks for a deadlock once, some time after its wait has begun.
+                 WHILE NOT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))) LOOP
+                     PERFORM pg_sleep(0.01);
+                 END LOOP;
+                 PERFORM pg_advisory_xact_lock(4711);
+             END IF;
+             RETURN NEW;
+         END $$;
          CREATE TRIGGER meet BEFORE UPDATE ON style_cards FOR EACH ROW EXECUTE FUNCTION meet();
          SET deadlock_timeout = '1h'",
     )
@@ -167,11 +176,9 @@ async fn a_request_that_loses_a_deadlock_is_done_again() {
         async move { retitle(&admin, &id, 1, "After the deadlock").await }
     });
     let mut watcher = PgConnection::connect(app.url()).await.unwrap();
-    cairn_testing::eventually("the request waits for the lock", async || {
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
-            .fetch_one(&mut watcher)
-            .await
-            .unwrap()
+    cairn_testing::eventually("the request has locked the card", async || {
+        let free = sqlx::query("SELECT FROM style_cards FOR UPDATE SKIP LOCKED").fetch_optional(&mut watcher);
+        free.await.unwrap().is_none()
     })
     .await;
     sqlx::query("SELECT FROM style_cards FOR UPDATE").execute(&mut *other).await.unwrap();

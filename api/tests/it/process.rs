@@ -7,6 +7,7 @@ use cairn_api::{App, ServeError};
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::Db;
 use cairn_postgres::testing::test_database;
+use cairn_testing::database::until_waiting;
 use poem::http::StatusCode;
 use poem::{Endpoint, Request};
 use serde_json::Value;
@@ -54,7 +55,7 @@ async fn a_request_that_runs_is_finished_and_no_new_one_is_taken() {
     let mut lock = blocker.begin().await.unwrap();
     sqlx::query("LOCK TABLE sessions").execute(&mut *lock).await.unwrap();
     let waiting = send(addr, "/v1/me", &anna.token).await;
-    wait_for_lock(&app).await;
+    until_waiting(app.app.pool(), 1).await;
 
     shutdown.cancel();
     while TcpStream::connect(addr).await.is_ok() {
@@ -100,19 +101,6 @@ async fn the_address_of_a_client_is_what_trusted_proxies_say() {
             .unwrap();
         assert_eq!(ip, expected, "trusted: {trusted:?}");
     }
-}
-
-/// Until a statement waits for a lock.
-async fn wait_for_lock(app: &TestApp) {
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    for _ in 0..100_000 {
-        if app.count(waiting).await > 0 {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("no statement waits for a lock");
 }
 
 #[tokio::test]

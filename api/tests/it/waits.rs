@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use cairn_testing::course::Course;
-use cairn_testing::database::{scalar, until};
+use cairn_testing::database::{lock_waiters, scalar, until_waiting};
 use cairn_testing::eventually;
 use cairn_testing::processes::{Program, free_port};
 use cairn_testing::proxy::Proxy;
@@ -17,10 +17,6 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::support::{Actor, Call, JWT_SECRET, TestApp};
-
-/// How many sessions of the database wait for a lock.
-const WAITING: &str =
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 async fn hold(app: &TestApp, statement: String) -> PgConnection {
     let mut holder = PgConnection::connect(app.url()).await.unwrap();
@@ -49,7 +45,7 @@ async fn one_learner_with_a_locked_marker_takes_no_connection_from_others() {
     let holder = hold(&app, format!("SELECT FROM progress_dirty WHERE user_id = '{}' FOR UPDATE", anna.id)).await;
     let blocked = join_all(lessons[1..13].iter().map(|&lesson| complete(&anna, lesson).into_future()));
     let blocked = tokio::spawn(blocked);
-    eventually("she waits", async || scalar::<i64>(app.app.pool(), WAITING).await > 0).await;
+    until_waiting(app.app.pool(), 1).await;
     while !blocked.is_finished() {
         ben.get("/v1/me").await.expect(200);
         complete(&ben, lessons[0]).await.expect(200);
@@ -74,12 +70,12 @@ async fn requests_that_are_given_up_give_their_connections_back() {
         let waiting = join_all(lessons[1..13].iter().map(|&lesson| complete(&anna, lesson).into_future()));
         tokio::select! {
             _ = waiting => {}
-            () = eventually("she waits", async || scalar::<i64>(app.app.pool(), WAITING).await > 0) => {}
+            () = until_waiting(app.app.pool(), 1) => {}
         }
         ben.get("/v1/me").await.expect(200);
         complete(&ben, lessons[round]).await.expect(200);
     }
-    eventually("nobody waits any more", async || scalar::<i64>(app.app.pool(), WAITING).await == 0).await;
+    eventually("nobody waits any more", async || lock_waiters(app.app.pool()).await == 0).await;
     drop(holder);
     eventually("she is answered", async || complete(&anna, lessons[1]).await.status == 200).await;
 }
@@ -157,6 +153,9 @@ async fn an_api_that_is_told_to_stop_ends_in_time_whatever_hangs() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.get(format!("http://127.0.0.1:{port}/v1/me")).bearer_auth(&anna.token);
     assert_eq!(request.try_clone().unwrap().send().await.unwrap().status(), 200);
+    let named = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'cairn-api'";
+    assert!(app.count(named).await >= 2, "its sessions bear its name, also the one that listens");
     proxy.silence_all();
     let waiting = tokio::spawn(request.send());
     eventually("a request is under way", async || {
@@ -191,10 +190,10 @@ async fn an_import_that_is_suspended_holds_nothing_that_learners_need() {
     write("[{slug: one, title: One}]");
     let holder = hold(&app, "LOCK TABLE style_cards".to_owned()).await;
     let mut import = program.start(None).unwrap();
-    eventually("the import waits in the middle", async || scalar::<i64>(app.app.pool(), WAITING).await > 0).await;
+    until_waiting(app.app.pool(), 1).await;
     import.signal(Signal::STOP).unwrap();
     drop(holder);
-    until(app.app.pool(), "it waits no more", WAITING.replace("count(*)", "count(*) = 0")).await;
+    eventually("it waits no more", async || lock_waiters(app.app.pool()).await == 0).await;
     let anna = app.student("anna").await;
     let (lesson, task): (Uuid, Uuid) = sqlx::query_as("SELECT lesson_id, id FROM lesson_tasks WHERE slug = 'one'")
         .fetch_one(app.app.pool())

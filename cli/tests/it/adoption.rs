@@ -617,6 +617,12 @@ async fn cairn_does_not_import_itself_nor_without_a_url() {
     let run = finish(command);
     run.fails(1, &["CAIRN_LEGACY_URL"]);
     assert!(!run.err.contains("hunter2"), "{run:?}");
+    // Unlike a database that does not answer, a wrong password is not worth another try.
+    let mut command = sandbox.command(&["import-legacy"]);
+    command.env("CAIRN_LEGACY_URL", url.replacen('@', "hunter2@", 1));
+    let run = finish(command);
+    run.fails(2, &["CAIRN_LEGACY_URL", "password"]);
+    assert!(!run.err.contains("hunter2"), "{run:?}");
 }
 
 /// What a first migration would trip over, or would not, and then answer 500 to everybody.

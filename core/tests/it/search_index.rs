@@ -2,7 +2,7 @@
 
 use cairn_core::admin::verify::{Kind, Mode, Report, verify};
 use cairn_core::library::search::{self, Hit, HitKind};
-use cairn_testing::database::{TestDb, run, scalar, until};
+use cairn_testing::database::{TestDb, run, scalar, until_waiting};
 
 /// One object of each kind that can be found, one that cannot, and what counts their words.
 const CONTENT: &str = "
@@ -91,9 +91,7 @@ async fn what_is_edited_while_its_parent_is_edited_is_indexed_as_both_say() {
         sqlx::raw_sql(first).execute(&mut *open).await.unwrap();
         let pool = test.pool().clone();
         let waiting = tokio::spawn(async move { run(&pool, second).await });
-        let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-                                    WHERE NOT granted AND datname = current_database())";
-        until(test.pool(), "the second waits for the first", waits).await;
+        until_waiting(test.pool(), 1).await;
         open.commit().await.unwrap();
         waiting.await.unwrap();
         search::count_terms(&mut test.connect().await).await.unwrap();

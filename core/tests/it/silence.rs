@@ -6,7 +6,7 @@ use cairn_core::Error;
 use cairn_core::batcher::Batcher;
 use cairn_core::db::{Connection, Db, Listener, acquire, connect, observer_pool, within};
 use cairn_core::queue::{CHANNEL, Queue};
-use cairn_testing::database::{TestDb, run, scalar};
+use cairn_testing::database::{TestDb, lock_waiters, run, until_waiting};
 use cairn_testing::eventually;
 use cairn_testing::proxy::Proxy;
 use tokio::time::timeout;
@@ -96,14 +96,12 @@ async fn a_statement_that_is_cancelled_gives_its_connection_back_and_waits_for_n
                 query.execute(&mut *db.acquire().await.unwrap()).await
             }
         };
-        let is_waiting = "SELECT count(*) FROM pg_stat_activity
-                          WHERE datname = current_database() AND wait_event_type = 'Lock'";
         tokio::select! {
             result = waiting => panic!("{result:?}"),
-            () = eventually("it waits", async || scalar::<i64>(test.pool(), is_waiting).await == 1) => {}
+            () = until_waiting(test.pool(), 1) => {}
         }
         assert_eq!(select(&mut db.acquire().await.unwrap()).await.unwrap(), 1);
-        eventually("nobody waits", async || scalar::<i64>(test.pool(), is_waiting).await == 0).await;
+        eventually("nobody waits", async || lock_waiters(test.pool()).await == 0).await;
     }
 }
 

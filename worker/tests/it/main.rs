@@ -12,6 +12,7 @@ mod isolation;
 mod jobs;
 mod locks;
 mod observability;
+mod program;
 mod progress;
 mod replies;
 mod shutdown;

@@ -11,7 +11,7 @@ use cairn_core::config::Config;
 use cairn_core::db::{Db, OWNER};
 use cairn_core::noun::Noun;
 use cairn_postgres::testing::TestDatabase;
-use cairn_testing::database::migrated_database;
+use cairn_testing::database::{lock_waiters, migrated_database};
 use cairn_testing::rows::add_liked_projects;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
@@ -136,9 +136,7 @@ impl Harness {
 
     /// Whether a session of this database is waiting for a lock. A job that has been claimed may not have started yet.
     pub(crate) async fn is_lock_awaited(&self) -> bool {
-        let query = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-                                    WHERE NOT granted AND datname = current_database())";
-        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+        lock_waiters(self.pool()).await > 0
     }
 
     /// The number of jobs of a queue with a status.

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use cairn_migrations::{APPLICATION, OWNER, set_up};
-use cairn_postgres::testing::{URL_VARIABLE, throw_away_server};
+use cairn_postgres::testing::{SETTINGS, URL_VARIABLE, throw_away_server};
 use cairn_postgres::{Durability, Options, Server, role_url};
 
 #[tokio::main]
@@ -38,7 +38,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
             _ => Err("usage: with-postgres --of-dev psql [ARGUMENT…] | reset".into()),
         };
     }
-    let server = throw_away_server(Durability::Relaxed, &[]).await?;
+    let server = throw_away_server(Durability::Relaxed, &SETTINGS).await?;
     server.create_database_if_missing("migrated").await?;
     let [admin, owner, application] = urls(&server, "migrated");
     set_up(&admin, &owner, &application).await?;

@@ -1,8 +1,6 @@
 //! Responses while a roadmap is being recomputed: each follows the current content and shows that a recomputation is
 //! running.
 
-use std::time::Duration;
-
 use cairn_core::learning::recompute;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -11,6 +9,7 @@ use uuid::Uuid;
 use super::{complete, progress, tree};
 use crate::support::{Actor, TestApp};
 use cairn_testing::course::{Course, Path};
+use cairn_testing::database::until_waiting;
 
 /// Everything that tells a learner how far they are in the only roadmap there is.
 async fn answers(actor: &Actor, roadmap: Uuid) -> Value {
@@ -213,9 +212,7 @@ async fn is_of_one_moment(has_read_before: bool) {
             let address = address.clone();
             async move { anna.get(&address).await.expect(200).json }
         });
-        while app.count("SELECT count(*) FROM pg_locks WHERE NOT granted").await == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_waiting(app.app.pool(), 1).await;
         let added = course.lesson("Added").await;
         course.put(path.stages[0], added, true).await;
         sqlx::raw_sql("COMMIT").execute(&mut lock).await.unwrap();

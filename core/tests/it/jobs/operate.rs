@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use cairn_testing::database::{TestDb, jobs, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, jobs, rows, run, scalar, until_waiting};
 use cairn_testing::rows::add_user;
 
 /// One job in each state, named after it, and more jobs that reached their state in another way.
@@ -518,7 +518,7 @@ async fn a_job_that_is_being_taken_is_the_workers() {
             accepted(jobs::apply_one(&mut tx, operation, "due").await)
         });
     }
-    until(test.pool(), "both wait", "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE NOT granted").await;
+    until_waiting(test.pool(), 2).await;
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
     assert_eq!(acts.join_all().await, [Err(JobRefusal::Running); 2]);
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use cairn_testing::database::{TestDb, rows, scalar, until};
+use cairn_testing::database::{TestDb, rows, scalar, until_waiting};
 use cairn_testing::rows::add_user;
 
 fn event(actor: Option<Uuid>, occurred_at: DateTime<Utc>) -> Event {
@@ -101,7 +101,7 @@ async fn groups_that_share_events_do_not_wait_in_a_circle() {
             activity::insert(&mut connection, &group).await.map_err(|error| error.to_string())
         });
     }
-    until(test.pool(), "both wait", "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE NOT granted").await;
+    until_waiting(test.pool(), 2).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut open).await.unwrap();
     for result in tasks.join_all().await {
         result.unwrap();

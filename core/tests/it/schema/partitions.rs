@@ -3,7 +3,7 @@
 use cairn_core::clock::new_id;
 use chrono::{DateTime, TimeZone, Utc};
 
-use cairn_testing::database::{TestDb, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, rows, run, scalar, until_waiting};
 
 fn time(year: i32, month: u32, day: u32) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(year, month, day, 12, 0, 0).unwrap()
@@ -158,7 +158,7 @@ async fn two_processes_create_and_drop_the_same_partitions_at_once() {
             let pool = test.pool().clone();
             async move { sqlx::query_scalar::<_, i32>(statement).fetch_one(&pool).await }
         });
-        until(test.pool(), "the second waits", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").await;
+        until_waiting(test.pool(), 1).await;
         sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
         assert_eq!(second.await.unwrap().unwrap(), 0, "{statement}");
     }
@@ -181,7 +181,7 @@ async fn an_event_that_is_being_written_does_not_stop_the_creation() {
             sqlx::query_scalar::<_, i32>(query).fetch_one(&pool).await
         }
     });
-    until(test.pool(), "the creation waits", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").await;
+    until_waiting(test.pool(), 1).await;
     sqlx::raw_sql("COMMIT").execute(&mut open).await.unwrap();
     assert_eq!(creation.await.unwrap().unwrap(), 1);
     assert_eq!(places(&test).await, [("activity_log_2043_01".to_owned(), 1)]);

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use cairn_testing::database::{TestDb, rows, run, scalar, until};
+use cairn_testing::database::{TestDb, rows, run, scalar, until_waiting};
 
 async fn add_style(test: &TestDb) -> Uuid {
     let columns = "(slug, title, category, updated_at) VALUES (gen_random_uuid(), 'X', 'retro', '2020-01-01')";
@@ -135,7 +135,7 @@ async fn two_rollups_at_once_count_everything_once() {
         let (pool, rolls_up) = (test.pool().clone(), rolls_up.clone());
         async move { scalar::<i32>(&pool, rolls_up).await }
     });
-    until(test.pool(), "the second waits", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").await;
+    until_waiting(test.pool(), 1).await;
     sqlx::raw_sql("COMMIT").execute(&mut first).await.unwrap();
     assert_eq!((second.await.unwrap(), count(&test, style).await), (1, (4, true)));
 }

@@ -59,8 +59,7 @@ async fn two_transactions_cannot_remove_one_admin_each() {
             sqlx::query("UPDATE users SET status = 'suspended' WHERE first_name = 'B'").execute(&mut *two).await;
         (result, two)
     });
-    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
-    cairn_testing::database::until(test.pool(), "the second waits for the first", waits).await;
+    cairn_testing::database::until_waiting(test.pool(), 1).await;
     one.commit().await.unwrap();
     let (result, two) = second.await.unwrap();
     drop(two);
