@@ -1257,7 +1257,8 @@ BEGIN
     END IF;
 
     WITH taken AS (
-        DELETE FROM stats_marks WHERE id IN (SELECT id FROM stats_marks WHERE user_id IS NOT NULL ORDER BY id LIMIT 1000)
+        DELETE FROM stats_marks WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM stats_marks WHERE user_id IS NOT NULL ORDER BY id LIMIT 1000))
         RETURNING quarter, user_id
     )
     SELECT coalesce(array_agg(quarter), '{}'), coalesce(array_agg(user_id), '{}') INTO stale, learners FROM taken;
@@ -1433,9 +1434,9 @@ BEGIN
     END IF;
     WITH taken AS (
         DELETE FROM library_uses
-        WHERE item_kind = kind AND item_id = item AND id IN (
-            SELECT id FROM library_uses WHERE item_kind = kind AND item_id = item ORDER BY id LIMIT 10000
-        )
+        WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM library_uses WHERE item_kind = kind AND item_id = item ORDER BY id LIMIT 10000
+        ))
         RETURNING (used_at AT TIME ZONE 'UTC')::date AS day
     ), added AS (
         INSERT INTO library_daily_uses AS d (item_kind, item_id, day, uses)

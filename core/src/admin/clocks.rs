@@ -133,9 +133,9 @@ async fn move_markers(connection: &mut PgConnection) -> Result<u64> {
     let uses = uses.execute(&mut *connection).await?.rows_affected();
     let erasures = sqlx::query!(
         "UPDATE erasures SET requested_at = least(requested_at, now()), queued_at = least(queued_at, now())
-         WHERE user_id IN (
+         WHERE user_id = ANY (ARRAY(
              SELECT user_id FROM erasures WHERE greatest(requested_at, queued_at) > now() + make_interval(secs => $1)
-             LIMIT 5000 FOR UPDATE SKIP LOCKED)",
+             LIMIT 5000 FOR UPDATE SKIP LOCKED))",
         ahead
     );
     let erasures = erasures.execute(connection).await?.rows_affected();
@@ -159,17 +159,17 @@ async fn move_counters(connection: &mut PgConnection) -> Result<u64> {
     );
     let attempts = attempts.execute(&mut *connection).await?.rows_affected();
     let lessons = sqlx::query!(
-        "UPDATE lesson_stats SET computed_at = NULL WHERE lesson_id IN (
+        "UPDATE lesson_stats SET computed_at = NULL WHERE lesson_id = ANY (ARRAY(
              SELECT lesson_id FROM lesson_stats WHERE computed_at > now() + make_interval(secs => $1)
-             LIMIT 5000 FOR UPDATE SKIP LOCKED)",
+             LIMIT 5000 FOR UPDATE SKIP LOCKED))",
         ahead
     );
     let lessons = lessons.execute(&mut *connection).await?.rows_affected();
     let trending = sqlx::query!(
-        "UPDATE showcase_projects SET trending_since = '-infinity' WHERE id IN (
+        "UPDATE showcase_projects SET trending_since = '-infinity' WHERE id = ANY (ARRAY(
              SELECT id FROM showcase_projects
              WHERE trending_likes > 0 AND trending_since > now() - interval '7 days' + make_interval(secs => $1)
-             LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)",
+             LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED))",
         ahead
     );
     let trending = trending.execute(&mut *connection).await?.rows_affected();

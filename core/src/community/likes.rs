@@ -160,10 +160,10 @@ pub(super) async fn store_counts(connection: &mut PgConnection, project_ids: &[U
 /// by hand or a job died. Does so for each project at most once per `age`. Returns the number of projects.
 pub async fn requeue_waiting(tx: &mut Tx, age: Duration, limit: i64) -> Result<usize> {
     let project_ids = sqlx::query_scalar!(
-        "UPDATE likes_dirty SET queued_at = now() WHERE project_id IN (
+        "UPDATE likes_dirty SET queued_at = now() WHERE project_id = ANY (ARRAY(
              SELECT project_id FROM likes_dirty
              WHERE greatest(marked_at, queued_at) < now() - make_interval(secs => $1)
-             ORDER BY project_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+             ORDER BY project_id LIMIT $2 FOR UPDATE SKIP LOCKED))
          RETURNING project_id",
         age.as_secs_f64(),
         limit

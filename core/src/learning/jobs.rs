@@ -124,9 +124,9 @@ pub async fn stale_roadmaps(tx: &mut Tx) -> Result<()> {
 pub async fn stale_tasks(tx: &mut Tx) -> Result<()> {
     let in_progress: Vec<Uuid> = stored::<CompleteLesson>(tx).await?.live.iter().map(|job| job.lesson_id).collect();
     let rows = sqlx::query!(
-        "UPDATE lesson_tasks_dirty SET queued_at = now() WHERE lesson_id IN (
+        "UPDATE lesson_tasks_dirty SET queued_at = now() WHERE lesson_id = ANY (ARRAY(
              SELECT lesson_id FROM lesson_tasks_dirty WHERE lesson_id <> ALL ($1)
-             ORDER BY lesson_id LIMIT 100 FOR UPDATE SKIP LOCKED)
+             ORDER BY lesson_id LIMIT 100 FOR UPDATE SKIP LOCKED))
          RETURNING lesson_id, seq",
         &in_progress
     )

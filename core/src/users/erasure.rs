@@ -104,10 +104,10 @@ pub async fn erase_part(tx: &mut Tx, user_id: Uuid) -> Result<bool> {
 /// `SETTLED_AFTER` and user, unless a job ends before.
 pub async fn requeue_waiting(tx: &mut Tx, limit: i64) -> Result<usize> {
     let user_ids = sqlx::query_scalar!(
-        "UPDATE erasures SET queued_at = now() WHERE user_id IN (
+        "UPDATE erasures SET queued_at = now() WHERE user_id = ANY (ARRAY(
              SELECT user_id FROM erasures
              WHERE greatest(requested_at, queued_at) < now() - make_interval(secs => $1)
-             ORDER BY user_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+             ORDER BY user_id LIMIT $2 FOR UPDATE SKIP LOCKED))
          RETURNING user_id",
         SETTLED_AFTER.as_secs_f64(),
         limit
@@ -146,8 +146,8 @@ async fn empty_projects(connection: &mut PgConnection, user_id: Uuid) -> Result<
 /// Removes some of the user's likes. The projects are counted again, as after every change of their likes.
 async fn remove_likes(tx: &mut Tx, user_id: Uuid) -> Result<bool> {
     let project_ids = sqlx::query_scalar!(
-        "DELETE FROM project_likes WHERE user_id = $1 AND project_id IN (
-             SELECT project_id FROM project_likes WHERE user_id = $1 ORDER BY project_id LIMIT $2)
+        "DELETE FROM project_likes WHERE user_id = $1 AND project_id = ANY (ARRAY(
+             SELECT project_id FROM project_likes WHERE user_id = $1 ORDER BY project_id LIMIT $2))
          RETURNING project_id",
         user_id,
         LIKES

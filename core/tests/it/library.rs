@@ -37,17 +37,12 @@ async fn rows_read(connection: &mut PgConnection) -> i64 {
 async fn pages_of_the_lists_read_little_at_any_depth() {
     let test = TestDb::new().await;
     let pool = test.pool();
-    run(pool, FILL).await;
     let user_id = add_user(pool).await;
-    run(
-        pool,
-        format!(
-            "INSERT INTO user_prompt_favorites (user_id, prompt_id, created_at)
-             SELECT '{user_id}', id, '2026-01-01'::timestamptz + position * interval '1 minute' FROM prompts"
-        ),
-    )
-    .await;
-    run(test.owner(), "ANALYZE").await;
+    let favorites = format!(
+        "INSERT INTO user_prompt_favorites (user_id, prompt_id, created_at)
+         SELECT '{user_id}', id, '2026-01-01'::timestamptz + position * interval '1 minute' FROM prompts"
+    );
+    test.fill(&format!("{FILL}; {favorites}")).await;
     let caller = Caller { user_id, session_id: new_id(), role: Role::Student, origin: Origin::default() };
     let category_id: Uuid = scalar(pool, "SELECT id FROM prompt_categories WHERE position = 7").await;
     let mut tx = test.db.begin().await.unwrap();

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use cairn_testing::database::{TestDb, rows, run};
+use cairn_testing::database::{TestDb, rows};
 
 const LIMIT: i64 = 21;
 
@@ -17,8 +17,8 @@ const STUDENTS: &str = "
     INSERT INTO roadmaps (slug, title, publication) SELECT 'roadmap-' || n, 'R', 'published' FROM generate_series(1, 2) n;
     INSERT INTO stages (roadmap_id, slug, title, publication, position)
         SELECT id, 'stage-' || n, 'S', 'published', n FROM roadmaps, generate_series(1, 4) n;
-    INSERT INTO users (id, email, first_name, last_name, last_active_at, created_at, progress_percent)
-        SELECT gen_random_uuid(), n || '@example.test', (ARRAY['Anna', 'Ben', 'Cleo', 'Dora'])[1 + n % 4] || n,
+    INSERT INTO users (id, email, email_key, first_name, last_name, last_active_at, created_at, progress_percent)
+        SELECT gen_random_uuid(), n || '@example.test', n || '@example.test', (ARRAY['Anna', 'Ben', 'Cleo', 'Dora'])[1 + n % 4] || n,
             (ARRAY['Berg', 'Olsen', 'Anders'])[1 + n % 3] || n,
             CASE WHEN n % 10 > 0 THEN now() - n * interval '1 minute' END, now() - interval '100 days', n % 101
         FROM generate_series(1, 100000) n;
@@ -31,13 +31,13 @@ const STUDENTS: &str = "
         FROM (SELECT id FROM users WHERE last_active_at IS NOT NULL ORDER BY last_active_at LIMIT 40) u, roadmaps r
         WHERE r.slug = 'roadmap-2';
     INSERT INTO user_stage_progress (user_id, stage_id, lessons_total, lessons_completed, status)
-        SELECT p.user_id, s.id, 3, 1, 'in_progress' FROM user_roadmap_progress p JOIN stages s USING (roadmap_id);
-    ANALYZE
+        SELECT p.user_id, s.id, 3, 1, 'in_progress' FROM user_roadmap_progress p JOIN stages s USING (roadmap_id)
 ";
 
 /// 60,000 projects of one author, most of them published.
 const PROJECTS: &str = "
-    INSERT INTO users (id, email, first_name) VALUES ('00000000-0000-7000-8000-000000000001', 'a@example.test', 'A');
+    INSERT INTO users (id, email, email_key, first_name)
+        VALUES ('00000000-0000-7000-8000-000000000001', 'a@example.test', 'a@example.test', 'A');
     INSERT INTO showcase_projects
         (user_id, title, description, status, category, published_at, submitted_at, likes_count, trending_likes,
          trending_since, created_at, deleted_at)
@@ -46,15 +46,12 @@ const PROJECTS: &str = "
             CASE WHEN n % 100 = 1 THEN 'bot' ELSE 'website' END::project_category,
             now() - n * interval '1 minute', now() - n * interval '1 minute', n % 97, n % 13, now(),
             now() - n * interval '1 minute', CASE WHEN n % 300 = 7 THEN now() END
-        FROM generate_series(1, 60000) n;
-    ANALYZE
+        FROM generate_series(1, 60000) n
 ";
 
 async fn filled(statements: &str) -> TestDb {
     let test = TestDb::new().await;
-    for statement in statements.split_inclusive(";\n") {
-        run(test.owner(), statement).await;
-    }
+    test.fill(statements).await;
     test
 }
 

@@ -7,6 +7,7 @@ mod graph;
 mod imports;
 mod layout;
 mod migrations;
+mod queries;
 mod servers;
 mod source;
 mod tokens;
@@ -17,6 +18,9 @@ use std::path::Path;
 use crate::steps::{Failure, read};
 
 pub(crate) use self::layout::Workspace;
+
+/// The functions of the database, as they are now.
+const SCHEMA: &str = "docs/schema.sql";
 
 /// Fails with everything that is wrong, each with the file and what to do.
 pub(crate) fn check() -> Result<(), Failure> {
@@ -40,6 +44,10 @@ pub(crate) fn check() -> Result<(), Failure> {
     findings.extend(crates::directions(&manifests));
     findings.extend(layout::module_files(&workspace));
     findings.extend(servers::findings(&workspace));
+    for (file, text) in workspace.iter().filter(|(file, _)| file.starts_with("core/src/")) {
+        findings.extend(queries::findings(file, text));
+    }
+    findings.extend(queries::findings(SCHEMA, &read(Path::new(SCHEMA))?));
     let migrations = sql_files(Path::new("migrations"))?;
     findings.extend(migrations::findings(migrations.iter().map(|(name, text)| (name.as_str(), text.as_str()))));
     // What operators do to queues and jobs is an area of the API alone: its rules are in the rooms `queue` and `admin`.
