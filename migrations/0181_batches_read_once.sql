@@ -1,6 +1,6 @@
 -- `id IN (SELECT … LIMIT 10000)` is a join, and a planner that believes the table to be empty executes it as a nested loop: it reads
--- the rows of the batch again for each of them. Counting 10,000 uses of a style card took 74 s, longer than a job may take, so from
--- some thousand uses that waited to be counted on they were not counted any more. An array is read once, whatever the planner believes.
+-- the rows of the batch again for each of them. Counting 10,000 uses of a style card took 74 s, longer than a job may take, so once a few
+-- thousand uses were waiting, they were never counted. An array is read once, whatever the planner believes.
 CREATE OR REPLACE FUNCTION roll_up_uses(kind library_item_kind, item uuid) RETURNS integer LANGUAGE plpgsql
     SET search_path = public, pg_temp AS $$
 DECLARE

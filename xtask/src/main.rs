@@ -145,7 +145,7 @@ fn test() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Two for each core, because tests spend half of their time waiting for jobs, locks and limits.
+/// Two for each core, because tests spend much of their time waiting for jobs, locks and limits.
 fn test_threads() -> String {
     (2 * std::thread::available_parallelism().map_or(1, usize::from)).to_string()
 }

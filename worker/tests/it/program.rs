@@ -49,16 +49,16 @@ async fn its_sessions_bear_its_name() {
     let _process = Program::new("cairn-worker", environment, logs.path().join("worker.log")).start(None).unwrap();
     harness.enqueue_events(1).await;
     eventually("it has done a job", async || harness.count("activity", "Done").await == 1).await;
-    // Those of the test bear the name of no program of their own.
+    // The sessions of the test itself are named `cairn`.
     let others = "SELECT count(*) FROM pg_stat_activity
                   WHERE datname = current_database() AND backend_type = 'client backend'
                       AND application_name NOT IN ('cairn', 'cairn-worker')";
     assert_eq!(scalar::<i64>(harness.pool(), others).await, 0);
-    for pool in ["%LISTEN%", "%apalis.jobs%"] {
+    for query in ["%LISTEN%", "%apalis.jobs%"] {
         let named = format!(
             "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND application_name = 'cairn-worker' AND query LIKE '{pool}'"
+             WHERE datname = current_database() AND application_name = 'cairn-worker' AND query LIKE '{query}'"
         );
-        eventually(pool, async || scalar::<i64>(harness.pool(), named.clone()).await > 0).await;
+        eventually(query, async || scalar::<i64>(harness.pool(), named.clone()).await > 0).await;
     }
 }
