@@ -39,8 +39,12 @@ const HANG_TIME: Duration = Duration::from_secs(4);
 /// How long the database refuses writes.
 const REFUSAL_TIME: Duration = Duration::from_secs(3);
 
-/// How long a process may take to reach its failpoint under load, to drain, or to answer after its start.
+/// How long a process may take to drain, or to answer after its start.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a process may take to reach its failpoint. The one after an answer is reached only when this worker completes one, and
+/// a provider that shows its faults keeps all workers waiting for up to 45 s at a time.
+const FAILPOINT_TIMEOUT: Duration = Duration::from_mins(3);
 
 pub(crate) struct Platform {
     postgres: Server,
@@ -148,13 +152,13 @@ impl Platform {
                 let worker = self.next_worker();
                 worker.process.kill()?;
                 worker.process = worker.program.start(Some(failpoint))?;
-                worker.process.ended(PROCESS_TIMEOUT).await.with_context(|| format!("waiting at {failpoint}"))?;
+                worker.process.ended(FAILPOINT_TIMEOUT).await.with_context(|| format!("waiting at {failpoint}"))?;
                 worker.process = worker.program.start(None)?;
             }
             Fault::ApiAt(failpoint) => {
                 self.api.kill()?;
                 self.api = self.api_program.start(Some(failpoint))?;
-                self.api.ended(PROCESS_TIMEOUT).await.with_context(|| format!("waiting at {failpoint}"))?;
+                self.api.ended(FAILPOINT_TIMEOUT).await.with_context(|| format!("waiting at {failpoint}"))?;
                 self.api = self.api_program.start(None)?;
                 self.wait_for_api().await?;
             }

@@ -151,6 +151,14 @@ pub async fn until_waiting(pool: &PgPool, sessions: i64) {
     eventually(&format!("{sessions} sessions wait for a lock"), async || lock_waiters(pool).await >= sessions).await;
 }
 
+/// Ends the sessions that the application has in this database, but not the one that asks for it. Returns how many there were. Those
+/// of others, such as autovacuum's, stay: only a superuser may end them.
+pub async fn end_sessions(session: &mut PgConnection) -> i64 {
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND usename = $1 AND pid <> pg_backend_pid()";
+    sqlx::query_scalar(end).bind(APPLICATION).fetch_one(session).await.unwrap()
+}
+
 /// Waits until `query` returns true.
 pub async fn until(pool: &PgPool, what: &str, query: impl Into<String>) {
     let query = query.into();

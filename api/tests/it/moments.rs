@@ -2,6 +2,7 @@
 //! so, never a 500.
 
 use cairn_core::users::password_rules::Password;
+use cairn_testing::database::end_sessions;
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -104,12 +105,9 @@ async fn the_first_request_after_a_time_without_writes_succeeds() {
     let id = a_style(&admin).await;
     let mut superuser = app.superuser().await;
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut superuser).await.unwrap();
-    let refuse = format!(
-        "ALTER DATABASE {name} SET default_transaction_read_only = on;
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    );
+    let refuse = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     sqlx::raw_sql(AssertSqlSafe(refuse)).execute(&mut superuser).await.unwrap();
+    assert!(end_sessions(&mut superuser).await > 0);
     for _ in 0..3 {
         assert_unavailable(&retitle(&admin, &id, 1, "Never").await, "while writes are refused");
     }
@@ -127,15 +125,13 @@ async fn a_request_that_fails_before_its_body_is_read_is_not_done_again_without_
     let admin = app.admin("root").await;
     let id = a_style(&admin).await;
     let mut superuser = app.superuser().await;
-    let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
     for _ in 0..5 {
         // Several connections are open, and idle.
         let path = format!("/v1/admin/styles/{id}");
         futures_util::future::join_all((0..4).map(|_| admin.get(&path).into_future())).await;
-        sqlx::raw_sql(end_all).execute(&mut superuser).await.unwrap();
+        end_sessions(&mut superuser).await;
         let version = style(&admin, &id).await["version"].as_i64().unwrap();
-        sqlx::raw_sql(end_all).execute(&mut superuser).await.unwrap();
+        end_sessions(&mut superuser).await;
         let reply = retitle(&admin, &id, version, "After the end").await;
         if reply.status != StatusCode::OK {
             assert_unavailable(&reply, "a connection was ended");

@@ -71,7 +71,7 @@ async fn a_database_that_refuses_writes() {
     let name = platform.database_name().await;
     let before = platform.scrape().await;
     platform.superuser(format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
-    platform.end_sessions("true").await;
+    platform.end_sessions().await;
     platform.until(&read_only, &before, async || ()).await;
     eventually("both are not ready", async || platform.readiness().await == [Some(503), Some(503)]).await;
     let logout =

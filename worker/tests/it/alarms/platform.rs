@@ -6,7 +6,7 @@ use cairn_core::actor::Role;
 use cairn_core::clock::{Clock, new_id};
 use cairn_core::config::Secret;
 use cairn_core::users::tokens::{TokenSubject, Tokens};
-use cairn_testing::database::{TestDb, run, scalar};
+use cairn_testing::database::{TestDb, end_sessions, run, scalar};
 use cairn_testing::eventually;
 use cairn_testing::processes::{Process, Program, free_port};
 use cairn_testing::rows::add_person;
@@ -157,11 +157,7 @@ impl Platform {
     }
 
     /// Ends the sessions of the programs, as a failover does.
-    pub(crate) async fn end_sessions(&self, condition: &str) {
-        let end = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-             WHERE datname = current_database() AND usename = 'cairn_app' AND {condition}"
-        );
-        self.superuser(end).await;
+    pub(crate) async fn end_sessions(&self) {
+        end_sessions(&mut self.superuser_session().await).await;
     }
 }

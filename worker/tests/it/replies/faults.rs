@@ -6,6 +6,7 @@ use cairn_stub_provider::Dialect;
 use sqlx::postgres::PgPoolOptions;
 
 use super::{KEY, ReplyHarness, answer};
+use cairn_testing::database::end_sessions;
 use cairn_testing::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,9 +236,8 @@ impl std::io::Write for Log {
 async fn an_answer_in_progress_outlives_a_database_that_falters() {
     let fixture = ReplyHarness::new().await;
     let worker = fixture.harness.start();
-    let url = fixture.harness.config.require_database_url().unwrap().expose().to_owned();
     // Of one connection, which is the one that ends the others.
-    let observer = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let observer = PgPoolOptions::new().max_connections(1).connect(&fixture.harness.url()).await.unwrap();
     let script = "words=160,gap=40";
     let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
     let chunks = async || {
@@ -247,8 +247,7 @@ async fn an_answer_in_progress_outlives_a_database_that_falters() {
     for _ in 0..5 {
         let before = chunks().await;
         eventually("there is more text", async || chunks().await > before).await;
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        sqlx::query(end).execute(&observer).await.unwrap();
+        assert!(end_sessions(&mut observer.acquire().await.unwrap()).await > 0);
     }
     let finished = "SELECT EXISTS (SELECT FROM ai_replies WHERE id = $1 AND finished_at IS NOT NULL)";
     eventually("the answer is complete", async || {

@@ -7,6 +7,7 @@ use cairn_core::stream::ReadResult;
 use cairn_core::tools::Reason;
 use cairn_core::tools::stream::{Position, ReadRequest};
 use cairn_core::users::tokens::TokenSubject;
+use cairn_testing::database::end_sessions;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -267,13 +268,7 @@ async fn a_reader_outlives_all_connections_of_its_api() {
     writer.write("a").await;
     reader.expect("chunk").await;
     let mut beside = PgConnection::connect(app.url()).await.unwrap();
-    let killed: i64 = sqlx::query_scalar(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-         WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()",
-    )
-    .fetch_one(&mut beside)
-    .await
-    .unwrap();
+    let killed = end_sessions(&mut beside).await;
     assert!(killed >= 2, "{killed}");
     sqlx::query("INSERT INTO ai_reply_chunks (reply_id, attempt, seq, content) VALUES ($1, 1, 2, 'b')")
         .bind(reply_id)
