@@ -155,7 +155,7 @@ async fn an_api_that_is_told_to_stop_ends_in_time_whatever_hangs() {
     assert_eq!(request.try_clone().unwrap().send().await.unwrap().status(), 200);
     let named = "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name = 'cairn-api'";
-    assert!(app.count(named).await >= 2, "its sessions bear its name, also the one that listens");
+    eventually("its sessions bear its name, also the one that listens", async || app.count(named).await >= 2).await;
     proxy.silence_all();
     let waiting = tokio::spawn(request.send());
     eventually("a request is under way", async || {
