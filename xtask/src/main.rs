@@ -137,6 +137,7 @@ fn test() -> Result<(), Failure> {
             .env("RUST_TEST_THREADS", test_threads())
             .run()
     })?;
+    steps.run("sources for questions", || built("cairn-evals", &[]).run())?;
     steps.run("the model of leases", || model_check(&["test"]))?;
     steps.run("every operation is tested", || documents::every_operation_is_exercised(&exercised))?;
     steps.run("generated requests", || openapi::fuzz(&[]))?;

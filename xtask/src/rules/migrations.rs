@@ -19,13 +19,11 @@ const CONSTRAINTS: [&str; 6] =
 const USED_BY_NAME: [&str; 8] =
     ["FUNCTION", "PROCEDURE", "ROUTINE", "VIEW", "MATERIALIZED VIEW", "TYPE", "DOMAIN", "SEQUENCE"];
 
-/// The findings in the migrations, by name and text.
+/// The findings in the migrations, by file and text.
 pub(super) fn findings<'a>(migrations: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
-    let number = |name: &str| name.split('_').next().and_then(|number| number.parse::<u32>().ok());
-    let checked = migrations.filter(|(name, _)| number(name).is_some_and(|number| number >= FIRST));
-    checked
-        .flat_map(|(name, text)| in_file(text).into_iter().map(move |what| format!("migrations/{name}: {what}")))
-        .collect()
+    let number = |file: &str| file.strip_prefix("migrations/")?.split('_').next()?.parse::<u32>().ok();
+    let checked = migrations.filter(|(file, _)| number(file).is_some_and(|number| number >= FIRST));
+    checked.flat_map(|(file, text)| in_file(text).into_iter().map(move |what| format!("{file}: {what}"))).collect()
 }
 
 fn in_file(text: &str) -> Vec<String> {
@@ -262,7 +260,7 @@ mod tests {
 
     #[test]
     fn migrations_of_before_the_first_release_are_left_alone() {
-        let (old, new) = (("0101_a.sql", "DROP TABLE t;"), ("9999_b.sql", "DROP TABLE t;"));
+        let (old, new) = (("migrations/0101_a.sql", "DROP TABLE t;"), ("migrations/9999_b.sql", "DROP TABLE t;"));
         let found = findings([old, new].into_iter());
         assert!(found.len() == 1 && found[0].starts_with("migrations/9999_b.sql: `DROP TABLE T`"), "{found:?}");
     }

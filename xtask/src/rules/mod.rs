@@ -12,7 +12,6 @@ mod servers;
 mod source;
 mod tokens;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::steps::{Failure, read};
@@ -44,11 +43,12 @@ pub(crate) fn check() -> Result<(), Failure> {
     findings.extend(crates::directions(&manifests));
     findings.extend(layout::module_files(&workspace));
     findings.extend(servers::findings(&workspace));
-    for (file, text) in workspace.iter().filter(|(file, _)| file.starts_with("core/src/")) {
+    let of_core = |(file, _): &(&String, &String)| file.starts_with("core/src/");
+    for (file, text) in workspace.iter().filter(of_core).chain(&files_of(Path::new("core/src"), "sql")?) {
         findings.extend(queries::findings(file, text));
     }
     findings.extend(queries::findings(SCHEMA, &read(Path::new(SCHEMA))?));
-    let migrations = sql_files(Path::new("migrations"))?;
+    let migrations = files_of(Path::new("migrations"), "sql")?;
     findings.extend(migrations::findings(migrations.iter().map(|(name, text)| (name.as_str(), text.as_str()))));
     // What operators do to queues and jobs is an area of the API alone: its rules are in the rooms `queue` and `admin`.
     findings.extend(layout::resources(&workspace, imports::rooms().chain(["operations"])));
@@ -56,20 +56,6 @@ pub(crate) fn check() -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!("{} findings:\n\n  {}", findings.len(), findings.join("\n  "))))
-}
-
-/// The SQL files of a folder, by name.
-fn sql_files(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.insert(name, read(&path)?);
-        }
-    }
-    Ok(files)
 }
 
 /// Folders of the workspace's crates, from its manifest.
@@ -88,19 +74,21 @@ pub(crate) fn rust_files(folder: &str) -> Result<Workspace, Failure> {
 fn rust_files_of(folder: &Path) -> Result<Workspace, Failure> {
     let mut files = Workspace::new();
     for part in ["src", "tests"] {
-        collect(&folder.join(part), &mut files)?;
+        files.extend(files_of(&folder.join(part), "rs")?);
     }
     Ok(files)
 }
 
-fn collect(folder: &Path, files: &mut Workspace) -> Result<(), Failure> {
+/// The files in a folder and those below that have this extension.
+fn files_of(folder: &Path, extension: &str) -> Result<Workspace, Failure> {
+    let mut files = Workspace::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.extend(files_of(&path, extension)?);
+        } else if path.extension().is_some_and(|found| found == extension) {
             files.insert(path.display().to_string(), read(&path)?);
         }
     }
-    Ok(())
+    Ok(files)
 }
