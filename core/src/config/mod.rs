@@ -7,13 +7,14 @@ mod dialects;
 mod edge;
 mod embeddings;
 mod endpoints;
+mod keys;
 mod mail;
 mod ports;
+mod queues;
 mod values;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 
 pub use self::ai::{AiConfig, AiLimits, Price};
 pub use self::dialects::{Adjustment, AiAdjustment, AiApi};
@@ -21,8 +22,9 @@ pub use self::edge::{ForwardedHeader, RateLimit, RateLimits, TrustedProxies};
 pub use self::embeddings::EmbeddingsConfig;
 pub use self::mail::MailConfig;
 pub use self::ports::Ports;
+pub use self::queues::default_concurrency;
 pub use self::values::{ConfigError, Secret};
-use self::values::{list, no_repetition, parse, signing_key};
+use self::values::{list, parse, signing_key};
 use crate::failpoint::{self, Failpoints};
 use crate::queue::Queue;
 
@@ -100,58 +102,6 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
-const KEYS: [&str; 46] = [
-    "CAIRN_AI_ADJUSTMENTS",
-    "CAIRN_AI_API",
-    "CAIRN_AI_API_KEY",
-    "CAIRN_AI_API_VERSION",
-    "CAIRN_AI_BACKGROUND",
-    "CAIRN_AI_BASE_URL",
-    "CAIRN_AI_CONNECT_SECONDS",
-    "CAIRN_AI_CONTEXT_TOKENS",
-    "CAIRN_AI_FIRST_TOKEN_SECONDS",
-    "CAIRN_AI_MODEL",
-    "CAIRN_AI_PRICES",
-    "CAIRN_AI_SILENCE_SECONDS",
-    "CAIRN_AI_TOTAL_SECONDS",
-    "CAIRN_API_ADDR",
-    "CAIRN_API_CONNECTIONS",
-    "CAIRN_API_CONNECTIONS_PER_ADDRESS",
-    "CAIRN_API_HOSTS",
-    "CAIRN_CORS_ORIGINS",
-    "CAIRN_DATABASE_CONNECTIONS",
-    "CAIRN_DATABASE_TLS",
-    "CAIRN_EMBEDDINGS_API_KEY",
-    "CAIRN_EMBEDDINGS_BASE_URL",
-    "CAIRN_EMBEDDINGS_MODEL",
-    "CAIRN_EMBEDDINGS_PASSAGE_PREFIX",
-    "CAIRN_EMBEDDINGS_QUERY_PREFIX",
-    "CAIRN_FORWARDED_HEADER",
-    "CAIRN_HSTS_SECONDS",
-    "CAIRN_JWT_SECRET",
-    "CAIRN_JWT_SECRET_PREVIOUS",
-    "CAIRN_LEGACY_URL",
-    "CAIRN_LOG",
-    "CAIRN_LOG_FORMAT",
-    "CAIRN_MAIL_HOOK_SECRET",
-    "CAIRN_MAIL_HOOK_URL",
-    "CAIRN_OPS_ADDR",
-    "CAIRN_OPS_HOSTS",
-    "CAIRN_OPS_TOKEN",
-    "CAIRN_RATE_LIMIT_ADDRESS_BURST",
-    "CAIRN_RATE_LIMIT_ADDRESS_CONCURRENT",
-    "CAIRN_RATE_LIMIT_ADDRESS_PER_SECOND",
-    "CAIRN_RATE_LIMIT_USER_BURST",
-    "CAIRN_RATE_LIMIT_USER_CONCURRENT",
-    "CAIRN_RATE_LIMIT_USER_PER_SECOND",
-    "CAIRN_TRUSTED_PROXIES",
-    "CAIRN_WORKER_CONCURRENCY",
-    "CAIRN_WORKER_QUEUES",
-];
-
-/// Prefixes of keys that the embedded Postgres and tests read.
-const FOREIGN_PREFIXES: [&str; 2] = ["CAIRN_POSTGRES_", "CAIRN_TEST_"];
-
 impl Config {
     /// Reads the configuration of this process.
     pub fn load() -> Result<Self, ConfigError> {
@@ -160,7 +110,7 @@ impl Config {
 
     /// As [`Config::load`], with values that take precedence over all others, such as those of the command line.
     pub fn load_with(overrides: &[(&str, &str)]) -> Result<Self, ConfigError> {
-        let mut values = values()?;
+        let mut values = keys::values()?;
         values.extend(overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         Self::from_values(&values)
     }
@@ -170,12 +120,12 @@ impl Config {
         let is_json = |values: HashMap<String, String>| {
             values.get("CAIRN_LOG_FORMAT").is_some_and(|format| format.trim() == "json")
         };
-        if values().is_ok_and(is_json) { LogFormat::Json } else { LogFormat::Text }
+        if keys::values().is_ok_and(is_json) { LogFormat::Json } else { LogFormat::Text }
     }
 
     /// Builds the configuration from keys and values.
     pub fn from_values(values: &HashMap<String, String>) -> Result<Self, ConfigError> {
-        reject_unknown(values)?;
+        keys::reject_unknown(values)?;
         let get = |key: &str| values.get(key).map(String::as_str).map(str::trim).filter(|value| !value.is_empty());
         let jwt_secret = signing_key(get("CAIRN_JWT_SECRET"), "CAIRN_JWT_SECRET")?;
         let jwt_secret_previous = signing_key(get("CAIRN_JWT_SECRET_PREVIOUS"), "CAIRN_JWT_SECRET_PREVIOUS")?;
@@ -214,7 +164,7 @@ impl Config {
             cors_origins: list(get("CAIRN_CORS_ORIGINS"), "CAIRN_CORS_ORIGINS")?,
             trusted_proxies: edge::trusted_proxies(get)?,
             rate_limits: edge::rate_limits(get)?,
-            worker_queues: worker_queues(
+            worker_queues: queues::read(
                 values.get("CAIRN_WORKER_QUEUES").map(String::as_str),
                 get("CAIRN_WORKER_CONCURRENCY"),
             )?,
@@ -265,74 +215,6 @@ impl Config {
     }
 }
 
-/// How many jobs of a queue one process runs at once by default.
-pub const fn default_concurrency(queue: Queue) -> usize {
-    match queue {
-        Queue::Activity | Queue::Progress => 256,
-        Queue::ProgressBulk | Queue::Maintenance => 1,
-        Queue::Likes => 16,
-        Queue::Replies => 8,
-    }
-}
-
-/// The keys and values of this process: its environment, and where that says nothing `.env.local` and `.env`.
-fn values() -> Result<HashMap<String, String>, ConfigError> {
-    let mut values = HashMap::new();
-    for file in [".env", ".env.local"] {
-        read_file(Path::new(file), &mut values)?;
-    }
-    for (key, value) in std::env::vars_os() {
-        let Some(key) = key.to_str() else { continue };
-        match value.into_string() {
-            Ok(value) => drop(values.insert(key.to_owned(), value)),
-            Err(_) if KEYS.contains(&key) || key.starts_with("DATABASE_") => {
-                return Err(ConfigError::new(format!("{key} is not UTF-8")));
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(values)
-}
-
-/// Whether Kubernetes has set the variable: it tells the containers of a namespace where its services are, and one may well be
-/// called `cairn-api`.
-fn is_of_a_service(key: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.chars().all(|character| character.is_ascii_digit());
-    key.ends_with("_SERVICE_HOST")
-        || key.contains("_SERVICE_PORT")
-        || key.ends_with("_PORT")
-        || key.split_once("_PORT_").is_some_and(|(_, rest)| rest.split('_').next().is_some_and(number))
-}
-
-fn reject_unknown(values: &HashMap<String, String>) -> Result<(), ConfigError> {
-    let mut unknown: Vec<&str> = values
-        .keys()
-        .map(String::as_str)
-        .filter(|key| key.starts_with("CAIRN_") && !KEYS.contains(key))
-        .filter(|key| !FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) && !is_of_a_service(key))
-        .collect();
-    unknown.sort_unstable();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    Err(ConfigError::new(format!("unknown keys: {}; the known keys are {}", unknown.join(", "), KEYS.join(", "))))
-}
-
-fn read_file(path: &Path, values: &mut HashMap<String, String>) -> Result<(), ConfigError> {
-    let entries = match dotenvy::from_path_iter(path) {
-        Ok(entries) => entries,
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(ConfigError::new(format!("{}: {error}", path.display()))),
-    };
-    for entry in entries {
-        // The original error quotes the malformed line, which may contain a secret.
-        let (key, value) =
-            entry.map_err(|_| ConfigError::new(format!("{}: a line is not KEY=value", path.display())))?;
-        values.insert(key, value);
-    }
-    Ok(())
-}
-
 /// Checks the address of the collector. The errors do not quote it, because it may contain credentials.
 fn otlp_endpoint(value: &str) -> Result<String, ConfigError> {
     let key = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -344,44 +226,6 @@ fn otlp_endpoint(value: &str) -> Result<String, ConfigError> {
         return Err(ConfigError::new(format!("{key} must be an address such as http://127.0.0.1:4318")));
     }
     Ok(value.to_owned())
-}
-
-fn worker_queues(queues: Option<&str>, concurrency: Option<&str>) -> Result<Vec<(Queue, usize)>, ConfigError> {
-    let names: Vec<&str> = Queue::ALL.into_iter().map(Queue::name).collect();
-    let find = |key: &str, name: &str| {
-        Queue::from_name(name).ok_or_else(|| {
-            ConfigError::new(format!("{key} names the unknown queue `{name}`; the queues are {}", names.join(", ")))
-        })
-    };
-    let mut chosen: Vec<(Queue, usize)> = match queues {
-        None => Queue::ALL.into_iter().map(|queue| (queue, default_concurrency(queue))).collect(),
-        Some(blank) if blank.trim().is_empty() => {
-            return Err(ConfigError::new(format!(
-                "CAIRN_WORKER_QUEUES is empty: unset it for all queues, or name some of {}",
-                names.join(", ")
-            )));
-        }
-        Some(_) => list(queues, "CAIRN_WORKER_QUEUES")?
-            .iter()
-            .map(|name| find("CAIRN_WORKER_QUEUES", name).map(|queue| (queue, default_concurrency(queue))))
-            .collect::<Result<_, _>>()?,
-    };
-    let mut sized: Vec<String> = Vec::new();
-    for pair in list(concurrency, "CAIRN_WORKER_CONCURRENCY")? {
-        let (name, n) = pair.split_once('=').unwrap_or((&pair, ""));
-        let queue = find("CAIRN_WORKER_CONCURRENCY", name.trim())?;
-        no_repetition(&sized, queue.name(), "CAIRN_WORKER_CONCURRENCY")?;
-        sized.push(queue.name().to_owned());
-        let n = parse(Some(n.trim()), "CAIRN_WORKER_CONCURRENCY", "pairs such as replies=4, from 1 to 1000", |n| {
-            (1..=1000).contains(n)
-        })?;
-        for (chosen_queue, chosen_n) in &mut chosen {
-            if *chosen_queue == queue {
-                *chosen_n = n.unwrap_or(*chosen_n);
-            }
-        }
-    }
-    Ok(chosen)
 }
 
 #[cfg(test)]
@@ -402,23 +246,6 @@ mod tests {
         assert_eq!(config.worker_queues.len(), Queue::ALL.len());
         assert!(config.require_database_url().unwrap_err().to_string().contains("DATABASE_URL is not set"));
         assert!(config.require_jwt_secret().is_err());
-    }
-
-    #[test]
-    fn what_kubernetes_says_of_services_is_not_ours() {
-        for key in [
-            "CAIRN_API_SERVICE_HOST",
-            "CAIRN_API_SERVICE_PORT",
-            "CAIRN_API_SERVICE_PORT_HTTP",
-            "CAIRN_API_PORT",
-            "CAIRN_API_PORT_8080_TCP",
-            "CAIRN_API_PORT_8080_TCP_ADDR",
-        ] {
-            assert!(config(&[(key, "tcp://10.0.0.1:8080")]).is_ok(), "{key}");
-        }
-        for key in ["CAIRN_API_PORTS", "CAIRN_API_PORT_X", "CAIRN_SERVICE"] {
-            assert!(config(&[(key, "1")]).is_err(), "{key}");
-        }
     }
 
     #[test]
@@ -488,13 +315,6 @@ mod tests {
         assert_eq!(config.trusted_proxies.header, ForwardedHeader::Forwarded);
         let user = RateLimit { per_second: 7, ..RateLimits::default().user };
         assert_eq!(config.rate_limits, RateLimits { user, ..RateLimits::default() });
-    }
-
-    #[test]
-    fn queues_and_their_concurrency_are_combined() {
-        let config =
-            config(&[("CAIRN_WORKER_QUEUES", "replies, likes"), ("CAIRN_WORKER_CONCURRENCY", "replies=3")]).unwrap();
-        assert_eq!(config.worker_queues, vec![(Queue::Replies, 3), (Queue::Likes, default_concurrency(Queue::Likes))]);
     }
 
     #[test]

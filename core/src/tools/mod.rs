@@ -9,6 +9,7 @@ mod citations;
 mod context;
 mod copyable;
 pub mod daily;
+pub mod evaluation_attempts;
 pub mod evaluation_runs;
 pub mod evaluations;
 pub mod instructions;

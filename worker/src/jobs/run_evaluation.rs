@@ -7,9 +7,9 @@ use cairn_core::db::Db;
 use cairn_core::refusal::Rejected;
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::budgets::BudgetExceeded;
-use cairn_core::tools::evaluation_runs::{self as runs, RunAttempt};
+use cairn_core::tools::evaluation_attempts::{self as attempts, EvaluationAttempt};
 use cairn_core::tools::jobs::RunEvaluation;
-use cairn_core::tools::{Reason, budgets};
+use cairn_core::tools::{Reason, budgets, evaluation_runs as runs};
 
 use crate::Context;
 use crate::generation::{End, Generation, Sink, find_by_meaning, patiently};
@@ -26,7 +26,7 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     // A provider that does not work says nothing about the instruction, so the run waits.
     let permit = context.provider.admit().map_err(JobError::Snooze)?;
     let mut connection = context.db.acquire().await?;
-    let Some(mut attempt) = runs::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
+    let Some(mut attempt) = attempts::begin(&mut connection, job.run_id, context.lease.as_deref()).await? else {
         return Ok(runs::complete(&mut connection, job.run_id).await?);
     };
     let settings = context.settings.get(&mut connection).await?;
@@ -38,7 +38,7 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
             drop(connection);
             let mut tx = context.db.begin().await?;
             let exceeded = Some(Reason::BudgetExceeded);
-            runs::finish(&mut tx, &attempt, "", exceeded, &Usage::default()).await?;
+            attempts::finish(&mut tx, &attempt, "", exceeded, &Usage::default()).await?;
             return Ok(tx.commit().await?);
         }
         Err(Rejected::Failed(error)) => return Err(error.into()),
@@ -46,7 +46,7 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
     drop(connection);
     if find_by_meaning(&context, attempt.created_by.unwrap_or_default(), &mut attempt.request).await? {
         let mut connection = context.db.acquire().await?;
-        if !runs::use_context(&mut connection, &attempt).await? {
+        if !attempts::use_context(&mut connection, &attempt).await? {
             return Ok(());
         }
     }
@@ -57,19 +57,19 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
         End::Complete(_) => None,
         // It says nothing about the instruction, so the question is asked again.
         End::Failed(failure) if is_asked_again(failure.reason, &attempt) => {
-            runs::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
+            attempts::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
             return Err(JobError::Snooze(failure.after.unwrap_or(PAUSE)));
         }
         End::Failed(failure) => Some(failure.reason),
         End::Interrupted => {
-            runs::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
+            attempts::record(&mut *context.db.acquire().await?, &attempt, generation.usage()).await?;
             return Err(JobError::Snooze(Duration::ZERO));
         }
         End::Lost => return Ok(()),
     };
     let store = || async {
         let mut tx = context.db.begin().await?;
-        if !runs::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await? {
+        if !attempts::finish(&mut tx, &attempt, generation.text(), failed, generation.usage()).await? {
             return Ok(()); // another job goes on with the run
         }
         runs::complete(&mut tx, job.run_id).await?;
@@ -86,7 +86,7 @@ pub(super) async fn run(context: Context, job: RunEvaluation) -> Result<(), JobE
 
 /// Whether a question is asked again after a failure: if the provider may work later, for a day, and if another attempt may do better,
 /// some times.
-fn is_asked_again(reason: Reason, attempt: &RunAttempt) -> bool {
+fn is_asked_again(reason: Reason, attempt: &EvaluationAttempt) -> bool {
     match reason {
         Reason::Unreachable | Reason::ProviderError | Reason::RateLimited => !attempt.is_overdue,
         Reason::BrokenOff
@@ -102,7 +102,7 @@ fn is_asked_again(reason: Reason, attempt: &RunAttempt) -> bool {
 /// Stores no text before the end, because nobody reads it.
 struct Waiting<'a> {
     db: &'a Db,
-    attempt: &'a RunAttempt,
+    attempt: &'a EvaluationAttempt,
 }
 
 impl Sink for Waiting<'_> {
@@ -112,13 +112,13 @@ impl Sink for Waiting<'_> {
 
     async fn asking(&self, prompt_tokens: i32) -> Result<bool> {
         let Self { db, attempt } = *self;
-        let note = || async move { runs::asking(&mut *db.acquire().await?, attempt, prompt_tokens).await };
+        let note = || async move { attempts::asking(&mut *db.acquire().await?, attempt, prompt_tokens).await };
         patiently(|_| true, note).await
     }
 
     async fn is_wanted(&self) -> Result<bool> {
         let Self { db, attempt } = *self;
-        let is_wanted = || async move { runs::may_write(&mut *db.acquire().await?, attempt).await };
+        let is_wanted = || async move { attempts::may_write(&mut *db.acquire().await?, attempt).await };
         patiently(|_| true, is_wanted).await
     }
 }

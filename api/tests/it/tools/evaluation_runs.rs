@@ -1,7 +1,7 @@
 //! Runs of evaluations, and which versions they keep from being activated.
 
 use cairn_core::tools::attempts::Usage;
-use cairn_core::tools::{Reason, evaluation_runs as runs};
+use cairn_core::tools::{Reason, evaluation_attempts as attempts, evaluation_runs as runs};
 use poem::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,11 +29,11 @@ async fn begin_run(admin: &Actor, evaluation: &str, candidate: i64) -> Uuid {
 /// Answers all questions of a run: the candidate's with `candidate`, and the others with what is good.
 async fn answer_all(app: &TestApp, run: Uuid, candidate: &str) {
     let mut connection = app.app.pool().acquire().await.unwrap();
-    while let Some(attempt) = runs::begin(&mut connection, run, None).await.unwrap() {
+    while let Some(attempt) = attempts::begin(&mut connection, run, None).await.unwrap() {
         let is_candidate = attempt.request.instruction.starts_with("Candidate");
         let text = if is_candidate { candidate } else { "The viewport, and flexbox" };
         let usage = Usage { prompt_tokens: Some(3), completion_tokens: Some(4), ..Usage::default() };
-        runs::finish(&mut connection, &attempt, text, None, &usage).await.unwrap();
+        attempts::finish(&mut connection, &attempt, text, None, &usage).await.unwrap();
     }
     runs::complete(&mut connection, run).await.unwrap();
 }
@@ -88,8 +88,8 @@ async fn a_version_that_does_worse_is_not_activated() {
     // The provider fails: nobody knows, so nothing is activated.
     let run = begin_run(&admin, evaluation, bad).await;
     let mut connection = app.app.pool().acquire().await.unwrap();
-    let attempt = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
-    runs::finish(&mut connection, &attempt, "", Some(Reason::ProviderError), &Usage::default()).await.unwrap();
+    let attempt = attempts::begin(&mut connection, run, None).await.unwrap().unwrap();
+    attempts::finish(&mut connection, &attempt, "", Some(Reason::ProviderError), &Usage::default()).await.unwrap();
     let failed = admin.get(&format!("/v1/admin/evaluation-runs/{run}")).await.expect(200).json;
     assert_eq!((&failed["state"], &failed["reason"]), (&json!("failed"), &json!("provider_error")));
     activate(&admin, bad).await.expect(409).problem("evaluation_required");

@@ -4,7 +4,7 @@ use cairn_core::actor::{Caller, Role};
 use cairn_core::settings::Settings;
 use cairn_core::tools::attempts::Usage;
 use cairn_core::tools::instructions::{self, Draft};
-use cairn_core::tools::{Reason, Tool, evaluation_runs as runs};
+use cairn_core::tools::{Reason, Tool, evaluation_attempts as attempts, evaluation_runs as runs};
 use cairn_testing::eventually;
 use serde_json::json;
 use uuid::Uuid;
@@ -66,13 +66,13 @@ async fn an_attempt_that_was_overtaken_changes_nothing() {
     let fixture = ReplyHarness::new().await;
     let run = begin_run(&fixture, &["One?"]).await;
     let mut connection = fixture.harness.pool().acquire().await.unwrap();
-    let first = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
-    let second = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
+    let first = attempts::begin(&mut connection, run, None).await.unwrap().unwrap();
+    let second = attempts::begin(&mut connection, run, None).await.unwrap().unwrap();
     let usage = Usage::default();
-    assert!(!runs::finish(&mut connection, &first, "", Some(Reason::BrokenOff), &usage).await.unwrap());
+    assert!(!attempts::finish(&mut connection, &first, "", Some(Reason::BrokenOff), &usage).await.unwrap());
     assert_eq!(state(&fixture, run).await, "running");
-    assert!(runs::finish(&mut connection, &second, "An answer", None, &usage).await.unwrap());
-    assert!(!runs::finish(&mut connection, &first, "Another one", None, &usage).await.unwrap());
+    assert!(attempts::finish(&mut connection, &second, "An answer", None, &usage).await.unwrap());
+    assert!(!attempts::finish(&mut connection, &first, "Another one", None, &usage).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,15 +102,15 @@ async fn what_earlier_attempts_used_is_added() {
     let mut connection = fixture.harness.pool().acquire().await.unwrap();
     let usage =
         Usage { prompt_tokens: Some(20), completion_tokens: Some(3), cost_micros: Some(50), ..Usage::default() };
-    let lost = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
-    runs::asking(&mut connection, &lost, 11).await.unwrap();
-    let stopped = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
-    runs::asking(&mut connection, &stopped, 12).await.unwrap();
-    runs::record(&mut connection, &stopped, &usage).await.unwrap();
-    let third = runs::begin(&mut connection, run, None).await.unwrap().unwrap();
-    runs::asking(&mut connection, &third, 13).await.unwrap();
-    runs::asking(&mut connection, &lost, 999).await.unwrap();
-    assert!(runs::finish(&mut connection, &third, "An answer", None, &usage).await.unwrap());
+    let lost = attempts::begin(&mut connection, run, None).await.unwrap().unwrap();
+    attempts::asking(&mut connection, &lost, 11).await.unwrap();
+    let stopped = attempts::begin(&mut connection, run, None).await.unwrap().unwrap();
+    attempts::asking(&mut connection, &stopped, 12).await.unwrap();
+    attempts::record(&mut connection, &stopped, &usage).await.unwrap();
+    let third = attempts::begin(&mut connection, run, None).await.unwrap().unwrap();
+    attempts::asking(&mut connection, &third, 13).await.unwrap();
+    attempts::asking(&mut connection, &lost, 999).await.unwrap();
+    assert!(attempts::finish(&mut connection, &third, "An answer", None, &usage).await.unwrap());
     let used: (i32, i32, i64, bool) = sqlx::query_as(
         "SELECT prompt_tokens, completion_tokens, cost_micros, is_estimate FROM ai_evaluation_answers
          WHERE finished_at IS NOT NULL",
