@@ -42,7 +42,7 @@ impl Provider {
             ("CAIRN_AI_PRICES", format!("{MODEL}=2/10")),
             ("CAIRN_AI_FIRST_TOKEN_SECONDS", "3".to_owned()),
             ("CAIRN_AI_SILENCE_SECONDS", "3".to_owned()),
-            ("CAIRN_AI_TOTAL_SECONDS", "15".to_owned()),
+            ("CAIRN_AI_TOTAL_SECONDS", "30".to_owned()),
         ]
     }
 

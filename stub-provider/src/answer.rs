@@ -41,8 +41,7 @@ pub(crate) async fn play(
     let request = &asked.body;
     connection.pause(script.headers).await?;
     if let Some((status, body)) = script.demands.iter().find_map(|demand| demand.refusal(request)) {
-        connection.send(status, &[("content-type", "application/json")], body.to_string().as_bytes()).await?;
-        return Ok(After::KeepOpen);
+        return refuse(connection, script, status, &body).await;
     }
     let retry_after = script.retry_after.as_deref().map(|value| ("retry-after", value));
     match script.fault {
@@ -54,6 +53,10 @@ pub(crate) async fn play(
         }
         Fault::Status(_) | Fault::Quota | Fault::Context | Fault::Flagged | Fault::Model | Fault::Error200 => {
             let (status, body) = script.dialect.error(script.fault, asked.authorization.as_deref().unwrap_or_default());
+            if script.accepts {
+                told.is_accepted = true;
+                return refuse(connection, script, status, &body).await;
+            }
             let status = if script.fault == Fault::Error200 { 200 } else { status };
             let mut headers = vec![("content-type", "application/json")];
             headers.extend(retry_after);
@@ -68,6 +71,17 @@ pub(crate) async fn play(
         }
         _ => return Stream { connection, script, model: model(request).to_owned(), told }.play(request).await,
     }
+    Ok(After::KeepOpen)
+}
+
+/// Refuses a request: with a status, or in place of the answer if every request is accepted.
+async fn refuse(connection: &mut Connection, script: &Script, status: u16, body: &Value) -> io::Result<After> {
+    let (status, kind, text) = if script.accepts {
+        (200, "text/event-stream", format!("data: {body}\n\n"))
+    } else {
+        (status, "application/json", body.to_string())
+    };
+    connection.send(status, &[("content-type", kind)], text.as_bytes()).await?;
     Ok(After::KeepOpen)
 }
 

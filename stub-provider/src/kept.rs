@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::answer::After;
+use crate::demand::Demand;
 use crate::fault::Fault;
 use crate::script::Script;
 use crate::wire::Connection;
@@ -75,6 +76,24 @@ impl Kept {
         self.event(connection, &format!("response.{status}"), &json!({"response": self.response(status)})).await?;
         connection.end().await?;
         Ok(After::KeepOpen)
+    }
+
+    /// Sends the answer as an object, as far as it is written.
+    pub(crate) async fn look(&self, connection: &mut Connection) -> io::Result<After> {
+        let words = u32::try_from(self.script.words).unwrap_or(u32::MAX);
+        let is_written = self.since.elapsed() >= self.script.first + self.script.gap * words;
+        let mut response = self.response(if is_written { "completed" } else { "in_progress" });
+        if is_written {
+            let content = json!([{"type": "output_text", "text": self.script.answer()}]);
+            response["output"] = json!([{"type": "message", "content": content}]);
+        }
+        connection.send(200, &[("content-type", "application/json")], response.to_string().as_bytes()).await?;
+        Ok(After::KeepOpen)
+    }
+
+    /// Whether it can be read while it is written.
+    pub(crate) fn is_streamed(&self) -> bool {
+        !self.script.demands.contains(&Demand::NoStreaming)
     }
 
     fn response(&self, status: &str) -> Value {

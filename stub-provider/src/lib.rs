@@ -248,7 +248,7 @@ async fn talk(stream: TcpStream, seen: Arc<Seen>) {
 }
 
 async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> io::Result<After> {
-    let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let is_azure = path.starts_with("/openai/deployments/") && path.ends_with("/chat/completions");
     match (request.method.as_str(), path) {
         ("POST", "/v1/chat/completions" | "/v1/responses") => {}
@@ -269,7 +269,13 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
         }
         ("GET", kept) if kept.starts_with("/v1/responses/") => {
             return match seen.shelf.find(kept.trim_start_matches("/v1/responses/")) {
-                Some(kept) => kept.play(connection, &seen.released).await,
+                // As OpenAI says of what was not begun as a stream, and of what was begun some minutes ago.
+                Some(kept) if query == "stream=true" && !kept.is_streamed() => {
+                    send(connection, 400, &json!({"error": {"message": "This response can no longer be streamed."}}))
+                        .await
+                }
+                Some(kept) if query == "stream=true" => kept.play(connection, &seen.released).await,
+                Some(kept) => kept.look(connection).await,
                 None => send(connection, 404, &json!({"error": {"message": "Response not found."}})).await,
             };
         }
@@ -297,8 +303,12 @@ async fn answer(connection: &mut Connection, seen: &Seen, request: Request) -> i
             return send(connection, status, &body).await;
         }
         let (kept, is_new) = seen.shelf.begin(script.clone(), request.idempotency_key.as_deref());
+        let is_streamed = asked.body["stream"] == true;
         if is_new {
             seen.count(&name, asked);
+        }
+        if !is_streamed {
+            return kept.look(connection).await;
         }
         return kept.play(connection, &seen.released).await;
     }

@@ -30,10 +30,12 @@ use crate::fault::Fault;
 /// | `parts` | if 1, the content of each piece is a list of parts | 0 |
 /// | `tags` | if 1, what is thought is sent as text between `<think>` tags | 0 |
 /// | `demands` | what requests must not have, as names of [`Demand`] joined by `+` | nothing |
+/// | `accepts` | if 1, every request is accepted, and refused in place of the answer | 0 |
 /// | `as` | the dialect: `openai`, `openrouter`, `vllm`, `ollama`, `llamacpp` | `openai` |
 ///
 /// `stub:words=200,gap=50` is a slow answer, `stub:fault=429,retry_after=2,times=1` a provider that is busy once.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them can be true")]
 pub struct Script {
     /// Number of words in the answer.
     pub words: usize,
@@ -69,6 +71,8 @@ pub struct Script {
     pub text: Option<Vec<String>>,
     /// What is demanded of requests.
     pub demands: Vec<Demand>,
+    /// Whether every request is accepted, and refused in place of the answer.
+    pub accepts: bool,
     /// The dialect.
     pub dialect: Dialect,
 }
@@ -123,6 +127,7 @@ impl Default for Script {
             tags: false,
             text: None,
             demands: Vec::new(),
+            accepts: false,
             dialect: Dialect::OpenAi,
         }
     }
@@ -179,6 +184,7 @@ impl FromStr for Script {
                 "type" => script.content_type = Some(value.to_owned()),
                 "parts" => script.parts = number()? > 0,
                 "tags" => script.tags = number()? > 0,
+                "accepts" => script.accepts = number()? > 0,
                 "fault" => script.fault = fault(value)?,
                 "demands" => {
                     let demand = |name| Demand::from_name(name).ok_or_else(|| format!("`{name}` is not a demand"));

@@ -111,6 +111,8 @@ impl<E: Endpoint> Edge<E> {
     /// Checks what no handler should have to, then runs the handler within its time, panics caught.
     async fn handle(&self, mut request: Request, admission: Admission) -> poem::Result<Response> {
         let commits = Commits::default();
+        // What has begun to commit may have been committed.
+        let as_known = |problem: Problem| if commits.is_empty() { problem } else { problem.detail(OUTCOME_UNKNOWN) };
         let work = async {
             refuse_malformed(&request)?;
             self.check_host(&request)?;
@@ -122,14 +124,14 @@ impl<E: Endpoint> Edge<E> {
                 let answer = AssertUnwindSafe(self.call_repeatedly(request, &commits)).catch_unwind().await;
                 answer.map_err(|panic| Problem::from(cairn_core::Error::message(panic_message(panic.as_ref()))))
             };
-            within_place(Purpose::Requests.limits().hold, place, work).await?
+            let answer = within_place(Purpose::Requests.limits().hold, place, work).await;
+            answer.map_err(as_known)?
         };
         if let Ok(result) = tokio::time::timeout(self.timeout, work).await {
             return result.map(IntoResponse::into_response);
         }
         tracing::error!(timeout = ?self.timeout, "a request was not answered in time");
-        let problem = Problem::unavailable().retry_after(5);
-        Err(if commits.is_empty() { problem } else { problem.detail(OUTCOME_UNKNOWN) }.into())
+        Err(as_known(Problem::unavailable().retry_after(5)).into())
     }
 
     fn check_host(&self, request: &Request) -> Result<(), Problem> {

@@ -114,6 +114,8 @@ async fn the_first_request_after_a_time_without_writes_succeeds() {
     let accept = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
     sqlx::raw_sql(AssertSqlSafe(accept)).execute(&mut superuser).await.unwrap();
     retitle(&admin, &id, 1, "At last").await.expect(200);
+    // Others that were opened meanwhile refuse writes as well. A worker tries again.
+    end_sessions(&mut superuser).await;
     app.run_jobs().await;
 }
 

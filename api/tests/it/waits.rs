@@ -12,6 +12,7 @@ use cairn_testing::proxy::Proxy;
 use futures_util::future::join_all;
 use poem::http::Method;
 use rustix::process::Signal;
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::net::TcpStream;
 use uuid::Uuid;
@@ -55,6 +56,27 @@ async fn one_learner_with_a_locked_marker_takes_no_connection_from_others() {
     }
     drop(holder);
     eventually("she is answered", async || complete(&anna, lessons[1]).await.status == 200).await;
+}
+
+/// As while a synchronous replica does not answer: neither the time of a statement nor that of a lock ends the wait, and what is
+/// committed is there afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_commit_takes_too_long_does_not_say_that_nothing_was_changed() {
+    let app = TestApp::new().await;
+    let admin = app.admin("root").await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON style_cards DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION wait()",
+    )
+    .execute(&mut app.superuser().await)
+    .await
+    .unwrap();
+    let card = json!({"slug": "soft", "title": "Soft", "category": "brutalist", "tags": []});
+    let reply = admin.post("/v1/admin/styles", card).await;
+    let problem = reply.expect(503).problem("unavailable");
+    assert!(problem.json["detail"].as_str().unwrap().contains("may have been made"), "{problem:?}");
+    app.leave_jobs();
 }
 
 /// As when a client goes away in the middle, and comes back, and goes away again.

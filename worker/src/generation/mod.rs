@@ -288,6 +288,7 @@ impl<'a, S: Sink> Generation<'a, S> {
 
     /// Does what is due. Returns `Some` if the generation has ended.
     async fn check(&mut self) -> Result<Option<End>, JobError> {
+        let begun = Instant::now();
         if !self.note().await? {
             return Ok(Some(End::Lost));
         }
@@ -301,6 +302,7 @@ impl<'a, S: Sink> Generation<'a, S> {
                 return Ok(Some(End::Lost));
             }
         }
+        self.patience.forgive(begun.elapsed());
         let limits = self.context.provider.limits();
         let silence = |what: &str, time: Duration| format!("no data for {} s {what}", time.as_secs_f64());
         let (reason, detail) = match self.patience.exceeded(now) {

@@ -3,6 +3,8 @@
 //! Whatever arrives shows that the provider works, so it may think for as long as it says so, up to the limit for the whole
 //! answer. A provider that answers as a whole can say nothing in between.
 
+use std::time::Duration;
+
 use cairn_core::config::AiLimits;
 use tokio::time::Instant;
 
@@ -13,7 +15,12 @@ pub(super) struct Patience {
     started: Instant,
     /// When the provider will have been silent for too long.
     silent_at: Instant,
+    /// For how long nobody listened to the provider.
+    unheard: Duration,
 }
+
+/// For how long at most nobody needs to listen, so that an answer has an end while the database falters.
+const MAX_UNHEARD: Duration = Duration::from_secs(20);
 
 /// Which limit was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +34,20 @@ pub(super) enum Exceeded {
 impl Patience {
     /// For a request that is sent at `started`.
     pub(super) fn new(limits: AiLimits, started: Instant) -> Self {
-        Self { limits, started, silent_at: started + limits.first_token }
+        Self { limits, started, silent_at: started + limits.first_token, unheard: Duration::ZERO }
     }
 
     /// Something arrived.
     pub(super) fn heard(&mut self, now: Instant, has_text: bool) {
         let limit = if has_text { self.limits.silence } else { self.limits.silence.max(self.limits.first_token) };
         self.silent_at = now + limit;
+    }
+
+    /// Nobody listened for this long, because something was stored. What has arrived meanwhile was not read.
+    pub(super) fn forgive(&mut self, time: Duration) {
+        let time = time.min(MAX_UNHEARD.saturating_sub(self.unheard));
+        self.unheard += time;
+        self.silent_at += time;
     }
 
     /// Nothing will arrive before the end.
@@ -55,14 +69,12 @@ impl Patience {
     }
 
     fn too_slow_at(&self) -> Instant {
-        self.started + self.limits.total
+        self.started + self.limits.total + self.unheard
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const fn seconds(n: u64) -> Duration {
@@ -97,6 +109,22 @@ mod tests {
         assert_eq!(patience.exceeded(started + seconds(49)), None);
         assert_eq!(patience.exceeded(started + seconds(50)), Some(Exceeded::Silent));
         assert_eq!(patience.ends_at(), started + seconds(50));
+    }
+
+    #[test]
+    fn the_provider_is_not_answerable_for_time_in_which_nobody_listened() {
+        let (mut patience, started) = patience();
+        patience.heard(started + seconds(60), true);
+        patience.forgive(seconds(7));
+        assert_eq!(patience.exceeded(started + seconds(76)), None);
+        assert_eq!(patience.exceeded(started + seconds(77)), Some(Exceeded::Silent));
+        for n in 61..127 {
+            patience.heard(started + seconds(n), true);
+            assert_eq!(patience.exceeded(started + seconds(n)), None);
+        }
+        assert_eq!(patience.exceeded(started + seconds(127)), Some(Exceeded::TooSlow));
+        patience.forgive(seconds(600));
+        assert_eq!(patience.exceeded(started + seconds(140)), Some(Exceeded::TooSlow), "but there is an end");
     }
 
     #[test]

@@ -155,7 +155,11 @@ const UNSUPPORTED: [&str; 18] = [
 ];
 
 /// How templates and providers refuse the system role.
-const NO_SYSTEM_ROLE: [&str; 14] = [
+const NO_SYSTEM_ROLE: [&str; 17] = [
+    "message role: system",
+    "support the system role",
+    "should be user or assistant",
+    "must start with a user message",
     "system role not supported",
     "system role is not supported",
     "system role isn't supported",
@@ -164,13 +168,26 @@ const NO_SYSTEM_ROLE: [&str; 14] = [
     "system prompt is not supported",
     "does not support system",
     "doesn't support system",
-    "does not support 'system'",
     "developer instruction is not enabled",
     "roles must alternate",
     "only user and assistant roles",
     "unexpected role",
-    "role 'system'",
+    "role system",
 ];
+
+/// How a temperature is refused that the model does not let anybody choose.
+const FIXED_TEMPERATURE: [&str; 4] = ["is allowed for", "may only be set to", "must be 1 ", "only temperature"];
+
+/// Which field a refusal names as the one that it is about, if that was sent.
+fn named(refusal: &Refusal, sent: &Value) -> Option<String> {
+    let was_sent = |name: &&str| !name.is_empty() && !sent[*name].is_null();
+    let error = &refusal.details.value;
+    let param = [&error["error"]["param"], &error["param"]].into_iter().find_map(Value::as_str);
+    let detail = if error["detail"].is_array() { &error["detail"] } else { &error["message"]["detail"] };
+    let place = detail[0]["loc"].as_array().into_iter().flatten().filter_map(Value::as_str).find(was_sent);
+    let quoted = refusal.details.words.split_once("parameter: '").and_then(|(_, rest)| rest.split('\'').next());
+    param.filter(was_sent).or(place).or(quoted.filter(was_sent)).map(str::to_owned)
+}
 
 /// What to do differently after a refusal, if it says so.
 pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment> {
@@ -178,42 +195,57 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
         return None;
     }
     let said = &refusal.details.words;
-    let names = |name: &str| said.contains(name);
+    let field = named(refusal, sent);
+    let says = |words: &str| said.contains(words);
+    // A refusal of one field may list all the others.
+    let names = |name: &str| field.as_deref().map_or_else(|| says(name), |field| field == name);
     let is_unsupported = UNSUPPORTED.iter().any(|wording| said.contains(wording));
     let has = |field: &str| !sent[field].is_null();
     let first_role = sent["messages"][0]["role"].as_str();
-    if refusal.status != 500 && has("stream_options") && (names("stream_options") || names("include_usage")) {
+    let is_about = |name: &str| has(name) && names(name);
+    let of_the_moment = refusal.status == 500;
+    if !of_the_moment && has("stream_options") && (names("stream_options") || says("include_usage")) {
         return Some(Adjustment::NoStreamOptions);
     }
-    if (first_role == Some("system") || has("instructions")) && NO_SYSTEM_ROLE.iter().any(|wording| names(wording)) {
-        return Some(if names("use 'developer'") || names("use developer") {
+    let unquoted = said.replace(['\'', '"', '`'], "");
+    if (first_role == Some("system") || has("instructions"))
+        && NO_SYSTEM_ROLE.iter().any(|wording| unquoted.contains(wording))
+    {
+        return Some(if unquoted.contains("use developer") {
             Adjustment::DeveloperRole
         } else {
             Adjustment::NoSystemRole
         });
     }
     // Templates fail with 500 where the role is concerned. Otherwise that is an error of the moment, whatever it says.
-    if !is_unsupported || refusal.status == 500 {
+    if of_the_moment {
         return None;
     }
-    if first_role == Some("developer") && names("developer") {
-        return Some(Adjustment::NoSystemRole);
-    }
-    if has("background") && (names("background") || names("'store'")) {
+    // vLLM keeps no answers unless it is told to, and says so with 501.
+    if has("background") && (is_unsupported || says("must be set to false")) && (names("background") || says("store")) {
         return Some(Adjustment::NoBackground);
     }
-    if has("max_tokens") && (names("max_tokens") || names("max_completion_tokens")) {
-        return Some(Adjustment::MaxCompletionTokens);
-    }
-    if (has("max_completion_tokens") && names("max_completion_tokens"))
-        || (has("max_output_tokens") && names("max_output_tokens"))
-    {
-        return Some(Adjustment::NoTokenLimit);
-    }
-    if has("temperature") && names("temperature") {
+    // Moonshot and Claude.
+    if is_about("temperature") && (is_unsupported || FIXED_TEMPERATURE.iter().any(|wording| says(wording))) {
         return Some(Adjustment::NoTemperature);
     }
-    if has("stream") && (names("'stream'") || names("streaming") || names("stream this model") || names("stream is")) {
+    if !is_unsupported {
+        return None;
+    }
+    if (first_role == Some("developer") && says("developer")) || is_about("instructions") {
+        return Some(Adjustment::NoSystemRole);
+    }
+    if has("max_tokens") && (names("max_tokens") || (field.is_none() && says("max_completion_tokens"))) {
+        return Some(Adjustment::MaxCompletionTokens);
+    }
+    if is_about("max_completion_tokens") || is_about("max_output_tokens") {
+        return Some(Adjustment::NoTokenLimit);
+    }
+    let is_about_streaming = match field.as_deref() {
+        Some(field) => field == "stream",
+        None => ["stream ", "stream=", "stream.", "streaming"].iter().any(|word| unquoted.contains(word)),
+    };
+    if has("stream") && is_about_streaming {
         return Some(Adjustment::NoStreaming);
     }
     None
@@ -306,6 +338,53 @@ mod tests {
         for (status, body, expected) in cases {
             assert_eq!(learn(status, body.clone(), &sent()), Some(expected), "{body}");
         }
+    }
+
+    #[test]
+    fn refusals_in_other_words_say_what_to_do_differently() {
+        let message = |text: &str| json!({"error": {"message": text, "type": "invalid_request_error"}});
+        let cases = [
+            // MiniMax (temm1e-labs/temm1e#59), and servers that name the roles they know.
+            (
+                400,
+                message("invalid params, chat content has invalid message role: system (2013)"),
+                Adjustment::NoSystemRole,
+            ),
+            (
+                422,
+                json!({"detail": [{"type": "literal_error", "loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user' or 'assistant'", "input": "system"}]}),
+                Adjustment::NoSystemRole,
+            ),
+            (400, message("This model doesn't support the `system` role"), Adjustment::NoSystemRole),
+            // Moonshot (MoonshotAI/Kimi-K2#124) and Claude (BerriAI/litellm#9524).
+            (400, message("invalid temperature: only 1 is allowed for this model"), Adjustment::NoTemperature),
+            (400, message("`temperature` may only be set to 1 when thinking is enabled."), Adjustment::NoTemperature),
+            // Whatever else is listed.
+            (
+                400,
+                message("Unsupported parameter: 'temperature'. Supported parameters: max_tokens, messages, stream"),
+                Adjustment::NoTemperature,
+            ),
+            (
+                400,
+                json!({"error": {"message": "Unsupported value", "param": "stream", "code": "unsupported_value"}}),
+                Adjustment::NoStreaming,
+            ),
+            (
+                422,
+                json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "stream"], "msg": "Extra inputs are not permitted"}]}),
+                Adjustment::NoStreaming,
+            ),
+            (400, message("This model does not support stream."), Adjustment::NoStreaming),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(learn(status, body.clone(), &sent()), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn refusals_of_other_requests_say_what_to_do_differently() {
+        let message = |text: &str| json!({"error": {"message": text, "type": "invalid_request_error"}});
         let mut newer = sent();
         newer["max_completion_tokens"] = json!(100);
         newer.as_object_mut().unwrap().remove("max_tokens");
@@ -320,9 +399,19 @@ mod tests {
             ("Unknown parameter: 'store'.", Adjustment::NoBackground),
             ("Unsupported parameter: 'max_output_tokens' is not supported.", Adjustment::NoTokenLimit),
             ("System messages are not supported", Adjustment::NoSystemRole),
+            ("Unsupported parameter: 'instructions'", Adjustment::NoSystemRole),
+            ("Store must be set to false", Adjustment::NoBackground),
         ] {
             assert_eq!(learn(400, message(text), &response), Some(expected), "{text}");
         }
+    }
+
+    /// vLLM (vllm-project/vllm#22137).
+    #[test]
+    fn an_endpoint_that_keeps_no_answers_is_not_asked_to() {
+        let sent = json!({"model": "m", "background": true, "store": true});
+        let body = json!({"error": {"message": "`store=True` (default) is not supported. Please set `store=False` in Responses API"}});
+        assert_eq!(learn(501, body, &sent), Some(Adjustment::NoBackground));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::super::answer::{Failure, Tokens};
 use super::content::Content;
 use super::dialect::{Asking, Dialect};
 use super::prompt::Message;
-use super::refusal;
+use super::refusal::Refusal;
 use super::said::{Finish, Said};
 
 /// An endpoint with that format.
@@ -73,21 +73,23 @@ pub(super) fn messages(asking: &Asking<'_>) -> Vec<Message> {
 
 /// Reads an event of a stream or a whole answer, which differ in little.
 pub(super) fn read(value: &Value) -> Said {
-    let mut said = Said { tokens: tokens(&value["usage"]), ..Said::default() };
-    said.error = refusal::in_answer(value);
+    // Groq and Moonshot have places of their own for it.
+    let usages = [&value["usage"], &value["choices"][0]["usage"], &value["x_groq"]["usage"]];
+    let tokens = usages.into_iter().map(tokens).find(|tokens| *tokens != Tokens::default());
+    let mut said = Said { tokens: tokens.unwrap_or_default(), error: Refusal::find(value), ..Said::default() };
     let choices = value["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
     said.is_known = !choices.is_empty();
     // One answer was asked for. Of several, the first one counts, in whatever order they come.
     let Some(choice) = choices.iter().find(|choice| choice["index"].as_i64().unwrap_or(0) == 0) else { return said };
-    if said.error.is_none()
-        && let error @ Value::Object(_) = &choice["error"]
-    {
-        said.error = refusal::in_answer(&json!({ "error": error }));
+    if said.error.is_none() {
+        said.error = Refusal::find(&json!({ "error": choice["error"] }));
     }
-    let message = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
+    let is_part = choice["delta"].is_object();
+    let message = if is_part { &choice["delta"] } else { &choice["message"] };
     let content = Content::read(if message.is_object() { &message["content"] } else { &choice["text"] });
     if content.is_strange && said.error.is_none() {
-        said.error = Some(Failure::new(Reason::Malformed, "the content is neither text nor a list of its parts"));
+        let strange = Failure::new(Reason::Malformed, "the content is neither text nor a list of its parts");
+        said.error = Some(strange.into());
     }
     let is_thought = message["extra_content"]["google"]["thought"] == true;
     let (text, mut thoughts) = if is_thought { (String::new(), content.text) } else { (content.text, String::new()) };
@@ -96,8 +98,13 @@ pub(super) fn read(value: &Value) -> Said {
     let fields = ["reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks"];
     thoughts +=
         &fields.iter().map(|field| as_thoughts(&message[*field])).find(|text| !text.is_empty()).unwrap_or_default();
-    (said.text, said.thoughts) = (text, thoughts);
-    said.refusal = content.refusal + message["refusal"].as_str().unwrap_or_default();
+    let refusal = content.refusal + message["refusal"].as_str().unwrap_or_default();
+    if is_part || !message.is_object() {
+        (said.text, said.thoughts, said.refusal) = (text, thoughts, refusal);
+    } else {
+        // MiniMax ends a stream of parts with the whole message.
+        (said.message_text, said.message_thoughts, said.whole_refusal) = (text, thoughts, refusal);
+    }
     said.finish = choice["finish_reason"].as_str().and_then(Finish::from_reason);
     said
 }
@@ -109,15 +116,27 @@ fn as_thoughts(value: &Value) -> String {
 
 /// Reads a usage, which some send with every event.
 fn tokens(usage: &Value) -> Tokens {
-    let count = |value: &Value| value.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0);
     let either = |one: &str, other: &str| count(&usage[one]).or_else(|| count(&usage[other]));
+    let prompt = either("prompt_tokens", "input_tokens");
+    let completion = either("completion_tokens", "output_tokens");
+    // xAI and Gemini count thoughts in the sum alone, though they are billed.
+    let rest = count(&usage["total_tokens"]).zip(prompt).map(|(total, prompt)| total.saturating_sub(prompt));
     Tokens {
-        prompt: either("prompt_tokens", "input_tokens"),
-        completion: either("completion_tokens", "output_tokens"),
+        prompt,
+        completion: completion.map(|completion| completion.max(rest.unwrap_or_default())),
         thinking: count(&usage["completion_tokens_details"]["reasoning_tokens"])
             .or_else(|| count(&usage["output_tokens_details"]["reasoning_tokens"]))
             .or_else(|| count(&usage["reasoning_tokens"])),
     }
+}
+
+/// A number of tokens. Some servers write it as a fraction.
+fn count(value: &Value) -> Option<i32> {
+    let whole = value.as_i64().or_else(|| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < f64::from(i32::MAX))?;
+        format!("{number:.0}").parse().ok()
+    });
+    whole.and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0)
 }
 
 /// Reads the usage of a response of OpenAI's Responses API, whose fields have other names.

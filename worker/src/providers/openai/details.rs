@@ -23,7 +23,7 @@ const MAX_WORDS: usize = 8000;
 const MAX_DEPTH: usize = 6;
 
 /// Fields with a message, the most telling ones first.
-const MESSAGE_FIELDS: [&str; 17] = [
+const MESSAGE_FIELDS: [&str; 18] = [
     "error",
     "message",
     "msg",
@@ -32,6 +32,7 @@ const MESSAGE_FIELDS: [&str; 17] = [
     "error_msg",
     "errmsg",
     "error_message",
+    "errorMessage",
     "error_description",
     "status_msg",
     "base_resp",
@@ -42,6 +43,9 @@ const MESSAGE_FIELDS: [&str; 17] = [
     "reason",
     "Message",
 ];
+
+/// Fields with a code or a status.
+const CODES: [&str; 4] = ["code", "status", "status_code", "statusCode"];
 
 /// Fields that repeat the request. What a learner has written must not decide what an error means.
 const ECHOES: [&str; 9] =
@@ -87,17 +91,33 @@ impl ErrorDetails {
     pub(super) fn find(value: &Value) -> Option<Self> {
         let object = value.get(0).unwrap_or(value);
         let has = |field: &str| object.get(field).is_some_and(|value| !is_nothing(value));
+        let says = |field: &str| object[field].as_str().is_some_and(|text| !text.is_empty());
+        let has_message = has("message") || has("msg");
+        let has_code = CODES.iter().any(|field| has(field));
+        let is_bare = !["usage", "id", "type"].iter().any(|field| has(field));
         let is_error = has("error")
             || object["type"] == "error"
             || object["object"] == "error"
             || (!has("choices")
-                && (["detail", "errors", "error_msg", "fault"].iter().any(|field| has(field))
+                && (["detail", "errors", "fault"].iter().any(|field| has(field))
+                    || ["error_msg", "error_message", "errorMessage"].iter().any(|field| says(field))
                     || object["success"] == Value::Bool(false)
-                    || (has("message")
-                        && ["code", "status", "status_code", "statusCode"].iter().any(|field| has(field)))
+                    || (!is_fine(object)
+                        && (has_code && has_message
+                            || is_bare && ["message", "msg"].iter().any(|field| says(field))))
                     || object["base_resp"]["status_code"].as_i64().is_some_and(|code| code != 0)));
         is_error.then(|| Self::of(object.clone()))
     }
+}
+
+/// Whether an object with a message says by a code or a status that nothing is wrong.
+fn is_fine(object: &Value) -> bool {
+    const WORDS: [&str; 6] = ["ok", "success", "queued", "pending", "processing", "in_progress"];
+    CODES.iter().any(|field| match &object[*field] {
+        Value::Number(number) => matches!(number.as_i64(), Some(0 | 200..=299)),
+        Value::String(text) => WORDS.contains(&text.to_ascii_lowercase().as_str()) || text == "0" || text == "200",
+        _ => false,
+    })
 }
 
 /// Whether a value says nothing. Some gateways send an error with every event whose fields are all empty.
@@ -255,6 +275,9 @@ mod tests {
             json!({"choices": [], "usage": {"prompt_tokens": 1}}),
             json!({"choices": [], "prompt_filter_results": []}),
             json!({"type": "ping"}),
+            json!({"code": 200, "message": "success"}),
+            json!({"status": "processing", "message": "queued"}),
+            json!({"model": "m", "message": {"role": "assistant", "content": "x"}, "done": false}),
             json!({"object": "chat.completion.chunk", "id": "x"}),
             json!({"choices": [{"message": {"content": "x"}}], "base_resp": {"status_code": 0, "status_msg": ""}}),
         ] {

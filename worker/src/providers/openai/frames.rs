@@ -6,7 +6,11 @@
 //! - lines end with LF, CR or CRLF, wherever the body is split; a byte order mark is skipped;
 //! - `data:` may stand without a space, and twice;
 //! - the last event may lack its blank line;
-//! - a line that is an object without a field name counts as an event, because servers report errors like this.
+//! - a line that is an object without a field name counts as an event, because servers report errors like this, and an object may
+//!   be spread over several lines;
+//! - the field `error` is an event of that name.
+
+use serde::de::IgnoredAny;
 
 /// Most bytes of a stream, far more than the longest answer needs.
 const MAX_STREAM: usize = 32 * 1024 * 1024;
@@ -131,10 +135,29 @@ impl Frames {
                     return Err(FrameError::TooLong);
                 }
             }
+            // An object that is spread over several lines.
+            _ if let Some(data) = self.data.as_mut().filter(|data| is_unfinished(data)) => {
+                data.push('\n');
+                data.push_str(&line);
+                if data.len() > MAX_LINE {
+                    return Err(FrameError::TooLong);
+                }
+                if is_whole(data) {
+                    self.dispatch(frames);
+                }
+            }
+            // llama.cpp, some builds of 2025.
+            "error" => {
+                self.dispatch(frames);
+                (self.name, self.data) = ("error".to_owned(), Some(value.to_owned()));
+                self.dispatch(frames);
+            }
             _ if line.trim_start().starts_with('{') => {
                 self.dispatch(frames);
                 self.data = Some(line);
-                self.dispatch(frames);
+                if self.data.as_deref().is_some_and(is_whole) {
+                    self.dispatch(frames);
+                }
             }
             _ if self.stray.len() < MAX_STRAY => {
                 self.stray.push_str(&line);
@@ -180,6 +203,15 @@ impl Frames {
     pub(super) fn has_events(&self) -> bool {
         self.has_events
     }
+}
+
+/// Whether data is an object or a list that goes on in the next line.
+fn is_unfinished(data: &str) -> bool {
+    data.trim_start().starts_with(['{', '[']) && !is_whole(data)
+}
+
+fn is_whole(data: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(data).is_ok()
 }
 
 #[cfg(test)]

@@ -55,13 +55,22 @@ use self::dialect::{Asking, Dialect};
 pub use self::embeddings::Embeddings;
 pub(crate) use self::embeddings::{Embedded, is_about_a_text, may_be_about_a_text};
 use self::errors::chain;
+use self::prompt::Prompt;
+use self::refusal::Refusal;
 use self::responses::Responses;
+use self::stream::Body;
 use super::answer::{Ended, Failure, History, Out, Piece, Question};
 use super::breaker::{Breaker, Permit};
 use crate::http;
 
 /// The most characters that a token stands for in any reasonable text.
 const MAX_CHARS_PER_TOKEN: usize = 8;
+
+/// Most bytes of an answer that the provider keeps.
+const MAX_KEPT: usize = 4 * 1024 * 1024;
+
+/// Between two looks at an answer that the provider writes in the background.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most bytes of a list of models.
 const MAX_LIST: usize = 4 * 1024 * 1024;
@@ -130,7 +139,8 @@ impl OpenAi {
     pub(super) async fn generate(&self, question: Question<'_>, out: Out) -> Result<Ended, Failure> {
         let Question { request, history, begun, db } = question;
         let model = self.model(request);
-        let turn = self.memory.turn(model).await;
+        // Whoever has waited for another one's turn knows what that one has learnt.
+        let mut turn = self.memory.turn(model).await;
         let mut asking = Asking {
             model,
             prompt: prompt::build(request, history, self.config.context_tokens).await?,
@@ -138,28 +148,66 @@ impl OpenAi {
             max_tokens: request.max_tokens,
             adjustments: self.memory.recall(db, model).await,
         };
-        let response = match self.kept(begun.kept.as_deref(), &out).await? {
-            Some(response) => response,
-            None => match self.ask(&mut asking, begun.key.as_deref(), db, &out).await {
-                // The model takes less than is configured. The learner can shorten the question, but not the conversation.
-                Err(failure) if failure.reason == Reason::ContextTooLong && asking.prompt.has_history() => {
-                    asking.prompt = prompt::build(request, History::new(), self.config.context_tokens).await?;
-                    self.ask(&mut asking, begun.key.as_deref(), db, &out).await?
+        let mut kept = begun.kept;
+        let mut is_read_again = false;
+        let mut made = Vec::new();
+        loop {
+            let body = match self.kept(kept.take().as_deref(), &out).await? {
+                Some(body) => body,
+                None => match self.ask(&mut asking, begun.key.as_deref(), db, &out).await {
+                    Err(failure) if failure.reason == Reason::ContextTooLong && asking.prompt.has_history() => {
+                        asking.prompt = self.without_history(request).await?;
+                        continue;
+                    }
+                    asked => Body::Arriving(asked?),
+                },
+            };
+            if out.send(Piece::Accepted { prompt_tokens: asking.prompt.tokens }).await.is_err() {
+                return Ok(Ended::default()); // the receiver is gone
+            }
+            let thinks_first = asking.has(Adjustment::ThinksFirst);
+            let (ended, shown) = stream::read(body, self.dialect.as_ref(), thinks_first, &mut turn, &out).await;
+            self.memory.learn(db, model, shown.learnt.as_slice()).await;
+            let failure = match (ended, shown.kept) {
+                // It is written in the background, and was not sent.
+                (Err(failure), Some(name)) if failure.reason == Reason::UnknownEnd && !is_read_again => {
+                    (kept, is_read_again) = (Some(name), true);
+                    continue;
                 }
-                asked => asked?,
-            },
-        };
-        if let Some(turn) = turn {
-            turn.accepted();
+                (Err(failure), _) => failure,
+                (Ok(ended), _) => {
+                    self.memory.learn(db, model, &made).await;
+                    return Ok(ended);
+                }
+            };
+            // Some endpoints accept every request, and refuse it in place of the answer.
+            let adjustment = shown.refused.as_ref().and_then(|refusal| self.adjust(&mut asking, refusal));
+            if let Some(adjustment) = adjustment {
+                made.push(adjustment);
+            } else if failure.reason == Reason::ContextTooLong && shown.refused.is_some() && asking.prompt.has_history()
+            {
+                asking.prompt = self.without_history(request).await?;
+            } else {
+                if shown.refused.is_some() {
+                    made.pop(); // what was done differently at last was refused as well
+                }
+                self.memory.learn(db, model, &made).await;
+                let detail = refusal::detail(&failure.detail, self.config.api_key.as_ref());
+                return Err(Failure { detail, ..failure });
+            }
         }
-        if out.send(Piece::Accepted { prompt_tokens: asking.prompt.tokens }).await.is_err() {
-            return Ok(Ended::default()); // the receiver is gone
-        }
-        let thinks_first = asking.has(Adjustment::ThinksFirst);
-        let (ended, learnt) = stream::read(response, self.dialect.as_ref(), thinks_first, &out).await;
-        self.memory.learn(db, model, learnt.as_slice()).await;
-        let key = self.config.api_key.as_ref();
-        ended.map_err(|failure| Failure { detail: refusal::detail(&failure.detail, key), ..failure })
+    }
+
+    /// The model takes less than is configured. The learner can shorten the question, but not the conversation.
+    async fn without_history(&self, request: &Request) -> Result<Prompt, Failure> {
+        prompt::build(request, History::new(), self.config.context_tokens).await
+    }
+
+    /// Asks differently from now on, if a refusal says how. Returns what is different.
+    fn adjust(&self, asking: &mut Asking<'_>, refusal: &Refusal) -> Option<Adjustment> {
+        adjustments::from_refusal(refusal, &self.dialect.body(asking))
+            .filter(|adjustment| self.memory.allows(asking.model, *adjustment))
+            .filter(|adjustment| asking.adjustments.add(*adjustment))
     }
 
     /// Asks, and asks differently if a refusal says how. What was accepted then is remembered.
@@ -197,10 +245,7 @@ impl OpenAi {
                 return Ok(response);
             }
             let refusal = refusal::read(response, self.config.api_key.as_ref()).await;
-            let adjustment = adjustments::from_refusal(&refusal, &body)
-                .filter(|adjustment| self.memory.allows(asking.model, *adjustment))
-                .filter(|adjustment| asking.adjustments.add(*adjustment));
-            let Some(adjustment) = adjustment else {
+            let Some(adjustment) = self.adjust(asking, &refusal) else {
                 // All but the last one were accepted, because the refusals after them were about something else.
                 made.pop();
                 self.memory.learn(db, asking.model, &made).await;
@@ -211,20 +256,52 @@ impl OpenAi {
     }
 
     /// Reads an answer again that the provider keeps. `None` if there is none, or it is not kept any more.
-    async fn kept(&self, response_id: Option<&str>, out: &Out) -> Result<Option<Response>, Failure> {
+    async fn kept(&self, response_id: Option<&str>, out: &Out) -> Result<Option<Body>, Failure> {
         let Some(response_id) = response_id else { return Ok(None) };
         if let Some(url) = self.dialect.kept_url(response_id) {
             let response = self.send(self.http.get(format!("{url}?stream=true"))).await?;
-            if response.status().is_success() {
-                return Ok(Some(response));
-            }
-            let refusal = refusal::read(response, self.config.api_key.as_ref()).await;
-            if !matches!(refusal.status, 400 | 404 | 410) {
-                return Err(refusal.failure);
+            let is_written_elsewhere = match response.status().as_u16() {
+                200..=299 => stream::is_event_stream(&response).then_some(Body::Arriving(response)),
+                // It was not begun as a stream, or too long ago.
+                400 => None,
+                404 | 410 => return self.forget(out).await,
+                _ => return Err(refusal::read(response, self.config.api_key.as_ref()).await.failure),
+            };
+            let body = match is_written_elsewhere {
+                Some(body) => Some(body),
+                None => self.written(&url, out).await?.map(Body::Whole),
+            };
+            if body.is_some() {
+                return Ok(body);
             }
         }
+        self.forget(out).await
+    }
+
+    /// Notes that the provider does not keep the answer.
+    async fn forget(&self, out: &Out) -> Result<Option<Body>, Failure> {
         let _ = out.send(Piece::Kept(None)).await; // the end is noticed later if the receiver is gone
         Ok(None)
+    }
+
+    /// Waits until an answer that the provider keeps is written. `None` if it is not kept any more.
+    async fn written(&self, url: &str, out: &Out) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            let response = self.send(self.http.get(url)).await?;
+            if !response.status().is_success() {
+                let refusal = refusal::read(response, self.config.api_key.as_ref()).await;
+                return if matches!(refusal.status, 400 | 404 | 410) { Ok(None) } else { Err(refusal.failure) };
+            }
+            let body = stream::whole(response, MAX_KEPT).await?;
+            let status = serde_json::from_slice::<Value>(&body).unwrap_or_default()["status"].take();
+            if status != "queued" && status != "in_progress" {
+                return Ok(Some(body));
+            }
+            if out.send(Piece::Alive).await.is_err() {
+                return Err(Failure::new(Reason::BrokenOff, "nobody waits for the answer"));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
     }
 
     /// Has the provider stop writing an answer that it keeps.

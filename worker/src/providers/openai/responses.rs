@@ -11,7 +11,7 @@ use super::azure::segment;
 use super::chat;
 use super::content::Content;
 use super::dialect::{Asking, Dialect};
-use super::refusal;
+use super::refusal::Refusal;
 use super::said::{Finish, Said};
 
 /// An endpoint with that API.
@@ -66,9 +66,13 @@ impl Dialect for Responses {
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 Said { thoughts: delta(), ..Said::default() }
             }
-            "" if value["object"] == "response" => response(value),
-            "error" | "" => Said { error: refusal::in_answer(value), ..Said::default() },
-            _ if value["response"].is_object() => response(&value["response"]),
+            // Some servers send whole items, and neither parts of them nor the output at the end.
+            "response.output_item.done" => message(&value["item"]),
+            "" if value["object"] == "response" => response(value, value["status"].as_str()),
+            "error" | "" => Said { error: Refusal::find(value), ..Said::default() },
+            kind if value["response"].is_object() => {
+                response(&value["response"], value["response"]["status"].as_str().or(kind.strip_prefix("response.")))
+            }
             _ => Said::default(),
         };
         // Without the background, nothing is kept.
@@ -83,19 +87,25 @@ impl Dialect for Responses {
     }
 }
 
+/// Reads an item of the output, which has text if it is a message.
+fn message(item: &Value) -> Said {
+    let content = if item["type"] == "message" { Content::read(&item["content"]) } else { Content::default() };
+    Said { message_text: content.text, whole_refusal: content.refusal, ..Said::default() }
+}
+
 /// Reads a response, whole or as far as it is written.
-fn response(value: &Value) -> Said {
-    let status = value["status"].as_str().unwrap_or_default();
+fn response(value: &Value, status: Option<&str>) -> Said {
+    let status = status.unwrap_or_default();
     let mut said = Said {
         tokens: chat::usage_of(value),
         response_id: value["id"].as_str().map(str::to_owned),
         is_last: matches!(status, "completed" | "incomplete" | "failed" | "cancelled"),
         ..Said::default()
     };
-    for item in value["output"].as_array().into_iter().flatten().filter(|item| item["type"] == "message") {
-        let content = Content::read(&item["content"]);
-        said.whole_text += &content.text;
-        said.whole_refusal += &content.refusal;
+    for item in value["output"].as_array().into_iter().flatten() {
+        let message = message(item);
+        said.whole_text += &message.message_text;
+        said.whole_refusal += &message.whole_refusal;
     }
     said.finish = match status {
         "completed" => Some(Finish::Complete),
@@ -107,8 +117,9 @@ fn response(value: &Value) -> Said {
         _ => None,
     };
     if status == "failed" {
-        let error = refusal::in_answer(&json!({ "error": value["error"] }));
-        said.error = Some(error.unwrap_or_else(|| Failure::new(Reason::ProviderError, "the response has failed")));
+        let error = Refusal::find(&json!({ "error": value["error"] }));
+        said.error =
+            Some(error.unwrap_or_else(|| Failure::new(Reason::ProviderError, "the response has failed").into()));
     }
     said
 }

@@ -1,17 +1,24 @@
 //! What a part of an answer says, whatever the format is.
 
-use super::super::answer::{Failure, Tokens};
+use super::super::answer::Tokens;
+use super::refusal::Refusal;
 
 /// What an event of a stream, or a whole answer, says.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// Whether it has the form that is expected.
     pub(super) is_known: bool,
+    /// A part of the text.
     pub(super) text: String,
+    /// The text of a whole message, which counts only if it did not come in parts.
+    pub(super) message_text: String,
     /// The text of the whole answer, which counts only if there was no other.
     pub(super) whole_text: String,
+    /// A part of what the model thinks.
     pub(super) thoughts: String,
-    /// The refusal of the whole answer, likewise.
+    /// The thoughts of a whole message, which count only if they did not come in parts.
+    pub(super) message_thoughts: String,
+    /// The refusal of a whole message or answer, which counts only if there was no other.
     pub(super) whole_refusal: String,
     /// Why the model declines to answer.
     pub(super) refusal: String,
@@ -20,7 +27,7 @@ pub(super) struct Said {
     pub(super) finish: Option<Finish>,
     /// Whether nothing follows.
     pub(super) is_last: bool,
-    pub(super) error: Option<Failure>,
+    pub(super) error: Option<Refusal>,
     /// The name under which the provider keeps the answer.
     pub(super) response_id: Option<String>,
 }
@@ -45,8 +52,12 @@ pub(super) enum Finish {
 impl Finish {
     /// Reads a finish reason; `None` if the text says that there is none.
     pub(super) fn from_reason(reason: &str) -> Option<Self> {
-        Some(match reason.to_ascii_lowercase().as_str() {
-            "" | "null" | "none" | "finish_reason_unspecified" => return None,
+        // Gemini names what a filter has found, as in `content_filter: PROHIBITED_CONTENT`, and some repeat the name of the field.
+        let word = reason.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let word =
+            ["finish_reason_", "finishreason."].iter().find_map(|prefix| word.strip_prefix(prefix)).unwrap_or(&word);
+        Some(match word {
+            "" | "null" | "none" | "unspecified" => return None,
             "stop" | "end_turn" | "stop_sequence" | "eos" | "eos_token" | "complete" | "completed" | "end" => {
                 Self::Complete
             }
@@ -64,9 +75,16 @@ impl Finish {
             | "blocklist"
             | "spii"
             | "sensitive"
-            | "guardrail_intervened" => Self::Filtered,
+            | "guardrail_intervened"
+            | "image_safety"
+            | "model_armor"
+            | "language"
+            | "error_toxic" => Self::Filtered,
             "refusal" => Self::Refused,
             "error"
+            | "error_finish"
+            | "timeout"
+            | "time_limit"
             | "abort"
             | "cancelled"
             | "canceled"

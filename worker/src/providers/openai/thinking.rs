@@ -8,13 +8,16 @@
 use std::mem::take;
 
 /// Opening and closing tags: DeepSeek, Qwen and most others; Claude and others through proxies; Gemma and Gemini; Seed; Mistral;
-/// Kimi; and three of gpt-oss, of a server that does not read its markers: its thoughts, and what introduces its answer.
-static TAGS: [(&str, &str); 10] = [
+/// Kimi; models that were trained to think in the open; Cohere; and three of gpt-oss, of a server that does not read its markers: its thoughts, and what introduces its answer.
+static TAGS: [(&str, &str); 13] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
+    ("<reason>", "</reason>"),
     ("<seed:think>", "</seed:think>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|end|>"),
@@ -22,8 +25,21 @@ static TAGS: [(&str, &str); 10] = [
     ("<|start|>", "<|message|>"),
 ];
 
+/// What introduces or ends an answer, of servers that do not read the markers of their model.
+static MARKS: [&str; 9] = [
+    "<|im_end|>",
+    "<|return|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|begin_of_solution|>",
+    "<|end_of_solution|>",
+    "<|START_RESPONSE|>",
+    "<|END_RESPONSE|>",
+];
+
 /// The length of the longest tag, in bytes.
-const MAX_TAG: usize = 14;
+const MAX_TAG: usize = 20;
 
 /// A closing tag was read without an opening one, after text had been passed on as the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +96,12 @@ impl Splitter {
         Ok(())
     }
 
-    /// Splits what is left at the end.
-    pub(super) fn finish(&mut self, split: &mut Split) {
+    /// Splits what is left at the end. `is_cut` is whether the model was stopped at the maximum length.
+    pub(super) fn finish(&mut self, split: &mut Split, is_cut: bool) {
         let rest = take(&mut self.held);
         match take(&mut self.state) {
             State::Thoughts(_) => split.thoughts.push_str(&rest),
+            State::Unopened(_) if is_cut => split.thoughts.push_str(&rest), // it did not come to its answer
             State::Between((open, _), text) => {
                 split.answer.push_str(open);
                 split.answer.push_str(&text);
@@ -125,13 +142,13 @@ impl Splitter {
 
     fn begin(&mut self) -> bool {
         let text = self.held.trim_start();
-        if let Some((open, close)) = TAGS.iter().find(|(open, _)| text.starts_with(open)) {
+        if let Some((open, close)) = TAGS.iter().find(|(open, _)| starts_with(text, open)) {
             self.held = String::from(&text[open.len()..]);
             self.has_thoughts = true;
             self.state = State::Thoughts(close);
             return true;
         }
-        if TAGS.iter().any(|(open, _)| open.starts_with(text)) {
+        if TAGS.iter().any(|(open, _)| starts_with(open, text)) {
             return false; // white space, or the beginning of a tag
         }
         if self.has_thoughts {
@@ -157,20 +174,24 @@ impl Splitter {
                 '`' if !self.in_fence => self.in_code = !self.in_code,
                 '\n' => self.in_code = false,
                 '<' | '[' | '◁' if !is_code => {
-                    if let Some(tags) = TAGS.iter().find(|(open, _)| rest.starts_with(open)) {
+                    if let Some(tags) = TAGS.iter().find(|(open, _)| starts_with(rest, open)) {
                         split.answer.push_str(&held[..at]);
                         self.has_thoughts = true;
                         self.state = State::Between(tags, String::new());
                         self.held = String::from(&rest[tags.0.len()..]);
                         return Ok(true);
                     }
-                    let is_line_start = self.last.is_none_or(|last| last == '\n');
-                    if let Some((_, close)) = TAGS.iter().find(|(_, close)| rest.starts_with(close)) {
-                        if self.has_thoughts || is_line_start {
+                    if let Some(mark) = MARKS.iter().find(|mark| rest.starts_with(**mark)) {
+                        split.answer.push_str(&held[..at]);
+                        self.held = String::from(&rest[mark.len()..]);
+                        return Ok(true);
+                    }
+                    if let Some((_, close)) = TAGS.iter().find(|(_, close)| starts_with(rest, close)) {
+                        if self.has_thoughts || self.last.is_none_or(may_precede_close) {
                             self.held = String::from(&rest[close.len()..]);
                             return self.unexpected_close(&held[..at], split);
                         }
-                    } else if TAGS.iter().any(|(open, close)| open.starts_with(rest) || close.starts_with(rest)) {
+                    } else if tags().any(|tag| starts_with(tag, rest)) {
                         break;
                     }
                 }
@@ -202,12 +223,12 @@ impl Splitter {
 
     fn unopened(&mut self, searched: usize, split: &mut Split) -> bool {
         let text = self.held.trim_start();
-        if TAGS.iter().any(|(open, _)| text.starts_with(open)) {
+        if TAGS.iter().any(|(open, _)| starts_with(text, open)) {
             self.state = State::Beginning;
             return true;
         }
         let from = self.held.floor_char_boundary(searched.saturating_sub(MAX_TAG));
-        let found = TAGS.iter().filter_map(|(_, close)| Some((from + self.held[from..].find(close)?, close.len())));
+        let found = TAGS.iter().filter_map(|(_, close)| Some((from + find(&self.held[from..], close)?, close.len())));
         let Some((at, length)) = found.min() else {
             self.state = State::Unopened(self.held.len());
             return false;
@@ -220,15 +241,41 @@ impl Splitter {
     }
 }
 
+/// Everything that is no part of an answer.
+fn tags() -> impl Iterator<Item = &'static str> {
+    TAGS.iter().flat_map(|(open, close)| [*open, *close]).chain(MARKS)
+}
+
+/// Whether a text starts with another one, whatever the case.
+fn starts_with(text: &str, start: &str) -> bool {
+    text.as_bytes().get(..start.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(start.as_bytes()))
+}
+
+/// Where a text has another one, whatever the case.
+fn find(text: &str, part: &str) -> Option<usize> {
+    text.to_ascii_lowercase().find(&part.to_ascii_lowercase())
+}
+
+fn ends_with(text: &str, end: &str) -> bool {
+    let from = text.len().checked_sub(end.len());
+    from.is_some_and(|from| text.as_bytes()[from..].eq_ignore_ascii_case(end.as_bytes()))
+}
+
+/// Whether thoughts may end with this character: a line, a word or a sentence ends there. Who writes about the tag has a space, a
+/// bracket or a quotation mark before it.
+fn may_precede_close(last: char) -> bool {
+    last == '\n' || last.is_alphanumeric() || matches!(last, '.' | '!' | '?' | '…' | '。' | '！' | '？')
+}
+
 /// Moves the text before a tag, and removes the tag. Without the tag, moves what cannot be part of it. Returns whether there
 /// was one.
 fn cut(held: &mut String, tag: &str, into: &mut String) -> bool {
-    if let Some(at) = held.find(tag) {
+    if let Some(at) = find(held, tag) {
         into.push_str(&held[..at]);
         held.drain(..at + tag.len());
         return true;
     }
-    let starts = tag.char_indices().map(|(end, _)| end).filter(|end| held.ends_with(&tag[..*end]));
+    let starts = tag.char_indices().map(|(end, _)| end).filter(|end| ends_with(held, &tag[..*end]));
     let kept = starts.max().unwrap_or(0);
     into.extend(held.drain(..held.len() - kept));
     false
@@ -239,7 +286,7 @@ pub(super) fn without_thoughts(text: &str) -> String {
     let (mut splitter, mut split) = (Splitter::default(), Split::default());
     // The text is a single part, so nothing can have been passed on.
     let _ = splitter.push(text, &mut split);
-    splitter.finish(&mut split);
+    splitter.finish(&mut split, false);
     split.answer
 }
 
@@ -258,7 +305,7 @@ mod tests {
             thoughts += &split.thoughts;
         }
         let mut split = Split::default();
-        splitter.finish(&mut split);
+        splitter.finish(&mut split, false);
         Ok((answer + &split.answer, thoughts + &split.thoughts))
     }
 
@@ -307,11 +354,25 @@ mod tests {
     }
 
     #[test]
+    fn markers_and_the_case_of_tags_do_not_matter() {
+        check("<Think>a</THINK>One", "One", "a");
+        check("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>One<|END_RESPONSE|>", "One", "a");
+        check("One<|im_end|>", "One", "");
+        check("Write `<|im_end|>` here.", "Write `<|im_end|>` here.", "");
+    }
+
+    #[test]
     fn a_closing_tag_alone_shows_that_the_model_thinks_first() {
-        for text in ["Hm.\n</think>\n\nAnswer", "Hm.\nWell.\n</think>Answer"] {
+        // GLM and others end a sentence with it (lmstudio-ai/lmstudio-bug-tracker#1495).
+        for text in [
+            "Hm.\n</think>\n\nAnswer",
+            "Hm.\nWell.\n</think>Answer",
+            "Hm, simple question.</think>Answer",
+            "Hm well</think>Answer",
+        ] {
             assert_eq!(split(Splitter::default(), text, 2), Err(ThoughtBeforeTag), "{text}");
             let (answer, thoughts) = split(Splitter::default(), text, 1000).unwrap();
-            assert_eq!((answer.as_str(), thoughts.starts_with("Hm.")), ("Answer", true), "nothing was passed on yet");
+            assert_eq!((answer.as_str(), thoughts.starts_with("Hm")), ("Answer", true), "nothing was passed on yet");
             for size in [1, 3, 1000] {
                 let known = split(Splitter::of_a_model_that_thinks_first(), text, size).unwrap();
                 assert_eq!((known.0.as_str(), known.1), ("Answer", thoughts.clone()), "{text} in parts of {size}");

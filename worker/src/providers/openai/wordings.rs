@@ -47,6 +47,17 @@ pub(super) const CONTEXT_TOO_LONG: &[&str] = &[
     "输入长度超",
 ];
 
+/// A limit on the rate in words that others use for questions that are too long, or for accounts without money.
+pub(super) const LIMITED_FOR_A_WHILE: &[&str] = &[
+    "throttling",
+    "too many tokens, please wait",
+    "error-code#token-limit",
+    "allocated quota exceeded",
+    "rate limit reached",
+    "rate limited",
+    "per minute",
+];
+
 /// Nothing is left in the account, and waiting does not help.
 pub(super) const QUOTA_USED_UP: &[&str] = &[
     "insufficient_quota",
@@ -104,6 +115,7 @@ pub(super) const KEY_WRONG: &[&str] = &[
     "invalid proxy server token",
     "invalid subscription key",
     "must be verified to use",
+    "login fail",
 ];
 
 /// A filter or a policy forbids the question or the answer.
@@ -131,6 +143,13 @@ pub(super) const CONTENT_REFUSED: &[&str] = &[
     "usage policies",
     "guardrail",
     "new_sensitive",
+    "usage guidelines",
+    "safety_check_type",
+    "for safety reasons",
+    "invalid_prompt",
+    "sensitive information",
+    "sensitivecontent",
+    "censorship",
     "敏感内容",
     "不安全",
 ];

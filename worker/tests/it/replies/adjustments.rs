@@ -38,6 +38,9 @@ async fn each_refusal_costs_one_request_once_and_restarts_know_it() {
     let responses = |is_background| AiApi::Responses { is_background };
     let all = "no_stream_options+no_system_role+max_completion_tokens+no_temperature+no_streaming";
     for (api, demands, learnt_then) in [
+        // Some endpoints accept every request, and refuse it in place of the answer.
+        (chat(), "no_temperature,accepts=1", "no_temperature"),
+        (chat(), "no_stream_options+max_completion_tokens,accepts=1", "no_stream_options+max_completion_tokens"),
         (chat(), "no_stream_options", "no_stream_options"),
         (chat(), "no_system_role", "no_system_role"),
         (chat(), "developer_role", "developer_role"),

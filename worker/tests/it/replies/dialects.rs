@@ -46,6 +46,22 @@ async fn the_responses_api_is_asked_and_its_failures_are_asked_anew() {
     }
 }
 
+/// Written after openai/openai-python#2828: what was not begun as a stream, or some minutes ago, is read as a whole once it is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_the_background_that_is_not_streamed_is_waited_for_and_paid_once() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().api = AiApi::Responses { is_background: true };
+    let worker = fixture.harness.start();
+    let script = "words=6,gap=300,demands=no_streaming";
+    let reply = fixture.ask(&format!("stub:{script} What is a viewport?")).await;
+    let stored = fixture.completed(reply).await;
+    assert_eq!((stored.text, stored.attempt), (answer(script), 1));
+    assert_eq!(fixture.stub.calls(script), 2, "one was refused");
+    worker.stop().await;
+    let used = "SELECT sum(completion_tokens)::bigint FROM ai_reply_attempts WHERE NOT is_estimate";
+    assert_eq!(fixture.count(used).await, 6);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_the_background_is_stopped_if_nobody_wants_it_any_more() {
     let mut fixture = ReplyHarness::new().await;

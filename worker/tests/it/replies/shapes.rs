@@ -107,9 +107,13 @@ async fn a_conversation_that_is_too_long_is_left_out() {
     let learner = fixture.learner().await;
     let reply = fixture.ask_by(&learner, "stub:words=5 First").await;
     fixture.completed(reply).await;
-    let reply = fixture.ask_by(&learner, "stub:words=6,fault=context,times=1 Second").await;
-    assert_eq!(fixture.completed(reply).await.attempt, 1);
-    assert_eq!(fixture.stub.requests().pop().unwrap().body["messages"].as_array().unwrap().len(), 2);
+    // Some endpoints accept every request, and refuse it in place of the answer.
+    for accepts in [0, 1] {
+        let script = format!("words=6,fault=context,times=1,accepts={accepts}");
+        let reply = fixture.ask_by(&learner, &format!("stub:{script} Second")).await;
+        assert_eq!((fixture.completed(reply).await.attempt, fixture.stub.calls(&script)), (1, 2));
+        assert_eq!(fixture.stub.requests().pop().unwrap().body["messages"].as_array().unwrap().len(), 2);
+    }
     // It is the question that is too long, and the learner who has to shorten it.
     let reply = fixture.ask_by(&learner, "stub:words=7,fault=context Third").await;
     assert_eq!(fixture.finished(reply).await.reason.as_deref(), Some("context_too_long"));

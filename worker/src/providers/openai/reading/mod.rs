@@ -4,6 +4,8 @@
 //! proper end of the body. What comes after a finish reason still belongs to the answer, because some servers send one too early
 //! or with every event. An error that comes last makes the answer a failure as well, and its text is kept.
 
+use std::borrow::Cow;
+
 use cairn_core::config::Adjustment;
 use cairn_core::tools::Reason;
 use serde::de::IgnoredAny;
@@ -13,7 +15,7 @@ use super::super::answer::{Ended, Failure, Piece, Tokens};
 use super::details::ErrorDetails;
 use super::dialect::Dialect;
 use super::frames::{Frame, FrameError, Frames};
-use super::refusal::{self, detail};
+use super::refusal::{Refusal, within};
 use super::said::{Finish, Said};
 use super::thinking::{Split, Splitter, ThoughtBeforeTag};
 
@@ -34,11 +36,18 @@ pub(super) struct Reading<'a> {
     is_known: bool,
     /// Whether the text came in parts.
     has_parts: bool,
+    /// Whether whole messages had text.
+    has_messages: bool,
+    /// Whether the thoughts came in parts.
+    has_parts_of_thoughts: bool,
     /// Whether there is text that is more than white space.
     has_text: bool,
     has_thoughts: bool,
     refusal: String,
-    response_id: Option<String>,
+    /// The name under which the provider keeps the answer.
+    pub(super) response_id: Option<String>,
+    /// The error that came in place of an answer: the request was refused after it had been accepted.
+    pub(super) refused: Option<Refusal>,
     /// What the answer shows about the model, for the next request.
     pub(super) learnt: Option<Adjustment>,
 }
@@ -56,10 +65,13 @@ impl<'a> Reading<'a> {
             is_done: false,
             is_known: false,
             has_parts: false,
+            has_messages: false,
+            has_parts_of_thoughts: false,
             has_text: false,
             has_thoughts: false,
             refusal: String::new(),
             response_id: None,
+            refused: None,
             learnt: None,
         }
     }
@@ -76,22 +88,27 @@ impl<'a> Reading<'a> {
         Ok(self.is_done)
     }
 
+    /// Whether anything of the answer was read.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_text || self.has_thoughts
+    }
+
     /// Reads the end of the body.
-    pub(super) fn finish(mut self, pieces: &mut Vec<Piece>) -> Result<Ended, Failure> {
+    pub(super) fn finish(&mut self, pieces: &mut Vec<Piece>) -> Result<Ended, Failure> {
         if !self.is_done {
-            let frames = self.frames.finish().map_err(unreadable)?;
+            // A frame or a letter that the end of the body has cut off.
+            let cut = |failure: Failure, has_text| match failure.reason {
+                Reason::Malformed if has_text => Failure { reason: Reason::BrokenOff, ..failure },
+                _ => failure,
+            };
+            let frames = self.frames.finish().map_err(|error| cut(unreadable(error), self.has_text))?;
             for frame in frames {
-                let read = self.event(&frame, pieces);
-                // A frame that the end of the body has cut off.
-                let read = read.map_err(|failure| match failure.reason {
-                    Reason::Malformed if self.has_text => Failure { reason: Reason::BrokenOff, ..failure },
-                    _ => failure,
-                });
+                let read = self.event(&frame, pieces).map_err(|failure| cut(failure, self.has_text));
                 read.map_err(|failure| self.over(failure, pieces))?;
             }
         }
         let mut split = Split::default();
-        self.splitter.finish(&mut split);
+        self.splitter.finish(&mut split, self.finish == Some(Finish::Length));
         self.split(split, pieces);
         let ended = self.end();
         ended.map_err(|failure| self.over(failure, pieces))
@@ -108,21 +125,22 @@ impl<'a> Reading<'a> {
     fn event(&mut self, frame: &Frame, pieces: &mut Vec<Piece>) -> Result<(), Failure> {
         let data = frame.data.trim();
         if frame.name == "error" {
-            let details = ErrorDetails::of_body(data.as_bytes());
-            return Err(self.failed(refusal::failure(&details)));
+            return Err(self.refused(Refusal::of(ErrorDetails::of_body(data.as_bytes()))));
         }
-        if data.is_empty() {
+        if data.is_empty() || is_sign_of_life(&frame.name) || is_sign_of_life(data) {
             return Ok(());
         }
         // Most events are a single object. Some servers send several at once, with or without an end marker between them.
-        let is_single = serde_json::from_str::<IgnoredAny>(data).is_ok();
+        let is_single = serde_json::from_str::<IgnoredAny>(data).is_ok() || !data.contains('\n');
         let lines: Vec<&str> = if is_single { vec![data] } else { data.lines().map(str::trim).collect() };
         for line in lines {
             if line.eq_ignore_ascii_case("[DONE]") {
                 self.is_done = true;
                 return Ok(());
             }
-            for value in Deserializer::from_str(line).into_iter::<Value>() {
+            // Only what has them is worth a copy.
+            let whole = if line.contains("\\u") { with_whole_characters(line) } else { Cow::Borrowed(line) };
+            for value in Deserializer::from_str(&whole).into_iter::<Value>() {
                 let Ok(value) = value else { return Err(not_json(data)) };
                 self.value(&value, pieces)?;
             }
@@ -151,16 +169,26 @@ impl<'a> Reading<'a> {
         }
         self.is_known |= said.is_known;
         self.is_done |= said.is_last;
-        if !said.thoughts.is_empty() {
+        self.has_parts_of_thoughts |= !said.thoughts.is_empty();
+        let thoughts = if self.has_parts_of_thoughts { said.thoughts } else { said.message_thoughts };
+        if !thoughts.is_empty() {
             self.has_thoughts = true;
-            pieces.push(Piece::Thoughts(said.thoughts));
+            pieces.push(Piece::Thoughts(thoughts));
         }
         self.refusal += &said.refusal;
         if self.refusal.is_empty() {
             self.refusal += &said.whole_refusal;
         }
         self.has_parts |= !said.text.is_empty();
-        let text = if self.has_parts { said.text } else { said.whole_text };
+        let text = match (self.has_parts, said.message_text) {
+            (true, _) => said.text,
+            (false, message) if !message.is_empty() => {
+                self.has_messages = true;
+                message
+            }
+            (false, _) if self.has_messages => String::new(),
+            (false, _) => said.whole_text,
+        };
         if !text.is_empty() {
             self.has_more = true;
             let mut split = Split::default();
@@ -177,7 +205,7 @@ impl<'a> Reading<'a> {
             self.has_more = false;
         }
         match said.error {
-            Some(failure) => Err(self.failed(failure)),
+            Some(refusal) => Err(self.refused(refusal)),
             None => Ok(()),
         }
     }
@@ -197,7 +225,7 @@ impl<'a> Reading<'a> {
     fn end(&self) -> Result<Ended, Failure> {
         let fail = |reason, detail: String| Err(Failure::new(reason, detail));
         if !self.refusal.is_empty() {
-            return fail(Reason::Refused, detail(&format!("the model declined to answer: {}", self.refusal), None));
+            return fail(Reason::Refused, within(&format!("the model declined to answer: {}", self.refusal)));
         }
         match &self.finish {
             Some(Finish::Filtered) => fail(Reason::ContentFilter, "the answer was filtered".to_owned()),
@@ -206,7 +234,7 @@ impl<'a> Reading<'a> {
                 Err(self.failed(Failure::new(Reason::ProviderError, format!("the answer ended with `{why}`"))))
             }
             Some(Finish::Unknown(why)) => {
-                let why = detail(why, None);
+                let why = within(why);
                 fail(Reason::UnknownEnd, format!("the answer ended with `{why}`, whose meaning is not known"))
             }
             Some(_) if self.has_more && !self.is_done => {
@@ -227,7 +255,7 @@ impl<'a> Reading<'a> {
             None => {
                 let stray = ErrorDetails::of_text(self.frames.stray()).message;
                 let why = format!("the stream ended before the answer was complete: {stray}");
-                fail(Reason::BrokenOff, detail(&why, None))
+                fail(Reason::BrokenOff, within(&why))
             }
         }
     }
@@ -259,7 +287,16 @@ impl<'a> Reading<'a> {
             return Failure::new(Reason::BrokenOff, "the response is empty");
         }
         let message = ErrorDetails::of_text(stray).message;
-        Failure::new(Reason::Malformed, detail(&format!("no answer, but: {message}"), None))
+        Failure::new(Reason::Malformed, within(&format!("no answer, but: {message}")))
+    }
+
+    /// An error within an answer, or in place of one.
+    fn refused(&mut self, refusal: Refusal) -> Failure {
+        let failure = self.failed(refusal.failure.clone());
+        if !self.has_begun() {
+            self.refused = Some(refusal);
+        }
+        failure
     }
 
     /// A failure while an answer is being read. Once there is text, an outage counts as an answer that broke off, because the
@@ -270,6 +307,37 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Whether an event, or its name, only keeps the connection open. Some gateways send comments as data.
+fn is_sign_of_life(text: &str) -> bool {
+    const WORDS: [&str; 4] = ["ping", "keepalive", "keep-alive", "heartbeat"];
+    let word = text.trim_matches(['[', ']', '"']);
+    text.starts_with(':') || WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// JSON with a replacement for each half of a character that is without the other half, which proxies leave that split texts by units
+/// of UTF-16. It could not be read otherwise.
+fn with_whole_characters(json: &str) -> Cow<'_, str> {
+    let half = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok().filter(|unit| (0xd800..0xe000).contains(unit))
+    };
+    let (mut whole, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(next) = json[at..].find('\\') {
+        at += next;
+        match half(at) {
+            Some(..0xdc00) if half(at + 6).is_some_and(|low| low >= 0xdc00) => at += 12,
+            Some(_) => {
+                whole.push_str(&json[copied..at]);
+                whole.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            None => at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
+        }
+    }
+    if copied == 0 { Cow::Borrowed(json) } else { Cow::Owned(whole + &json[copied..]) }
+}
+
 /// Whether a reader sees any of a text. Some models end with nothing but characters that have no width, and NUL is not stored.
 fn has_visible(text: &str) -> bool {
     let is_hidden = |c| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
@@ -278,7 +346,7 @@ fn has_visible(text: &str) -> bool {
 
 fn not_json(data: &str) -> Failure {
     let message = ErrorDetails::of_text(data).message;
-    Failure::new(Reason::Malformed, detail(&format!("a part of the answer is not JSON: {message}"), None))
+    Failure::new(Reason::Malformed, within(&format!("a part of the answer is not JSON: {message}")))
 }
 
 fn unreadable(error: FrameError) -> Failure {

@@ -99,6 +99,16 @@ fn streams_of_every_shape_are_read() {
         // The text so far beside what is new (Perplexity).
         format!("{}{STOP}", HI.replace("\"delta\"", "\"message\":{\"content\":\"Hi all of it\"},\"delta\"")),
         HI.replace("\"Hi\"", "[{\"type\":\"text\",\"text\":\"H\"},{\"type\":\"text\",\"text\":\"i\"}]") + STOP,
+        // MiniMax (ENTERPILOT/GoModel#1068): the whole message after its parts. Others send messages instead of parts.
+        format!(
+            "{HI}data: {{\"object\":\"chat.completion\",\"choices\":[{{\"index\":0,\"finish_reason\":\"stop\",\"message\":{{\"role\":\"assistant\",\"content\":\"Hi\"}}}}]}}\n\n{DONE}"
+        ),
+        format!("{}{}{STOP}", HI.replace("delta", "message").replace("Hi", "H"), HI.replace("delta", "message").replace("Hi", "i")),
+        // Comments as data (anomalyco/opencode#50871, mnfst/llm-gateway#2053), and what others send to keep a connection open.
+        format!("data: : keepalive\n\n{HI}data: : OPENROUTER PROCESSING\n\ndata: [PING]\n\ndata: \"ping\"\n\n{STOP}{DONE}"),
+        format!("event: ping\ndata: ping\n\nevent: keepalive\ndata: {{}}\n\n{HI}{STOP}{DONE}"),
+        // Markers of the model that its server did not read.
+        format!("{}{STOP}{DONE}", HI.replace("Hi", "Hi<|im_end|>")),
         // A whole answer.
         "{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}".to_owned(),
         "\n\n  {\"choices\":[{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"Hi\"}],\"refusal\":null},\"finish_reason\":\"stop\"}],\"error\":null}\n".to_owned(),
@@ -115,13 +125,19 @@ fn an_answer_is_complete_only_when_the_provider_says_so() {
     for reason in ["stop", "end_turn", "stop_sequence", "eos_token", "STOP", "COMPLETE"] {
         complete(&format!("{HI}{}{DONE}", finish(&format!("\"{reason}\""))), "Hi");
     }
+    for reason in ["FINISH_REASON_STOP", "FinishReason.STOP"] {
+        complete(&format!("{HI}{}{DONE}", finish(&format!("\"{reason}\""))), "Hi");
+    }
+    // Gemini says what it has found.
+    let filtered = finish("\"content_filter: PROHIBITED_CONTENT\"");
+    fails(&format!("{filtered}{DONE}"), Reason::ContentFilter, "", "filtered");
     for reason in ["length", "max_tokens", "MAX_TOKENS", "model_length"] {
         assert_eq!(read(&format!("{HI}{}{DONE}", finish(&format!("\"{reason}\"")))).end, Ok(true), "{reason}");
     }
     fails(HI, Reason::UnknownEnd, "Hi", "before the answer was complete");
     fails(&format!("{HI}{DONE}"), Reason::UnknownEnd, "Hi", "did not say why");
     // Nothing that a reader sees. NUL could not even be stored.
-    for hidden in ["\\u0000", "\\u200b\\ufeff", " \\u00ad\\u2060\\n"] {
+    for hidden in ["<|im_end|>", "\\u0000", "\\u200b\\ufeff", " \\u00ad\\u2060\\n"] {
         let text = HI.replace("Hi", hidden);
         let body = format!("{text}{STOP}{DONE}");
         assert_eq!(read(&body).end, Err(Reason::EmptyAnswer), "{hidden}");
@@ -181,6 +197,13 @@ fn errors_of_every_form_keep_their_message() {
         "event: error\ndata: own goal\n\n",
         "event: error\ndata: <html><body>own goal</body></html>\n\n",
         "{\"error\": {\"message\": \"own goal\"}}\n", // without a field name
+        "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"own goal\"\n  }\n}\n", // in several lines (BerriAI/litellm#5650)
+        "data: {\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"own goal\"\n  }\n}\n\n",
+        "error: {\"code\":500,\"message\":\"own goal\",\"type\":\"server_error\"}\n\n", // llama.cpp (ggml-org/llama.cpp#16104)
+        "data: {\"error_type\":\"x\",\"error_message\":\"own goal\"}\n\n", // Venice (NousResearch/hermes-agent#68451)
+        "data: {\"message\":\"own goal\"}\n\n",
+        "data: {\"code\":500,\"msg\":\"own goal\"}\n\n",
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"error\":\"own goal\"}]}\n\n",
     ] {
         fails(error, Reason::ProviderError, "", "own goal");
         fails(&format!("{HI}{error}{DONE}"), Reason::BrokenOff, "Hi", "own goal");
@@ -205,7 +228,7 @@ fn errors_of_every_form_keep_their_message() {
     );
     let secret = read("event: error\ndata: call to https://me:pw@h/v1?key=AIza123456789 with sk-1234567890 failed\n\n");
     assert_eq!(secret.detail, "call to https://h/v1 with [redacted] failed");
-    assert!(read(&format!("event: error\ndata: {}\n\n", "x".repeat(5000))).detail.len() <= 300);
+    assert!(read(&format!("event: error\ndata: {}\n\n", "x".repeat(5000))).detail.len() <= 2000);
     fails(&HI.replace("\"Hi\"", "7"), Reason::Malformed, "", "neither text nor a list");
 }
 
@@ -237,6 +260,49 @@ fn thoughts_are_no_part_of_the_answer() {
     fails(&format!("{}{DONE}", finish("\"length\"")), Reason::OnlyThinking, "", "raise the instruction's max_tokens");
 }
 
+/// Written after sgl-project/sglang#12081 and nugget/thane-ai-agent#1395.
+#[test]
+fn an_error_in_place_of_an_answer_is_a_refusal_and_one_after_text_is_not() {
+    let chat = Chat { base_url: String::new() };
+    let refused = |body: &str| {
+        let (mut reading, mut pieces) = (Reading::new(&chat, false), Vec::new());
+        let pushed = reading.push(body.as_bytes(), &mut pieces);
+        let _ = pushed.and_then(|_| reading.finish(&mut pieces).map(|_| true));
+        reading.refused.map(|refusal| (refusal.status, refusal.failure.reason))
+    };
+    let error = "{\"error\":{\"object\":\"error\",\"message\":\"The input (130000 tokens) is longer than the model's context length (32768 tokens).\",\"code\":400}}";
+    for body in [error.to_owned(), format!("data: {error}\n\n"), format!("event: error\ndata: {error}\n\n")] {
+        assert_eq!(refused(&body), Some((400, Reason::ContextTooLong)), "{body}");
+        assert_eq!(refused(&format!("{HI}{body}")), None, "{body}");
+    }
+    let unsupported = "data: {\"error\":{\"message\":\"Unsupported parameter: 'temperature'\"}}\n\n";
+    assert_eq!(refused(unsupported).map(|(status, _)| status), Some(400));
+}
+
+/// Halves of characters, of proxies that split by units of UTF-16 (elizaOS/eliza#30904), and letters that the end has cut off.
+#[test]
+fn characters_that_were_split_do_not_end_an_answer() {
+    complete(
+        &format!("{}{}{STOP}", HI.replace("Hi", "a\\ud83d"), HI.replace("Hi", "\\ude00b \\ud83d\\ude00 \\\\ud83d")),
+        "a��b 😀 \\ud83d",
+    );
+    let chat = Chat { base_url: String::new() };
+    let mut cut = HI.as_bytes().to_vec();
+    cut.extend_from_slice(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xd0");
+    let read = read_as(&chat, &cut, 7);
+    assert_eq!((read.text.as_str(), read.end), ("Hi", Err(Reason::BrokenOff)));
+}
+
+#[test]
+fn thoughts_that_use_up_the_answer_are_not_taken_for_it() {
+    let chat = Chat { base_url: String::new() };
+    let body = format!("{}{}{DONE}", HI.replace("Hi", "Okay, the user asks"), finish("\"length\""));
+    let (mut reading, mut pieces) = (Reading::new(&chat, true), Vec::new());
+    assert_eq!(reading.push(body.as_bytes(), &mut pieces), Ok(true));
+    assert_eq!(reading.finish(&mut pieces).unwrap_err().reason, Reason::OnlyThinking);
+    assert!(pieces.iter().all(|piece| !matches!(piece, Piece::Text(_))), "{pieces:?}");
+}
+
 #[test]
 fn a_model_that_thinks_first_is_noticed() {
     let chat = Chat { base_url: String::new() };
@@ -262,6 +328,29 @@ fn refusals_and_usage_are_read() {
     let cut = read(&format!("{}{usage}{DONE}", finish("\"length\"")));
     assert_eq!((cut.end, cut.tokens), (Err(Reason::OnlyThinking), tokens), "a failure has its usage as well");
     assert_eq!(read(&format!("{HI}{usage}data: {{\"error\":\"x\"}}\n\n")).tokens, tokens);
+    // xAI (UKGovernmentBEIS/inspect_ai#5528) and Gemini count thoughts in the sum alone; Moonshot and Groq have other places; some
+    // write fractions.
+    for (usage, tokens) in [
+        (
+            "\"usage\":{\"prompt_tokens\":32,\"completion_tokens\":9,\"total_tokens\":135,\"completion_tokens_details\":{\"reasoning_tokens\":94}}",
+            Tokens { prompt: Some(32), completion: Some(103), thinking: Some(94) },
+        ),
+        (
+            "\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":10,\"total_tokens\":1018}",
+            Tokens { prompt: Some(8), completion: Some(1010), thinking: None },
+        ),
+        (
+            "\"x_groq\":{\"usage\":{\"prompt_tokens\":8.0,\"completion_tokens\":2,\"total_tokens\":10}}",
+            Tokens { prompt: Some(8), completion: Some(2), thinking: None },
+        ),
+    ] {
+        assert_eq!(read(&format!("{HI}{STOP}data: {{\"choices\":[],{usage}}}\n\n{DONE}")).tokens, tokens, "{usage}");
+    }
+    let in_choice = STOP.replace("\"delta\"", "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1},\"delta\"");
+    assert_eq!(
+        read(&format!("{HI}{in_choice}")).tokens,
+        Tokens { prompt: Some(7), completion: Some(1), thinking: None }
+    );
     let running = HI.replace("{\"choices\"", "{\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1},\"choices\"");
     assert_eq!(read(&running).tokens, Tokens { prompt: Some(7), completion: Some(1), thinking: None });
 }
@@ -306,6 +395,19 @@ fn the_events_of_the_responses_api_are_read() {
     let error = read(&event("error", ",\"code\":\"rate_limit_exceeded\",\"message\":\"slow down\",\"param\":null"));
     assert_eq!((error.end, error.detail.as_str()), (Err(Reason::RateLimited), "slow down"));
     assert_eq!(read(&begin).end, Err(Reason::UnknownEnd));
+    // Whole items without parts (Soju06/codex-lb#504), an end without output (QuantumNous/new-api#4362) or without a status.
+    let item = event(
+        "response.output_item.done",
+        ",\"item\":{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"Hi\"}]}",
+    );
+    for end in [
+        event("response.completed", &response("completed", ",\"output\":[]")),
+        event("response.completed", &response("completed", output)),
+        event("response.completed", ",\"response\":{\"id\":\"resp_1\"}"),
+    ] {
+        let read = read(&(item.clone() + &end));
+        assert_eq!((read.text.as_str(), read.end), ("Hi", Ok(false)), "{end}");
+    }
     let refusal =
         event("response.refusal.delta", ",\"delta\":\"no\"") + &event("response.completed", &response("completed", ""));
     assert_eq!(read(&refusal).end, Err(Reason::Refused));

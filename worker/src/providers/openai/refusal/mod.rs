@@ -12,7 +12,8 @@ use super::details::ErrorDetails;
 use super::hints::Hints;
 use super::redact::redacted;
 use super::wordings::{
-    CONTENT_REFUSED, CONTEXT_TOO_LONG, INVALID, KEY_WRONG, MODEL_NOT_FOUND, OVERLOADED, QUOTA_USED_UP, RATE_LIMITED,
+    CONTENT_REFUSED, CONTEXT_TOO_LONG, INVALID, KEY_WRONG, LIMITED_FOR_A_WHILE, MODEL_NOT_FOUND, OVERLOADED,
+    QUOTA_USED_UP, RATE_LIMITED,
 };
 
 /// Most bytes of an error body that are read.
@@ -21,12 +22,40 @@ const MAX_BODY: usize = 64 * 1024;
 /// Most characters of a provider's message that are kept.
 const MAX_DETAIL: usize = 300;
 
-/// An error response.
+/// Most characters of a message within an answer, before the key is removed from it.
+const MAX_WITHIN: usize = 2000;
+
+/// An error response, or an error in place of an answer or within one.
 #[derive(Debug)]
 pub(super) struct Refusal {
+    /// The status of the response, or the one that the error names; 400 if there is none, because the request was accepted at first.
     pub(super) status: u16,
     pub(super) details: ErrorDetails,
     pub(super) failure: Failure,
+}
+
+impl Refusal {
+    /// The meaning of an error without a response of its own.
+    pub(super) fn of(details: ErrorDetails) -> Self {
+        let hints = Hints::within_answer(&details, Clock::default().now());
+        let reason = match details.status {
+            Some(status) => reason(status, hints.said.is_some(), &details.words),
+            None => reason_of_words(hints.said.is_some(), &details.words),
+        };
+        let failure = Failure { after: hints.said, ..Failure::new(reason, within(&details.message)) };
+        Self { status: details.status.unwrap_or(400), details, failure }
+    }
+
+    /// The meaning of an error object in place of an answer or within a stream; `None` if the value is not an error.
+    pub(super) fn find(value: &Value) -> Option<Self> {
+        ErrorDetails::find(value).map(Self::of)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { status: 400, details: ErrorDetails::default(), failure }
+    }
 }
 
 /// Reads a response with an error status.
@@ -50,24 +79,14 @@ pub(super) async fn read(mut response: Response, key: Option<&Secret>) -> Refusa
     Refusal { status, details, failure }
 }
 
-/// The meaning of an error object in place of an answer or within a stream; `None` if the value is not an error.
-pub(super) fn in_answer(value: &Value) -> Option<Failure> {
-    ErrorDetails::find(value).map(|details| failure(&details))
-}
-
-/// The meaning of an error without a status of its own.
-pub(super) fn failure(details: &ErrorDetails) -> Failure {
-    let hints = Hints::within_answer(details, Clock::default().now());
-    let reason = match details.status {
-        Some(status) => reason(status, hints.said.is_some(), &details.words),
-        None => reason_of_words(hints.said.is_some(), &details.words),
-    };
-    Failure { after: hints.said, ..Failure::new(reason, detail(&details.message, None)) }
-}
-
 /// What is kept of a message: without secrets, and bounded.
 pub(super) fn detail(message: &str, key: Option<&Secret>) -> String {
     redacted(message, key).chars().take(MAX_DETAIL).collect()
+}
+
+/// The same of a message within an answer. The key is removed later, so the message is not cut where that might cut the key.
+pub(super) fn within(message: &str) -> String {
+    redacted(message, None).chars().take(MAX_WITHIN).collect()
 }
 
 fn says(said: &str, wordings: &[&str]) -> bool {
@@ -77,18 +96,22 @@ fn says(said: &str, wordings: &[&str]) -> bool {
 /// The only place that interprets a status. `is_timed` is whether the provider says when to ask again.
 fn reason(status: u16, is_timed: bool, said: &str) -> Reason {
     match status {
-        402 | 429 | 498 if is_timed => Reason::RateLimited,
-        // A request that exceeds a limit by itself never fits.
+        // A request that exceeds a limit by itself never fits, and a model of which nothing is granted has no use of waiting.
         429 if says(said, &["must be reduced in order to run", "reduce your message size"]) => Reason::ContextTooLong,
+        429 if said.contains("limit: 0,") => Reason::ProviderQuota,
+        402 | 429 | 498 if is_timed => Reason::RateLimited,
+        400 | 429 | 500 | 503 if says(said, LIMITED_FOR_A_WHILE) => Reason::RateLimited,
         429 if says(said, QUOTA_USED_UP) => Reason::ProviderQuota,
         429 | 498 => Reason::RateLimited,
         402 => Reason::ProviderQuota,
         401 | 407 => Reason::Unauthorized,
         413 => Reason::ContextTooLong,
         500 if says(said, CONTEXT_TOO_LONG) => Reason::ContextTooLong,
-        408 | 409 | 425 | 500..=599 => Reason::ProviderError,
+        408 | 409 | 425 | 499..=599 => Reason::ProviderError,
         _ => reason_of_request(said).unwrap_or(match status {
+            403 if is_timed || says(said, RATE_LIMITED) => Reason::RateLimited,
             403 => Reason::Unauthorized,
+            424 => Reason::ProviderError, // what the server depends on has failed (TGI)
             404 | 405 | 410 => Reason::ModelNotFound,
             _ if says(said, INVALID) => Reason::BadRequest,
             _ if says(said, RATE_LIMITED) => Reason::RateLimited,
@@ -112,7 +135,7 @@ fn reason_of_request(said: &str) -> Option<Reason> {
 
 /// The meaning of an error that names no status.
 fn reason_of_words(is_timed: bool, said: &str) -> Reason {
-    if is_timed {
+    if is_timed || says(said, LIMITED_FOR_A_WHILE) {
         return Reason::RateLimited;
     }
     if says(said, RATE_LIMITED) {

@@ -231,7 +231,7 @@ fn what_may_work_later_is_recognized() {
 
 #[test]
 fn an_error_inside_an_answer_is_found_and_understood() {
-    let found = |body: Value| in_answer(&body).map(|failure| failure.reason);
+    let found = |body: Value| Refusal::find(&body).map(|refusal| refusal.failure.reason);
     for (body, expected) in [
         (json!({"choices": [{"delta": {"content": "x"}}]}), None),
         (json!({"error": null, "choices": []}), None),
@@ -266,8 +266,8 @@ fn an_error_inside_an_answer_is_found_and_understood() {
     ] {
         assert_eq!(found(body.clone()), expected, "{body}");
     }
-    let waits = in_answer(&json!({"error": {"message": "Rate limit reached. Please try again in 20s."}})).unwrap();
-    assert_eq!(waits.after, Some(std::time::Duration::from_secs(20)));
+    let waits = Refusal::find(&json!({"error": {"message": "Rate limit reached. Please try again in 20s."}})).unwrap();
+    assert_eq!(waits.failure.after, Some(std::time::Duration::from_secs(20)));
 }
 
 #[test]
@@ -275,4 +275,50 @@ fn messages_are_bounded_and_contain_no_key() {
     let message = format!("HTTP 401: key own {} {}", "sk-12345678", "x".repeat(10_000));
     let detail = detail(&message, Some(&Secret::new("own")));
     assert!(detail.starts_with("HTTP 401: key [redacted] [redacted] x") && detail.len() < 400, "{detail}");
+}
+
+/// Words that have another meaning elsewhere, and statuses that few use. Most are from public reports.
+#[test]
+fn what_passes_what_never_fits_and_what_is_forbidden_are_told_apart() {
+    for (status, text, expected) in [
+        // Bedrock (anomalyco/opencode#39621): a limit on the rate, in words for a question that is too long.
+        (
+            500,
+            "An error occurred (ThrottlingException): Too many tokens, please wait before trying again.",
+            Reason::RateLimited,
+        ),
+        (
+            400,
+            "An error occurred (ThrottlingException): Too many tokens, please wait before trying again.",
+            Reason::RateLimited,
+        ),
+        // DashScope (can1357/oh-my-pi#8496) and others speak of billing where they mean a minute.
+        (
+            429,
+            "You exceeded your current quota, please check your plan and billing details. See error-code#token-limit",
+            Reason::RateLimited,
+        ),
+        (429, "Rate limit reached for m. You can increase it by adding a payment method.", Reason::RateLimited),
+        // Gemini (Gitlawb/openclaude#249): nothing is granted, so waiting has no use.
+        (429, "Quota exceeded, limit: 0, model: gemini-2.5-pro. Please retry in 36.2s.", Reason::ProviderQuota),
+        (
+            429,
+            "Request too large on tokens per minute: must be reduced in order to run. Please retry in 5s.",
+            Reason::ContextTooLong,
+        ),
+        // xAI (UKGovernmentBEIS/inspect_ai#2267) and OpenAI (microsoft/PyRIT#1463).
+        (403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO", Reason::ContentFilter),
+        (400, "Invalid prompt: we've limited access to this content for safety reasons.", Reason::ContentFilter),
+        // GitHub; Gemini (google-gemini/gemini-cli#20309); TGI (huggingface/text-generation-inference#1510).
+        (403, "You have exceeded a secondary rate limit", Reason::RateLimited),
+        (403, "Forbidden", Reason::Unauthorized),
+        (499, "The operation was cancelled.", Reason::ProviderError),
+        (424, "Request failed during generation", Reason::ProviderError),
+    ] {
+        check(status, &message(text), expected);
+    }
+    let login = json!({"base_resp": {"status_code": 1004, "status_msg": "login fail: please carry the API key"}, "choices": null});
+    assert_eq!(Refusal::find(&login).map(|refusal| refusal.failure.reason), Some(Reason::Unauthorized));
+    let invalid = json!({"error": {"code": "invalid_prompt", "message": "limited"}});
+    assert_eq!(Refusal::find(&invalid).map(|refusal| refusal.failure.reason), Some(Reason::ContentFilter));
 }
