@@ -5,13 +5,13 @@ use std::path::Path;
 use cairn_core::admin::preflight;
 use cairn_core::config::{Config, Secret};
 use cairn_core::db::{
-    APPLICATION, DatabaseUrl, Db, MigrateError, Migrations, OWNER, Purpose, Role, connect_options, create_roles,
-    migrate, migrations,
+    APPLICATION, DatabaseUrl, Db, MigrateError, Migrations, OWNER, Purpose, Role, connect, connect_options,
+    create_roles, migrate, migrations_on,
 };
 use cairn_core::hosts;
 use cairn_postgres::{Durability, Options, Server, role_url};
+use sqlx::Connection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
 
 use crate::failure::Failure;
 use crate::output::report;
@@ -32,7 +32,7 @@ pub(crate) enum Step {
 
 /// Fails if a database does not suit Cairn.
 pub(crate) async fn refuse_unsuitable(options: &PgConnectOptions, step: Step) -> Result<(), Failure> {
-    let mut connection = hosts::writable(options).await.connect().await.map_err(cairn_core::Error::from)?;
+    let mut connection = connect(&hosts::writable(options).await).await?;
     let database = preflight::database(&mut connection).await?;
     if let Some(reason) = preflight::unsuitable(&database) {
         return Err(Failure::setup(reason));
@@ -174,7 +174,8 @@ impl Database {
 
     /// Which migrations are applied and pending.
     pub(crate) async fn migrations(&self) -> Result<Migrations, Failure> {
-        let state = migrations(&hosts::writable(&connect_options(self.owner_url().expose())?).await).await;
+        let options = hosts::writable(&connect_options(self.owner_url().expose())?).await;
+        let state = migrations_on(&mut connect(&options).await?).await;
         state.map_err(|error| self.migration_failure(error))
     }
 

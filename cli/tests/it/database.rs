@@ -1,5 +1,6 @@
 //! Migrations, `cairn verify` and `cairn doctor`.
 
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use cairn_core::db::{APPLICATION, OWNER};
@@ -27,6 +28,33 @@ async fn no_command_but_dev_makes_a_database() {
     }
     assert!(sandbox.run(&["doctor"]).out.contains("cairn dev"));
     assert!(std::fs::read_dir(sandbox.path()).unwrap().next().is_none(), "no files may be left behind");
+}
+
+/// A server, or something before it, that takes connections and says nothing.
+#[test]
+fn a_database_that_never_answers_is_not_waited_for() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let sandbox = Sandbox::new();
+    let url = format!("postgres://u:hunter2@{}/d", silent.local_addr().unwrap());
+    let running: Vec<_> = [
+        &["migrate"][..],
+        &["migrate", "--check"],
+        &["verify"],
+        &["export"],
+        &["invite", "create"],
+        &["jobs", "stats"],
+    ]
+    .map(|args| {
+        let mut command = sandbox.command(args);
+        command.env("DATABASE_URL", &url).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    })
+    .into();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        let says = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{says}");
+        assert!(says.contains("the database does not answer") && !says.contains("hunter2"), "{says}");
+    }
 }
 
 #[tokio::test]
