@@ -127,7 +127,7 @@ with_pgbouncer() {
     done
     kill "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
-    # A setting that it does not know is an error in its log, and it goes on.
+    # With a setting that it does not know it does not start. Whatever else it complains of is an error here, too.
     if ! grep -q 'process up' "$scratch/pgbouncer.log" || grep -E 'ERROR|FATAL|WARNING' "$scratch/pgbouncer.log" >&2; then
         cat "$scratch/pgbouncer.log" >&2
         return 1

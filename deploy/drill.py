@@ -148,7 +148,7 @@ unix_socket_directories = ''
 max_connections = 200
 wal_level = replica
 archive_mode = on
-archive_command = 'test ! -f {archive}/%f && cp %p {archive}/%f'
+archive_command = 'if test -f {archive}/%f; then cmp -s %p {archive}/%f; else cp %p {archive}/%f.tmp && sync {archive}/%f.tmp && mv {archive}/%f.tmp {archive}/%f; fi'
 archive_timeout = 60
 wal_retrieve_retry_interval = 500ms
 """)
