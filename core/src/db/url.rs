@@ -66,10 +66,19 @@ impl DatabaseUrl {
             let mark = if query.is_empty() { "" } else { "?" };
             let alone = format!("{scheme}://{user}{at}{host}{path}{mark}{query}");
             let options = PgConnectOptions::from_str(&alone).map_err(|_| fault(MALFORMED))?;
-            parsed.hosts.push(options);
+            parsed.hosts.push(without_brackets(options));
             parsed.urls.push(alone);
         }
         Ok(parsed)
+    }
+}
+
+/// The brackets around an IPv6 address belong to the URL: sqlx keeps them, and then looks for a host of that name.
+fn without_brackets(options: PgConnectOptions) -> PgConnectOptions {
+    let address = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+    match address {
+        Some(address) => options.host(&address),
+        None => options,
     }
 }
 
@@ -132,7 +141,7 @@ mod tests {
     #[test]
     fn several_hosts_are_read_in_their_order() {
         assert_eq!(hosts("postgres://u:p@one/d"), ["one:5432"]);
-        assert_eq!(hosts("postgresql://u:p@one:1,two:2,[::1]:3/d?sslmode=disable"), ["one:1", "two:2", "[::1]:3"]);
+        assert_eq!(hosts("postgresql://u:p@one:1,two:2,[::1]:3/d?sslmode=disable"), ["one:1", "two:2", "::1:3"]);
         let url =
             DatabaseUrl::parse("postgres://u:p%40ss@a,b:7/d?target_session_attrs=read-write&sslmode=require").unwrap();
         assert_eq!(url.urls, ["postgres://u:p%40ss@a/d?sslmode=require", "postgres://u:p%40ss@b:7/d?sslmode=require"]);
@@ -141,6 +150,21 @@ mod tests {
         assert!(!DatabaseUrl::parse("postgres://u@a/d").unwrap().must_write);
         assert!(DatabaseUrl::parse("postgres://u@a,b/d").unwrap().must_write, "a standby among them is of no use");
         assert!(DatabaseUrl::parse("postgres://u@a/d?target_session_attrs=primary").unwrap().must_write);
+    }
+
+    #[test]
+    fn addresses_have_no_brackets_when_they_are_connected_to() {
+        let url = DatabaseUrl::parse("postgres://u@[::1]:5433/d").unwrap();
+        assert_eq!((url.hosts[0].get_host(), url.hosts[0].get_port()), ("::1", 5433));
+        assert_eq!(url.urls, ["postgres://u@[::1]:5433/d"], "what is shown is as it was written");
+        for (written, host) in [
+            ("postgres://u@[fd00::a]/d", "fd00::a"),
+            ("postgres://u@h/d?host=[::1]", "::1"),
+            ("postgres://u@h/d?hostaddr=::1", "::1"),
+            ("postgres://u@127.0.0.1/d", "127.0.0.1"),
+        ] {
+            assert_eq!(DatabaseUrl::parse(written).unwrap().hosts[0].get_host(), host, "{written}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::plan::{Plan, Target, Verdict};
 use super::row::Row;
-use super::state::{State, id_for};
+use super::state::{SETTING, State, id_for};
 use crate::clock::new_id;
 use crate::settings::definition;
 use crate::tools::has_copyable_content;
@@ -89,6 +89,18 @@ fn message_of(row: &Row, state: &State, chat_id: Uuid, mut plan: Plan) -> Result
     Ok(plan)
 }
 
+/// What became of a value for a setting here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Placed {
+    Planned,
+    /// Another row or entry has decided the setting already.
+    Repeated,
+    /// There is no such setting, or it cannot have the value.
+    Unknown,
+}
+
+const REPEATED: &str = "another row decides the same setting";
+
 /// A setting: one that has the same key and type here, or the visibility of the navigation. What an admin has set here stays.
 pub(super) fn setting(row: &Row, state: &mut State) -> Verdict {
     let Some(key) = row.text_of(&["setting_key", "key"]) else { return Verdict::skip("the setting has no key") };
@@ -96,41 +108,61 @@ pub(super) fn setting(row: &Row, state: &mut State) -> Verdict {
         return Verdict::skip("the setting has no value");
     };
     let mut plan = Plan::new(new_id());
-    let mut set = |key: &str, value: &Value| {
-        let Ok(Some(definition)) = definition(key) else { return false };
-        let fits = definition.check(value).is_empty();
-        if fits {
-            let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
-            plan.insert(
-                Target::Settings,
-                json!({
-                    "key": key, "value": value, "version": 1, "created_at": created_at, "updated_at": updated_at,
-                }),
-            );
-        }
-        fits
-    };
     if key.starts_with("navigation") {
-        let mut left_out = Vec::new();
-        for (item, value) in value.as_object().into_iter().flatten() {
-            let shown = [Some(value), value.get("visible"), value.get("enabled")]
-                .into_iter()
-                .flatten()
-                .find(|v| v.is_boolean());
-            let name = match item.as_str() {
-                "community" | "showcase" => "projects",
-                "assistant" | "chat" => "tools",
-                other => other,
-            };
-            if !shown.is_some_and(|shown| set(&format!("navigation.{name}"), shown)) {
-                left_out.push(item.clone());
-            }
-        }
-        if !left_out.is_empty() {
-            plan.notes.push("navigation: entries that no setting here controls were left out".to_owned());
-        }
-        let is_empty = plan.records.is_empty();
-        return if is_empty { Verdict::skip("no setting here has this meaning") } else { Verdict::Map(plan) };
+        return navigation(row, state, plan, value);
     }
-    if set(&key, value) { Verdict::Map(plan) } else { Verdict::skip("no setting here has this meaning") }
+    match place(row, state, &mut plan, &key, value) {
+        Placed::Planned => Verdict::Map(plan),
+        Placed::Repeated => Verdict::skip(REPEATED),
+        Placed::Unknown => Verdict::skip("no setting here has this meaning"),
+    }
+}
+
+/// The visibility of the entries of the navigation. Two of them may be one here: the first counts.
+fn navigation(row: &Row, state: &mut State, mut plan: Plan, value: &Value) -> Verdict {
+    let (mut is_left_out, mut is_repeated) = (false, false);
+    for (item, value) in value.as_object().into_iter().flatten() {
+        let shown =
+            [Some(value), value.get("visible"), value.get("enabled")].into_iter().flatten().find(|v| v.is_boolean());
+        let name = match item.as_str() {
+            "community" | "showcase" => "projects",
+            "assistant" | "chat" => "tools",
+            other => other,
+        };
+        let key = format!("navigation.{name}");
+        match shown.map_or(Placed::Unknown, |shown| place(row, state, &mut plan, &key, shown)) {
+            Placed::Planned => {}
+            Placed::Repeated => is_repeated = true,
+            Placed::Unknown => is_left_out = true,
+        }
+    }
+    if plan.records.is_empty() {
+        return Verdict::skip(if is_repeated { REPEATED } else { "no setting here has this meaning" });
+    }
+    if is_left_out {
+        plan.notes.push("navigation: entries that no setting here controls were left out".to_owned());
+    }
+    if is_repeated {
+        plan.notes.push("navigation: of several entries that are one setting here, the first counts".to_owned());
+    }
+    Verdict::Map(plan)
+}
+
+/// Plans a value for a setting, unless one was planned before: one statement cannot set the same setting twice. The key is named,
+/// so that a later run leaves out the same rows.
+fn place(row: &Row, state: &mut State, plan: &mut Plan, key: &str, value: &Value) -> Placed {
+    let Ok(Some(definition)) = definition(key) else { return Placed::Unknown };
+    if !definition.check(value).is_empty() {
+        return Placed::Unknown;
+    }
+    if state.find(SETTING, key).is_some() {
+        return Placed::Repeated;
+    }
+    state.remember(SETTING, key, plan.id);
+    plan.name(SETTING, key, plan.id);
+    let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
+    let setting =
+        json!({ "key": key, "value": value, "version": 1, "created_at": created_at, "updated_at": updated_at });
+    plan.insert(Target::Settings, setting);
+    Placed::Planned
 }

@@ -96,7 +96,11 @@ pub(super) fn minutes(text: &str) -> Option<i32> {
         let hours: i32 = hours.trim().parse().ok()?;
         // Of two parts the first are minutes, as players show them.
         return match minutes.split_once(':') {
-            Some((minutes, _)) => Some((hours * 60 + minutes.trim().parse::<i32>().ok()?).clamp(1, 600)),
+            Some((minutes, _)) => {
+                let minutes: i32 = minutes.trim().parse().ok()?;
+                // What is too large for a number is no duration.
+                hours.checked_mul(60)?.checked_add(minutes).map(|whole| whole.clamp(1, 600))
+            }
             None => Some(hours.clamp(1, 600)),
         };
     }
@@ -163,6 +167,12 @@ mod tests {
             ("12:30", Some(12)),
             ("30 сек", Some(1)),
             ("99 ч", Some(600)),
+            ("99999999:99999999:1", None),
+            ("35791394:2147483647:1", None),
+            ("99999999999:1:1", None),
+            ("-99999999:1:1", None),
+            ("99999999:30", Some(600)),
+            ("99999999999999999999 ч", Some(600)),
             ("скоро", None),
             ("", None),
         ] {

@@ -40,7 +40,7 @@ fn project_of(row: &Row, state: &State) -> Result<Plan, String> {
         "cover_url": clean::url("image_url", row.text("image_url"), &mut plan.notes), "status": status,
         "published_at": published_at, "submitted_at": (status != "draft").then_some(created_at), "category": category,
         "likes_count": 0, "trending_likes": 0, "version": 1, "created_at": created_at,
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Projects, project);
     Ok(plan)

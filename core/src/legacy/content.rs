@@ -14,6 +14,19 @@ use crate::clock::new_id;
 /// How long a lesson takes whose duration nobody wrote down, in minutes.
 pub(super) const UNKNOWN_DURATION: i32 = 10;
 
+/// Whether learners see a module or lesson of this state. What they could not open is not shown to them now, so only words that
+/// are known to show something do: those of the platform's own states, and those of its other contents.
+fn publication(row: &Row, notes: &mut Vec<String>) -> &'static str {
+    match row.word("status").as_deref() {
+        None | Some("available" | "current" | "completed" | "published" | "active") => "published",
+        Some("draft" | "hidden" | "locked") => "draft",
+        Some(_) => {
+            notes.push("status: a word that is not known; it is a draft until an author publishes it".to_owned());
+            "draft"
+        }
+    }
+}
+
 /// A module, and its stage in the roadmap of the course.
 pub(super) fn module(row: &Row, state: &mut State) -> Verdict {
     let key = row.key();
@@ -21,13 +34,13 @@ pub(super) fn module(row: &Row, state: &mut State) -> Verdict {
     let title = titled(row, "title", 200, &mut plan);
     let slug = state.slug("module", &clean::slug(&title, "module"));
     let summary = clean::cut("description", &row.text("description").unwrap_or_default(), 1000, &mut plan.notes);
-    // What learners could not open is not shown to them now.
-    let publication = if row.word("status").as_deref() == Some("locked") { "draft" } else { "published" };
+    let publication = publication(row, &mut plan.notes);
     let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
+    let deleted_at = row.deleted(state.now, &mut plan.notes);
     let module = json!({
         "id": plan.id, "slug": slug, "title": title, "summary": summary, "position": row.position(),
         "publication": publication, "version": 1, "created_at": created_at, "updated_at": updated_at,
-        "deleted_at": row.time("deleted_at"),
+        "deleted_at": deleted_at,
     });
     plan.insert(Target::Modules, module);
     let roadmap_id = special_roadmap(state, &mut plan, "modules", "Курс", "course");
@@ -35,7 +48,7 @@ pub(super) fn module(row: &Row, state: &mut State) -> Verdict {
     let new_stage = json!({
         "id": stage_id, "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
         "summary": summary, "position": row.position(), "publication": "published", "version": 1,
-        "created_at": created_at, "updated_at": updated_at, "deleted_at": row.time("deleted_at"),
+        "created_at": created_at, "updated_at": updated_at, "deleted_at": deleted_at,
     });
     plan.insert(Target::Stages, new_stage);
     plan.name(MODULE_STAGE, &key, stage_id);
@@ -75,16 +88,13 @@ pub(super) fn lesson(row: &Row, state: &mut State) -> Verdict {
     let is_short = description.chars().count() <= 1000;
     let summary = if is_short { description.clone() } else { String::new() };
     let body = if is_short { String::new() } else { clean::cut("description", &description, 100_000, &mut plan.notes) };
-    let publication = match row.word("status").as_deref() {
-        Some("draft" | "hidden" | "locked") => "draft",
-        _ => "published",
-    };
+    let publication = publication(row, &mut plan.notes);
     let lesson = json!({
         "id": plan.id, "module_id": module, "slug": slug, "title": title, "summary": summary, "body": body,
         "video_url": clean::url("video_url", row.text("video_url"), &mut plan.notes),
         "duration_minutes": duration(row, "duration", &mut plan), "completion": "manual", "position": row.position(),
         "publication": publication, "version": 1, "created_at": row.created(state.now),
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Lessons, lesson);
     if let Some(stage_id) = row.text("module_id").and_then(|id| state.find(MODULE_STAGE, &id)) {
@@ -117,7 +127,8 @@ pub(super) fn material(row: &Row, state: &mut State) -> Verdict {
     };
     let material = json!({
         "id": plan.id, "lesson_id": lesson_id, "kind": kind, "title": title, "url": url, "position": row.position(),
-        "created_at": row.created(state.now), "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "created_at": row.created(state.now), "updated_at": row.updated(state.now),
+        "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Materials, material);
     Verdict::Map(plan)
@@ -151,7 +162,7 @@ pub(super) fn task_of(
     let task = json!({
         "id": plan.id, "lesson_id": lesson_id, "slug": slug, "title": title, "description": description,
         "is_required": is_required, "position": row.position(), "created_at": row.created(state.now),
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Tasks, task);
     plan

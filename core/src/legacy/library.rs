@@ -38,7 +38,7 @@ pub(super) fn style(row: &Row, state: &mut State) -> Verdict {
         "tags": clean::tags("tags", tags, &mut plan.notes),
         "preview_url": clean::url("image_url", row.text("image_url"), &mut plan.notes), "usage_count": 0,
         "position": row.position(), "publication": publication(row), "version": 1, "created_at": row.created(state.now),
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Styles, style);
     Verdict::Map(plan)
@@ -55,7 +55,7 @@ pub(super) fn term(row: &Row, state: &mut State) -> Verdict {
         "definition": clean::cut("definition", &definition, 5000, &mut plan.notes),
         "tags": clean::tags("slang", row.list("slang"), &mut plan.notes), "category": category,
         "publication": "published", "version": 1, "created_at": row.created(state.now),
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Glossary, record);
     Verdict::Map(plan)
@@ -65,11 +65,11 @@ pub(super) fn term(row: &Row, state: &mut State) -> Verdict {
 pub(super) fn category(row: &Row, state: &mut State) -> Verdict {
     let mut plan = Plan::new(id_for(&row.key()));
     let name = titled(row, "name", 100, &mut plan);
-    if let (None, Some(same)) = (row.time("deleted_at"), state.categories.get(&name.to_lowercase())) {
+    let deleted_at = row.deleted(state.now, &mut plan.notes).map(|time| json!(time));
+    if let (None, Some(same)) = (&deleted_at, state.categories.get(&name.to_lowercase())) {
         plan.id = *same;
         return Verdict::Map(plan);
     }
-    let deleted_at = row.time("deleted_at").map(|time| json!(time));
     new_category(state, &mut plan, &name, row.position(), deleted_at.as_ref());
     Verdict::Map(plan)
 }
@@ -114,7 +114,7 @@ fn prompt_of(row: &Row, state: &mut State) -> Result<Plan, String> {
         "body": clean::cut("content", &body, 50_000, &mut plan.notes),
         "tags": clean::tags("tags", row.list("tags"), &mut plan.notes), "copy_count": 0, "position": row.position(),
         "publication": publication(row), "version": 1, "created_at": row.created(state.now),
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Prompts, prompt);
     Ok(plan)
@@ -148,7 +148,7 @@ pub(super) fn prompt_step(row: &Row, state: &mut State) -> Verdict {
     let step = json!({
         "id": plan.id, "prompt_id": prompt_id, "title": title, "body": clean::cut("content", &body, 20_000, &mut plan.notes),
         "position": row.position(), "created_at": row.created(state.now), "updated_at": row.updated(state.now),
-        "deleted_at": row.time("deleted_at"),
+        "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::PromptSteps, step);
     Verdict::Map(plan)

@@ -112,12 +112,13 @@ async fn run(writer: Writer<'_>, source: &mut Source, state: &mut State, listene
         let known = table_named(&table.name);
         let rows = source.start(table, known).await?;
         let mut numbers = TableReport::new(&table.name);
+        let mut seen = HashSet::new();
         loop {
             let chunk = source.next().await?;
             if chunk.is_empty() {
                 break;
             }
-            let decided = import_chunk(writer, table, known, chunk, state).await?;
+            let decided = import_chunk(writer, table, known, chunk, &mut seen, state).await?;
             for row in &decided {
                 count(&mut numbers, row, listener);
             }
@@ -158,6 +159,7 @@ async fn import_chunk(
     table: &SourceTable,
     known: Option<&'static Table>,
     rows: Vec<Row>,
+    seen: &mut HashSet<String>,
     state: &mut State,
 ) -> Result<Vec<Decided>> {
     let keys: Vec<String> = rows.iter().map(Row::key).collect();
@@ -170,7 +172,7 @@ async fn import_chunk(
         Writer::Database(db) => {
             let mut tx = db.begin().await?;
             let there = already_there(&mut tx, known.name, &keys).await?;
-            let mut decided = decide(known, &rows, keys, &there, state);
+            let mut decided = decide(known, &rows, keys, &there, seen, state);
             match write(&mut tx, known.name, &decided).await {
                 Ok(0) => tx.rollback().await?,
                 Ok(_) => tx.commit().await?,
@@ -185,9 +187,9 @@ async fn import_chunk(
         }
         Writer::DryRun(db) => {
             let there = already_there(&mut *db.acquire().await?, known.name, &keys).await?;
-            Ok(decide(known, &rows, keys, &there, state))
+            Ok(decide(known, &rows, keys, &there, seen, state))
         }
-        Writer::Nothing => Ok(decide(known, &rows, keys, &HashSet::new(), state)),
+        Writer::Nothing => Ok(decide(known, &rows, keys, &HashSet::new(), seen, state)),
     }
 }
 
@@ -198,23 +200,29 @@ async fn already_there(connection: &mut PgConnection, kind: &str, keys: &[String
     Ok(rows.fetch_all(connection).await?.into_iter().collect())
 }
 
+/// Decides what becomes of rows. `seen` has the keys of the rows of this table that came before, and those of an earlier run do not
+/// count: so every run skips the same repetitions.
 fn decide(
     table: &'static Table,
     rows: &[Row],
     keys: Vec<String>,
     there: &HashSet<String>,
+    seen: &mut HashSet<String>,
     state: &mut State,
 ) -> Vec<Decided> {
-    let mut seen = HashSet::new();
     let mut decided = Vec::with_capacity(rows.len());
     for (row, key) in rows.iter().zip(keys) {
-        let is_there = there.contains(&key);
-        let verdict = if is_there {
-            Verdict::Derived
-        } else if seen.insert(key.clone()) {
-            (table.map)(row, state)
-        } else {
+        // A row that cannot be read does not hide one with the same id that can.
+        let is_repeated = row.fault().is_none() && !seen.insert(key.clone());
+        let is_there = row.fault().is_none() && !is_repeated && there.contains(&key);
+        let verdict = if let Some(fault) = row.fault() {
+            Verdict::skip(fault)
+        } else if is_repeated {
             Verdict::skip("another row has the same id")
+        } else if is_there {
+            Verdict::Derived
+        } else {
+            (table.map)(row, state)
         };
         if let Verdict::Map(plan) = &verdict {
             state.remember(table.name, &key, plan.id);

@@ -16,7 +16,7 @@ const LONGEST_HASH: usize = 500;
 pub(super) fn user(row: &Row, state: &mut State) -> Verdict {
     let key = row.key();
     let mut plan = Plan::new(id_for(&key));
-    let deleted_at = row.time("deleted_at");
+    let deleted_at = row.deleted(state.now, &mut plan.notes);
     let address = address(row, state, &mut plan, deleted_at.is_none());
     let verified = address.is_some() && row.flag("email_verified") == Some(true);
     let (email, email_key) = address.unwrap_or_else(|| {
@@ -28,12 +28,11 @@ pub(super) fn user(row: &Row, state: &mut State) -> Verdict {
     }
     let (first_name, last_name) = names(row, &mut plan.notes);
     let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
-    let status = if row.word("status").as_deref() == Some("inactive") { "suspended" } else { "active" };
     let user = json!({
         "id": plan.id, "email": email, "email_key": email_key, "password_hash": password_hash(row, &mut plan.notes),
         "first_name": first_name, "last_name": last_name,
         "avatar_url": clean::url("avatar_url", row.text("avatar_url"), &mut plan.notes),
-        "role": role(row, &mut plan.notes), "status": status, "suspension_reason": null,
+        "role": role(row, &mut plan.notes), "status": status(row, &mut plan.notes), "suspension_reason": null,
         "last_active_at": row.time_of(&["last_active_at", "last_login_at"]),
         "email_verified_at": verified.then_some(created_at), "version": 1, "created_at": created_at, "updated_at": updated_at,
         "deleted_at": deleted_at,
@@ -93,6 +92,20 @@ fn is_readable(hash: &str) -> bool {
     let cost =
         ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| hash.strip_prefix(prefix)?.get(..2)?.parse::<u32>().ok());
     hash.len() <= LONGEST_HASH && (cost.is_some_and(|cost| (4..=14).contains(&cost)) || hash.starts_with("$argon2"))
+}
+
+/// Whoever was kept out is kept out: only words that are known to let somebody in do so.
+fn status(row: &Row, notes: &mut Vec<String>) -> &'static str {
+    match row.word("status").as_deref() {
+        None | Some("active" | "stalled" | "completed") => "active",
+        Some("inactive" | "suspended") => "suspended",
+        Some(_) => {
+            notes.push(
+                "status: a word that is not known; the account is suspended until an admin restores it".to_owned(),
+            );
+            "suspended"
+        }
+    }
 }
 
 fn role(row: &Row, notes: &mut Vec<String>) -> &'static str {

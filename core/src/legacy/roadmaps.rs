@@ -20,7 +20,8 @@ pub(super) fn roadmap(row: &Row, state: &mut State) -> Verdict {
     let title = titled(row, "title", 200, &mut plan);
     let slug = state.slug("roadmap", &clean::slug(&title, "roadmap"));
     let summary = clean::cut("description", &row.text("description").unwrap_or_default(), 1000, &mut plan.notes);
-    let (created_at, updated_at, deleted_at) = (row.created(state.now), row.updated(state.now), row.time("deleted_at"));
+    let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
+    let deleted_at = row.deleted(state.now, &mut plan.notes);
     let (stage_id, module_id) = (new_id(), new_id());
     let position = row.position();
     let roadmap = json!({
@@ -64,7 +65,7 @@ fn step_of(row: &Row, state: &mut State) -> Result<Plan, String> {
         "summary": "", "body": clean::cut("description", &body, 100_000, &mut plan.notes), "video_url": null,
         "duration_minutes": UNKNOWN_DURATION, "completion": "manual", "position": row.position(),
         "publication": "published", "version": 1, "created_at": row.created(state.now),
-        "updated_at": row.updated(state.now), "deleted_at": row.time("deleted_at"),
+        "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Lessons, lesson);
     plan.insert(Target::StageLessons, placed(stage_id, plan.id, row.position()));
@@ -80,7 +81,8 @@ pub(super) fn dashboard_stage(row: &Row, state: &mut State) -> Verdict {
     let stage_id = new_id();
     let slug = clean::slug(&title, "stage");
     let summary = clean::cut("subtitle", &row.text("subtitle").unwrap_or_default(), 1000, &mut plan.notes);
-    let (created_at, updated_at, deleted_at) = (row.created(state.now), row.updated(state.now), row.time("deleted_at"));
+    let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
+    let deleted_at = row.deleted(state.now, &mut plan.notes);
     let new_stage = json!({
         "id": stage_id, "roadmap_id": roadmap_id, "slug": state.slug(&format!("stage {roadmap_id}"), &slug), "title": title,
         "summary": summary, "position": row.position(), "publication": "published", "version": 1, "created_at": created_at,

@@ -7,12 +7,25 @@ use uuid::Uuid;
 
 /// A row as Postgres writes it as JSON.
 #[derive(Clone, Debug)]
-pub(super) struct Row(Map<String, Value>);
+pub(super) struct Row {
+    values: Map<String, Value>,
+    /// Why it could not be read. Its values are then nothing but what names it.
+    fault: Option<String>,
+}
 
 impl Row {
-    /// Reads what `to_json` wrote.
-    pub(super) fn parse(json: &str) -> serde_json::Result<Self> {
-        serde_json::from_str(json).map(Self)
+    /// Reads what `to_json` wrote. Postgres stores some JSON that is not read here: half of a character, a number without bounds,
+    /// or what is nested too deeply. Such a row has a [`Row::fault`].
+    pub(super) fn read(json: &str) -> Self {
+        match serde_json::from_str(json) {
+            Ok(values) => Self { values, fault: None },
+            Err(error) => Self { values: name_of(json), fault: Some(in_words(&error)) },
+        }
+    }
+
+    /// Why the row could not be read; `None` if it could.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 
     /// What identifies the row: its `id`, or the ids of what it connects, or else all of it.
@@ -24,13 +37,13 @@ impl Row {
             return shortened(key);
         }
         let ids: Vec<String> =
-            self.0.keys().filter(|name| name.ends_with("_id")).filter_map(|n| self.text(n)).collect();
-        shortened(if ids.len() > 1 { ids.join("/") } else { Value::Object(self.0.clone()).to_string() })
+            self.values.keys().filter(|name| name.ends_with("_id")).filter_map(|n| self.text(n)).collect();
+        shortened(if ids.len() > 1 { ids.join("/") } else { Value::Object(self.values.clone()).to_string() })
     }
 
     /// The value of a column; `None` if the table has no such column or the value is null.
     pub(super) fn value(&self, column: &str) -> Option<&Value> {
-        self.0.get(column).filter(|value| !value.is_null())
+        self.values.get(column).filter(|value| !value.is_null())
     }
 
     /// Text, a number or a flag as text without surrounding white space; `None` if nothing is left.
@@ -67,6 +80,21 @@ impl Row {
     /// When the row was created; rows without a time get `fallback`, because no row here may lack one.
     pub(super) fn created(&self, fallback: DateTime<Utc>) -> DateTime<Utc> {
         self.time_of(&["created_at", "updated_at", "started_at", "completed_at"]).unwrap_or(fallback)
+    }
+
+    /// When the row was deleted; `None` if it was not. A value that is no time means that it was, and counts as now: what was
+    /// deleted must not come to life here because nobody can read when that was. Adds to `notes` if it is so.
+    pub(super) fn deleted(&self, now: DateTime<Utc>, notes: &mut Vec<String>) -> Option<DateTime<Utc>> {
+        match self.value("deleted_at")? {
+            Value::Bool(false) => return None,
+            Value::String(text) if text.trim().is_empty() => return None,
+            _ => {}
+        }
+        let read = self.time("deleted_at");
+        if read.is_none() {
+            notes.push("deleted_at: no time that can be read; the row counts as deleted now".to_owned());
+        }
+        Some(read.unwrap_or(now))
     }
 
     /// When the row was last changed.
@@ -106,18 +134,44 @@ impl Row {
 
 /// Keys longer than the mapping stores end in what distinguishes them.
 fn shortened(key: String) -> String {
-    use sha2::{Digest, Sha256};
     if key.len() <= 200 {
         return key;
     }
     let start: String = key.chars().take(40).collect();
+    format!("{start}…{}", digest(&key))
+}
+
+fn digest(text: &str) -> String {
+    use sha2::{Digest, Sha256};
     let mut digest = [0; 16];
-    digest.copy_from_slice(&Sha256::digest(key.as_bytes())[..16]);
-    format!("{start}…{}", Uuid::from_bytes(digest).simple())
+    digest.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
+    Uuid::from_bytes(digest).simple().to_string()
+}
+
+/// What names a row that cannot be read: its id where that comes first, as in every table of the platform, or else a digest.
+fn name_of(json: &str) -> Map<String, Value> {
+    let rest = json.strip_prefix(r#"{"id":"#);
+    let id = rest.and_then(|rest| serde_json::Deserializer::from_str(rest).into_iter::<Value>().next()?.ok());
+    let id = id.filter(|id| id.is_string() || id.is_number());
+    let mut name = Map::new();
+    name.insert("id".to_owned(), id.unwrap_or_else(|| Value::String(format!("unreadable {}", digest(json)))));
+    name
+}
+
+/// What is wrong, without the place, which differs from row to row.
+fn in_words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default();
+    format!("the row cannot be read: {what}")
 }
 
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.to_utc());
+    }
+    // Postgres writes an offset without its minutes where they are zero.
+    let zoned = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z"];
+    if let Some(time) = zoned.iter().find_map(|format| DateTime::parse_from_str(text, format).ok()) {
         return Some(time.to_utc());
     }
     let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
@@ -127,10 +181,27 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::Row;
 
     fn row(json: &str) -> Row {
-        Row::parse(json).unwrap()
+        let row = Row::read(json);
+        assert_eq!(row.fault(), None, "{json}");
+        row
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_has_its_id_and_says_why() {
+        let deep = format!(r#"{{"id":7,"a":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        for json in [r#"{"id":7,"a":"\ud800"}"#, r#"{"id":7,"a":1e999}"#, deep.as_str()] {
+            let row = Row::read(json);
+            let fault = row.fault().unwrap();
+            assert!(fault.starts_with("the row cannot be read: ") && !fault.contains("line"), "{fault}");
+            assert_eq!(row.key(), "7", "{json}");
+        }
+        let (one, other) = (Row::read(r#"{"a":1e999}"#), Row::read(r#"{"a":1e998}"#));
+        assert!(one.key() != other.key() && one.key().starts_with("unreadable "), "{one:?} {other:?}");
     }
 
     #[test]
@@ -154,6 +225,47 @@ mod tests {
             assert_eq!(row.time(none), None, "{none}");
         }
         assert_eq!(row.time_of(&["d", "e", "c"]), row.time("c"));
+    }
+
+    #[test]
+    fn offsets_are_read_with_and_without_minutes() {
+        for text in [
+            "2024-02-01 10:00:00+03",
+            "2024-02-01T10:00:00+03",
+            "2024-02-01 10:00:00.000+03",
+            "2024-02-01 10:00:00+0300",
+            "2024-02-01 10:00:00+03:00",
+            "2024-02-01 12:30:00+05:30",
+            "2024-02-01 07:00:00Z",
+            "2024-02-01 07:00:00",
+        ] {
+            let time = row(&format!(r#"{{"a": "{text}"}}"#)).time("a");
+            assert_eq!(time.map(|time| time.to_rfc3339()).as_deref(), Some("2024-02-01T07:00:00+00:00"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_deleted_at_a_time_that_cannot_be_read_stays_deleted() {
+        let now = DateTime::UNIX_EPOCH;
+        for (value, deleted_at, is_noted) in [
+            ("null", None, false),
+            ("\"\"", None, false),
+            ("\" \"", None, false),
+            ("false", None, false),
+            ("\"2024-02-01 10:00:00+03\"", Some("2024-02-01T07:00:00+00:00"), false),
+            ("\"infinity\"", Some("1970-01-01T00:00:00+00:00"), true),
+            ("\"0001-01-01T00:00:00\"", Some("1970-01-01T00:00:00+00:00"), true),
+            ("\"01.02.2024\"", Some("1970-01-01T00:00:00+00:00"), true),
+            ("true", Some("1970-01-01T00:00:00+00:00"), true),
+            ("1706770800", Some("1970-01-01T00:00:00+00:00"), true),
+            ("{}", Some("1970-01-01T00:00:00+00:00"), true),
+        ] {
+            let mut notes = Vec::new();
+            let time = row(&format!(r#"{{"deleted_at": {value}}}"#)).deleted(now, &mut notes);
+            assert_eq!(time.map(|time| time.to_rfc3339()).as_deref(), deleted_at, "{value}");
+            assert_eq!(!notes.is_empty(), is_noted, "{value}: {notes:?}");
+        }
+        assert_eq!(row("{}").deleted(now, &mut Vec::new()), None);
     }
 
     #[test]

@@ -3,17 +3,25 @@
 //! A first connection exports its snapshot, and holds no lock. Each table is read on a second one, in a transaction of its own that
 //! uses this snapshot, so the lock of a table is gone when the table has been read.
 
-use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use super::row::Row;
 use super::shape::Table;
+use crate::db::DatabaseUrl;
 use crate::{Error, Result};
 
 /// How many rows are read, mapped and written at a time.
 const CHUNK: usize = 500;
+
+/// How long a connection may take: a host that drops packets would be waited for much longer.
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// What every transaction needs. The options of the connections say the same, but a pooler may drop those.
+const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO';
+    SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// A column of a table, and its type as Postgres calls it.
 #[derive(Clone, Debug)]
@@ -48,12 +56,18 @@ pub struct Source {
     reader: PgConnection,
     snapshot: String,
     tables: Vec<SourceTable>,
+    /// The name of the table that is being read.
+    reading: String,
 }
 
 impl Source {
     /// Connects, takes the snapshot, and looks at which tables there are.
     pub async fn open(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?.application_name("cairn import-legacy").options([
+        let url = DatabaseUrl::parse(url).map_err(|fault| Error::message(format!("the URL {fault}")))?;
+        let [host] = &url.hosts[..] else {
+            return Err(Error::message("the URL names several hosts: name the one to read from"));
+        };
+        let options = host.clone().application_name("cairn import-legacy").options([
             ("default_transaction_read_only", "on"),
             ("timezone", "UTC"),
             ("datestyle", "ISO"),
@@ -64,12 +78,13 @@ impl Source {
             // Rows that a policy hides would be missing without a word; with this, reading them is an error.
             ("row_security", "off"),
         ]);
-        let (mut keeper, reader) = (options.connect().await?, options.connect().await?);
+        let (mut keeper, reader) = (connect(&options).await?, connect(&options).await?);
         keeper.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        keeper.execute(SETTINGS).await?;
         let snapshot =
             sqlx::query_scalar("SELECT pg_export_snapshot()").persistent(false).fetch_one(&mut keeper).await?;
         let tables = tables(&mut keeper).await?;
-        Ok(Self { keeper, reader, snapshot, tables })
+        Ok(Self { keeper, reader, snapshot, tables, reading: String::new() })
     }
 
     /// The tables of the schema that the connection finds first, in the order of their names.
@@ -93,6 +108,10 @@ impl Source {
             return Ok(Vec::new());
         }
         let counts = columns.iter().map(|column| format!("count({})", quoted(column))).collect::<Vec<_>>().join(", ");
+        self.count_filled(table, &counts).await.map_err(|error| unreadable(table, &error))
+    }
+
+    async fn count_filled(&mut self, table: &str, counts: &str) -> sqlx::Result<Vec<i64>> {
         self.begin().await?;
         let query = format!("SELECT ARRAY[{counts}]::bigint[] FROM {}", quoted(table));
         let filled = sqlx::query_scalar(AssertSqlSafe(query)).persistent(false).fetch_one(&mut self.reader).await?;
@@ -102,6 +121,11 @@ impl Source {
 
     /// Begins to read a table. Returns how many rows it has. [`Source::next`] returns them, and then the next table may be read.
     pub(super) async fn start(&mut self, table: &SourceTable, known: Option<&Table>) -> Result<u64> {
+        self.reading.clone_from(&table.name);
+        self.declare(table, known).await.map_err(|error| unreadable(&table.name, &error))
+    }
+
+    async fn declare(&mut self, table: &SourceTable, known: Option<&Table>) -> sqlx::Result<u64> {
         let order: Vec<&str> = known
             .map(|known| known.order.iter().filter(|(column, _)| table.has(column)).map(|(_, order)| *order).collect())
             .unwrap_or_default();
@@ -110,20 +134,26 @@ impl Source {
         self.begin().await?;
         let count = format!("SELECT count(*) FROM {name}");
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).persistent(false).fetch_one(&mut self.reader).await?;
-        let cursor = format!("DECLARE legacy NO SCROLL CURSOR FOR SELECT to_json(t)::text FROM {name} t{order}");
+        let row = if known.is_some() { "to_json(t)".to_owned() } else { names(table) };
+        let cursor = format!("DECLARE legacy NO SCROLL CURSOR FOR SELECT {row}::text FROM {name} t{order}");
         self.reader.execute(AssertSqlSafe(cursor)).await?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// The next rows; empty after the last.
     pub(super) async fn next(&mut self) -> Result<Vec<Row>> {
+        let rows = self.fetch().await.map_err(|error| unreadable(&self.reading, &error))?;
+        Ok(rows.iter().map(|row| Row::read(row)).collect())
+    }
+
+    async fn fetch(&mut self) -> sqlx::Result<Vec<String>> {
         let fetch = format!("FETCH {CHUNK} FROM legacy");
         let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(fetch)).persistent(false);
         let rows = rows.fetch_all(&mut self.reader).await?;
         if rows.is_empty() {
             self.end().await?;
         }
-        rows.iter().map(|row| Row::parse(row).map_err(Error::from)).collect()
+        Ok(rows)
     }
 
     /// Closes the connections.
@@ -132,17 +162,43 @@ impl Source {
         Ok(self.keeper.close().await?)
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn begin(&mut self) -> sqlx::Result<()> {
         self.reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let snapshot = format!("SET TRANSACTION SNAPSHOT '{}'", self.snapshot.replace('\'', "''"));
         self.reader.execute(AssertSqlSafe(snapshot)).await?;
+        self.reader.execute(SETTINGS).await?;
         Ok(())
     }
 
-    async fn end(&mut self) -> Result<()> {
+    async fn end(&mut self) -> sqlx::Result<()> {
         self.reader.execute("ROLLBACK").await?;
         Ok(())
     }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    let connecting = tokio::time::timeout(CONNECTING, options.connect());
+    let connected = connecting.await.map_err(|_| Error::too_slow("connecting to CAIRN_LEGACY_URL", CONNECTING))?;
+    Ok(connected?)
+}
+
+/// A failure to read a table. Without its name and its database it would look like one of Cairn's own tables.
+fn unreadable(table: &str, error: &sqlx::Error) -> Error {
+    Error::message(format!("the table {table} in the database of CAIRN_LEGACY_URL cannot be read: {error}"))
+}
+
+/// What names a row of a table that is not carried over, as JSON: its id, or the ids of what it connects, or else a number. Nothing
+/// else is read, because nobody needs it here.
+fn names(table: &SourceTable) -> String {
+    let columns = table.columns.iter().map(|column| column.name.as_str());
+    let ids: Vec<&str> = columns.filter(|name| name.ends_with("_id")).take(20).collect();
+    let ids = if table.has("id") { vec!["id"] } else { ids };
+    if ids.len() < 2 && !table.has("id") {
+        return "json_build_object('id', 'row ' || row_number() OVER ())".to_owned();
+    }
+    let pairs: Vec<String> =
+        ids.iter().map(|name| format!("'{}', t.{}", name.replace('\'', "''"), quoted(name))).collect();
+    format!("json_build_object({})", pairs.join(", "))
 }
 
 async fn tables(connection: &mut PgConnection) -> Result<Vec<SourceTable>> {

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::clock::new_id;
 
 /// Kinds whose rows others refer to. The first are tables of the old database, the others what was made beside their rows.
-pub(super) const PARENTS: [&str; 16] = [
+pub(super) const PARENTS: [&str; 17] = [
     "users",
     "course_modules",
     "lessons",
@@ -28,6 +28,7 @@ pub(super) const PARENTS: [&str; 16] = [
     MODULE_STAGE,
     ROADMAP_STAGE,
     ROADMAP_MODULE,
+    SETTING,
 ];
 
 /// The roadmap of the modules, and that of the stages of the dashboard with the module of its lessons.
@@ -38,6 +39,8 @@ pub(super) const MODULE_STAGE: &str = "course_modules stage";
 pub(super) const ROADMAP_STAGE: &str = "roadmaps stage";
 /// The module with the steps of an old roadmap.
 pub(super) const ROADMAP_MODULE: &str = "roadmaps module";
+/// The keys of the settings that a row has decided.
+pub(super) const SETTING: &str = "platform_settings key";
 
 /// What is known. Without a database it is empty, and then everything counts as new.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 mod carried_over;
 mod check;
 mod migrated_over;
+mod oddities;
 mod runs;
 mod sign_ins;
 
