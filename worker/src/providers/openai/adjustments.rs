@@ -178,6 +178,17 @@ const NO_SYSTEM_ROLE: [&str; 17] = [
 /// How a temperature is refused that the model does not let anybody choose.
 const FIXED_TEMPERATURE: [&str; 4] = ["is allowed for", "may only be set to", "must be 1 ", "only temperature"];
 
+/// How streaming is refused, as opposed to a stream that has failed.
+const NO_STREAMING: [&str; 7] = [
+    "support stream",
+    "stream this model",
+    "streaming is not",
+    "streaming not",
+    "stream is not",
+    "stream does not support",
+    "stream=true",
+];
+
 /// Which field a refusal names as the one that it is about, if that was sent.
 fn named(refusal: &Refusal, sent: &Value) -> Option<String> {
     let was_sent = |name: &&str| !name.is_empty() && !sent[*name].is_null();
@@ -243,7 +254,7 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
     }
     let is_about_streaming = match field.as_deref() {
         Some(field) => field == "stream",
-        None => ["stream ", "stream=", "stream.", "streaming"].iter().any(|word| unquoted.contains(word)),
+        None => NO_STREAMING.iter().any(|wording| unquoted.contains(wording)),
     };
     if has("stream") && is_about_streaming {
         return Some(Adjustment::NoStreaming);
@@ -426,6 +437,7 @@ mod tests {
             // Of the moment, whatever it says.
             (500, message("Unexpected error while streaming: stream_options")),
             (500, message("An unexpected error with 'stream' occurred")),
+            (400, message("Unexpected error in stream processing: the stream was closed")),
             (
                 400,
                 json!({"detail": [{"loc": ["body", "messages"], "msg": "unexpected", "input": "system role not supported"}]}),

@@ -73,7 +73,7 @@ pub(super) fn messages(asking: &Asking<'_>) -> Vec<Message> {
 
 /// Reads an event of a stream or a whole answer, which differ in little.
 pub(super) fn read(value: &Value) -> Said {
-    // Groq and Moonshot have places of their own for it.
+    // Groq and Moonshot have places of their own for the usage.
     let usages = [&value["usage"], &value["choices"][0]["usage"], &value["x_groq"]["usage"]];
     let tokens = usages.into_iter().map(tokens).find(|tokens| *tokens != Tokens::default());
     let mut said = Said { tokens: tokens.unwrap_or_default(), error: Refusal::find(value), ..Said::default() };

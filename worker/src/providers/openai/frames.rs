@@ -18,6 +18,9 @@ const MAX_STREAM: usize = 32 * 1024 * 1024;
 /// Most bytes of a line of a stream, or of the data of an event.
 const MAX_LINE: usize = 1024 * 1024;
 
+/// Most bytes of an object that goes on in the next line. It is looked at again with each line, and errors are short.
+const MAX_SPREAD: usize = 8 * 1024;
+
 /// Most bytes of an answer that is not streamed.
 const MAX_WHOLE: usize = 4 * 1024 * 1024;
 
@@ -139,9 +142,6 @@ impl Frames {
             _ if let Some(data) = self.data.as_mut().filter(|data| is_unfinished(data)) => {
                 data.push('\n');
                 data.push_str(&line);
-                if data.len() > MAX_LINE {
-                    return Err(FrameError::TooLong);
-                }
                 if is_whole(data) {
                     self.dispatch(frames);
                 }
@@ -207,7 +207,7 @@ impl Frames {
 
 /// Whether data is an object or a list that goes on in the next line.
 fn is_unfinished(data: &str) -> bool {
-    data.trim_start().starts_with(['{', '[']) && !is_whole(data)
+    data.len() < MAX_SPREAD && data.trim_start().starts_with(['{', '[']) && !is_whole(data)
 }
 
 fn is_whole(data: &str) -> bool {

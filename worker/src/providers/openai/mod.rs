@@ -148,11 +148,11 @@ impl OpenAi {
             max_tokens: request.max_tokens,
             adjustments: self.memory.recall(db, model).await,
         };
-        let mut kept = begun.kept;
+        let mut kept = self.kept(begun.kept.as_deref(), &out).await?;
         let mut is_read_again = false;
         let mut made = Vec::new();
         loop {
-            let body = match self.kept(kept.take().as_deref(), &out).await? {
+            let body = match kept.take() {
                 Some(body) => body,
                 None => match self.ask(&mut asking, begun.key.as_deref(), db, &out).await {
                     Err(failure) if failure.reason == Reason::ContextTooLong && asking.prompt.has_history() => {
@@ -171,8 +171,11 @@ impl OpenAi {
             let failure = match (ended, shown.kept) {
                 // It is written in the background, and was not sent.
                 (Err(failure), Some(name)) if failure.reason == Reason::UnknownEnd && !is_read_again => {
-                    (kept, is_read_again) = (Some(name), true);
-                    continue;
+                    (kept, is_read_again) = (self.kept(Some(&name), &out).await?, true);
+                    if kept.is_some() {
+                        continue;
+                    }
+                    failure // another request is another attempt, so that each is counted
                 }
                 (Err(failure), _) => failure,
                 (Ok(ended), _) => {
@@ -260,14 +263,14 @@ impl OpenAi {
         let Some(response_id) = response_id else { return Ok(None) };
         if let Some(url) = self.dialect.kept_url(response_id) {
             let response = self.send(self.http.get(format!("{url}?stream=true"))).await?;
-            let is_written_elsewhere = match response.status().as_u16() {
+            let arriving = match response.status().as_u16() {
                 200..=299 => stream::is_event_stream(&response).then_some(Body::Arriving(response)),
                 // It was not begun as a stream, or too long ago.
                 400 => None,
                 404 | 410 => return self.forget(out).await,
                 _ => return Err(refusal::read(response, self.config.api_key.as_ref()).await.failure),
             };
-            let body = match is_written_elsewhere {
+            let body = match arriving {
                 Some(body) => Some(body),
                 None => self.written(&url, out).await?.map(Body::Whole),
             };

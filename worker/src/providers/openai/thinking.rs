@@ -9,12 +9,11 @@ use std::mem::take;
 
 /// Opening and closing tags: DeepSeek, Qwen and most others; Claude and others through proxies; Gemma and Gemini; Seed; Mistral;
 /// Kimi; models that were trained to think in the open; Cohere; and three of gpt-oss, of a server that does not read its markers: its thoughts, and what introduces its answer.
-static TAGS: [(&str, &str); 13] = [
+static TAGS: [(&str, &str); 12] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
-    ("<reason>", "</reason>"),
     ("<seed:think>", "</seed:think>"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
