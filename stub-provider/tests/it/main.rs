@@ -146,13 +146,22 @@ async fn recorded_responses_are_sent_as_they_are() {
 async fn a_kept_answer_is_written_once_and_can_be_read_again() {
     let stub = Stub::start().await.unwrap();
     let url = format!("{}/responses", stub.base_url());
-    let body = json!({"model": "m", "input": [{"role": "user", "content": "stub:words=5 Hello?"}], "background": true});
-    let post = || client().post(&url).header("idempotency-key", "k").json(&body).send();
-    let first = post().await.unwrap().text().await.unwrap();
-    assert_eq!((post().await.unwrap().text().await.unwrap(), stub.calls("words=5")), (first.clone(), 1));
-    let again = client().get(format!("{url}/resp_1?stream=true")).send().await.unwrap().text().await.unwrap();
-    assert_eq!(again, first);
-    assert!(first.contains("event: response.completed"), "{first}");
+    for (number, is_streamed) in [(1, true), (2, false)] {
+        let input = json!([{"role": "user", "content": format!("stub:words={number} Hello?")}]);
+        let body = json!({"model": "m", "input": input, "background": true, "stream": is_streamed});
+        let key = number.to_string();
+        let post = || client().post(&url).header("idempotency-key", &key).json(&body).send();
+        let first = post().await.unwrap().text().await.unwrap();
+        assert_eq!(first.contains("event: response.created"), is_streamed, "{first}");
+        assert_eq!(post().await.unwrap().text().await.unwrap(), first);
+        assert_eq!(stub.calls(&format!("words={number}")), 1);
+        let kept = format!("{url}/resp_{number}");
+        let again = client().get(format!("{kept}?stream=true")).send().await.unwrap().text().await.unwrap();
+        assert!(again.contains("event: response.completed"), "{again}");
+        assert!(!is_streamed || again == first, "{again}");
+        let whole: Value = client().get(kept).send().await.unwrap().json().await.unwrap();
+        assert_eq!(whole["status"], "completed", "{whole}");
+    }
     assert_eq!(client().get(format!("{url}/resp_7")).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 
