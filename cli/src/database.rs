@@ -41,6 +41,9 @@ pub(crate) async fn refuse_unsuitable(options: &PgConnectOptions, step: Step) ->
         let urls = if step == Step::Roles { "DATABASE_ADMIN_URL" } else { "DATABASE_OWNER_URL or DATABASE_URL" };
         return Err(Failure::failed(format!("the database is read-only: correct {urls}, or promote it")));
     }
+    if let Some(fault) = preflight::search_path(&mut connection).await? {
+        return Err(Failure::setup(fault));
+    }
     if let Some(fault) = preflight::extensions(&mut connection).await? {
         return Err(Failure::setup(fault));
     }

@@ -162,6 +162,28 @@ async fn a_database_that_cannot_store_every_text_is_refused_before_anything_is_w
 }
 
 #[tokio::test]
+async fn other_schemas_of_roles_and_search_paths_change_nothing() {
+    let sandbox = Sandbox::with_empty_database().await;
+    let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();
+    let name: String = scalar(&admin, "SELECT quote_ident(current_database())").await;
+    run(
+        &admin,
+        format!(
+            "CREATE SCHEMA {OWNER} AUTHORIZATION {OWNER}; CREATE SCHEMA {APPLICATION} AUTHORIZATION {APPLICATION};
+             CREATE SCHEMA elsewhere; GRANT ALL ON SCHEMA elsewhere TO PUBLIC;
+             ALTER DATABASE {name} SET search_path = elsewhere, \"$user\", public"
+        ),
+    )
+    .await;
+    sandbox.run(&["migrate"]).ok();
+    assert!(sandbox.run(&["migrate", "--check"]).ok().contains("up to date"));
+    let schemas = "SELECT string_agg(DISTINCT nspname, ',') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                   WHERE relkind = 'r' AND (relname = 'users' OR nspname NOT IN ('public', 'apalis', 'pg_catalog', 'information_schema'))";
+    assert_eq!(scalar::<String>(&admin, schemas).await, "public");
+    sandbox.run(&["verify"]).ok();
+}
+
+#[tokio::test]
 async fn what_is_in_the_way_of_migrations_is_told_with_its_fix() {
     for (obstacle, fix) in [
         ("REVOKE CREATE ON DATABASE {} FROM cairn_owner", "GRANT CREATE ON DATABASE"),
@@ -171,6 +193,7 @@ async fn what_is_in_the_way_of_migrations_is_told_with_its_fix() {
             "ALTER EXTENSION fuzzystrmatch SET SCHEMA public",
         ),
         ("ALTER DATABASE {} SET default_transaction_read_only = on", "read-only"),
+        ("DROP SCHEMA public", "CREATE SCHEMA public"),
     ] {
         let sandbox = Sandbox::with_empty_database().await;
         let admin = PgPool::connect(sandbox.database().admin_url()).await.unwrap();

@@ -8,6 +8,7 @@ use cairn_core::db::{APPLICATION, Listener, connect_options};
 use cairn_core::queue::CHANNEL;
 use cairn_testing::eventually;
 use cairn_testing::processes::free_port;
+use sqlx::PgPool;
 use tempfile::TempDir;
 
 use crate::support::{Sandbox, finish};
@@ -70,6 +71,15 @@ impl Drop for Pooler {
     }
 }
 
+/// The command that starts a program, without a database.
+fn service(name: &str, sandbox: &Sandbox) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_cairn")).with_file_name(name));
+    command.env_clear().current_dir(sandbox.path()).stdin(Stdio::null());
+    command.env("CAIRN_JWT_SECRET", "a key of tests, which guards nothing");
+    command.env("CAIRN_API_ADDR", "127.0.0.1:0").env("CAIRN_OPS_ADDR", "127.0.0.1:0");
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_pooler_loses_is_told_with_its_fix() {
     let Some(program) = installed() else {
@@ -109,16 +119,27 @@ async fn what_a_pooler_loses_is_told_with_its_fix() {
     // In session mode nothing is lost but the options.
     let all = doctor(&in_session.url(), &in_session.url());
     assert!(says(&all.out, "ok", "statements") && says(&all.out, "ok", "notify"), "{all:?}");
+    // Without the options tables are looked for where the role or the database says.
+    let database = sandbox.database();
+    let admin = PgPool::connect(database.admin_url()).await.unwrap();
+    let aside = format!(
+        "CREATE SCHEMA aside; GRANT USAGE ON SCHEMA aside TO {APPLICATION};
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = aside, public', current_database()); END $$"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(aside)).execute(&admin).await.unwrap();
+    let elsewhere = Pooler::start(&program, &sandbox, "session").await;
+    let astray = doctor(&elsewhere.url(), &direct);
+    assert!(says(&astray.out, "FAIL", "schema") && astray.out.contains("SET search_path = public"), "{astray:?}");
+    let mut worker = service("cairn-worker", &sandbox);
+    worker.env("DATABASE_URL", elsewhere.url()).env("DATABASE_DIRECT_URL", &direct);
+    let refused = finish(worker);
+    let said = format!("{}{}", refused.out, refused.err);
+    assert!(refused.code == 2 && said.contains("looks for tables in the schema aside first"), "{refused:?}");
     // The programs do not start where their statements would fail, and say why.
     if is_old {
         for name in ["cairn-api", "cairn-worker"] {
-            let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_cairn")).with_file_name(name));
-            command.env_clear().current_dir(sandbox.path()).stdin(Stdio::null());
+            let mut command = service(name, &sandbox);
             command.env("DATABASE_URL", pooler.url()).env("DATABASE_DIRECT_URL", &direct);
-            command
-                .env("CAIRN_JWT_SECRET", "a key of tests, which guards nothing")
-                .env("CAIRN_API_ADDR", "127.0.0.1:0");
-            command.env("CAIRN_OPS_ADDR", "127.0.0.1:0");
             let refused = finish(command);
             let said = format!("{}{}", refused.out, refused.err);
             assert!(refused.code == 2 && said.contains("loses prepared statements"), "{name}: {refused:?}");

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 
-use crate::db::{LOSES_NOTIFICATIONS, MigrateError, Migrations, migrations, notify};
+use crate::db::{LOSES_NOTIFICATIONS, MigrateError, Migrations, connect, migrations, notify};
 use crate::hosts;
 use crate::program::{Failure, refusal_of_connection};
 use crate::{Error, Result};
@@ -92,6 +92,26 @@ pub fn unsuitable(database: &Database) -> Option<String> {
         ));
     }
     None
+}
+
+/// Why the tables are not found, or would be made elsewhere, and what to do. `None` if they are in the schema `public`, as all
+/// functions of the schema expect.
+pub async fn search_path(connection: &mut PgConnection) -> Result<Option<String>> {
+    let found = sqlx::query!(
+        r#"SELECT current_schema()::text AS schema, to_regnamespace('public') IS NOT NULL AS "is_there!",
+               quote_ident(current_user) AS "role!", quote_ident(current_database()) AS "database!""#
+    );
+    let found = found.fetch_one(connection).await?;
+    let (role, database) = (found.role, found.database);
+    Ok(match found.schema.as_deref() {
+        Some("public") => None,
+        _ if !found.is_there => Some("the database has no schema public: CREATE SCHEMA public".to_owned()),
+        Some(schema) => Some(format!(
+            "a pooler drops the options of connections, and {role} looks for tables in the schema {schema} first: \
+             ALTER ROLE {role} IN DATABASE {database} SET search_path = public"
+        )),
+        None => Some(format!("{role} may not use the schema public: GRANT USAGE ON SCHEMA public TO {role}")),
+    })
 }
 
 /// What is wrong with the extensions that the migrations need, and what to do. `None` if nothing is.
@@ -234,6 +254,11 @@ pub async fn check(pool: &PgConnectOptions, direct: &PgConnectOptions) -> std::r
         if !statements_stay_prepared(&pool).await.map_err(unusable)? {
             return Err(Failure::setup(LOSES_STATEMENTS));
         }
+        let mut connection = connect(&pool).await.map_err(unusable)?;
+        if let Some(fault) = search_path(&mut connection).await.map_err(unusable)? {
+            return Err(Failure::Setup(fault));
+        }
+        drop(connection);
         match migrations(&pool).await {
             Ok(Migrations { pending: 0, .. }) => {}
             Ok(Migrations { pending, .. }) => {

@@ -99,7 +99,9 @@ impl Purpose {
 /// - Everything is written for READ COMMITTED, whatever the default of the database is.
 /// - The server notices within seconds that a client is gone, and ends what it does for it: the statement of a request that
 ///   was cancelled waits for no lock any more, and what a lost client had locked is free.
-pub(super) const OPTIONS: [(&str, &str); 8] = [
+/// - The tables are in the schema `public`, whatever the search path of the role or the database is. Postgres looks into a schema
+///   with the name of the role first, which others may have made.
+pub(super) const OPTIONS: [(&str, &str); 9] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("jit", "off"),
     ("default_transaction_isolation", "read committed"),
@@ -108,6 +110,7 @@ pub(super) const OPTIONS: [(&str, &str); 8] = [
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "25000"),
+    ("search_path", "public"),
 ];
 
 fn milliseconds(duration: Duration) -> String {

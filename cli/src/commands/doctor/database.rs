@@ -111,12 +111,8 @@ pub(super) async fn server(
     };
     report.add("encoding", &encoding(&server))?;
     report.add("writing", &writing(&server))?;
-    let extensions = match preflight::extensions(connection).await {
-        Ok(Some(fault)) => Bad(fault),
-        Ok(None) => Good("they are where their functions are found".to_owned()),
-        Err(error) => Bad(error.to_string()),
-    };
-    report.add("extensions", &extensions)?;
+    let extensions = preflight::extensions(connection).await;
+    report.add("extensions", &verdict(extensions, "they are where their functions are found"))?;
     let snapshots = if is_migrated {
         match observation::observe(connection).await {
             Ok(observation) => snapshots(&server, observation.oldest.as_ref()),
@@ -134,6 +130,8 @@ pub(super) async fn server(
 pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(), Failure> {
     let pool = hosts::writable(&connect_options(database.url().expose())?).await;
     let direct = hosts::writable(&connect_options(database.direct_url().expose())?).await;
+    let path = async { preflight::search_path(&mut cairn_core::db::connect(&pool).await?).await };
+    report.add("schema", &verdict(path.await, "tables are found in the schema public"))?;
     let notifications = match preflight::notifications_arrive(&pool, &direct).await {
         Ok(true) => Good("what is sent arrives".to_owned()),
         Ok(false) => Bad(LOSES_NOTIFICATIONS.to_owned()),
@@ -157,6 +155,15 @@ pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(
         Err(error) => Bad(error.to_string()),
     };
     report.add("options", &options)
+}
+
+/// A fault is told as it is.
+fn verdict(fault: cairn_core::Result<Option<String>>, otherwise: &str) -> Verdict {
+    match fault {
+        Ok(Some(fault)) => Bad(fault),
+        Ok(None) => Good(otherwise.to_owned()),
+        Err(error) => Bad(error.to_string()),
+    }
 }
 
 fn encoding(server: &Server) -> Verdict {
