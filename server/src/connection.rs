@@ -22,6 +22,7 @@ use crate::Limits;
 use crate::answer::Answer;
 use crate::connections::Guard;
 use crate::framing::Checked;
+use crate::unread::read_rest;
 
 /// How long a connection that is to end may take for it.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -83,7 +84,8 @@ pub(crate) async fn serve(
         let in_progress = connection.begin();
         async move {
             let addresses = (LocalAddr(Addr::from(local)), RemoteAddr(Addr::from(peer)));
-            let request = poem::Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+            let mut request = poem::Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+            read_rest(&mut request);
             let response = shared.endpoint.get_response(request).await;
             let response = hyper::Response::from(response);
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, &connection, in_progress)))

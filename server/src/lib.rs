@@ -24,6 +24,7 @@ mod limits;
 mod listen;
 mod private;
 mod progress;
+mod unread;
 
 pub use connections::Counts;
 pub use limits::{Limits, raise_descriptors};

@@ -104,3 +104,36 @@ async fn lines_that_end_in_a_bare_line_feed_are_refused() {
         assert!(answer.contains("HTTP/1.1 400 Bad Request\r\n") && !answer.contains("200 OK"), "{bytes:?}: {answer}");
     }
 }
+
+/// A request that is refused without a look at its body.
+const REFUSED: &str = "POST / HTTP/1.1\r\nHost: a\r\n";
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_does_not_end_the_connection() {
+    let test = start(long()).await;
+    let body = vec![b'x'; 2 * 1024 * 1024];
+    let mut socket = test.send(&format!("{REFUSED}Content-Length: {}\r\n\r\n", body.len())).await;
+    within(socket.write_all(&body)).await.unwrap();
+    within(socket.write_all(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes())).await.unwrap();
+    let answers = rest_of(&mut socket).await;
+    assert!(answers.starts_with("HTTP/1.1 405") && answers.contains("HTTP/1.1 200"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_not_read_for_ever() {
+    let test = start(long()).await;
+    let mut socket = test.send(&format!("{REFUSED}Transfer-Encoding: chunked\r\n\r\n")).await;
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    within(async { while socket.write_all(chunk.as_bytes()).await.is_ok() {} }).await;
+    // One that says that it is too long is not read at all.
+    let mut socket = test.send(&format!("{REFUSED}Content-Length: 1000000000\r\n\r\n")).await;
+    assert!(rest_of(&mut socket).await.starts_with("HTTP/1.1 405"));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_a_body_is_not_told_to_send_one_that_nobody_reads() {
+    let test = start(long()).await;
+    let mut socket = test.send(&format!("{REFUSED}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")).await;
+    let answers = rest_of(&mut socket).await;
+    assert!(answers.starts_with("HTTP/1.1 405") && !answers.contains(" 100 "), "{answers}");
+}
