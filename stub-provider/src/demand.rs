@@ -22,10 +22,12 @@ pub enum Demand {
     NoTokenLimit,
     /// `no_background`: servers with the Responses API that keep nothing.
     NoBackground,
+    /// `no_store`: servers with the Responses API that do not know of keeping.
+    NoStore,
 }
 
 impl Demand {
-    const ALL: [(&'static str, Self); 8] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("no_stream_options", Self::NoStreamOptions),
         ("no_system_role", Self::NoSystemRole),
         ("max_completion_tokens", Self::MaxCompletionTokens),
@@ -34,6 +36,7 @@ impl Demand {
         ("developer_role", Self::DeveloperRole),
         ("no_token_limit", Self::NoTokenLimit),
         ("no_background", Self::NoBackground),
+        ("no_store", Self::NoStore),
     ];
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
@@ -51,6 +54,7 @@ impl Demand {
             Self::DeveloperRole => request["messages"][0]["role"] != "system",
             Self::NoTokenLimit => limit.is_none(),
             Self::NoBackground => request["background"] != true,
+            Self::NoStore => !has("store"),
             Self::MaxCompletionTokens => !has("max_tokens"),
             Self::NoTemperature => !has("temperature"),
             Self::NoStreaming => request["stream"] != true,
@@ -90,6 +94,7 @@ impl Demand {
                 let name = limit.unwrap_or_default();
                 (400, error(&format!("Unknown parameter: '{name}'."), name))
             }
+            Self::NoStore => (400, error("Unknown parameter: 'store'.", "store")),
             Self::NoBackground => (400, error("Unsupported parameter: 'background' is not supported.", "background")),
         })
     }

@@ -54,6 +54,8 @@ pub enum Adjustment {
     NoTemperature,
     /// The provider does not write in the background.
     NoBackground,
+    /// `store` is left out: a server with the Responses API that does not know it.
+    NoStore,
     /// What precedes a closing `</think>` is thought, although there is no opening tag.
     ThinksFirst,
 }

@@ -198,7 +198,10 @@ impl<'a, S: Sink> Generation<'a, S> {
                     return Ok(match ended {
                         Ok(_) if self.draft.is_too_long() => End::Failed(too_long()),
                         Ok(ended) => End::Complete(ended),
-                        Err(failure) => End::Failed(self.understood(failure)),
+                        Err(failure) => {
+                            let _ = self.note().await?; // whether the provider still keeps the answer
+                            End::Failed(self.understood(failure))
+                        }
                     });
                 }
                 () = context.shutdown.cancelled(), if self.stop_at.is_none() => {

@@ -236,6 +236,9 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
     if has("background") && (is_unsupported || says("must be set to false")) && (names("background") || says("store")) {
         return Some(Adjustment::NoBackground);
     }
+    if has("store") && is_unsupported && names("store") {
+        return Some(Adjustment::NoStore);
+    }
     // Moonshot and Claude.
     if is_about("temperature") && (is_unsupported || FIXED_TEMPERATURE.iter().any(|wording| says(wording))) {
         return Some(Adjustment::NoTemperature);
@@ -423,6 +426,17 @@ mod tests {
         let sent = json!({"model": "m", "background": true, "store": true});
         let body = json!({"error": {"message": "`store=True` (default) is not supported. Please set `store=False` in Responses API"}});
         assert_eq!(learn(501, body, &sent), Some(Adjustment::NoBackground));
+    }
+
+    #[test]
+    fn an_endpoint_that_does_not_know_what_keeping_is_is_not_told_to_keep_nothing() {
+        let sent = json!({"model": "m", "store": false});
+        for body in [
+            json!({"error": {"message": "Unknown parameter: 'store'.", "param": "store", "code": "unknown_parameter"}}),
+            json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra inputs are not permitted"}]}),
+        ] {
+            assert_eq!(learn(400, body.clone(), &sent), Some(Adjustment::NoStore), "{body}");
+        }
     }
 
     #[test]

@@ -273,6 +273,16 @@ mod tests {
         check(": alive\n\n: alive\n\n", &[], "");
     }
 
+    /// Each line of it is looked at with all before it, so it must be short.
+    #[test]
+    fn an_object_over_several_lines_ends_where_no_error_is_so_long() {
+        let spread = |lines: usize| format!("data: a\n\n{{\"error\": [\n{}\"\"]}}\n", "\"x\",\n".repeat(lines));
+        let (frames, stray) = read(spread(100).as_bytes(), 1000);
+        assert!(frames.len() == 2 && is_whole(&frames[1].1) && stray.is_empty(), "{frames:?} {stray}");
+        let (frames, stray) = read(spread(MAX_SPREAD).as_bytes(), 1000);
+        assert!(frames[1].1.len() < MAX_SPREAD + 10 && stray.len() > 1000, "{} {}", frames[1].1.len(), stray.len());
+    }
+
     #[test]
     fn bodies_are_bounded_and_must_be_text() {
         let mut line = Frames::default();

@@ -34,8 +34,11 @@ impl Dialect for Responses {
 
     fn body(&self, asking: &Asking<'_>) -> Value {
         let is_background = self.is_background && !asking.has(Adjustment::NoBackground);
+        let mut body = json!({"model": asking.model});
         // What need not be kept to be read again is not kept.
-        let mut body = json!({"model": asking.model, "store": is_background});
+        if !asking.has(Adjustment::NoStore) {
+            body["store"] = json!(is_background);
+        }
         let messages = &asking.prompt.messages;
         if asking.has(Adjustment::NoSystemRole) {
             body["input"] = json!(chat::messages(asking));

@@ -7,9 +7,10 @@
 
 use std::mem::take;
 
-/// Opening and closing tags: DeepSeek, Qwen and most others; Claude and others through proxies; Gemma and Gemini; Seed; Mistral;
-/// Kimi; models that were trained to think in the open; Cohere; and three of gpt-oss, of a server that does not read its markers: its thoughts, and what introduces its answer.
-static TAGS: [(&str, &str); 12] = [
+/// Opening and closing tags: DeepSeek, Qwen and most others; Claude and others through proxies; Gemma and Gemini; Seed; models
+/// that were trained to think in the open; Cohere; `MiniMax`; Gemma 4; Mistral; Kimi; and three of gpt-oss, of a server that does
+/// not read its markers: its thoughts, and what introduces its answer.
+static TAGS: [(&str, &str); 14] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -17,12 +18,17 @@ static TAGS: [(&str, &str); 12] = [
     ("<seed:think>", "</seed:think>"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<|channel>", "<channel|>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|end|>"),
     ("<|channel|>final", "<|message|>"),
     ("<|start|>", "<|message|>"),
 ];
+
+/// gpt-oss on a server that removes its markers and leaves the words between them. The next one is the first of a sentence.
+static BARE: (&str, &str) = ("analysis", "assistantfinal");
 
 /// What introduces or ends an answer, of servers that do not read the markers of their model.
 static MARKS: [&str; 9] = [
@@ -101,6 +107,10 @@ impl Splitter {
         match take(&mut self.state) {
             State::Thoughts(_) => split.thoughts.push_str(&rest),
             State::Unopened(_) if is_cut => split.thoughts.push_str(&rest), // it did not come to its answer
+            State::Between(tags, text) if is_cut && *tags == BARE => {
+                split.thoughts.push_str(&text);
+                split.thoughts.push_str(&rest);
+            }
             State::Between((open, _), text) => {
                 split.answer.push_str(open);
                 split.answer.push_str(&text);
@@ -128,6 +138,7 @@ impl Splitter {
                 let is_closed = cut(&mut self.held, close, text);
                 if is_closed {
                     split.thoughts.push_str(text);
+                    self.has_thoughts = true;
                     self.state = State::Answer;
                 }
                 Ok(is_closed)
@@ -149,6 +160,15 @@ impl Splitter {
         }
         if TAGS.iter().any(|(open, _)| starts_with(open, text)) {
             return false; // white space, or the beginning of a tag
+        }
+        if !self.has_thoughts && BARE.0.starts_with(text) {
+            return false;
+        }
+        let sentence = text.strip_prefix(BARE.0).filter(|_| !self.has_thoughts);
+        if let Some(thoughts) = sentence.filter(|thoughts| thoughts.starts_with(char::is_uppercase)) {
+            self.held = thoughts.to_owned();
+            self.state = State::Between(&BARE, String::new());
+            return true;
         }
         if self.has_thoughts {
             self.held = text.to_owned();
@@ -352,9 +372,24 @@ mod tests {
         }
     }
 
+    /// Augustas11/macprovider#743.
+    #[test]
+    fn thoughts_without_markers_are_recognized_by_the_words_between_them() {
+        check("analysisThe user asks.assistantfinalOne", "One", "The user asks.");
+        for text in ["analysis", "analysi", "analysis of data", "analyses", "analysisParalysis is a word", "Analysis"] {
+            check(text, text, "");
+        }
+        let (mut splitter, mut cut) = (Splitter::default(), Split::default());
+        splitter.push("analysisThe user asks for", &mut cut).unwrap();
+        splitter.finish(&mut cut, true);
+        assert_eq!((cut.answer.as_str(), cut.thoughts.as_str()), ("", "The user asks for"));
+    }
+
     #[test]
     fn markers_and_the_case_of_tags_do_not_matter() {
         check("<Think>a</THINK>One", "One", "a");
+        // lmstudio-ai/lmstudio-bug-tracker#2013, Blaizzy/mlx-vlm#899.
+        check("<|channel>thought\nThe user asks.<channel|>One", "One", "thought\nThe user asks.");
         check("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>One<|END_RESPONSE|>", "One", "a");
         check("One<|im_end|>", "One", "");
         check("Write `<|im_end|>` here.", "Write `<|im_end|>` here.", "");

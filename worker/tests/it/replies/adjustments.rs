@@ -56,6 +56,8 @@ async fn each_refusal_costs_one_request_once_and_restarts_know_it() {
             "no_system_role+no_temperature+no_token_limit",
         ),
         (responses(true), "no_background", "no_background"),
+        (responses(false), "no_store", "no_store"),
+        (responses(true), "no_background+no_store", "no_background+no_store"),
     ] {
         let mut fixture = ReplyHarness::new().await;
         if matches!(api, AiApi::Azure { .. }) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cairn_core::config::AiApi;
+use cairn_stub_provider::Recorded;
 use cairn_testing::eventually;
 use cairn_testing::processes::{Program, free_port};
 use tempfile::TempDir;
@@ -60,6 +61,21 @@ async fn an_answer_in_the_background_that_is_not_streamed_is_waited_for_and_paid
     worker.stop().await;
     let used = "SELECT sum(completion_tokens)::bigint FROM ai_reply_attempts WHERE NOT is_estimate";
     assert_eq!(fixture.count(used).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_kept_any_more_is_asked_for_by_another_attempt() {
+    let mut fixture = ReplyHarness::new().await;
+    fixture.ai().api = AiApi::Responses { is_background: true };
+    let created = r#"{"type":"response.created","response":{"id":"resp_gone","object":"response","status":"queued"}}"#;
+    fixture.stub.record("gone", Recorded::ok("text/event-stream", format!("data: {created}\n\n")));
+    let worker = fixture.harness.start();
+    let reply = fixture.ask("stub:gone What is a viewport?").await;
+    let stored = fixture.finished(reply).await;
+    assert_eq!((stored.reason.as_deref(), stored.attempt), (Some("unknown_end"), 2), "{stored:?}");
+    worker.stop().await;
+    let attempts = fixture.count("SELECT count(*) FROM ai_reply_attempts").await;
+    assert_eq!((attempts, fixture.stub.calls("gone")), (2, 2), "each request is an attempt");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -277,6 +277,17 @@ fn messages_are_bounded_and_contain_no_key() {
     assert!(detail.starts_with("HTTP 401: key [redacted] [redacted] x") && detail.len() < 400, "{detail}");
 }
 
+/// A message within an answer is cut before the key is removed, so what is kept of it ends before that cut.
+#[test]
+fn a_key_at_the_end_of_a_long_message_is_not_cut_in_two() {
+    let key = Secret::new("an own key without a form of its own");
+    for at in [280, 290, 299, 1980, 1999] {
+        let message = format!("{}{} and more {}", "x".repeat(at), key.expose(), "y".repeat(5000));
+        let detail = detail(&within(&message), Some(&key));
+        assert!(!detail.contains("an own"), "{at}: {detail}");
+    }
+}
+
 /// Words that have another meaning elsewhere, and statuses that few use. Most are from public reports.
 #[test]
 fn what_passes_what_never_fits_and_what_is_forbidden_are_told_apart() {
