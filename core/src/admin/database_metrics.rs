@@ -88,6 +88,7 @@ pub(super) struct DatabaseGauges {
     oldest_transaction: GaugeVec,
     replica_lag: GaugeVec,
     inactive_slots: IntGaugeVec,
+    archive_failing: IntGaugeVec,
     clock_skew: Gauge,
     clock_behind: Gauge,
     schedules: GaugeVec,
@@ -97,6 +98,8 @@ impl DatabaseGauges {
     pub(super) fn new(registry: &Registry) -> Result<Self> {
         let gauges =
             |name: &str, help: &str, labels: &[&str]| register_gauge_vec_with_registry!(name, help, labels, registry);
+        // With no label: a number that is not known is missing.
+        let numbers = |name: &str, help: &str| register_int_gauge_vec_with_registry!(name, help, &[], registry);
         Ok(Self {
             writable: register_int_gauge_with_registry!(
                 "cairn_database_writable",
@@ -113,12 +116,13 @@ impl DatabaseGauges {
                 "How far the slowest replica is behind, missing without replicas.",
                 &[],
             )?,
-            // With no label: a number that is not known is missing.
-            inactive_slots: register_int_gauge_vec_with_registry!(
+            inactive_slots: numbers(
                 "cairn_database_inactive_slots",
                 "Replication slots that nobody reads from, for which the server keeps its write-ahead log.",
-                &[],
-                registry
+            )?,
+            archive_failing: numbers(
+                "cairn_database_archive_failing",
+                "1 if the last attempt to archive a segment of the write-ahead log has failed.",
             )?,
             clock_skew: register_gauge_with_registry!(
                 "cairn_clock_skew_seconds",
@@ -149,6 +153,7 @@ impl DatabaseGauges {
             self.replica_lag.with_label_values::<&str>(&[]).set(lag);
         }
         self.inactive_slots.with_label_values::<&str>(&[]).set(observation.inactive_slots);
+        self.archive_failing.with_label_values::<&str>(&[]).set(observation.is_archive_failing.into());
         self.clock_skew.set(observation.clock_skew_seconds);
         self.clock_behind.set(observation.clock_behind_seconds);
         for (kind, seconds) in &observation.schedules {
@@ -164,6 +169,7 @@ impl DatabaseGauges {
         self.oldest_transaction.reset();
         self.replica_lag.reset();
         self.inactive_slots.reset();
+        self.archive_failing.reset();
         self.clock_skew.set(0.0);
         self.clock_behind.set(0.0);
         self.schedules.reset();

@@ -17,6 +17,8 @@ pub struct Observation {
     pub replica_lag_seconds: Option<f64>,
     /// Replication slots of the server that nobody reads from, and for which it keeps its write-ahead log.
     pub inactive_slots: i64,
+    /// Whether the last attempt to archive a segment of the write-ahead log has failed. The server tries again by itself.
+    pub is_archive_failing: bool,
     /// How far the clock of the database is from ours, in seconds.
     pub clock_skew_seconds: f64,
     /// How far the clock of the database is behind what it has stored, in seconds: it was set back.
@@ -58,6 +60,8 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
                (SELECT state FROM oldest) AS state,
                (SELECT max(replica_lag_seconds) FROM sessions) AS replica_lag_seconds,
                (SELECT count(*) FROM pg_replication_slots WHERE NOT active AND NOT temporary) AS "inactive_slots!",
+               (SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver)
+                   AS "is_archive_failing!",
                clock_timestamp() AS "now!",
                greatest(0, extract(epoch FROM greatest(
                    (SELECT max(last_enqueued_at) FROM schedules WHERE isfinite(last_enqueued_at)),
@@ -87,6 +91,7 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
         }),
         replica_lag_seconds: row.replica_lag_seconds,
         inactive_slots: row.inactive_slots,
+        is_archive_failing: row.is_archive_failing,
         clock_skew_seconds: distance(row.now, asked_at, clock.now()),
         clock_behind_seconds: row.behind,
         schedules: schedules.into_iter().map(|schedule| (schedule.name, schedule.seconds)).collect(),

@@ -333,6 +333,25 @@ async fn a_replica_that_is_behind_and_one_that_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_takes_nothing() {
+    let server = throw_away_server(Durability::Relaxed, &[("archive_mode", "on")]).await.unwrap();
+    let platform = Platform::start_on(TestDb::on(&server).await, &[]).await;
+    let rule = platform.silent("CairnArchiveFailing").await;
+    let before = platform.scrape().await;
+    // The server tries again after a minute, or when it has something else to archive.
+    let archive = async |command: &str| {
+        platform.superuser(format!("ALTER SYSTEM SET archive_command = '{command}'")).await;
+        platform.superuser("SELECT pg_reload_conf(), pg_switch_wal()".to_owned()).await;
+    };
+    platform.until(&rule, &before, async || archive("false").await).await;
+    eventually("the alarm is over", async || {
+        archive("true").await;
+        !rule.holds(&before, &platform.scrape().await)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_wrong() {
     let platform = Platform::start(&[]).await;
     platform.silent("CairnClockSkewed").await;
