@@ -3,7 +3,7 @@
 use cairn_core::config::Config;
 use cairn_core::legacy::{self, Entry, Source, table_named, why_not};
 
-use super::import_legacy::{open, show, show_losses};
+use super::import_legacy::{open, show, show_losses, show_zoneless};
 use crate::failure::Failure;
 use crate::output::{print_line, report, table};
 
@@ -30,9 +30,11 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<(), Failure> {
     shapes(&source)?;
     let losses = legacy::check(&mut source).await?;
     let outcome = legacy::dry_run_alone(&mut source, &mut |_: &Entry| {}).await?;
+    let zoneless = legacy::times_without_zone(&source);
     source.close().await?;
     print_line("")?;
     show(&outcome)?;
+    show_zoneless(&zoneless)?;
     if losses.is_empty() && outcome.loses_nothing() {
         return print_line("`cairn import-legacy` would lose nothing");
     }

@@ -1,6 +1,6 @@
 //! `cairn import-legacy`: carries over the database of the platform that Cairn replaces.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -40,15 +40,17 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     };
     let database = Database::ready(config, data_dir).await?;
     let mut source = open(url).await?;
-    let mut lines = Lines::create(args.report.as_deref())?;
+    let mut lines = Lines::open(args.report.as_deref())?;
     let db = database.connect_for_maintenance()?;
     let losses = legacy::check(&mut source).await?;
     let outcome = carry_over(&db, &mut source, args.dry_run, &mut lines).await?;
+    let zoneless = legacy::times_without_zone(&source);
     source.close().await?;
     database.close().await?;
-    lines.finish(&outcome, &losses)?;
+    lines.finish(&outcome, &losses, &zoneless)?;
     show(&outcome)?;
     show_losses(&losses)?;
+    show_zoneless(&zoneless)?;
     if args.dry_run {
         print_line("dry run: nothing was written")?;
     }
@@ -62,14 +64,15 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
 }
 
 async fn carry_over(db: &Db, source: &mut Source, is_dry: bool, lines: &mut Lines) -> Result<Report, Failure> {
-    let listener = &mut |entry: &Entry| lines.entry(entry);
     if is_dry {
-        return Ok(legacy::dry_run(db, source, listener).await?);
+        lines.begin()?;
+        return Ok(legacy::dry_run(db, source, &mut |entry: &Entry| lines.entry(entry)).await?);
     }
     let Some(lock) = legacy::lock(db).await? else {
         return Err(Failure::failed("another `cairn import-legacy` is running: wait until it has ended"));
     };
-    Ok(legacy::import(db, &lock, source, listener).await?)
+    lines.begin()?;
+    Ok(legacy::import(db, &lock, source, &mut |entry: &Entry| lines.entry(entry)).await?)
 }
 
 /// Connects to the old database. What fails there must not look like a fault of Cairn's own.
@@ -122,6 +125,16 @@ pub(crate) fn show_losses(losses: &[Loss]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Prints which times have no zone. That is no loss, but if they are not in UTC, all of them are wrong here.
+pub(crate) fn show_zoneless(zoneless: &[(String, Vec<String>)]) -> Result<(), Failure> {
+    for (table, columns) in zoneless {
+        print_line(&format!("{table}: {ZONELESS}: {}", columns.join(", ")))?;
+    }
+    Ok(())
+}
+
+const ZONELESS: &str = "times without a zone count as UTC";
+
 /// The file of `--report`, if there is one.
 pub(crate) struct Lines {
     file: Option<BufWriter<File>>,
@@ -129,12 +142,30 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    fn create(path: Option<&Path>) -> Result<Self, Failure> {
-        let create = |path: &Path| {
-            let failed = |error| Failure::setup(format!("cannot write {}: {error}", path.display()));
-            File::create(path).map(BufWriter::new).map_err(failed)
-        };
-        Ok(Self { file: path.map(create).transpose()?, failed: None })
+    /// Opens the file, and leaves what is in it: that is the report of another run, which may not have ended.
+    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self { file: None, failed: None }) };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let text = format!(
+                    "another command is writing {}: wait until it has ended, or name another file",
+                    path.display()
+                );
+                Err(Failure::failed(text))
+            }
+            // Not every file can be locked, and those that cannot, such as pipes, are nobody's report.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { file: Some(BufWriter::new(file)), failed: None }),
+        }
+    }
+
+    /// Removes what an earlier run has written.
+    fn begin(&mut self) -> Result<(), Failure> {
+        let Some(file) = self.file.as_ref().map(BufWriter::get_ref) else { return Ok(()) };
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let emptied = if is_file { file.set_len(0) } else { Ok(()) };
+        emptied.map_err(|error| Failure::failed(format!("the report could not be written: {error}")))
     }
 
     fn entry(&mut self, entry: &Entry) {
@@ -150,9 +181,12 @@ impl Lines {
         }
     }
 
-    fn finish(mut self, outcome: &Report, losses: &[Loss]) -> Result<(), Failure> {
+    fn finish(mut self, outcome: &Report, losses: &[Loss], zoneless: &[(String, Vec<String>)]) -> Result<(), Failure> {
         for loss in losses {
             self.line(&serde_json::json!({"table": loss.table, "column": loss.column, "not_carried_over": loss.what}));
+        }
+        for (table, columns) in zoneless {
+            self.line(&serde_json::json!({"table": table, "columns": columns, "remark": ZONELESS}));
         }
         for it in &outcome.tables {
             self.line(&serde_json::json!({

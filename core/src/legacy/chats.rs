@@ -23,9 +23,9 @@ fn chat_of(row: &Row, state: &mut State) -> Result<Plan, String> {
     if !TOOLS.contains(&tool.as_str()) {
         return Err("tool_type: not one of assistant, tz_helper and ideas".to_owned());
     }
-    if let Some(same) = state.chats.get(&(user_id, tool.clone())) {
+    if let Some(same) = state.chat(user_id, &tool) {
         // Its messages join those of the chat that is there.
-        return Ok(Plan::new(*same));
+        return Ok(Plan::new(same));
     }
     let mut plan = Plan::new(id_for(&row.key()));
     new_chat(state, &mut plan, user_id, &tool, row);
@@ -34,8 +34,7 @@ fn chat_of(row: &Row, state: &mut State) -> Result<Plan, String> {
 
 fn new_chat(state: &mut State, plan: &mut Plan, user_id: Uuid, tool: &str, row: &Row) {
     let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
-    state.chats.insert((user_id, tool.to_owned()), plan.id);
-    state.chat_times.insert(plan.id, created_at);
+    state.add_chat(user_id, tool, plan.id, created_at);
     plan.insert(
         Target::Chats,
         json!({
@@ -60,8 +59,7 @@ pub(super) fn old_message(row: &Row, state: &mut State) -> Verdict {
 fn old_message_of(row: &Row, state: &mut State) -> Result<Plan, String> {
     let user_id = state.parent(row, "user_id", "users")?;
     let mut chat = Plan::new(new_id());
-    let known = state.chats.get(&(user_id, "assistant".to_owned())).copied();
-    let chat_id = known.unwrap_or_else(|| {
+    let chat_id = state.chat(user_id, "assistant").unwrap_or_else(|| {
         new_chat(state, &mut chat, user_id, "assistant", row);
         chat.id
     });
@@ -79,7 +77,7 @@ fn message_of(row: &Row, state: &State, chat_id: Uuid, mut plan: Plan) -> Result
     // Not trimmed: white space has a meaning in what was written.
     let Some(content) = row.value("content").and_then(Value::as_str) else { return Err("content is empty".to_owned()) };
     // A message without a time stands at the beginning of its chat.
-    let fallback = state.chat_times.get(&chat_id).copied().unwrap_or(state.now);
+    let fallback = state.chat_time(chat_id).unwrap_or(state.now);
     let is_copyable = row.flag("has_copyable_content").unwrap_or_else(|| has_copyable_content(content));
     let message = json!({
         "id": plan.id, "chat_id": chat_id, "role": role, "content": content,

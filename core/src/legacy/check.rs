@@ -1,6 +1,6 @@
 //! What an import would lose: tables and columns that have no place here, types that cannot be read, and rows.
 
-use super::shape::table_named;
+use super::shape::{Kind, table_named};
 use super::source::{Source, SourceTable};
 use crate::Result;
 
@@ -22,7 +22,32 @@ pub async fn check(source: &mut Source) -> Result<Vec<Loss>> {
     for table in &tables {
         columns(source, table, &mut losses).await?;
     }
+    unread(source, &mut losses).await?;
     Ok(losses)
+}
+
+/// A remark for each table with times that have no zone: they count as UTC, and nobody can tell from the values whether they are.
+pub fn times_without_zone(source: &Source) -> Vec<(String, Vec<String>)> {
+    let known = source.tables().iter().filter_map(|table| Some((table, table_named(&table.name)?)));
+    let columns = known.map(|(table, known)| {
+        let is_time = |name: &str| known.columns.iter().any(|it| it.name == name && it.kind == Kind::Time);
+        let zoneless = table.columns.iter().filter(|it| it.has_no_zone() && is_time(&it.name));
+        (table.name.clone(), zoneless.map(|it| it.name.clone()).collect::<Vec<_>>())
+    });
+    columns.filter(|(_, columns)| !columns.is_empty()).collect()
+}
+
+/// Names what looks like a table of the platform and is not read.
+async fn unread(source: &mut Source, losses: &mut Vec<Loss>) -> Result<()> {
+    for it in source.unread().to_vec() {
+        if !source.may_have_rows(&it).await? {
+            continue;
+        }
+        let only = if it.is_view() { "tables" } else { "those" };
+        let what = format!("this {} is not read: only {only} of the schema {} are", it.what(), source.schema());
+        losses.push(Loss { table: format!("{}.{}", it.schema, it.name), column: None, what });
+    }
+    Ok(())
 }
 
 async fn columns(source: &mut Source, table: &SourceTable, losses: &mut Vec<Loss>) -> Result<()> {

@@ -28,7 +28,7 @@ pub(super) fn style(row: &Row, state: &mut State) -> Verdict {
         Some("яркие") => "playful",
         _ => "minimal",
     };
-    let mut tags = row.list("tags");
+    let mut tags = row.list("tags", &mut plan.notes);
     tags.extend(row.text("category"));
     let description = clean::paragraphs(&[row.text("description"), row.text("long_description")]);
     let style = json!({
@@ -49,11 +49,12 @@ pub(super) fn term(row: &Row, state: &mut State) -> Verdict {
     let Some(definition) = row.text("definition") else { return Verdict::skip("definition is empty") };
     let mut plan = Plan::new(id_for(&row.key()));
     let term = titled(row, "term", 200, &mut plan);
+    let slang = row.list("slang", &mut plan.notes);
     let category = row.text("category").map(|category| clean::slug(&category, "other"));
     let record = json!({
         "id": plan.id, "slug": state.slug("term", &clean::slug(&term, "term")), "term": term,
         "definition": clean::cut("definition", &definition, 5000, &mut plan.notes),
-        "tags": clean::tags("slang", row.list("slang"), &mut plan.notes), "category": category,
+        "tags": clean::tags("slang", slang, &mut plan.notes), "category": category,
         "publication": "published", "version": 1, "created_at": row.created(state.now),
         "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
@@ -66,8 +67,8 @@ pub(super) fn category(row: &Row, state: &mut State) -> Verdict {
     let mut plan = Plan::new(id_for(&row.key()));
     let name = titled(row, "name", 100, &mut plan);
     let deleted_at = row.deleted(state.now, &mut plan.notes).map(|time| json!(time));
-    if let (None, Some(same)) = (&deleted_at, state.categories.get(&name.to_lowercase())) {
-        plan.id = *same;
+    if let (None, Some(same)) = (&deleted_at, state.category(&name)) {
+        plan.id = same;
         return Verdict::Map(plan);
     }
     new_category(state, &mut plan, &name, row.position(), deleted_at.as_ref());
@@ -84,7 +85,7 @@ fn new_category(state: &mut State, plan: &mut Plan, name: &str, position: i32, d
         _ => "content",
     };
     if deleted_at.is_none() {
-        state.categories.insert(name.to_lowercase(), plan.id);
+        state.add_category(name, plan.id);
     }
     let slug = state.slug("category", &clean::slug(name, "category"));
     plan.insert(
@@ -98,41 +99,47 @@ fn new_category(state: &mut State, plan: &mut Plan, name: &str, position: i32, d
 
 /// A prompt. Its category is a row of a table, or else a word, of which a category is made when it is first met.
 pub(super) fn prompt(row: &Row, state: &mut State) -> Verdict {
-    prompt_of(row, state).into()
-}
-
-fn prompt_of(row: &Row, state: &mut State) -> Result<Plan, String> {
     let mut plan = Plan::new(id_for(&row.key()));
     let title = titled(row, "title", 200, &mut plan);
-    let category_id = category_of(row, state, &mut plan)?;
+    let category_id = category_of(row, state, &mut plan);
     let description = clean::paragraphs(&[row.text("description"), row.text("usage_instruction")]);
+    let tags = row.list("tags", &mut plan.notes);
     // One that consists of steps has no text of its own.
     let body = row.text_of(&["content", "usage_instruction", "description"]).unwrap_or_else(|| title.clone());
     let prompt = json!({
         "id": plan.id, "category_id": category_id, "slug": state.slug("prompt", &clean::slug(&title, "prompt")), "title": title,
         "description": clean::cut("description", &description, 5000, &mut plan.notes),
         "body": clean::cut("content", &body, 50_000, &mut plan.notes),
-        "tags": clean::tags("tags", row.list("tags"), &mut plan.notes), "copy_count": 0, "position": row.position(),
+        "tags": clean::tags("tags", tags, &mut plan.notes), "copy_count": 0, "position": row.position(),
         "publication": publication(row), "version": 1, "created_at": row.created(state.now),
         "updated_at": row.updated(state.now), "deleted_at": row.deleted(state.now, &mut plan.notes),
     });
     plan.insert(Target::Prompts, prompt);
-    Ok(plan)
+    Verdict::Map(plan)
 }
 
-fn category_of(row: &Row, state: &mut State, plan: &mut Plan) -> Result<Uuid, String> {
-    if row.text("category_id").is_some() {
-        return state.parent(row, "category_id", "prompt_categories");
+/// The category of a prompt, which cannot be without. If the row that it refers to was deleted or is not there, the prompt stays, in
+/// another category: nobody deleted it.
+fn category_of(row: &Row, state: &mut State, plan: &mut Plan) -> Uuid {
+    let given = row.text("category_id");
+    if let Some(id) = given.as_ref().and_then(|legacy_id| state.find("prompt_categories", legacy_id)) {
+        let is_deleted = row.deleted(state.now, &mut Vec::new()).is_some();
+        if is_deleted || state.is_live_category(id) {
+            return id;
+        }
     }
     let name =
         clean::title("category", row.text("category"), 100, &mut plan.notes).unwrap_or_else(|| "Другое".to_owned());
-    if let Some(id) = state.categories.get(&name.to_lowercase()) {
-        return Ok(*id);
+    if given.is_some() {
+        plan.notes.push(format!("category_id: the category was deleted or is not there; the prompt is in “{name}”"));
+    }
+    if let Some(id) = state.category(&name) {
+        return id;
     }
     let mut category = Plan::new(new_id());
     new_category(state, &mut category, &name, 0, None);
     plan.records.append(&mut category.records);
-    Ok(category.id)
+    category.id
 }
 
 /// A step of a prompt.

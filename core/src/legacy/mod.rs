@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-pub use self::check::{Loss, check};
+pub use self::check::{Loss, check, times_without_zone};
 use self::plan::{Plan, Verdict};
 pub use self::report::{Entry, Outcome, Report, TableReport};
 use self::row::Row;
@@ -101,6 +101,8 @@ struct Decided {
     key: String,
     verdict: Verdict,
     is_there: bool,
+    /// Whether the rules of the table decided, which may decide otherwise without a row that came before.
+    is_by_rules: bool,
 }
 
 async fn run(writer: Writer<'_>, source: &mut Source, state: &mut State, listener: Listener<'_>) -> Result<Report> {
@@ -165,13 +167,14 @@ async fn import_chunk(
     let keys: Vec<String> = rows.iter().map(Row::key).collect();
     let Some(known) = known else {
         let reason = why_not(&table.name);
-        let skipped = |key| Decided { key, verdict: Verdict::skip(reason), is_there: false };
+        let skipped = |key| Decided { key, verdict: Verdict::skip(reason), is_there: false, is_by_rules: false };
         return Ok(keys.into_iter().map(skipped).collect());
     };
-    match writer {
+    let decided = match writer {
         Writer::Database(db) => {
             let mut tx = db.begin().await?;
             let there = already_there(&mut tx, known.name, &keys).await?;
+            let mark = state.mark();
             let mut decided = decide(known, &rows, keys, &there, seen, state);
             match write(&mut tx, known.name, &decided).await {
                 Ok(0) => tx.rollback().await?,
@@ -180,17 +183,20 @@ async fn import_chunk(
                 Err(_) => {
                     // Something that the rules here refuse: each row by itself, so that only that row is left out.
                     tx.rollback().await?;
-                    write_each(db, known.name, &mut decided, state).await?;
+                    state.undo(mark);
+                    write_each(db, known, &rows, &mut decided, state).await?;
                 }
             }
-            Ok(decided)
+            decided
         }
         Writer::DryRun(db) => {
             let there = already_there(&mut *db.acquire().await?, known.name, &keys).await?;
-            Ok(decide(known, &rows, keys, &there, seen, state))
+            decide(known, &rows, keys, &there, seen, state)
         }
-        Writer::Nothing => Ok(decide(known, &rows, keys, &HashSet::new(), seen, state)),
-    }
+        Writer::Nothing => decide(known, &rows, keys, &HashSet::new(), seen, state),
+    };
+    state.settle();
+    Ok(decided)
 }
 
 /// Which of the rows were mapped before.
@@ -222,17 +228,27 @@ fn decide(
         } else if is_there {
             Verdict::Derived
         } else {
-            (table.map)(row, state)
+            decide_by_rules(table, row, &key, state)
         };
-        if let Verdict::Map(plan) = &verdict {
-            state.remember(table.name, &key, plan.id);
-            for (kind, legacy_id, id) in &plan.also {
-                state.remember(kind, legacy_id, *id);
-            }
-        }
-        decided.push(Decided { key, verdict, is_there });
+        let is_by_rules = row.fault().is_none() && !is_repeated && !is_there;
+        decided.push(Decided { key, verdict, is_there, is_by_rules });
     }
     decided
+}
+
+/// What the rules of the table decide. What is mapped is remembered, and of a row that is not mapped nothing is.
+fn decide_by_rules(table: &'static Table, row: &Row, key: &str, state: &mut State) -> Verdict {
+    let mark = state.mark();
+    let verdict = (table.map)(row, state);
+    if let Verdict::Map(plan) = &verdict {
+        state.remember(table.name, key, plan.id);
+        for (kind, legacy_id, id) in &plan.also {
+            state.remember(kind, legacy_id, *id);
+        }
+    } else {
+        state.undo(mark);
+    }
+    verdict
 }
 
 /// Inserts what was decided, and names it. Returns how many rows that were.
@@ -268,20 +284,32 @@ async fn write(tx: &mut Tx, kind: &str, decided: &[Decided]) -> Result<usize> {
     Ok(plans.len())
 }
 
-/// Writes each row in a transaction of its own. One that a constraint refuses is skipped; any other failure ends the import.
-async fn write_each(db: &Db, kind: &'static str, decided: &mut [Decided], state: &mut State) -> Result<()> {
-    for row in decided {
-        let Verdict::Map(_) = &row.verdict else { continue };
+/// Writes each row in a transaction of its own. One that a constraint refuses is skipped, and nothing of it is remembered, so each is
+/// decided when those before it are written. Any other failure ends the import.
+async fn write_each(
+    db: &Db,
+    table: &'static Table,
+    rows: &[Row],
+    decided: &mut [Decided],
+    state: &mut State,
+) -> Result<()> {
+    for (row, decision) in rows.iter().zip(decided) {
+        if !decision.is_by_rules {
+            continue;
+        }
+        let mark = state.mark();
+        decision.verdict = decide_by_rules(table, row, &decision.key, state);
+        let Verdict::Map(_) = &decision.verdict else { continue };
         let mut tx = db.begin().await?;
-        let Err(error) = write(&mut tx, kind, std::slice::from_ref(row)).await else {
+        let Err(error) = write(&mut tx, table.name, std::slice::from_ref(decision)).await else {
             tx.commit().await?;
             continue;
         };
         let Some(constraint) = error.violated_constraint() else { return Err(error) };
         let reason = format!("the rules here refuse the row ({constraint})");
         tx.rollback().await?;
-        state.forget(kind, &row.key);
-        row.verdict = Verdict::Skip(reason);
+        state.undo(mark);
+        decision.verdict = Verdict::Skip(reason);
     }
     Ok(())
 }

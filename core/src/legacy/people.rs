@@ -1,5 +1,7 @@
 //! Accounts.
 
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Params, Version};
 use serde_json::json;
 
 use super::clean;
@@ -24,7 +26,7 @@ pub(super) fn user(row: &Row, state: &mut State) -> Verdict {
         (none.clone(), none)
     });
     if deleted_at.is_none() {
-        state.emails.insert(email_key.clone(), plan.id);
+        state.add_email(&email_key, plan.id);
     }
     let (first_name, last_name) = names(row, &mut plan.notes);
     let (created_at, updated_at) = (row.created(state.now), row.updated(state.now));
@@ -50,7 +52,7 @@ fn address(row: &Row, state: &State, plan: &mut Plan, is_live: bool) -> Option<(
         );
         return None;
     };
-    if is_live && state.emails.get(email.key()).is_some_and(|other| *other != plan.id) {
+    if is_live && state.owner(email.key()).is_some_and(|other| other != plan.id) {
         plan.notes.push(
             "email: another account has this address, written in the same or another way; the account has ID@adopted.invalid \
              until an admin gives it another"
@@ -88,10 +90,28 @@ fn password_hash(row: &Row, notes: &mut Vec<String>) -> Option<String> {
     }
 }
 
+/// Whether sign-in can compare a password with the hash. What begins like a hash and is none would let nobody in, and nobody would
+/// know why.
 fn is_readable(hash: &str) -> bool {
-    let cost =
-        ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| hash.strip_prefix(prefix)?.get(..2)?.parse::<u32>().ok());
-    hash.len() <= LONGEST_HASH && (cost.is_some_and(|cost| (4..=14).contains(&cost)) || hash.starts_with("$argon2"))
+    let is_known = if hash.starts_with("$argon2") { is_argon2(hash) } else { is_bcrypt(hash) };
+    hash.len() <= LONGEST_HASH && is_known == Some(true)
+}
+
+/// The limits are those of [`crate::users::passwords`].
+fn is_bcrypt(hash: &str) -> Option<bool> {
+    let parts: bcrypt::HashParts = hash.parse().ok()?;
+    Some(!hash.starts_with("$2x$") && (4..=14).contains(&parts.get_cost()))
+}
+
+/// The limits are those of [`crate::users::passwords`].
+fn is_argon2(hash: &str) -> Option<bool> {
+    let stored = PasswordHash::new(hash).ok()?;
+    Algorithm::new(stored.algorithm.as_str()).ok()?;
+    stored.version.map_or(Ok(Version::V0x10), Version::try_from).ok()?;
+    let params = Params::try_from(&stored).ok()?;
+    let is_affordable = params.m_cost() <= 256 * 1024 && params.t_cost() <= 20 && params.p_cost() <= 16;
+    let has_salt = stored.salt.is_some_and(|salt| salt.len() >= argon2::MIN_SALT_LEN);
+    Some(is_affordable && has_salt && stored.hash.is_some())
 }
 
 /// Whoever was kept out is kept out: only words that are known to let somebody in do so.
@@ -116,6 +136,50 @@ fn role(row: &Row, notes: &mut Vec<String>) -> &'static str {
         Some(_) => {
             notes.push("role: neither student, mentor nor admin; the account is a student".to_owned());
             "student"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_readable;
+    use crate::users::passwords::{Passwords, Verdict};
+
+    /// What counts as readable here must be what sign-in can read: otherwise an account has a hash that lets nobody in.
+    #[tokio::test]
+    async fn a_hash_is_readable_if_sign_in_can_read_it() {
+        let bcrypt = "$2b$04$mr/6q9kPg7ecDToCaacj3e6JpFrBSnfjZ4vWj7fZwz.k2OJgvZYc6";
+        let argon2 = "$argon2id$v=19$m=1024,t=2,p=1$bm8gcGFzc3dvcmQgaGVyZQ$w2mHDsFUV8VwmvKRyPkRQ/4Z7ThR8Dn2W7s2wkTUAFM";
+        let passwords = Passwords::patient();
+        for (hash, expected) in [
+            (bcrypt.to_owned(), true),
+            (bcrypt.replacen("2b", "2a", 1), true),
+            (bcrypt.replacen("2b", "2y", 1), true),
+            (bcrypt.replacen("2b", "2x", 1), false),
+            (bcrypt.replacen("2b", "2z", 1), false),
+            (bcrypt.replacen("$04$", "$03$", 1), false),
+            (bcrypt.replacen("$04$", "$15$", 1), false),
+            (bcrypt.replacen("$04$", "$99$", 1), false),
+            (bcrypt.replacen("$04$", "$x5$", 1), false),
+            (bcrypt.replacen("mr/6", "mr!6", 1), false),
+            (bcrypt[..59].to_owned(), false),
+            (format!("{bcrypt}."), false),
+            (argon2.to_owned(), true),
+            (argon2.replacen("argon2id", "argon2i", 1), true),
+            (argon2.replacen("argon2id", "argon2x", 1), false),
+            (argon2.replacen("v=19", "v=7", 1), false),
+            (argon2.replacen("$v=19", "", 1), true),
+            (argon2.replacen("m=1024", "m=524288", 1), false),
+            (argon2.replacen("t=2", "t=21", 1), false),
+            (argon2.replacen("p=1", "p=17", 1), false),
+            (argon2.replacen("bm8gcGFzc3dvcmQgaGVyZQ", "bm8", 1), false),
+            (argon2[..60].to_owned(), false),
+            ("$argon2id$".to_owned(), false),
+            ("plaintext".to_owned(), false),
+        ] {
+            assert_eq!(is_readable(&hash), expected, "{hash}");
+            let verdict = passwords.verify("another password", Some(&hash)).await.unwrap();
+            assert_eq!(verdict != Verdict::Unreadable, expected, "{hash}");
         }
     }
 }

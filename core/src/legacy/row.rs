@@ -121,15 +121,55 @@ impl Row {
         }
     }
 
-    /// A list of texts, whether it is an array, JSON, or text with commas.
-    pub(super) fn list(&self, column: &str) -> Vec<String> {
-        let items: Vec<String> = match self.value(column) {
-            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            Some(Value::String(text)) => text.split(',').map(str::to_owned).collect(),
-            _ => Vec::new(),
+    /// A list of texts, whether it is an array, JSON, either of them written as text, or text with commas. Adds to `notes` if some
+    /// of it is neither text nor a number.
+    pub(super) fn list(&self, column: &str, notes: &mut Vec<String>) -> Vec<String> {
+        let items = match self.value(column) {
+            Some(Value::String(text)) => written_list(text.trim()),
+            Some(value) => elements(value),
+            None => Vec::new(),
         };
-        items.iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+        if items.iter().any(Option::is_none) {
+            notes.push(format!("{column}: what is neither text nor a number was left out"));
+        }
+        items.iter().flatten().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
     }
+}
+
+/// The elements of a list of JSON. One that is neither text nor a number is `None`, and so is what is no list.
+fn elements(list: &Value) -> Vec<Option<String>> {
+    let Value::Array(items) = list else { return vec![None] };
+    let texts = items.iter().filter(|item| !item.is_null()).map(|item| match item {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// The elements of a list that a column of text has: JSON, an array as Postgres writes it, or words with commas in between.
+fn written_list(text: &str) -> Vec<Option<String>> {
+    if let Ok(list @ (Value::Array(_) | Value::Object(_))) = serde_json::from_str(text) {
+        return elements(&list);
+    }
+    let items = written_array(text).unwrap_or_else(|| text.split(',').map(str::to_owned).collect());
+    items.into_iter().map(Some).collect()
+}
+
+/// The elements of an array as Postgres writes it, such as `{css,"two words"}`; `None` if the text is none.
+fn written_array(text: &str) -> Option<Vec<String>> {
+    let mut letters = text.strip_prefix('{')?.strip_suffix('}')?.chars();
+    let (mut items, mut item, mut is_quoted) = (Vec::new(), String::new(), false);
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => item.push(letters.next()?),
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => items.push(std::mem::take(&mut item)),
+            _ => item.push(letter),
+        }
+    }
+    items.push(item);
+    (!is_quoted).then_some(items)
 }
 
 /// Keys longer than the mapping stores end in what distinguishes them.
@@ -270,8 +310,28 @@ mod tests {
 
     #[test]
     fn lists_are_arrays_or_text() {
-        let row = row(r#"{"a": ["x", " y ", ""], "b": "x, y", "c": null, "d": 5}"#);
-        assert_eq!((row.list("a"), row.list("b")), (vec!["x".to_owned(), "y".to_owned()], row.list("a")));
-        assert!(row.list("c").is_empty() && row.list("d").is_empty());
+        let row = row(
+            r#"{"a": ["x", " y ", "", null], "b": "x, y", "c": null, "d": 5, "e": "[\"x\", \"y\"]", "f": "{x,\"y\"}", "g": "[]",
+                "h": "{\"two, words\",\"a \\\"b\\\"\"}", "i": [1, {"x": "y"}], "j": {"x": "y"}, "k": "[x], y", "l": "{\"x\": 1}"}"#,
+        );
+        let xy = ["x", "y"].as_slice();
+        for (column, expected, is_noted) in [
+            ("a", xy, false),
+            ("b", xy, false),
+            ("c", &[], false),
+            ("d", &[], true),
+            ("e", xy, false),
+            ("f", xy, false),
+            ("g", &[], false),
+            ("h", &["two, words", "a \"b\""], false),
+            ("i", &["1"], true),
+            ("j", &[], true),
+            ("k", &["[x]", "y"], false),
+            ("l", &[], true),
+        ] {
+            let mut notes = Vec::new();
+            assert_eq!(row.list(column, &mut notes), expected, "{column}");
+            assert_eq!(!notes.is_empty(), is_noted, "{column}: {notes:?}");
+        }
     }
 }

@@ -9,12 +9,16 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use super::row::Row;
-use super::shape::Table;
+use super::shape::{Table, table_named};
 use crate::db::DatabaseUrl;
 use crate::{Error, Result};
 
 /// How many rows are read, mapped and written at a time.
 const CHUNK: usize = 500;
+
+/// How many bytes of rows are read before they are mapped and written, and about how many are fetched at a time: memory must not
+/// follow the size of what people have written.
+const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a connection may take: a host that drops packets would be waited for much longer.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -32,6 +36,15 @@ pub struct SourceColumn {
     pub kind: String,
     /// The category of the type (`typcategory`).
     pub(super) category: String,
+    /// Whether the type is `numeric`, whose values may have more digits than a number of JSON keeps here.
+    is_numeric: bool,
+}
+
+impl SourceColumn {
+    /// Whether its values are times that do not say in which zone they are.
+    pub(super) fn has_no_zone(&self) -> bool {
+        self.kind.starts_with("timestamp") && self.kind.ends_with("without time zone")
+    }
 }
 
 /// A table that is there.
@@ -41,6 +54,32 @@ pub struct SourceTable {
     pub name: String,
     /// Its columns, in their order.
     pub columns: Vec<SourceColumn>,
+}
+
+/// Something that looks like a table and is not read: it is in another schema, or it is a view.
+#[derive(Clone, Debug)]
+pub(super) struct Unread {
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// The kind of relation (`relkind`).
+    relkind: String,
+}
+
+impl Unread {
+    /// What it is, for people.
+    pub(super) fn what(&self) -> &'static str {
+        match self.relkind.as_str() {
+            "v" => "view",
+            "m" => "materialized view",
+            "f" => "foreign table",
+            _ => "table",
+        }
+    }
+
+    /// Whether it shows rows that are elsewhere.
+    pub(super) fn is_view(&self) -> bool {
+        matches!(self.relkind.as_str(), "v" | "m")
+    }
 }
 
 impl SourceTable {
@@ -56,8 +95,13 @@ pub struct Source {
     reader: PgConnection,
     snapshot: String,
     tables: Vec<SourceTable>,
+    /// The schema that the tables are in.
+    schema: String,
+    unread: Vec<Unread>,
     /// The name of the table that is being read.
     reading: String,
+    /// How many of its rows are fetched at a time; 0 if all have been read.
+    step: usize,
 }
 
 impl Source {
@@ -83,13 +127,39 @@ impl Source {
         keeper.execute(SETTINGS).await?;
         let snapshot =
             sqlx::query_scalar("SELECT pg_export_snapshot()").persistent(false).fetch_one(&mut keeper).await?;
-        let tables = tables(&mut keeper).await?;
-        Ok(Self { keeper, reader, snapshot, tables, reading: String::new() })
+        let (tables, unread) = (tables(&mut keeper).await?, unread(&mut keeper).await?);
+        let schema: Option<String> =
+            sqlx::query_scalar("SELECT current_schema()::text").persistent(false).fetch_one(&mut keeper).await?;
+        let schema = schema.unwrap_or_default();
+        Ok(Self { keeper, reader, snapshot, tables, schema, unread, reading: String::new(), step: 0 })
     }
 
     /// The tables of the schema that the connection finds first, in the order of their names.
     pub fn tables(&self) -> &[SourceTable] {
         &self.tables
+    }
+
+    /// The schema that the tables are in.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// What looks like a table and is not read.
+    pub(super) fn unread(&self) -> &[Unread] {
+        &self.unread
+    }
+
+    /// Whether there may be rows in something that is not read. Only of tables is this looked at.
+    pub(super) async fn may_have_rows(&mut self, it: &Unread) -> Result<bool> {
+        if !matches!(it.relkind.as_str(), "r" | "p") {
+            return Ok(true);
+        }
+        self.begin().await?;
+        let query = format!("SELECT EXISTS (SELECT FROM {}.{})", quoted(&it.schema), quoted(&it.name));
+        let found = sqlx::query_scalar(AssertSqlSafe(query)).persistent(false).fetch_one(&mut self.reader).await;
+        self.end().await?;
+        // One that the role may not read may have rows.
+        Ok(found.unwrap_or(true))
     }
 
     /// The table of this name.
@@ -132,9 +202,12 @@ impl Source {
         let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
         let name = quoted(&table.name);
         self.begin().await?;
-        let count = format!("SELECT count(*) FROM {name}");
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).persistent(false).fetch_one(&mut self.reader).await?;
-        let row = if known.is_some() { "to_json(t)".to_owned() } else { names(table) };
+        let largest = if known.is_some() { format!("max({})", size(table)) } else { "0".to_owned() };
+        let count = format!("SELECT count(*), coalesce({largest}, 0)::bigint FROM {name} t");
+        let count = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(count)).persistent(false);
+        let (count, largest) = count.fetch_one(&mut self.reader).await?;
+        self.step = (CHUNK_BYTES / usize::try_from(largest).unwrap_or_default().max(1)).clamp(1, CHUNK);
+        let row = if known.is_some() { whole(table) } else { names(table) };
         let cursor = format!("DECLARE legacy NO SCROLL CURSOR FOR SELECT {row}::text FROM {name} t{order}");
         self.reader.execute(AssertSqlSafe(cursor)).await?;
         Ok(u64::try_from(count).unwrap_or_default())
@@ -147,11 +220,17 @@ impl Source {
     }
 
     async fn fetch(&mut self) -> sqlx::Result<Vec<String>> {
-        let fetch = format!("FETCH {CHUNK} FROM legacy");
-        let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(fetch)).persistent(false);
-        let rows = rows.fetch_all(&mut self.reader).await?;
-        if rows.is_empty() {
-            self.end().await?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while self.step > 0 && rows.len() < CHUNK && bytes < CHUNK_BYTES {
+            let fetch = format!("FETCH {} FROM legacy", self.step);
+            let fetch = sqlx::query_scalar::<_, String>(AssertSqlSafe(fetch)).persistent(false);
+            let fetched = fetch.fetch_all(&mut self.reader).await?;
+            if fetched.is_empty() {
+                self.step = 0;
+                self.end().await?;
+            }
+            bytes += fetched.iter().map(String::len).sum::<usize>();
+            rows.extend(fetched);
         }
         Ok(rows)
     }
@@ -197,17 +276,50 @@ fn names(table: &SourceTable) -> String {
         return "json_build_object('id', 'row ' || row_number() OVER ())".to_owned();
     }
     let pairs: Vec<String> =
-        ids.iter().map(|name| format!("'{}', t.{}", name.replace('\'', "''"), quoted(name))).collect();
+        ids.iter().map(|name| format!("'{}', t.{}::text", name.replace('\'', "''"), quoted(name))).collect();
     format!("json_build_object({})", pairs.join(", "))
 }
 
+/// A row as JSON. Numbers that JSON would not keep to the last digit are text, written alike whatever the scale of their column is:
+/// two ids must not become one, and a reference must be equal to what it refers to.
+fn whole(table: &SourceTable) -> String {
+    if !table.columns.iter().any(|column| column.is_numeric) {
+        return "to_json(t)".to_owned();
+    }
+    let values = table.columns.iter().map(|column| {
+        let name = quoted(&column.name);
+        if column.is_numeric {
+            format!("CASE WHEN t.{name} = trunc(t.{name}) THEN trunc(t.{name}) ELSE t.{name} END::text AS {name}")
+        } else {
+            format!("t.{name}")
+        }
+    });
+    format!("(SELECT to_json(r) FROM (SELECT {}) r)", values.collect::<Vec<_>>().join(", "))
+}
+
+/// About how many bytes a row has. Of text that is what it has in memory, and nothing is decompressed to find out; of other types it
+/// is what is stored.
+fn size(table: &SourceTable) -> String {
+    let sizes = table.columns.iter().map(|column| {
+        let name = quoted(&column.name);
+        if column.category == "S" {
+            format!("coalesce(octet_length(t.{name}::text), 0)")
+        } else {
+            format!("coalesce(pg_column_size(t.{name}), 0)")
+        }
+    });
+    std::iter::once("0::bigint".to_owned()).chain(sizes).collect::<Vec<_>>().join(" + ")
+}
+
 async fn tables(connection: &mut PgConnection) -> Result<Vec<SourceTable>> {
-    let rows: Vec<(String, String, String, String)> = sqlx::query_as(
-        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), t.typcategory::text
+    let rows: Vec<(String, String, String, String, bool)> = sqlx::query_as(
+        "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), t.typcategory::text,
+             'numeric'::regtype IN (t.oid, t.typbasetype)
          FROM pg_class c
+         JOIN pg_namespace n ON n.oid = c.relnamespace
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
          JOIN pg_type t ON t.oid = a.atttypid
-         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
+         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
          ORDER BY c.relname, a.attnum",
     )
@@ -215,15 +327,35 @@ async fn tables(connection: &mut PgConnection) -> Result<Vec<SourceTable>> {
     .fetch_all(connection)
     .await?;
     let mut tables: Vec<SourceTable> = Vec::new();
-    for (table, name, kind, category) in rows {
+    for (table, name, kind, category, is_numeric) in rows {
         if tables.last().is_none_or(|last| last.name != table) {
             tables.push(SourceTable { name: table, columns: Vec::new() });
         }
         if let Some(last) = tables.last_mut() {
-            last.columns.push(SourceColumn { name, kind, category });
+            last.columns.push(SourceColumn { name, kind, category, is_numeric });
         }
     }
     Ok(tables)
+}
+
+/// What looks like a table of the platform and is not read: all tables of other schemas, and views that have the name of a table that
+/// would be carried over. The rows of partitions and of tables that inherit are those of their parents, too.
+async fn unread(connection: &mut PgConnection) -> Result<Vec<Unread>> {
+    let rows: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT n.nspname::text, c.relname::text, c.relkind::text
+         FROM pg_class c
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+           AND (c.relkind IN ('v', 'm') OR (c.relkind IN ('r', 'p', 'f') AND n.nspname <> coalesce(current_schema(), '')))
+           AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+         ORDER BY n.nspname, c.relname",
+    )
+    .persistent(false)
+    .fetch_all(connection)
+    .await?;
+    let all = rows.into_iter().map(|(schema, name, relkind)| Unread { schema, name, relkind });
+    Ok(all.filter(|it| !it.is_view() || table_named(&it.name).is_some()).collect())
 }
 
 /// A name as an identifier.

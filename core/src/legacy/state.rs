@@ -1,6 +1,7 @@
 //! What is known while rows are mapped: ids here of rows that others refer to, and what must be unique.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -52,15 +53,27 @@ pub(super) struct State {
     /// Slugs in use, by where they must be unique.
     slugs: HashMap<String, HashSet<String>>,
     /// Accounts by the key of their address.
-    pub(super) emails: HashMap<String, Uuid>,
+    emails: HashMap<String, Uuid>,
     /// Accounts that were erased here: nothing may be added to them.
     erased: HashSet<Uuid>,
-    /// Categories of prompts by their name in lower case.
-    pub(super) categories: HashMap<String, Uuid>,
+    /// Categories of prompts that are not deleted, by [`category_key`].
+    categories: HashMap<String, Uuid>,
     /// Chats by user and tool.
-    pub(super) chats: HashMap<(Uuid, String), Uuid>,
+    chats: HashMap<(Uuid, String), Uuid>,
     /// When the chats of this run were created.
-    pub(super) chat_times: HashMap<Uuid, DateTime<Utc>>,
+    chat_times: HashMap<Uuid, DateTime<Utc>>,
+    /// What was added since [`State::settle`], in this order.
+    added: Vec<Added>,
+}
+
+/// Something that was added, and can be taken back: what has replaced nothing is removed.
+#[derive(Debug)]
+enum Added {
+    Id((&'static str, String), Option<Uuid>),
+    Slug(String, String),
+    Email(String, Option<Uuid>),
+    Category(String),
+    Chat(Uuid, String),
 }
 
 impl State {
@@ -98,7 +111,7 @@ impl State {
         }
         let rows = sqlx::query!("SELECT id, name FROM prompt_categories WHERE deleted_at IS NULL");
         for row in rows.fetch_all(&mut *connection).await? {
-            state.categories.insert(row.name.to_lowercase(), row.id);
+            state.categories.insert(category_key(&row.name), row.id);
         }
         let rows = sqlx::query!("SELECT id, user_id, tool_type FROM tool_chats").fetch_all(&mut *connection).await?;
         state.chats = rows.into_iter().map(|row| ((row.user_id, row.tool_type), row.id)).collect();
@@ -113,13 +126,84 @@ impl State {
     /// Remembers the id here of a row, if others may refer to it.
     pub(super) fn remember(&mut self, kind: &'static str, legacy_id: &str, id: Uuid) {
         if PARENTS.contains(&kind) {
-            self.ids.insert((kind, legacy_id.to_owned()), id);
+            let key = (kind, legacy_id.to_owned());
+            let before = self.ids.insert(key.clone(), id);
+            self.added.push(Added::Id(key, before));
         }
     }
 
-    /// Forgets a row that could not be inserted.
-    pub(super) fn forget(&mut self, kind: &'static str, legacy_id: &str) {
-        self.ids.remove(&(kind, legacy_id.to_owned()));
+    /// The account that has an address.
+    pub(super) fn owner(&self, email_key: &str) -> Option<Uuid> {
+        self.emails.get(email_key).copied()
+    }
+
+    /// Gives an address to an account.
+    pub(super) fn add_email(&mut self, email_key: &str, id: Uuid) {
+        let before = self.emails.insert(email_key.to_owned(), id);
+        self.added.push(Added::Email(email_key.to_owned(), before));
+    }
+
+    /// The category of this name.
+    pub(super) fn category(&self, name: &str) -> Option<Uuid> {
+        self.categories.get(&category_key(name)).copied()
+    }
+
+    /// Whether prompts can be in this category: one that was deleted takes none.
+    pub(super) fn is_live_category(&self, id: Uuid) -> bool {
+        self.categories.values().any(|other| *other == id)
+    }
+
+    /// Remembers a category, whose name none has yet.
+    pub(super) fn add_category(&mut self, name: &str, id: Uuid) {
+        self.categories.insert(category_key(name), id);
+        self.added.push(Added::Category(category_key(name)));
+    }
+
+    /// The chat of a user with a tool.
+    pub(super) fn chat(&self, user_id: Uuid, tool: &str) -> Option<Uuid> {
+        self.chats.get(&(user_id, tool.to_owned())).copied()
+    }
+
+    /// When a chat was created, if it was in this run.
+    pub(super) fn chat_time(&self, id: Uuid) -> Option<DateTime<Utc>> {
+        self.chat_times.get(&id).copied()
+    }
+
+    /// Remembers a chat of a user, who has none with the tool yet.
+    pub(super) fn add_chat(&mut self, user_id: Uuid, tool: &str, id: Uuid, created_at: DateTime<Utc>) {
+        self.chats.insert((user_id, tool.to_owned()), id);
+        self.chat_times.insert(id, created_at);
+        self.added.push(Added::Chat(user_id, tool.to_owned()));
+    }
+
+    /// A moment to which [`State::undo`] returns.
+    pub(super) fn mark(&self) -> usize {
+        self.added.len()
+    }
+
+    /// Forgets what was added since a mark: rows that are not inserted reserve nothing, and none may refer to them.
+    pub(super) fn undo(&mut self, mark: usize) {
+        while self.added.len() > mark {
+            match self.added.pop() {
+                Some(Added::Id(key, before)) => restore(&mut self.ids, key, before),
+                Some(Added::Email(key, before)) => restore(&mut self.emails, key, before),
+                Some(Added::Category(key)) => restore(&mut self.categories, key, None),
+                Some(Added::Slug(scope, slug)) => {
+                    self.slugs.entry(scope).or_default().remove(&slug);
+                }
+                Some(Added::Chat(user_id, tool)) => {
+                    if let Some(id) = self.chats.remove(&(user_id, tool)) {
+                        self.chat_times.remove(&id);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What was added stays: the rows are inserted.
+    pub(super) fn settle(&mut self) {
+        self.added.clear();
     }
 
     /// The id here of the row that a column refers to, or why there is none.
@@ -143,8 +227,22 @@ impl State {
             slug = format!("{wanted}-{number}");
             number += 1;
         }
+        self.added.push(Added::Slug(scope.to_owned(), slug.clone()));
         slug
     }
+}
+
+/// Gives a key the value that it had.
+fn restore<K: Eq + Hash>(map: &mut HashMap<K, Uuid>, key: K, before: Option<Uuid>) {
+    match before {
+        Some(before) => map.insert(key, before),
+        None => map.remove(&key),
+    };
+}
+
+/// Names of categories that are one name to the database.
+fn category_key(name: &str) -> String {
+    name.to_lowercase().replace('ё', "е")
 }
 
 /// The id here of a new row: the one that it had if that is a UUID, so that links keep their meaning.

@@ -4,8 +4,10 @@ mod carried_over;
 mod check;
 mod migrated_over;
 mod oddities;
+mod refused_rows;
 mod runs;
 mod sign_ins;
+mod values;
 
 use cairn_postgres::testing::{TestDatabase, test_database};
 use sqlx::{AssertSqlSafe, PgPool};

@@ -110,6 +110,38 @@ async fn an_import_that_leaves_nothing_out_says_so() {
     legacy.run(&sandbox, &["import-legacy"]).leaves_out(1);
 }
 
+/// A command that may not write yet leaves the report of the one that is running, or that has ended.
+#[tokio::test]
+async fn a_report_is_emptied_by_nobody_who_has_to_wait() {
+    let legacy = Legacy::with(&plain_platform(1, 1, &[HASH])).await;
+    let sandbox = Sandbox::with_database().await;
+    let report = || std::fs::read_to_string(sandbox.path().join("report.jsonl")).unwrap();
+    let before = "{}\n".repeat(10_000);
+    sandbox.write("report.jsonl", &before);
+    let running = sqlx::PgPool::connect(sandbox.database().url()).await.unwrap();
+    let mut session = running.acquire().await.unwrap();
+    let lock = "SELECT pg_advisory_lock(hashtextextended('cairn import-legacy', 0))";
+    sqlx::query(lock).execute(&mut *session).await.unwrap();
+    let refused = legacy.run(&sandbox, &["import-legacy", "--report", "report.jsonl"]);
+    refused.fails(1, &["another `cairn import-legacy` is running"]);
+    assert!(report() == before);
+    session.close().await.unwrap();
+    // As a command holds it that writes the same file for another database, or without the lock: a dry run.
+    let file = std::fs::File::open(sandbox.path().join("report.jsonl")).unwrap();
+    file.lock().unwrap();
+    for args in [
+        &["import-legacy", "--report", "report.jsonl"][..],
+        &["import-legacy", "--report", "report.jsonl", "--dry-run"],
+    ] {
+        legacy.run(&sandbox, args).fails(1, &["another command is writing report.jsonl"]);
+        assert!(report() == before);
+    }
+    drop(file);
+    legacy.run(&sandbox, &["import-legacy", "--report", "report.jsonl"]).ok();
+    assert!(report().starts_with(r#"{"table":"users","#) && report().lines().count() < 100, "{}", report());
+    legacy.run(&sandbox, &["import-legacy", "--report", "/dev/null"]).ok();
+}
+
 /// 20,000 people with 200,000 completed lessons. docs/ADOPTION.md has what it took.
 #[tokio::test]
 #[ignore = "takes minutes"]
