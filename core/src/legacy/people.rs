@@ -1,7 +1,5 @@
 //! Accounts.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Params, Version};
 use serde_json::json;
 
 use super::clean;
@@ -9,6 +7,7 @@ use super::plan::{Plan, Target, Verdict};
 use super::row::Row;
 use super::state::{State, id_for};
 use crate::users::rules::{Email, PersonName};
+use crate::users::stored_hash::StoredHash;
 
 /// How long the hash of a password may be.
 const LONGEST_HASH: usize = 500;
@@ -93,25 +92,7 @@ fn password_hash(row: &Row, notes: &mut Vec<String>) -> Option<String> {
 /// Whether sign-in can compare a password with the hash. What begins like a hash and is none would let nobody in, and nobody would
 /// know why.
 fn is_readable(hash: &str) -> bool {
-    let is_known = if hash.starts_with("$argon2") { is_argon2(hash) } else { is_bcrypt(hash) };
-    hash.len() <= LONGEST_HASH && is_known == Some(true)
-}
-
-/// The limits are those of [`crate::users::passwords`].
-fn is_bcrypt(hash: &str) -> Option<bool> {
-    let parts: bcrypt::HashParts = hash.parse().ok()?;
-    Some(!hash.starts_with("$2x$") && (4..=14).contains(&parts.get_cost()))
-}
-
-/// The limits are those of [`crate::users::passwords`].
-fn is_argon2(hash: &str) -> Option<bool> {
-    let stored = PasswordHash::new(hash).ok()?;
-    Algorithm::new(stored.algorithm.as_str()).ok()?;
-    stored.version.map_or(Ok(Version::V0x10), Version::try_from).ok()?;
-    let params = Params::try_from(&stored).ok()?;
-    let is_affordable = params.m_cost() <= 256 * 1024 && params.t_cost() <= 20 && params.p_cost() <= 16;
-    let has_salt = stored.salt.is_some_and(|salt| salt.len() >= argon2::MIN_SALT_LEN);
-    Some(is_affordable && has_salt && stored.hash.is_some())
+    hash.len() <= LONGEST_HASH && StoredHash::parse(hash).is_some()
 }
 
 /// Whoever was kept out is kept out: only words that are known to let somebody in do so.

@@ -22,6 +22,7 @@ pub mod profile;
 pub mod resets;
 pub mod rules;
 pub mod sessions;
+pub(crate) mod stored_hash;
 pub mod tokens;
 mod user;
 pub mod verifications;

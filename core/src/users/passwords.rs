@@ -16,19 +16,13 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use super::hash_queue::{HashQueue, Memory};
 pub use super::hash_queue::{HashStats, Overloaded};
 use super::password_rules::{Password, normalize};
+use super::stored_hash::StoredHash;
 use crate::refusal::Rejected;
 use crate::{Error, Result};
 
 /// The memory of one hash in KiB (a block is one KiB), and the number of passes.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
-
-/// What a stored hash may cost at most. One that demands more is not computed, because whoever can write a hash could stop all
-/// sign-ins with it.
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
-const MAX_PASSES: u32 = 20;
-const MAX_LANES: u32 = 16;
-const MAX_BCRYPT_COST: u32 = 14;
 
 /// How many hashes a process computes at the same time.
 const THREADS: usize = 2;
@@ -119,8 +113,7 @@ impl Passwords {
             let matches = match hash.as_deref() {
                 None => None,
                 Some(hash) if hash.starts_with(PREFIX) => matches_current(&password, hash, memory),
-                Some(hash) if hash.starts_with("$argon2") => matches_argon2(&password, hash),
-                Some(hash) => matches_bcrypt(&password, hash),
+                Some(hash) => StoredHash::parse(hash).and_then(|stored| stored.matches(&password)),
             };
             let Some(matches) = matches else {
                 matches_current(&password, DUMMY, memory);
@@ -152,29 +145,6 @@ fn matches_current(password: &str, hash: &str, memory: &mut Memory) -> Option<bo
     let computed = Output::new(&argon2id(password, &salt, memory).ok()?).ok()?;
     // Compares in constant time.
     Some(computed == expected)
-}
-
-/// The same for any kind and version of Argon2, with any parameters that are affordable.
-fn matches_argon2(password: &str, hash: &str) -> Option<bool> {
-    let stored = PasswordHash::new(hash).ok()?;
-    let algorithm = Algorithm::new(stored.algorithm.as_str()).ok()?;
-    // The first version did not name itself.
-    let version = stored.version.map_or(Ok(Version::V0x10), Version::try_from).ok()?;
-    let params = Params::try_from(&stored).ok()?;
-    if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
-        return None;
-    }
-    let (salt, expected) = stored.salt.zip(stored.hash)?;
-    let mut computed = vec![0; expected.as_bytes().len()];
-    Argon2::new(algorithm, version, params).hash_password_into(password.as_bytes(), &salt, &mut computed).ok()?;
-    Some(Output::new(&computed).ok()? == expected)
-}
-
-/// The same for bcrypt, which sees only the first 72 bytes of a password. `$2x$` marks hashes of a program with an error.
-fn matches_bcrypt(password: &str, hash: &str) -> Option<bool> {
-    let parts: bcrypt::HashParts = hash.parse().ok()?;
-    let is_known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
-    (is_known && parts.get_cost() <= MAX_BCRYPT_COST).then(|| bcrypt::verify(password, hash).ok()).flatten()
 }
 
 fn argon2id(password: &str, salt: &[u8], memory: &mut Memory) -> Result<[u8; 32]> {
