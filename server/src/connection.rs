@@ -85,7 +85,7 @@ pub(crate) async fn serve(
         async move {
             let addresses = (LocalAddr(Addr::from(local)), RemoteAddr(Addr::from(peer)));
             let mut request = poem::Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
-            read_rest(&mut request);
+            read_rest(&mut request, shared.limits.unread);
             let response = shared.endpoint.get_response(request).await;
             let response = hyper::Response::from(response);
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, &connection, in_progress)))

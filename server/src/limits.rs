@@ -22,6 +22,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a client may take nothing of an answer.
     pub write: Duration,
+    /// How long the rest of a request's body is read that its handler did not read, so that the client sees the answer.
+    pub unread: Duration,
 }
 
 /// The descriptors that are left for the database, files and the private port.
@@ -38,6 +40,7 @@ impl Default for Limits {
             first_request: Duration::from_secs(10),
             idle: Duration::from_mins(1),
             write: Duration::from_secs(20),
+            unread: Duration::from_secs(5),
         }
     }
 }

@@ -17,10 +17,8 @@ use poem::http::{Version, header};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// How much of a body is thrown away. If there is more, the connection is closed.
-const LIMIT: u64 = 4 * 1024 * 1024;
-/// How long that may take.
-const TIME: Duration = Duration::from_secs(5);
+/// How many bytes of a body are thrown away. If there are more, the connection is closed.
+const MAX_UNREAD: usize = 4 * 1024 * 1024;
 
 /// The body of a request, whose rest is read when it is dropped.
 #[derive(Debug)]
@@ -29,16 +27,17 @@ struct Unread {
     body: Option<BoxBody<Bytes, io::Error>>,
     /// The client sends nothing until it is asked to, which reading does.
     is_waiting: bool,
+    limit: Duration,
 }
 
-/// Has the rest of a request's body read if its handler does not. A stream of HTTP/2 ends without its connection.
-pub(crate) fn read_rest(request: &mut poem::Request) {
+/// Has the rest of a request's body read for so long if its handler does not read it. A stream of HTTP/2 ends without its connection.
+pub(crate) fn read_rest(request: &mut poem::Request, limit: Duration) {
     if request.version() >= Version::HTTP_2 {
         return;
     }
     let is_waiting = request.headers().contains_key(header::EXPECT);
     let body = Some(request.take_body().into());
-    request.set_body(BoxBody::new(Unread { body, is_waiting }));
+    request.set_body(BoxBody::new(Unread { body, is_waiting, limit }));
 }
 
 impl Body for Unread {
@@ -66,21 +65,20 @@ impl Body for Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        let is_short = |body: &BoxBody<_, _>| !body.is_end_stream() && body.size_hint().lower() <= LIMIT;
-        let Some(body) = self.body.take().filter(is_short) else { return };
+        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         if let Ok(runtime) = Handle::try_current()
             && !self.is_waiting
         {
-            runtime.spawn(timeout(TIME, throw_away(body)));
+            runtime.spawn(timeout(self.limit, throw_away(body)));
         }
     }
 }
 
 async fn throw_away(mut body: BoxBody<Bytes, io::Error>) {
-    let mut left = LIMIT;
-    while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let Some(rest) = left.checked_sub(length) else { return };
-        left = rest;
+    let mut read = 0;
+    while read <= MAX_UNREAD
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read += frame.data_ref().map_or(0, Bytes::len);
     }
 }

@@ -155,7 +155,7 @@ impl Lines {
                 );
                 Err(Failure::failed(text))
             }
-            // Not every file can be locked, and those that cannot, such as pipes, are nobody's report.
+            // What cannot be locked, such as a pipe, holds no earlier report.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { file: Some(BufWriter::new(file)), failed: None }),
         }
     }

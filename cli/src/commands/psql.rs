@@ -46,6 +46,9 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     if let Some(password) = password {
         command.env("PGPASSWORD", password);
     }
+    // As the programs do. What the operator asks for comes last, so it counts.
+    let own = std::env::var("PGOPTIONS").unwrap_or_default();
+    command.env("PGOPTIONS", format!("-c search_path=public {own}"));
     // Ctrl-C is for psql, which ends a statement with it.
     let _interrupts = signal(SignalKind::interrupt())?;
     let status = command.status().await;

@@ -122,7 +122,7 @@ impl DatabaseGauges {
             )?,
             archive_failing: numbers(
                 "cairn_database_archive_failing",
-                "1 if the last attempt to archive a segment of the write-ahead log has failed.",
+                "1 if the archive does not take the write-ahead log: the last attempt has failed, or it is eight segments behind.",
             )?,
             clock_skew: register_gauge_with_registry!(
                 "cairn_clock_skew_seconds",

@@ -17,7 +17,8 @@ pub struct Observation {
     pub replica_lag_seconds: Option<f64>,
     /// Replication slots of the server that nobody reads from, and for which it keeps its write-ahead log.
     pub inactive_slots: i64,
-    /// Whether the last attempt to archive a segment of the write-ahead log has failed. The server tries again by itself.
+    /// Whether the archive does not take the write-ahead log: the last attempt has failed, or the last segment in it is more than
+    /// eight behind. The server does not count attempts whose command ends by a signal, is not found, or hangs.
     pub is_archive_failing: bool,
     /// How far the clock of the database is from ours, in seconds.
     pub clock_skew_seconds: f64,
@@ -60,8 +61,15 @@ pub async fn observe(connection: &mut PgConnection) -> Result<Observation> {
                (SELECT state FROM oldest) AS state,
                (SELECT max(replica_lag_seconds) FROM sessions) AS replica_lag_seconds,
                (SELECT count(*) FROM pg_replication_slots WHERE NOT active AND NOT temporary) AS "inactive_slots!",
-               (SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver)
-                   AS "is_archive_failing!",
+               -- A position in the log is the number of its segment, in two parts of the name, times the size of a segment.
+               (SELECT CASE
+                    WHEN current_setting('archive_mode') = 'off' OR pg_is_in_recovery() THEN false
+                    WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN true
+                    WHEN last_archived_wal ~ '^[0-9A-F]{24}$' THEN pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') - 8 * segment
+                        > ('x' || substr(last_archived_wal, 9, 8))::bit(32)::bigint * 4294967296
+                            + ('x' || substr(last_archived_wal, 17))::bit(32)::bigint * segment
+                    ELSE false END
+                FROM pg_stat_archiver, pg_size_bytes(current_setting('wal_segment_size')) segment) AS "is_archive_failing!",
                clock_timestamp() AS "now!",
                greatest(0, extract(epoch FROM greatest(
                    (SELECT max(last_enqueued_at) FROM schedules WHERE isfinite(last_enqueued_at)),

@@ -98,19 +98,22 @@ pub fn unsuitable(database: &Database) -> Option<String> {
 /// functions of the schema expect.
 pub async fn search_path(connection: &mut PgConnection) -> Result<Option<String>> {
     let found = sqlx::query!(
-        r#"SELECT current_schema()::text AS schema, to_regnamespace('public') IS NOT NULL AS "is_there!",
+        r#"SELECT current_schema()::text AS schema, has_schema_privilege(to_regnamespace('public'), 'USAGE') AS may_use,
                quote_ident(current_user) AS "role!", quote_ident(current_database()) AS "database!""#
     );
     let found = found.fetch_one(connection).await?;
     let (role, database) = (found.role, found.database);
-    Ok(match found.schema.as_deref() {
-        Some("public") => None,
-        _ if !found.is_there => Some("the database has no schema public: CREATE SCHEMA public".to_owned()),
-        Some(schema) => Some(format!(
-            "a pooler drops the options of connections, and {role} looks for tables in the schema {schema} first: \
-             ALTER ROLE {role} IN DATABASE {database} SET search_path = public"
+    Ok(match (found.schema.as_deref(), found.may_use) {
+        (Some("public"), _) => None,
+        (_, None) => Some("the database has no schema public: CREATE SCHEMA public".to_owned()),
+        (_, Some(false)) => {
+            Some(format!("{role} may not use the schema public: GRANT USAGE ON SCHEMA public TO {role}"))
+        }
+        (schema, Some(true)) => Some(format!(
+            "a pooler drops the options of connections, and {role} looks for tables in {} first: ALTER ROLE {role} IN DATABASE \
+             {database} SET search_path = public, and RECONNECT in PgBouncer",
+            schema.map_or_else(|| "no schema".to_owned(), |schema| format!("the schema {schema}"))
         )),
-        None => Some(format!("{role} may not use the schema public: GRANT USAGE ON SCHEMA public TO {role}")),
     })
 }
 

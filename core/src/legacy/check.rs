@@ -26,7 +26,7 @@ pub async fn check(source: &mut Source) -> Result<Vec<Loss>> {
     Ok(losses)
 }
 
-/// A remark for each table with times that have no zone: they count as UTC, and nobody can tell from the values whether they are.
+/// A remark for each table with times that have no zone: they count as UTC, and the values do not show whether that is right.
 pub fn times_without_zone(source: &Source) -> Vec<(String, Vec<String>)> {
     let known = source.tables().iter().filter_map(|table| Some((table, table_named(&table.name)?)));
     let columns = known.map(|(table, known)| {

@@ -156,7 +156,7 @@ fn written_list(text: &str) -> Vec<Option<String>> {
     items.into_iter().map(Some).collect()
 }
 
-/// The elements of an array as Postgres writes it, such as `{css,"two words"}`; `None` if the text is none.
+/// The elements of an array as Postgres writes it, such as `{css,"two words"}`; `None` if the text is not an array.
 fn written_array(text: &str) -> Option<Vec<String>> {
     let mut letters = text.strip_prefix('{')?.strip_suffix('}')?.chars();
     let (mut items, mut item, mut is_quoted) = (Vec::new(), String::new(), false);

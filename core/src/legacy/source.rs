@@ -202,11 +202,15 @@ impl Source {
         let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
         let name = quoted(&table.name);
         self.begin().await?;
-        let largest = if known.is_some() { format!("max({})", size(table)) } else { "0".to_owned() };
-        let count = format!("SELECT count(*), coalesce({largest}, 0)::bigint FROM {name} t");
-        let count = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(count)).persistent(false);
-        let (count, largest) = count.fetch_one(&mut self.reader).await?;
-        self.step = (CHUNK_BYTES / usize::try_from(largest).unwrap_or_default().max(1)).clamp(1, CHUNK);
+        let size = if known.is_some() { size(table) } else { "0".to_owned() };
+        let large = CHUNK_BYTES / CHUNK;
+        let count = format!(
+            "SELECT count(*), coalesce(max(size), 0)::bigint, coalesce(sum(size) FILTER (WHERE size > {large}), 0)::bigint
+             FROM (SELECT {size} AS size FROM {name} t) sizes"
+        );
+        let count = sqlx::query_as::<_, (i64, i64, i64)>(AssertSqlSafe(count)).persistent(false);
+        let (count, largest, all_large) = count.fetch_one(&mut self.reader).await?;
+        self.step = step(largest, all_large);
         let row = if known.is_some() { whole(table) } else { names(table) };
         let cursor = format!("DECLARE legacy NO SCROLL CURSOR FOR SELECT {row}::text FROM {name} t{order}");
         self.reader.execute(AssertSqlSafe(cursor)).await?;
@@ -297,12 +301,17 @@ fn whole(table: &SourceTable) -> String {
     format!("(SELECT to_json(r) FROM (SELECT {}) r)", values.collect::<Vec<_>>().join(", "))
 }
 
-/// About how many bytes a row has. Of text that is what it has in memory, and nothing is decompressed to find out; of other types it
-/// is what is stored.
+/// How many rows are fetched at a time, by the bytes of the largest and of all large ones. A few large rows do not slow down the rest.
+fn step(largest: i64, all_large: i64) -> usize {
+    let [largest, all_large] = [largest, all_large].map(|bytes| usize::try_from(bytes).unwrap_or_default());
+    if all_large <= CHUNK_BYTES { CHUNK } else { (CHUNK_BYTES / largest.max(1)).clamp(1, CHUNK) }
+}
+
+/// About how many bytes a row has. Of what may be long, that is what it has as text, however it is stored.
 fn size(table: &SourceTable) -> String {
     let sizes = table.columns.iter().map(|column| {
         let name = quoted(&column.name);
-        if column.category == "S" {
+        if ["S", "U", "A"].contains(&column.category.as_str()) {
             format!("coalesce(octet_length(t.{name}::text), 0)")
         } else {
             format!("coalesce(pg_column_size(t.{name}), 0)")
@@ -361,4 +370,18 @@ async fn unread(connection: &mut PgConnection) -> Result<Vec<Unread>> {
 /// A name as an identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_large_rows_do_not_slow_down_the_rest() {
+        let mb = |n: i64| n * 1024 * 1024;
+        assert_eq!(step(0, 0), CHUNK);
+        assert_eq!(step(mb(5), mb(5)), CHUNK);
+        assert_eq!(step(mb(5), mb(500)), 3);
+        assert_eq!(step(mb(50), mb(50)), 1);
+    }
 }

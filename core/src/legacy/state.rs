@@ -66,7 +66,7 @@ pub(super) struct State {
     added: Vec<Added>,
 }
 
-/// Something that was added, and can be taken back: what has replaced nothing is removed.
+/// Something that was added, and can be taken back: an entry that replaced none is removed.
 #[derive(Debug)]
 enum Added {
     Id((&'static str, String), Option<Uuid>),

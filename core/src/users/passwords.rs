@@ -33,6 +33,9 @@ static HASHING: LazyLock<Arc<HashQueue>> = LazyLock::new(|| HashQueue::new(THREA
 /// The prefix of all hashes that are created here.
 const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 
+/// The length of their output: 32 bytes in base64.
+const OUTPUT_LETTERS: usize = 43;
+
 /// A hash with the same parameters that matches no password. It makes signing in with an unknown address take as long as
 /// with a known one.
 const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gcGFzc3dvcmQgaGVyZQ$w2mHDsFUV8VwmvKRyPkRQ/4Z7ThR8Dn2W7s2wkTUAFM";
@@ -112,14 +115,14 @@ impl Passwords {
         self.run(move |memory| {
             let matches = match hash.as_deref() {
                 None => None,
-                Some(hash) if hash.starts_with(PREFIX) => matches_current(&password, hash, memory),
+                Some(hash) if is_current(hash) => matches_current(&password, hash, memory),
                 Some(hash) => StoredHash::parse(hash).and_then(|stored| stored.matches(&password)),
             };
             let Some(matches) = matches else {
                 matches_current(&password, DUMMY, memory);
                 return Ok(if hash.is_none() { Verdict::Wrong } else { Verdict::Unreadable });
             };
-            let is_current = hash.is_some_and(|hash| hash.starts_with(PREFIX));
+            let is_current = hash.as_deref().is_some_and(is_current);
             Ok(match (matches, is_current) {
                 (false, _) => Verdict::Wrong,
                 (true, true) => Verdict::Right,
@@ -136,6 +139,11 @@ impl Passwords {
         let result = self.queue.push(self.is_patient, work).map_err(Rejected::Refused)?;
         Ok(result.await.map_err(|_| Error::message("the hashing threads have ended"))??)
     }
+}
+
+/// Whether a hash is as those that are created here. Others may have the same parameters and another length.
+fn is_current(hash: &str) -> bool {
+    hash.starts_with(PREFIX) && hash.rsplit('$').next().is_some_and(|output| output.len() == OUTPUT_LETTERS)
 }
 
 /// Whether the password matches a hash that was created here; `None` if the hash cannot be read.
@@ -203,6 +211,13 @@ mod tests {
             let hash = argon2.hash_password(b"correct horse").unwrap().to_string();
             assert_eq!(verify("correct horse", &hash).await, Verdict::Outdated, "{hash}");
             assert_eq!(verify("wrong horse", &hash).await, Verdict::Wrong, "{hash}");
+        }
+        for length in [16, 64] {
+            let params = Params::new(MEMORY_KIB, PASSES, 1, Some(length)).unwrap();
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            let hash = argon2.hash_password(b"correct horse").unwrap().to_string();
+            assert!(hash.starts_with(PREFIX), "{hash}");
+            assert_eq!(verify("correct horse", &hash).await, Verdict::Outdated, "{hash}");
         }
         // By the reference implementation, version 1.0, which did not name its version.
         let hash = "$argon2i$m=65536,t=2,p=1$c29tZXNhbHQ$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ";

@@ -22,7 +22,7 @@ pub(crate) enum StoredHash<'a> {
 }
 
 impl<'a> StoredHash<'a> {
-    /// Reads a hash. `None` if it is none, or one that costs too much: nobody can sign in with it.
+    /// Reads a hash. `None` if the text is not a hash, or one that costs too much: nobody can sign in with it.
     pub(crate) fn parse(hash: &'a str) -> Option<Self> {
         if hash.starts_with("$argon2") { Self::argon2(hash) } else { Self::bcrypt(hash) }
     }

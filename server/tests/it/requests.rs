@@ -1,5 +1,6 @@
 //! Connections on which no request comes, or a malformed one, or too many connections.
 
+use cairn_server::Limits;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{GET, long, rest_of, short, some_of, start, until, within};
@@ -125,15 +126,24 @@ async fn a_body_without_an_end_is_not_read_for_ever() {
     let mut socket = test.send(&format!("{REFUSED}Transfer-Encoding: chunked\r\n\r\n")).await;
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     within(async { while socket.write_all(chunk.as_bytes()).await.is_ok() {} }).await;
-    // One that says that it is too long is not read at all.
-    let mut socket = test.send(&format!("{REFUSED}Content-Length: 1000000000\r\n\r\n")).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for_ever() {
+    let test = start(Limits { unread: short().unread, ..long() }).await;
+    let mut socket = test.send(&format!("{REFUSED}Content-Length: 1000000000\r\n\r\nbegun")).await;
     assert!(rest_of(&mut socket).await.starts_with("HTTP/1.1 405"));
 }
 
 #[tokio::test]
 async fn a_client_that_asks_before_it_sends_a_body_is_not_told_to_send_one_that_nobody_reads() {
     let test = start(long()).await;
-    let mut socket = test.send(&format!("{REFUSED}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")).await;
+    let request = REFUSED.replace("POST /", "POST /refuse");
+    let mut socket = test.send(&format!("{request}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")).await;
+    within(test.seen.reached.notified()).await;
+    // Meanwhile the server would have said so.
+    some_of(&mut test.send(GET).await).await;
+    test.seen.go_on.notify_one();
     let answers = rest_of(&mut socket).await;
-    assert!(answers.starts_with("HTTP/1.1 405") && !answers.contains(" 100 "), "{answers}");
+    assert!(answers.starts_with("HTTP/1.1 401") && !answers.contains(" 100 "), "{answers}");
 }

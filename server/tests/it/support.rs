@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use cairn_server::{Limits, Server};
 use futures_util::Stream;
-use poem::{Body, Endpoint, EndpointExt, Response, Route, get, handler, web::Data};
+use poem::http::StatusCode;
+use poem::{Body, Endpoint, EndpointExt, Request, Response, Route, get, handler, web::Data};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -41,12 +42,18 @@ pub(crate) struct Running {
 /// Limits that are over soon.
 pub(crate) fn short() -> Limits {
     let limit = Duration::from_millis(200);
-    Limits { first_request: limit, idle: limit, write: limit, ..Limits::default() }
+    Limits { first_request: limit, idle: limit, write: limit, unread: limit, ..Limits::default() }
 }
 
 /// Limits that no test reaches.
 pub(crate) fn long() -> Limits {
-    Limits { first_request: PATIENCE * 9, idle: PATIENCE * 9, write: PATIENCE * 9, ..Limits::default() }
+    Limits {
+        first_request: PATIENCE * 9,
+        idle: PATIENCE * 9,
+        write: PATIENCE * 9,
+        unread: PATIENCE * 9,
+        ..Limits::default()
+    }
 }
 
 pub(crate) async fn start(limits: Limits) -> Running {
@@ -112,6 +119,7 @@ fn endpoint(seen: Seen) -> impl Endpoint + 'static {
         .at("/large", get(large))
         .at("/events", get(events))
         .at("/wait", get(wait_for_test))
+        .at("/refuse", poem::endpoint::make(refuse))
         .data(seen)
 }
 
@@ -137,6 +145,15 @@ async fn wait_for_test(seen: Data<&Seen>) -> &'static str {
     seen.reached.notify_one();
     seen.go_on.notified().await;
     "waited"
+}
+
+/// Looks at no body, and answers when the tests notify.
+async fn refuse(mut request: Request) -> StatusCode {
+    let seen = request.data::<Seen>().unwrap().clone();
+    drop(request.take_body());
+    seen.reached.notify_one();
+    seen.go_on.notified().await;
+    StatusCode::UNAUTHORIZED
 }
 
 /// A stream of chunks of 4 kB that counts itself.

@@ -130,8 +130,6 @@ pub(super) async fn server(
 pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(), Failure> {
     let pool = hosts::writable(&connect_options(database.url().expose())?).await;
     let direct = hosts::writable(&connect_options(database.direct_url().expose())?).await;
-    let path = async { preflight::search_path(&mut cairn_core::db::connect(&pool).await?).await };
-    report.add("schema", &verdict(path.await, "tables are found in the schema public"))?;
     let notifications = match preflight::notifications_arrive(&pool, &direct).await {
         Ok(true) => Good("what is sent arrives".to_owned()),
         Ok(false) => Bad(LOSES_NOTIFICATIONS.to_owned()),
@@ -144,6 +142,11 @@ pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(
         Err(error) => Bad(error.to_string()),
     };
     report.add("statements", &statements)?;
+    // A pooler that loses statements would lose this one as well.
+    if matches!(statements, Good(_)) {
+        let path = async { preflight::search_path(&mut cairn_core::db::connect(&pool).await?).await };
+        report.add("schema", &verdict(path.await, "tables are found in the schema public"))?;
+    }
     let options = match preflight::limits(&pool).await {
         Ok(Limits::Options) => Good("the limits of connections are in force".to_owned()),
         Ok(Limits::Role) => Good("the pooler drops them, and the role has a statement_timeout of its own".to_owned()),
@@ -157,7 +160,7 @@ pub(super) async fn pooler(report: &mut Report, database: &Database) -> Result<(
     report.add("options", &options)
 }
 
-/// A fault is told as it is.
+/// Reports a fault in its own words.
 fn verdict(fault: cairn_core::Result<Option<String>>, otherwise: &str) -> Verdict {
     match fault {
         Ok(Some(fault)) => Bad(fault),

@@ -1,4 +1,4 @@
-//! A row that is refused takes no other along: what it would have reserved is free, and what it would have made is made by the next.
+//! A row that is refused does not cause others to be left out: what it would have reserved is free, and what it would have made is made by the next.
 
 use sqlx::AssertSqlSafe;
 
@@ -72,7 +72,7 @@ async fn a_message_that_is_left_out_takes_no_other_message_along() {
     assert_eq!(scalar::<String>(&sandbox.pool().await, messages).await, "Привет,Да");
 }
 
-/// A prompt needs a category. Nobody deleted those whose category was, so they stay, in another; the check says the same.
+/// A prompt needs a category. One whose category was deleted is moved to another category, and the check says the same.
 #[tokio::test]
 async fn prompts_stay_when_their_category_does_not() {
     let legacy = Legacy::with(

@@ -200,6 +200,11 @@ fn named(refusal: &Refusal, sent: &Value) -> Option<String> {
     param.filter(was_sent).or(place).or(quoted.filter(was_sent)).map(str::to_owned)
 }
 
+/// Whether a text has a name between quotation marks.
+fn quotes(text: &str, name: &str) -> bool {
+    ['\'', '"', '`'].iter().any(|mark| text.contains(&format!("{mark}{name}{mark}")))
+}
+
 /// What to do differently after a refusal, if it says so.
 pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment> {
     if !matches!(refusal.status, 400 | 403 | 404 | 415 | 422 | 500 | 501) {
@@ -236,7 +241,9 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
     if has("background") && (is_unsupported || says("must be set to false")) && (names("background") || says("store")) {
         return Some(Adjustment::NoBackground);
     }
-    if has("store") && is_unsupported && names("store") {
+    // Without it, some keep what learners write, so it must be meant.
+    let is_store = field.as_deref().map_or_else(|| quotes(said, "store"), |field| field == "store");
+    if has("store") && is_unsupported && is_store {
         return Some(Adjustment::NoStore);
     }
     // Moonshot and Claude.
@@ -437,6 +444,8 @@ mod tests {
         ] {
             assert_eq!(learn(400, body.clone(), &sent), Some(Adjustment::NoStore), "{body}");
         }
+        let body = json!({"error": {"message": "Unexpected error in the vector store"}});
+        assert_eq!(learn(400, body, &sent), None);
     }
 
     #[test]

@@ -275,7 +275,7 @@ mod tests {
 
     /// Each line of it is looked at with all before it, so it must be short.
     #[test]
-    fn an_object_over_several_lines_ends_where_no_error_is_so_long() {
+    fn an_object_over_several_lines_ends_at_a_length_that_no_error_reaches() {
         let spread = |lines: usize| format!("data: a\n\n{{\"error\": [\n{}\"\"]}}\n", "\"x\",\n".repeat(lines));
         let (frames, stray) = read(spread(100).as_bytes(), 1000);
         assert!(frames.len() == 2 && is_whole(&frames[1].1) && stray.is_empty(), "{frames:?} {stray}");

@@ -27,8 +27,11 @@ static TAGS: [(&str, &str); 14] = [
     ("<|start|>", "<|message|>"),
 ];
 
-/// gpt-oss on a server that removes its markers and leaves the words between them. The next one is the first of a sentence.
+/// gpt-oss on a server that removes its markers and leaves the words between them.
 static BARE: (&str, &str) = ("analysis", "assistantfinal");
+
+/// How its thoughts begin. An answer may begin with `analysis` as well, such as the name of a variable.
+static BARE_BEGINNINGS: [&str; 9] = ["The ", "We ", "User ", "Need ", "I ", "Let ", "Let's ", "They ", "It "];
 
 /// What introduces or ends an answer, of servers that do not read the markers of their model.
 static MARKS: [&str; 9] = [
@@ -134,12 +137,12 @@ impl Splitter {
                 }
                 Ok(is_closed)
             }
-            State::Between((_, close), text) => {
-                let is_closed = cut(&mut self.held, close, text);
+            State::Between(tags, text) => {
+                let is_closed = cut(&mut self.held, tags.1, text);
                 if is_closed {
                     split.thoughts.push_str(text);
                     self.has_thoughts = true;
-                    self.state = State::Answer;
+                    self.state = if *tags == &BARE { State::Beginning } else { State::Answer };
                 }
                 Ok(is_closed)
             }
@@ -164,11 +167,15 @@ impl Splitter {
         if !self.has_thoughts && BARE.0.starts_with(text) {
             return false;
         }
-        let sentence = text.strip_prefix(BARE.0).filter(|_| !self.has_thoughts);
-        if let Some(thoughts) = sentence.filter(|thoughts| thoughts.starts_with(char::is_uppercase)) {
-            self.held = thoughts.to_owned();
-            self.state = State::Between(&BARE, String::new());
-            return true;
+        if let Some(thoughts) = text.strip_prefix(BARE.0).filter(|_| !self.has_thoughts) {
+            if BARE_BEGINNINGS.iter().any(|beginning| thoughts.starts_with(beginning)) {
+                self.held = thoughts.to_owned();
+                self.state = State::Between(&BARE, String::new());
+                return true;
+            }
+            if BARE_BEGINNINGS.iter().any(|beginning| beginning.starts_with(thoughts)) {
+                return false;
+            }
         }
         if self.has_thoughts {
             self.held = text.to_owned();
@@ -376,7 +383,18 @@ mod tests {
     #[test]
     fn thoughts_without_markers_are_recognized_by_the_words_between_them() {
         check("analysisThe user asks.assistantfinalOne", "One", "The user asks.");
-        for text in ["analysis", "analysi", "analysis of data", "analyses", "analysisParalysis is a word", "Analysis"] {
+        check("analysisLet's see.assistantfinal\n\nOne\n", "One\n", "Let's see.");
+        for text in [
+            "analysis",
+            "analysi",
+            "analysis of data",
+            "analyses",
+            "analysisThe",
+            "analysisThe user never comes to an end",
+            "analysisResult is a name",
+            "analysisData.map(x)",
+            "Analysis",
+        ] {
             check(text, text, "");
         }
         let (mut splitter, mut cut) = (Splitter::default(), Split::default());
