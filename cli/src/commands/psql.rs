@@ -46,9 +46,8 @@ pub(crate) async fn run(config: &Config, data_dir: &Path, args: &Args) -> Result
     if let Some(password) = password {
         command.env("PGPASSWORD", password);
     }
-    // As the programs do. What the operator asks for comes last, so it counts.
-    let own = std::env::var("PGOPTIONS").unwrap_or_default();
-    command.env("PGOPTIONS", format!("-c search_path=public {own}"));
+    // As the programs do. `options` in the URL count more, and `SET` in the session.
+    command.env("PGOPTIONS", "-c search_path=public");
     // Ctrl-C is for psql, which ends a statement with it.
     let _interrupts = signal(SignalKind::interrupt())?;
     let status = command.status().await;

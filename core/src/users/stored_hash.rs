@@ -17,7 +17,7 @@ const BCRYPT: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
 
 /// A hash that can be compared with a password.
 pub(crate) enum StoredHash<'a> {
-    Argon2(Argon2<'static>, Salt, Output),
+    Argon2(Box<Argon2<'static>>, Salt, Output),
     Bcrypt(&'a str),
 }
 
@@ -37,7 +37,7 @@ impl<'a> StoredHash<'a> {
             params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES;
         let (salt, output) = stored.salt.zip(stored.hash)?;
         let is_readable = is_affordable && salt.len() >= MIN_SALT_LEN;
-        is_readable.then(|| Self::Argon2(Argon2::new(algorithm, version, params), salt, output))
+        is_readable.then(|| Self::Argon2(Box::new(Argon2::new(algorithm, version, params)), salt, output))
     }
 
     fn bcrypt(hash: &'a str) -> Option<Self> {
