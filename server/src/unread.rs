@@ -25,8 +25,9 @@ const MAX_UNREAD: usize = 4 * 1024 * 1024;
 struct Unread {
     /// `None` once it was read to its end.
     body: Option<BoxBody<Bytes, io::Error>>,
-    /// The client sends nothing until it is asked to, which reading does.
+    /// The client waits to be asked for the body (`Expect: 100-continue`), and nobody has asked by reading it.
     is_waiting: bool,
+    /// How long the rest is read.
     limit: Duration,
 }
 

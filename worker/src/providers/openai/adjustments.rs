@@ -241,7 +241,7 @@ pub(super) fn from_refusal(refusal: &Refusal, sent: &Value) -> Option<Adjustment
     if has("background") && (is_unsupported || says("must be set to false")) && (names("background") || says("store")) {
         return Some(Adjustment::NoBackground);
     }
-    // Without it, some keep what learners write, so it must be meant.
+    // Some endpoints keep what learners write unless `store` forbids it, so the refusal must be about this field.
     let is_store = field.as_deref().map_or_else(|| quotes(said, "store"), |field| field == "store");
     if has("store") && is_unsupported && is_store {
         return Some(Adjustment::NoStore);
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_does_not_know_what_keeping_is_is_not_told_to_keep_nothing() {
+    fn store_is_left_out_for_an_endpoint_that_refuses_it() {
         let sent = json!({"model": "m", "store": false});
         for body in [
             json!({"error": {"message": "Unknown parameter: 'store'.", "param": "store", "code": "unknown_parameter"}}),

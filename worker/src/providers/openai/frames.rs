@@ -273,7 +273,7 @@ mod tests {
         check(": alive\n\n: alive\n\n", &[], "");
     }
 
-    /// Each line of it is looked at with all before it, so it must be short.
+    /// The object is parsed again with each line, so its length must be bounded.
     #[test]
     fn an_object_over_several_lines_ends_at_a_length_that_no_error_reaches() {
         let spread = |lines: usize| format!("data: a\n\n{{\"error\": [\n{}\"\"]}}\n", "\"x\",\n".repeat(lines));
